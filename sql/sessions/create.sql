@@ -1,0 +1,1 @@
+INSERT INTO sessions (id, created_at) VALUES ($1, $2)

@@ -1,0 +1,42 @@
+//! `GET /docs`: Swagger UI, every byte of it from this binary.
+
+use std::sync::{Arc, LazyLock};
+
+use rouille::{Request, Response};
+use utoipa_swagger_ui::Config;
+
+use super::problem::Problem;
+use super::{Context, respond};
+
+/// Swagger UI keeps styles in the page, so those are allowed inline; everything else comes from this service, and
+/// nothing goes anywhere else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+static UNUSED: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::default()));
+
+/// Shows this description as a page
+#[utoipa::path(get, path = "/docs", tag = "Service", responses(
+    (status = 200, description = "Swagger UI", content_type = "text/html", body = String),
+))]
+pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+    let page = respond::with_body(200, "text/html; charset=utf-8", include_str!("docs.html"));
+    Ok(page.with_additional_header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+}
+
+/// Serves a file of the page
+#[utoipa::path(get, path = "/docs/{asset}", tag = "Service",
+    params(("asset" = String, Path, description = "Name of the file", example = "swagger-ui.css")),
+    responses(
+    (status = 200, description = "The file", content_type = "application/octet-stream", body = Vec<u8>),
+    (status = 404, description = "There is no such file"),
+))]
+pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Response, Problem> {
+    if asset == "initializer.js" {
+        return Ok(respond::with_body(200, "text/javascript; charset=utf-8", include_str!("docs.js")));
+    }
+    match utoipa_swagger_ui::serve(asset, UNUSED.clone()) {
+        Ok(Some(file)) => Ok(respond::with_body(200, file.content_type, file.bytes.into_owned())),
+        _ => Err(Problem::no_such_path()),
+    }
+}

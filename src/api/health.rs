@@ -1,0 +1,119 @@
+//! `/health/…`: whether the database answers, whether the process lives, whether it may be sent requests.
+
+use std::time::Duration;
+
+use rouille::{Request, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::timestamp::Timestamp;
+use super::{Context, respond};
+use crate::store::{self, PoolState, migrations};
+
+/// What the probe may wait for a connection, and then for its answer: together within the contract's 5 s.
+const ACQUIRE_LIMIT: Duration = Duration::from_millis(1500);
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Whether the database answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DatabaseHealth {
+    /// `healthy` or `unhealthy`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    /// `connected` or `disconnected`.
+    #[schema(example = "connected")]
+    database: &'static str,
+    /// Why, where it is unhealthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "The database cannot be reached.")]
+    error: Option<&'static str>,
+    #[schema(value_type = String, format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
+    timestamp: Timestamp,
+    connection_pool: ConnectionPool,
+}
+
+/// The pool of connections to the database.
+#[derive(Serialize, ToSchema)]
+struct ConnectionPool {
+    /// Open connections.
+    #[schema(example = 20)]
+    total: u32,
+    /// Open connections that are idle; the probe's own is not counted as busy.
+    #[schema(example = 18)]
+    available: u32,
+    /// Connections there may be at most.
+    #[schema(example = 20)]
+    max: u32,
+}
+
+/// Asks the database for a sign of life
+#[utoipa::path(get, path = "/health/db", tag = "Health", responses(
+    (status = 200, description = "The database answers", body = DatabaseHealth),
+    (status = 503, description = "It does not", body = DatabaseHealth,
+     example = json!({
+        "status": "unhealthy", "database": "disconnected", "error": "The database cannot be reached.",
+        "timestamp": "2026-02-21T10:30:45.123456Z", "connection_pool": {"total": 0, "available": 0, "max": 20}
+    })),
+))]
+pub(super) fn database(context: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+    let probe = probe(context);
+    // The probe's connection is back in the pool by now, so it counts as idle.
+    let PoolState { total, idle, max } = context.database.state();
+    let connection_pool = ConnectionPool { total, available: idle, max };
+    let timestamp = Timestamp::now();
+    Ok(match probe {
+        Ok(()) => {
+            let health =
+                DatabaseHealth { status: "healthy", database: "connected", error: None, timestamp, connection_pool };
+            respond::json(200, &health)
+        }
+        Err(_) => {
+            let error = Some("The database cannot be reached.");
+            let health =
+                DatabaseHealth { status: "unhealthy", database: "disconnected", error, timestamp, connection_pool };
+            respond::json(503, &health).with_additional_header("Retry-After", "1")
+        }
+    })
+}
+
+fn probe(context: &Context) -> Result<(), store::Error> {
+    context.database.connection_within(ACQUIRE_LIMIT)?.probe(PROBE_LIMIT)
+}
+
+/// A word on the state of the process.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProcessHealth {
+    /// `live` or `ready`.
+    #[schema(example = "live")]
+    status: &'static str,
+}
+
+/// Says that the process serves
+///
+/// It never asks the database: whoever restarts a process on this answer would only make an outage longer.
+#[utoipa::path(get, path = "/health/live", tag = "Health", responses(
+    (status = 200, description = "It serves", body = ProcessHealth),
+))]
+pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+    Ok(respond::json(200, &ProcessHealth { status: "live" }))
+}
+
+/// Says whether to send requests here
+///
+/// Not while the database is away, while its schema is another version's, or while the service is stopping.
+#[utoipa::path(get, path = "/health/ready", tag = "Health", responses(
+    (status = 200, description = "It can serve requests", body = ProcessHealth, example = json!({"status": "ready"})),
+    (status = 503, description = "Not now"),
+    (status = 504, description = "The database took too long"),
+))]
+pub(super) fn ready(context: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+    if context.is_stopping() {
+        return Err(Problem::unavailable("The service is stopping."));
+    }
+    let mut connection = context.database.connection()?;
+    if !migrations::is_current(&mut connection)? {
+        return Err(Problem::unavailable("The database has the schema of another version."));
+    }
+    Ok(respond::json(200, &ProcessHealth { status: "ready" }))
+}

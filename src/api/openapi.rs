@@ -1,0 +1,101 @@
+//! `GET /openapi.json`: the description of every route, made from the handlers and their types.
+
+use std::sync::LazyLock;
+
+use rouille::{Request, Response};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{Content, ContentBuilder, Header, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder, Type};
+
+use super::problem::{FieldError, Problem};
+use super::{Context, docs, health, respond, service, sessions};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "SafeSpace",
+        description = "The backend of an anonymous chatbot. There are no accounts: whoever holds a session's id owns the session, \
+                       so an id is a secret. Errors are RFC 9457 problem details. Every path also answers OPTIONS, and HEAD where it has GET.",
+        license(name = "MIT", identifier = "MIT"),
+    ),
+    servers((url = "/")),
+    tags(
+        (name = "Sessions", description = "Anonymous sessions"),
+        (name = "Health", description = "For whoever runs the service"),
+        (name = "Service", description = "The service itself and its description"),
+    ),
+    paths(
+        service::root, health::database, health::live, health::ready, document, docs::page, docs::asset,
+        sessions::create, sessions::read, sessions::delete,
+    ),
+    components(schemas(Problem, FieldError)),
+)]
+struct Described;
+
+/// The description of every route, with what all of them have in common.
+#[must_use]
+pub fn describe() -> OpenApi {
+    let mut document = <Described as utoipa::OpenApi>::openapi();
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            add_common_parts(operation);
+        }
+    }
+    document
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
+}
+
+/// Any operation can meet a bug; every answer has a request id, and every error that does not say otherwise is a
+/// problem document.
+fn add_common_parts(operation: &mut Operation) {
+    let internal = ResponseBuilder::new().description("A bug; the next request is served as usual").build();
+    operation.responses.responses.insert("500".to_owned(), RefOr::T(internal));
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        let request_id = header(Type::String, "Random, for finding this request in the log");
+        response.headers.insert("X-Request-Id".to_owned(), request_id.into());
+        if status == "503" {
+            let retry_after = header(Type::Integer, "Seconds to wait before the next try");
+            response.headers.insert("Retry-After".to_owned(), retry_after.into());
+        }
+        if status.as_str() >= "400" && response.content.is_empty() {
+            response.content.insert("application/problem+json".to_owned(), problem());
+        }
+    }
+}
+
+fn header(kind: Type, description: &str) -> Header {
+    HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(description)).build()
+}
+
+fn problem() -> RefOr<Content> {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build().into()
+}
+
+/// The methods and paths that are described, for comparison with the route table.
+#[must_use]
+pub fn described_routes() -> Vec<(&'static str, String)> {
+    let document = describe();
+    let mut routes = Vec::new();
+    for (path, item) in document.paths.paths {
+        for (method, operation) in [("GET", item.get), ("POST", item.post), ("DELETE", item.delete)] {
+            if operation.is_some() {
+                routes.push((method, path.clone()));
+            }
+        }
+    }
+    routes
+}
+
+static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| respond::to_json(&describe()));
+
+/// Describes every route in OpenAPI 3.1
+#[utoipa::path(get, path = "/openapi.json", tag = "Service", responses(
+    (status = 200, description = "The description", content_type = "application/json", body = Object),
+))]
+pub(super) fn document(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+    Ok(respond::with_body(200, "application/json", DOCUMENT.clone()))
+}

@@ -1,0 +1,126 @@
+//! Every error a client sees: RFC 9457 problem details, in words that say what to do and never what was sent.
+
+use std::borrow::Cow;
+
+use rouille::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::respond;
+use crate::store;
+
+/// An error as the client sees it (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "There is no session with this id. It may have been deleted."
+}))]
+pub(super) struct Problem {
+    /// Always `about:blank`: the status says which kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    /// The HTTP status, once more.
+    status: u16,
+    /// What was wrong and what to do, for a person to read.
+    detail: Cow<'static, str>,
+    /// With 422: which part of the request was wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    /// A header this status calls for.
+    #[serde(skip)]
+    header: Option<(&'static str, String)>,
+    /// What the log says of an internal error.
+    #[serde(skip)]
+    pub(super) cause: Option<String>,
+}
+
+/// One part of a request that was wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The parameter or the field of the body; `body` for the body as a whole.
+    #[schema(example = "session_id")]
+    field: &'static str,
+    /// What it should be.
+    #[schema(example = "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")]
+    message: &'static str,
+}
+
+impl Problem {
+    fn new(status: u16, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let detail = detail.into();
+        Problem { kind: "about:blank", title, status, detail, errors: Vec::new(), header: None, cause: None }
+    }
+
+    fn with_header(self, name: &'static str, value: impl Into<String>) -> Problem {
+        Problem { header: Some((name, value.into())), ..self }
+    }
+
+    pub(super) fn no_such_path() -> Problem {
+        Problem::new(404, "Not Found", "There is nothing at this path. The routes are described at /docs.")
+    }
+
+    pub(super) fn no_such_session() -> Problem {
+        Problem::new(404, "Not Found", "There is no session with this id. It may have been deleted.")
+    }
+
+    pub(super) fn method_not_allowed(allow: &str) -> Problem {
+        Problem::new(405, "Method Not Allowed", format!("This path allows {allow}.")).with_header("Allow", allow)
+    }
+
+    pub(super) fn body_too_large(max: usize) -> Problem {
+        Problem::new(413, "Content Too Large", format!("The body may have {max} bytes at most."))
+    }
+
+    pub(super) fn body_not_read() -> Problem {
+        Problem::new(400, "Bad Request", "The body ended before it was complete.")
+    }
+
+    pub(super) fn not_json_media_type() -> Problem {
+        Problem::new(415, "Unsupported Media Type", "A body has to be sent with Content-Type: application/json.")
+    }
+
+    pub(super) fn invalid(field: &'static str, message: &'static str) -> Problem {
+        Problem {
+            errors: vec![FieldError { field, message }],
+            ..Problem::new(422, "Unprocessable Content", format!("The request is not valid: {field} {message}."))
+        }
+    }
+
+    pub(super) fn unavailable(detail: &'static str) -> Problem {
+        Problem::new(503, "Service Unavailable", detail).with_header("Retry-After", "1")
+    }
+
+    pub(super) fn timeout() -> Problem {
+        Problem::new(504, "Gateway Timeout", "The database took too long. It is not certain that nothing was done.")
+    }
+
+    /// A bug. `cause` goes to the log, so it must hold nothing of the request.
+    pub(super) fn internal(cause: impl Into<String>) -> Problem {
+        let problem = Problem::new(500, "Internal Server Error", "Something went wrong on our side. Please try again.");
+        Problem { cause: Some(cause.into()), ..problem }
+    }
+
+    pub(super) fn response(&self) -> Response {
+        let response = respond::with_body(self.status, "application/problem+json", respond::to_json(self));
+        match &self.header {
+            Some((name, value)) => response.with_additional_header(*name, value.clone()),
+            None => response,
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Problem {
+        match error {
+            store::Error::Unavailable => {
+                Problem::unavailable("The database cannot be reached at the moment. Please try again shortly.")
+            }
+            store::Error::Timeout => Problem::timeout(),
+            store::Error::Refused(_) => Problem::internal(error.to_string()),
+        }
+    }
+}

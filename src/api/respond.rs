@@ -1,0 +1,31 @@
+//! Builds the answers that are not errors.
+
+use std::borrow::Cow;
+
+use rouille::{Response, ResponseBody};
+use serde::Serialize;
+
+/// A JSON document with a status.
+pub(super) fn json<T: Serialize>(status: u16, value: &T) -> Response {
+    with_body(status, "application/json", to_json(value))
+}
+
+/// 204.
+pub(super) fn no_content() -> Response {
+    Response { status_code: 204, headers: Vec::new(), data: ResponseBody::empty(), upgrade: None }
+}
+
+/// Any body with its media type.
+pub(super) fn with_body(status: u16, media_type: impl Into<Cow<'static, str>>, body: impl Into<Vec<u8>>) -> Response {
+    Response {
+        status_code: status,
+        headers: vec![("Content-Type".into(), media_type.into())],
+        data: ResponseBody::from_data(body),
+        upgrade: None,
+    }
+}
+
+/// The bytes of a JSON document.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("our own types have string keys and nothing that can fail")
+}

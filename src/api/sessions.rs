@@ -1,0 +1,88 @@
+//! `/api/v1/sessions`: anonymous sessions, created, looked at and erased.
+
+use rouille::{Request, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::problem::Problem;
+use super::timestamp::Timestamp;
+use super::{Context, body, respond};
+use crate::session_id::SessionId;
+use crate::store::sessions;
+
+/// An anonymous session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Session {
+    /// The session's only credential: whoever holds it owns the session. A random `UUIDv4`.
+    #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
+    session_id: SessionId,
+    /// When it was created, in UTC.
+    #[schema(value_type = String, format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
+    created_at: Timestamp,
+}
+
+/// Creates a session
+///
+/// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. A 504 may have made
+/// one whose id nobody knows.
+#[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
+    request_body(content = inline(Option<serde_json::Map<String, serde_json::Value>>), content_type = "application/json", example = json!({})),
+    responses(
+    (status = 201, description = "Created, and durable", body = Session),
+    (status = 413, description = "The body is too large"),
+    (status = 415, description = "The body is not application/json"),
+    (status = 422, description = "The body is not a JSON object"),
+    (status = 503, description = "The database is not available"),
+    (status = 504, description = "The database took too long"),
+))]
+pub(super) fn create(context: &Context, request: &Request, _: &str) -> Result<Response, Problem> {
+    body::json_object(context, request)?;
+    let session = Session { session_id: SessionId::random(), created_at: Timestamp::now() };
+    sessions::create(&mut *context.database.connection()?, session.session_id, session.created_at.0)?;
+    log::info!("Session created");
+    Ok(respond::json(201, &session))
+}
+
+/// Says when a session was created
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
+    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    responses(
+    (status = 200, description = "It exists", body = Session),
+    (status = 404, description = "There is no such session"),
+    (status = 422, description = "The id is not a UUID"),
+    (status = 503, description = "The database is not available"),
+    (status = 504, description = "The database took too long"),
+))]
+pub(super) fn read(context: &Context, _: &Request, session_id: &str) -> Result<Response, Problem> {
+    let session_id = parse_id(session_id)?;
+    let created_at = sessions::find(&mut *context.database.connection()?, session_id)?;
+    let created_at = created_at.map(Timestamp).ok_or_else(Problem::no_such_session)?;
+    Ok(respond::json(200, &Session { session_id, created_at }))
+}
+
+/// Erases a session and all that belongs to it
+///
+/// The panic button: when this answers 204, everything is gone from every table. Of two at once, exactly one gets 204.
+#[utoipa::path(delete, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
+    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    responses(
+    (status = 204, description = "Erased"),
+    (status = 404, description = "There is no such session"),
+    (status = 422, description = "The id is not a UUID"),
+    (status = 503, description = "The database is not available: the session may still be there, try again"),
+    (status = 504, description = "The database took too long: the session may still be there, try again"),
+))]
+pub(super) fn delete(context: &Context, _: &Request, session_id: &str) -> Result<Response, Problem> {
+    let session_id = parse_id(session_id)?;
+    if !sessions::delete(&mut *context.database.connection()?, session_id)? {
+        return Err(Problem::no_such_session());
+    }
+    log::info!("Session deleted");
+    Ok(respond::no_content())
+}
+
+fn parse_id(session_id: &str) -> Result<SessionId, Problem> {
+    session_id
+        .parse()
+        .map_err(|_| Problem::invalid("session_id", "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000"))
+}

@@ -1,0 +1,232 @@
+//! Puts the parts together, and starts and stops them in order. The tests start the same [`App`] as the binary.
+
+use std::fmt::Write;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rouille::Request;
+
+use crate::api::{self, Context};
+use crate::check;
+use crate::config::{self, Config, Pool, Server};
+use crate::store::migrations::{self, MigrationError};
+use crate::store::private::{PrivateError, PrivatePostgres};
+use crate::store::{ConnectError, Database, Target};
+
+/// Attempts to reach the database at start, and the wait after the first; it doubles after each.
+const START_ATTEMPTS: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// Connections of the private PostgreSQL beyond the pool's: for `psql`, backups and PostgreSQL itself.
+const SPARE_CONNECTIONS: u32 = 10;
+
+/// The server looks this often whether it is to stop. It does so only in a gap between requests (rouille's
+/// `poll_timeout` returns in none), so the gap is short.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The private PostgreSQL did not start.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
+    /// The database was not reached or is not usable.
+    #[error("the database is not usable: {0}")]
+    Database(#[from] MigrationError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// `APP_HOST:APP_PORT`.
+        address: String,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// The operating system does not let signals be handled.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    /// A signal came before the service was up.
+    #[error("stopped while starting")]
+    Interrupted,
+}
+
+impl From<ConnectError> for StartError {
+    fn from(error: ConnectError) -> StartError {
+        StartError::Database(error.into())
+    }
+}
+
+/// A running service; dropping it stops it at once, [`App::stop`] in order.
+pub struct App {
+    address: SocketAddr,
+    context: Arc<Context>,
+    grace: Duration,
+    /// Disconnected when the last request in flight is answered.
+    finished: mpsc::Receiver<()>,
+    /// Dropped last of all.
+    postgres: Option<PrivatePostgres>,
+}
+
+impl App {
+    /// Starts everything: the private PostgreSQL if there is to be one, the migrations, the pool, the server.
+    /// `stop` is looked at while waiting.
+    ///
+    /// # Errors
+    /// As [`StartError`] has them; what was started is stopped again.
+    pub fn start(config: &Config, stop: &AtomicBool) -> Result<App, StartError> {
+        if let Some(warning) = check::warning(config) {
+            log::warn!("{warning}");
+        }
+        let (server, postgres) = open_server(config, stop)?;
+        migrate_patiently(&server, &config.pool, stop)?;
+        let target = Target::new(&server, &config.pool, config.pool.query_timeout)?;
+        let context = Arc::new(Context {
+            database: Database::open(target, &config.pool),
+            max_body_bytes: config.http.max_body_bytes,
+            stopping: AtomicBool::new(false),
+        });
+        let (address, finished) = serve(&config.http, &context)?;
+        Ok(App { address, context, grace: config.http.shutdown_grace, finished, postgres })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A few lines for the person who started it: where things are, and how to stop.
+    #[must_use]
+    pub fn greeting(&self) -> String {
+        let mut lines = format!("SafeSpace {}\n", env!("CARGO_PKG_VERSION"));
+        if let Some(postgres) = &self.postgres {
+            let (version, folder) = (postgres.version(), postgres.data_folder().display());
+            let _ = writeln!(lines, "  Data     {folder} (a private PostgreSQL {version}, kept between starts)");
+        }
+        let url = format!("http://{}", to_be_visited(self.address));
+        let _ = writeln!(lines, "  Address  {url} (listening on {})", self.address);
+        let _ = writeln!(lines, "  API      {url}/docs");
+        let _ = writeln!(lines, "  Stop     Ctrl-C");
+        lines
+    }
+
+    /// The PostgreSQL it keeps, if it keeps one.
+    #[must_use]
+    pub fn postgres(&self) -> Option<&PrivatePostgres> {
+        self.postgres.as_ref()
+    }
+
+    /// Stops in order: not ready any more, no new requests, those in flight answered within `APP_SHUTDOWN_GRACE`,
+    /// the pool closed, the private PostgreSQL stopped.
+    pub fn stop(self) {
+        self.context.stopping.store(true, Ordering::Relaxed);
+        if self.finished.recv_timeout(self.grace) == Err(mpsc::RecvTimeoutError::Timeout) {
+            log::warn!(grace_s = self.grace.as_secs(); "Stopping with requests still in flight");
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.context.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Brings the schema up to date and returns its version. A private PostgreSQL is started for it unless it runs.
+///
+/// # Errors
+/// As [`StartError`] has them.
+pub fn migrate(config: &Config) -> Result<i32, StartError> {
+    let stop = AtomicBool::new(false);
+    let (server, _postgres) = match &config.database {
+        config::Database::Private(private) if PrivatePostgres::is_running(private) => {
+            (PrivatePostgres::server(private), None)
+        }
+        _ => open_server(config, &stop)?,
+    };
+    migrate_patiently(&server, &config.pool, &stop)?;
+    Ok(migrations::newest())
+}
+
+/// Where the database is, after starting it if it is the service's own.
+fn open_server(config: &Config, stop: &AtomicBool) -> Result<(Server, Option<PrivatePostgres>), StartError> {
+    match &config.database {
+        config::Database::Server(server) => Ok(((**server).clone(), None)),
+        config::Database::Private(private) => {
+            let settings = [format!("max_connections={}", config.pool.max_size + SPARE_CONNECTIONS)];
+            let postgres = PrivatePostgres::start(private, &settings, stop)?;
+            Ok((PrivatePostgres::server(private), Some(postgres)))
+        }
+    }
+}
+
+/// Applies the migrations, trying again for a while when the database is not there yet: services and databases are
+/// often started together.
+fn migrate_patiently(server: &Server, pool: &Pool, stop: &AtomicBool) -> Result<(), StartError> {
+    let mut wait = FIRST_WAIT;
+    for attempt in 1.. {
+        let reason = match migrations::apply(server, pool) {
+            Ok(0) => return Ok(()),
+            Ok(applied) => {
+                log::info!(applied, version = migrations::newest(); "Schema migrated");
+                return Ok(());
+            }
+            Err(MigrationError::Connect(reason)) => reason,
+            Err(error) => return Err(error.into()),
+        };
+        log::warn!(attempt, of = START_ATTEMPTS, reason:% = reason; "Database not reached");
+        if attempt == START_ATTEMPTS {
+            return Err(reason.into());
+        }
+        sleep_unless_stopped(wait, stop)?;
+        wait *= 2;
+    }
+    unreachable!("the last attempt returns")
+}
+
+fn sleep_unless_stopped(wait: Duration, stop: &AtomicBool) -> Result<(), StartError> {
+    let slice = Duration::from_millis(50);
+    for _ in 0..wait.as_millis() / slice.as_millis() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(StartError::Interrupted);
+        }
+        thread::sleep(slice);
+    }
+    Ok(())
+}
+
+/// Listens and serves on threads of its own until the context says stop.
+fn serve(http: &config::Http, context: &Arc<Context>) -> Result<(SocketAddr, mpsc::Receiver<()>), StartError> {
+    let failed = |reason: String| StartError::Listen { address: format!("{}:{}", http.host, http.port), reason };
+    let handler = {
+        let context = context.clone();
+        move |request: &Request| api::serve(&context, request)
+    };
+    let server = rouille::Server::new((http.host.as_str(), http.port), handler)
+        .map_err(|error| failed(error.to_string()))?
+        .pool_size(http.workers);
+    let address = server.server_addr();
+    let (running, finished) = mpsc::channel();
+    let context = context.clone();
+    let run = move || {
+        let _running: mpsc::Sender<()> = running;
+        while !context.stopping.load(Ordering::Relaxed) {
+            server.poll_timeout(STOP_POLL_INTERVAL);
+        }
+        server.join();
+    };
+    thread::Builder::new().name("http".to_owned()).spawn(run).map_err(|error| failed(error.to_string()))?;
+    Ok((address, finished))
+}
+
+/// The address as a browser on this machine can use it: "every address" is none to go to.
+fn to_be_visited(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
+        _ => address,
+    }
+}

@@ -1,0 +1,107 @@
+//! Reads single variables and gathers every problem, so that the operator sees all of them at once.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::variables::variable_named;
+
+/// Everything wrong with the configuration, one sentence a variable. Never holds the value of a secret.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Variables as they were found, and the problems met so far.
+pub(super) struct Reader<'a> {
+    variables: &'a HashMap<String, String>,
+    problems: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(variables: &'a HashMap<String, String>) -> Reader<'a> {
+        Reader { variables, problems: Vec::new() }
+    }
+
+    /// Notes a problem with a variable.
+    pub(super) fn problem(&mut self, name: &str, problem: impl fmt::Display) {
+        self.problems.push(format!("{name}: {problem}"));
+    }
+
+    /// `value` if no problem was met.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
+    }
+
+    /// A variable of the operating system rather than ours, such as `HOME`. Empty counts as not set.
+    pub(super) fn foreign(&self, name: &str) -> Option<String> {
+        self.variables.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// What the operator set, without the default. Empty counts as not set, since container files can often not
+    /// leave a variable out. A secret is also taken from the file that `NAME_FILE` names, less its last line end.
+    pub(super) fn set(&mut self, name: &str) -> Option<String> {
+        let value = self.foreign(name);
+        if !variable_named(name).secret {
+            return value;
+        }
+        let file_name = format!("{name}_FILE");
+        let Some(path) = self.foreign(&file_name) else { return value };
+        if value.is_some() {
+            self.problem(&file_name, format_args!("{name} is set too; keep one of them"));
+            return value;
+        }
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty()).or_else(|| {
+                    self.problem(&file_name, format_args!("{path} is empty"));
+                    None
+                })
+            }
+            Err(error) => {
+                self.problem(&file_name, format_args!("cannot read {path}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// What the operator set, or else the default.
+    pub(super) fn text(&mut self, name: &str) -> String {
+        self.set(name).unwrap_or_else(|| variable_named(name).default.to_owned())
+    }
+
+    /// A whole number within `allowed`; after a problem, the default.
+    pub(super) fn number<T>(&mut self, name: &str, allowed: RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        let text = self.text(name);
+        match text.trim().parse() {
+            Ok(number) if allowed.contains(&number) => number,
+            _ => {
+                let (least, most) = (allowed.start(), allowed.end());
+                self.problem(name, format_args!("\"{text}\" is not a whole number from {least} to {most}"));
+                default(name)
+            }
+        }
+    }
+
+    /// One of a few words, in any case; after a problem, the default.
+    pub(super) fn choice<T: FromStr>(&mut self, name: &str, allowed: &str) -> T {
+        let text = self.text(name);
+        text.trim().to_ascii_lowercase().parse().unwrap_or_else(|_| {
+            self.problem(name, format_args!("\"{text}\" is not one of {allowed}"));
+            default(name)
+        })
+    }
+}
+
+fn default<T: FromStr>(name: &str) -> T {
+    variable_named(name).default.parse().ok().expect("every default is a valid value")
+}

@@ -1,0 +1,82 @@
+//! Every environment variable there is: its name, its default, what it means.
+//!
+//! The parser, `--help`, `.env.example` and the README's table all follow this list; tests compare them with it.
+
+/// One environment variable.
+pub struct Variable {
+    /// Its name in the environment and in `.env`.
+    pub name: &'static str,
+    /// What holds where it is not set; empty where nothing does.
+    pub default: &'static str,
+    /// A line for the operator, with the unit and the allowed values.
+    pub meaning: &'static str,
+    /// A secret is never printed, and can also be given as the path of a file in `NAME_FILE`.
+    pub secret: bool,
+}
+
+const fn variable(name: &'static str, default: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default, meaning, secret: false }
+}
+
+const fn secret(name: &'static str, meaning: &'static str) -> Variable {
+    Variable { name, default: "", meaning, secret: true }
+}
+
+/// All of them, in the order of `.env.example`.
+pub static VARIABLES: &[Variable] = &[
+    secret(
+        "DATABASE_URL",
+        "PostgreSQL as one URL: postgres://user:password@host:port/name. Several hosts: @one:5432,two:5432/",
+    ),
+    variable("DB_HOST", "localhost", "PostgreSQL host, or the folder of its Unix socket"),
+    variable("DB_PORT", "5432", "PostgreSQL port"),
+    variable("DB_NAME", "safespace_dev", "Database name"),
+    variable("DB_USER", "postgres", "Database user"),
+    secret("DB_PASSWORD", "Database password; required as soon as one of the four above is set"),
+    variable(
+        "DB_SSLMODE",
+        "prefer",
+        "TLS to PostgreSQL as libpq has it: disable, prefer, require, verify-ca or verify-full",
+    ),
+    variable("DB_SSLROOTCERT", "", "PEM file of the authorities to trust, or 'system' (with verify-full only)"),
+    variable("DB_POOL_MIN_SIZE", "10", "Idle connections the pool keeps ready (at most DB_POOL_MAX_SIZE)"),
+    variable("DB_POOL_MAX_SIZE", "20", "Connections the pool opens at most, 1 to 1000"),
+    variable("DB_QUERY_TIMEOUT", "30", "Seconds a statement may take before it is cancelled, 1 to 3600"),
+    variable("DB_CONNECTION_TIMEOUT", "10", "Seconds to open one connection, TLS and login included, 1 to 300"),
+    variable(
+        "DB_ACQUIRE_TIMEOUT_MS",
+        "1000",
+        "Milliseconds a request waits for a pooled connection before its 503, 1 to 60000",
+    ),
+    variable(
+        "SAFESPACE_DATA_DIR",
+        "",
+        "Folder of the private PostgreSQL; /var/lib/safespace for root, else the XDG data folder",
+    ),
+    variable(
+        "PG_BIN",
+        "",
+        "Folder of initdb and postgres for the private PostgreSQL; searched for where it is not set",
+    ),
+    variable("APP_HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 behind a proxy on the same machine"),
+    variable("APP_PORT", "8000", "Port to listen on; 0 takes a free one"),
+    variable("APP_WORKERS", "32", "Threads that answer requests, 1 to 1024"),
+    variable("APP_MAX_BODY_BYTES", "65536", "Bytes a request body may have, 1024 to 16777216"),
+    variable(
+        "APP_SHUTDOWN_GRACE",
+        "10",
+        "Seconds that requests in flight have to finish on SIGTERM or SIGINT, 1 to 300",
+    ),
+    variable("ENVIRONMENT", "development", "development, or production: reads no .env and wants a real PostgreSQL"),
+    variable("LOG_LEVEL", "info", "off, error, warn, info, debug or trace"),
+    variable("RUST_LOG", "", "Filter in env_logger's syntax; wins over LOG_LEVEL"),
+    variable("LOG_FORMAT", "text", "text or json, one line each, on standard error"),
+];
+
+/// Looks a variable up by its name.
+///
+/// # Panics
+/// If there is no such variable, which is a misspelling in this program.
+pub(super) fn variable_named(name: &str) -> &'static Variable {
+    VARIABLES.iter().find(|variable| variable.name == name).expect("every variable read is in VARIABLES")
+}

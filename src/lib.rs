@@ -1,0 +1,21 @@
+//! SafeSpace: the backend of an anonymous chatbot, a blocking server on PostgreSQL.
+//!
+//! The modules in reading order; each may use only those below it in this list, and `tests/suite/repository.rs`
+//! fails on an import that points up.
+//!
+//! - `main` (the binary): arguments, exit codes, the wait for a signal.
+//! - [`app`]: puts the parts together, starts and stops them in order.
+//! - [`check`]: says what the service would start with, for the operator.
+//! - [`api`]: what a client sees; the route table and the life of a request are here.
+//! - [`store`]: PostgreSQL; the pool, the migrations, the private server, one file per table.
+//! - [`logging`]: what is logged, and what never is.
+//! - [`config`]: every setting, read once from the environment.
+//! - [`session_id`]: the one secret of a session, as a type that cannot be printed by accident.
+
+pub mod api;
+pub mod app;
+pub mod check;
+pub mod config;
+pub mod logging;
+pub mod session_id;
+pub mod store;

@@ -1,0 +1,58 @@
+//! The one secret of a session, as a type that cannot be printed by accident.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+/// The id of an anonymous session: a random `UUIDv4` (RFC 9562, section 5.4).
+///
+/// Whoever holds it owns the session, so it has no `Display` and its `Debug` is redacted. It leaves the program in two
+/// ways only: as a parameter of a statement ([`SessionId::expose`]) and in the answer to the client it belongs to
+/// (`Serialize`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(Uuid);
+
+/// The text was not an id. It does not say what the text was, for it may be a mistyped secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a UUID in its hyphenated form")]
+pub struct NotASessionId;
+
+impl SessionId {
+    /// A new id from the operating system's random source: 122 random bits.
+    #[must_use]
+    pub fn random() -> SessionId {
+        SessionId(Uuid::new_v4())
+    }
+
+    /// The id itself, for a statement's parameter.
+    #[must_use]
+    pub fn expose(&self) -> &Uuid {
+        &self.0
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = NotASessionId;
+
+    /// Accepts the hyphenated form in either case; no braces, no `urn:uuid:`, no bare digits, so that an id has one
+    /// spelling per case wherever it is kept.
+    fn from_str(text: &str) -> Result<SessionId, NotASessionId> {
+        let id = text.parse::<Hyphenated>().map_err(|_| NotASessionId)?;
+        Ok(SessionId(id.into_uuid()))
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SessionId(<redacted>)")
+    }
+}

@@ -1,0 +1,120 @@
+//! The pool of connections, as handlers see it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use r2d2::{HandleError, ManageConnection, PooledConnection};
+
+use super::availability::Availability;
+use super::{ConnectError, Connection, Error, Target};
+use crate::config::Pool;
+
+/// How long a checkout may wait for a sign of life of one connection.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// r2d2 waits at most half of this between two attempts to connect, so a database that is back is found within 0.5 s.
+const RECONNECT_PACE: Duration = Duration::from_secs(1);
+
+/// A pool of connections to one PostgreSQL.
+pub struct Database {
+    pool: r2d2::Pool<Manager>,
+    acquire_timeout: Duration,
+}
+
+/// How many connections there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Open connections.
+    pub total: u32,
+    /// Open connections that nobody uses.
+    pub idle: u32,
+    /// Connections there may be at most.
+    pub max: u32,
+}
+
+impl Database {
+    /// A pool that opens its connections in the background; it does not fail when the database is away.
+    #[must_use]
+    pub fn open(target: Target, config: &Pool) -> Database {
+        let pool = r2d2::Pool::builder()
+            .max_size(config.max_size)
+            .min_idle(Some(config.min_size))
+            .test_on_check_out(false)
+            .connection_timeout(RECONNECT_PACE)
+            .error_handler(Box::new(AlreadyLogged))
+            .build_unchecked(Manager { target, availability: Arc::default() });
+        Database { pool, acquire_timeout: config.acquire_timeout }
+    }
+
+    /// Borrows a connection, waiting at most `DB_ACQUIRE_TIMEOUT_MS`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none that works came free.
+    pub fn connection(&self) -> Result<PooledConnection<Manager>, Error> {
+        self.connection_within(self.acquire_timeout)
+    }
+
+    /// Borrows a connection, waiting at most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none that works came free.
+    pub fn connection_within(&self, limit: Duration) -> Result<PooledConnection<Manager>, Error> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut connection = self.pool.get_timeout(left).map_err(|_| Error::Unavailable)?;
+            // Whole poolfuls die together, so one that is dead does not end the search: it goes, the next is tried.
+            if connection.probe_if_stale(left.min(PROBE_DEADLINE)).is_ok() {
+                return Ok(connection);
+            }
+        }
+    }
+
+    /// How many connections there are now.
+    #[must_use]
+    pub fn state(&self) -> PoolState {
+        let state = self.pool.state();
+        PoolState { total: state.connections, idle: state.idle_connections, max: self.pool.max_size() }
+    }
+}
+
+/// How r2d2 makes and judges connections.
+pub struct Manager {
+    target: Target,
+    availability: Arc<Availability>,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = ConnectError;
+
+    fn connect(&self) -> Result<Connection, ConnectError> {
+        match self.target.connect() {
+            Ok(client) => {
+                self.availability.succeeded();
+                Ok(Connection::new(client))
+            }
+            Err(error) => {
+                self.availability.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Not called, since `test_on_check_out` is off: it has no deadline, and costs every request a round trip.
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
+        connection.probe(PROBE_DEADLINE).map_err(|error| ConnectError::Failed(error.to_string()))
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.is_broken()
+    }
+}
+
+/// [`Manager::connect`] logs the first failure of an outage; r2d2 would log every one.
+#[derive(Debug)]
+struct AlreadyLogged;
+
+impl HandleError<ConnectError> for AlreadyLogged {
+    fn handle_error(&self, _error: ConnectError) {}
+}

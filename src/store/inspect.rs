@@ -1,0 +1,28 @@
+//! Looks at a database without changing it, for `safespace check`.
+
+use super::Target;
+use super::migrations::{self, MigrationError};
+use crate::config::{Pool, Server};
+
+/// What a database is.
+#[derive(Debug)]
+pub struct Findings {
+    /// The version of PostgreSQL.
+    pub version: String,
+    /// The version of TLS the connection uses, if it does.
+    pub tls: Option<String>,
+    /// The version of the schema; 0 for a database that was never migrated.
+    pub schema: i32,
+}
+
+/// Connects once and looks.
+///
+/// # Errors
+/// When it cannot be reached or does not answer.
+pub fn inspect(server: &Server, pool: &Pool) -> Result<Findings, MigrationError> {
+    let mut client = Target::new(server, pool, pool.query_timeout)?.connect()?;
+    let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
+    let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
+    let (version, tls) = (row.get("version"), row.get("tls"));
+    Ok(Findings { version, tls, schema: migrations::version(&mut client)? })
+}

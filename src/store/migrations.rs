@@ -1,0 +1,113 @@
+//! The schema: migrations embedded in the binary and applied once, however many services start at once.
+
+use std::time::Duration;
+
+use postgres::Client;
+use postgres::error::SqlState;
+
+use super::{ConnectError, Connection, Error, Target};
+use crate::config::{Pool, Server};
+
+mod embedded {
+    refinery::embed_migrations!("sql/migrations");
+}
+
+/// What a statement of a migration may take, and waiting for another service that is migrating.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Why the schema is not what this binary needs.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The database could not be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A newer version of SafeSpace was here.
+    #[error(
+        "the database has schema version {found}, and this binary knows versions up to {known}: \
+         start the newer SafeSpace that migrated it, or restore a backup from before"
+    )]
+    Newer {
+        /// The version of the database.
+        found: i32,
+        /// The newest version this binary has.
+        known: i32,
+    },
+    /// A statement of a migration, or about them, failed.
+    #[error("the migrations failed: {0}")]
+    Failed(String),
+}
+
+impl From<postgres::Error> for MigrationError {
+    fn from(error: postgres::Error) -> MigrationError {
+        MigrationError::Failed(
+            error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
+        )
+    }
+}
+
+/// The version of the newest migration in this binary.
+#[must_use]
+pub fn newest() -> i32 {
+    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+}
+
+/// Whether the database has exactly the schema this binary was built for.
+///
+/// # Errors
+/// As [`Error`] has them.
+pub fn is_current(connection: &mut Connection) -> Result<bool, Error> {
+    let version: Option<i32> = connection.query(VERSION, &[])?.first().and_then(|row| row.get(0));
+    Ok(version == Some(newest()))
+}
+
+/// The version of the database's schema; 0 for one that was never migrated.
+///
+/// # Errors
+/// When the database does not answer.
+pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
+    match client.query_typed(VERSION, &[]) {
+        Ok(rows) => Ok(rows.first().and_then(|row| row.get(0)).unwrap_or(0)),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+const VERSION: &str = include_str!("../../sql/schema/version.sql");
+
+/// Brings the schema to [`newest`] and returns how many migrations that took.
+///
+/// Where it is current nothing is written, so that a service whose role may not change the schema can start.
+///
+/// # Errors
+/// As [`MigrationError`] has them; a migration that fails leaves the schema at the one before.
+pub fn apply(server: &Server, pool: &Pool) -> Result<usize, MigrationError> {
+    let target = Target::new(server, pool, MIGRATION_TIMEOUT)?;
+    let mut client = target.connect()?;
+    if is_up_to_date(&mut client)? {
+        return Ok(0);
+    }
+    // Services that start together take turns. The lock belongs to a transaction on a second connection, not to a
+    // connection, so that it also holds behind PgBouncer's transaction mode, and to the schema, not to the whole database.
+    let mut turn = target.connect()?;
+    let mut turn = turn.transaction()?;
+    turn.batch_execute("SELECT pg_advisory_xact_lock(hashtext('safespace migrations'), hashtext(current_schema()))")?;
+    if is_up_to_date(&mut client)? {
+        return Ok(0);
+    }
+    let report =
+        embedded::migrations::runner().run(&mut client).map_err(|error| MigrationError::Failed(chain(&error)))?;
+    turn.commit()?;
+    Ok(report.applied_migrations().len())
+}
+
+fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
+    let (found, known) = (version(client)?, newest());
+    if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
+}

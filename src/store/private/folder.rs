@@ -1,0 +1,185 @@
+//! The data folder of the private PostgreSQL: whose it is, what is in it, and that only one service uses it.
+//!
+//! ```text
+//! cluster/       PostgreSQL's data
+//! socket/        where it listens
+//! lock           held by the service that uses the folder, so that a killed one leaves it free
+//! postgres.log   what the server said since it was last started
+//! ```
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::User;
+
+use super::PrivateError;
+
+pub(super) const CLUSTER: &str = "cluster";
+pub(super) const SOCKETS: &str = "socket";
+const UNFINISHED_CLUSTER: &str = "cluster.unfinished";
+const LOCK: &str = "lock";
+const LOG: &str = "postgres.log";
+const SOCKET: &str = ".s.PGSQL.5432";
+
+/// What a Unix socket's address holds, less the closing NUL; Linux has 108 bytes, macOS 104.
+const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Lines of PostgreSQL's log that go into an error.
+const LOG_LINES_IN_ERROR: usize = 5;
+
+/// A data folder that this process, and no other, uses.
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    owner: Option<User>,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder if need be, checks that PostgreSQL can live in it, and takes it.
+    pub(super) fn open(path: &Path, owner: Option<&User>) -> Result<Folder, PrivateError> {
+        check_path(path)?;
+        let problem = |error: io::Error| PrivateError::Folder(format!("{}: {error}", path.display()));
+        fs::create_dir_all(path).map_err(problem)?;
+        // Its permissions are about to be narrowed, which would harm a folder that has other uses.
+        let mut entries = fs::read_dir(path).map_err(problem)?;
+        if !path.join(LOCK).exists() && entries.next().is_some() {
+            let text = format!("{} holds other files; name a folder that is empty or does not exist", path.display());
+            return Err(PrivateError::Folder(text));
+        }
+        let lock = File::create(path.join(LOCK)).map_err(problem)?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => PrivateError::InUse(path.to_owned()),
+            fs::TryLockError::Error(error) => problem(error),
+        })?;
+        let folder = Folder { path: path.to_owned(), owner: owner.cloned(), _lock: lock };
+        folder.give_to_owner(path).map_err(problem)?;
+        let sockets = path.join(SOCKETS);
+        fs::create_dir_all(&sockets).map_err(problem)?;
+        folder.give_to_owner(&sockets).map_err(problem)?;
+        folder.check_owner_can_enter()?;
+        Ok(folder)
+    }
+
+    /// A program to be run in this folder as the folder's owner, without what libpq or PostgreSQL take from the
+    /// environment.
+    pub(super) fn run(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.path);
+        for (name, _) in std::env::vars_os() {
+            if name.as_bytes().starts_with(b"PG") {
+                command.env_remove(name);
+            }
+        }
+        if let Some(owner) = &self.owner {
+            // The standard library also drops root's other groups.
+            command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
+        }
+        command
+    }
+
+    pub(super) fn has_cluster(&self) -> bool {
+        self.path.join(CLUSTER).exists()
+    }
+
+    /// The major version that made the cluster, if there is one.
+    pub(super) fn cluster_version(&self) -> Option<String> {
+        fs::read_to_string(self.path.join(CLUSTER).join("PG_VERSION")).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// The name of a place for a new cluster, without what an interrupted attempt left there.
+    pub(super) fn empty_unfinished_cluster(&self) -> Result<&'static str, PrivateError> {
+        match fs::remove_dir_all(self.path.join(UNFINISHED_CLUSTER)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PrivateError::Folder(error.to_string())),
+            _ => Ok(UNFINISHED_CLUSTER),
+        }
+    }
+
+    /// Moves the new cluster to its place.
+    pub(super) fn finish_cluster(&self) -> Result<(), PrivateError> {
+        fs::rename(self.path.join(UNFINISHED_CLUSTER), self.path.join(CLUSTER))
+            .map_err(|error| PrivateError::Folder(error.to_string()))
+    }
+
+    /// Whether a server listens in this folder.
+    pub(super) fn somebody_listens(&self) -> bool {
+        somebody_listens(&self.path)
+    }
+
+    /// The folder of the socket as a PostgreSQL setting, which is a list and so has to be quoted.
+    pub(super) fn socket_folder(&self) -> String {
+        format!("\"{}\"", self.path.join(SOCKETS).display())
+    }
+
+    /// A new, empty log.
+    pub(super) fn new_log(&self) -> Result<File, PrivateError> {
+        File::create(self.path.join(LOG)).map_err(|error| PrivateError::Folder(error.to_string()))
+    }
+
+    /// The last lines of the log.
+    pub(super) fn end_of_log(&self) -> String {
+        let log = fs::read_to_string(self.path.join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_IN_ERROR)..].join("; ")
+    }
+
+    fn give_to_owner(&self, path: &Path) -> io::Result<()> {
+        if let Some(owner) = &self.owner {
+            chown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+        }
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+    }
+
+    fn check_owner_can_enter(&self) -> Result<(), PrivateError> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let closed = self
+            .path
+            .ancestors()
+            .skip(1)
+            .find(|folder| fs::metadata(folder).is_ok_and(|folder| !can_enter(&folder, owner)));
+        match closed {
+            Some(closed) => Err(PrivateError::Folder(format!(
+                "{}: the user {}, who runs PostgreSQL, may not enter {}; choose a folder elsewhere, such as /var/lib/safespace",
+                self.path.display(),
+                owner.name,
+                closed.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a server listens in a data folder. A socket that a dead server left refuses to connect.
+pub(super) fn somebody_listens(path: &Path) -> bool {
+    UnixStream::connect(path.join(SOCKETS).join(SOCKET)).is_ok()
+}
+
+fn check_path(path: &Path) -> Result<(), PrivateError> {
+    let socket = path.join(SOCKETS).join(SOCKET);
+    let excess = socket.as_os_str().len().saturating_sub(MAX_SOCKET_PATH);
+    if excess > 0 {
+        let text = format!("{} is {excess} bytes too long for the socket in it", path.display());
+        return Err(PrivateError::Folder(text));
+    }
+    if path.to_str().is_none_or(|path| path.contains(['"', ',', '\\'])) {
+        let text = format!("{} has a character that PostgreSQL's settings cannot carry", path.display());
+        return Err(PrivateError::Folder(text));
+    }
+    Ok(())
+}
+
+fn can_enter(folder: &fs::Metadata, user: &User) -> bool {
+    let allowed = if folder.uid() == user.uid.as_raw() {
+        0o100
+    } else if folder.gid() == user.gid.as_raw() {
+        0o010
+    } else {
+        0o001
+    };
+    folder.mode() & allowed != 0
+}
