@@ -1,7 +1,7 @@
 //! Puts the parts together, and starts and stops them in order. The tests start the same [`App`] as the binary.
 
 use std::fmt::Write;
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,6 @@ use std::time::Duration;
 use rouille::Request;
 
 use crate::api::{self, Context};
-use crate::check;
 use crate::config::{self, Config, Pool, Server};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::private::{PrivateError, PrivatePostgres};
@@ -78,7 +77,7 @@ impl App {
     /// # Errors
     /// As [`StartError`] has them; what was started is stopped again.
     pub fn start(config: &Config, stop: &AtomicBool) -> Result<App, StartError> {
-        if let Some(warning) = check::warning(config) {
+        if let Some(warning) = config.warning() {
             log::warn!("{warning}");
         }
         let (server, postgres) = open_server(config, stop)?;
@@ -204,7 +203,14 @@ fn serve(http: &config::Http, context: &Arc<Context>) -> Result<(SocketAddr, mps
     let failed = |reason: String| StartError::Listen { address: format!("{}:{}", http.host, http.port), reason };
     let handler = {
         let context = context.clone();
-        move |request: &Request| api::serve(&context, request)
+        move |request: &Request| {
+            let response = api::serve(&context, request);
+            // rouille's server takes a chunked body that no handler read for the connection's next request.
+            if let Some(rest) = request.data() {
+                let _ = io::copy(&mut rest.take(context.max_body_bytes as u64), &mut io::sink());
+            }
+            response
+        }
     };
     let server = rouille::Server::new((http.host.as_str(), http.port), handler)
         .map_err(|error| failed(error.to_string()))?

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use postgres::config::Host;
 
 use crate::app::StartError;
-use crate::config::{self, Config, Environment, Server, SslMode};
+use crate::config::{self, Config, Server};
 use crate::store::migrations;
 use crate::store::private::PrivatePostgres;
 use crate::store::{Findings, inspect};
@@ -37,19 +37,10 @@ pub fn check(config: &Config) -> Result<String, StartError> {
     }
     let pool = &config.pool;
     report.line("Pool", format_args!("{} to {} connections", pool.min_size, pool.max_size));
-    if let Some(warning) = warning(config) {
+    if let Some(warning) = config.warning() {
         report.line("Warning", warning);
     }
     Ok(report.0)
-}
-
-/// What an operator should know although the service starts.
-#[must_use]
-pub fn warning(config: &Config) -> Option<&'static str> {
-    let config::Database::Server(server) = &config.database else { return None };
-    let readable = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
-    (config.environment == Environment::Production && readable)
-        .then_some("DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything")
 }
 
 #[derive(Default)]

@@ -4,8 +4,8 @@
 //! fails on an import that points up.
 //!
 //! - `main` (the binary): arguments, exit codes, the wait for a signal.
-//! - [`app`]: puts the parts together, starts and stops them in order.
 //! - [`check`]: says what the service would start with, for the operator.
+//! - [`app`]: puts the parts together, starts and stops them in order.
 //! - [`api`]: what a client sees; the route table and the life of a request are here.
 //! - [`store`]: PostgreSQL; the pool, the migrations, the private server, one file per table.
 //! - [`logging`]: what is logged, and what never is.

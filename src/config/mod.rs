@@ -162,6 +162,15 @@ impl Config {
         };
         reader.finish(config)
     }
+
+    /// What an operator should know although the service starts.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        let Database::Server(server) = &self.database else { return None };
+        let readable = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
+        (self.environment == Environment::Production && readable)
+            .then_some("DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything")
+    }
 }
 
 fn read_pool(reader: &mut Reader<'_>) -> Pool {

@@ -1,1 +1,21 @@
+//! Black-box tests: through HTTP, the command line and the public API, against a real PostgreSQL.
+//!
+//! Most tests share one PostgreSQL that this process starts, each in a schema of its own; set `TEST_DATABASE_URL` to
+//! use another. Tests that disturb a server, or need one with TLS, start their own.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod support;
+
+mod bad_input;
+mod configuration;
+mod documentation;
+mod health;
+mod logs;
+mod migrations;
+mod outages;
+mod private_postgres;
+mod process;
+mod repository;
+mod service;
+mod sessions;
+mod tls;

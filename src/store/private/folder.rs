@@ -128,6 +128,12 @@ impl Folder {
         lines[lines.len().saturating_sub(LOG_LINES_IN_ERROR)..].join("; ")
     }
 
+    /// Whether the server did not start because processes of one before it are still there.
+    pub(super) fn killed_server_lingers(&self) -> bool {
+        let log = self.end_of_log();
+        log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use")
+    }
+
     fn give_to_owner(&self, path: &Path) -> io::Result<()> {
         if let Some(owner) = &self.owner {
             chown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;

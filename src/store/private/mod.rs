@@ -28,6 +28,9 @@ const NAME: &str = "safespace";
 /// After a crash PostgreSQL replays its log before it answers; most often this takes less than a second.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
+/// How long the processes of a server that was killed may take to be gone.
+const LINGERING_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long each way of stopping it may take before the next, harsher one.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -105,8 +108,16 @@ impl PrivatePostgres {
         }
         let child = spawn_server(&binaries, &folder, settings)?;
         let mut postgres = PrivatePostgres { folder, child, version: binaries.version };
-        postgres.wait_until_ready(stop)?;
-        Ok(postgres)
+        let give_up = Instant::now() + LINGERING_PATIENCE;
+        loop {
+            match postgres.wait_until_ready(stop) {
+                Err(PrivateError::Failed(_)) if postgres.folder.killed_server_lingers() && Instant::now() < give_up => {
+                    thread::sleep(POLL_INTERVAL);
+                    postgres.child = spawn_server(&binaries, &postgres.folder, settings)?;
+                }
+                result => return result.map(|()| postgres),
+            }
+        }
     }
 
     /// How to connect to the one that runs, or would run, in the configured folder.

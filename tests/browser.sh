@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Opens /docs in a headless Chromium that can reach this machine only, and has it create a session:
+# tests/browser.sh [BINARY] [SCREENSHOT.png]
+# Needs chromedriver (Debian: chromium-driver), curl and jq.
+set -euo pipefail
+
+binary=$(realpath "${1:-target/release/safespace}")
+screenshot=${2:-}
+folder=$(mktemp -d /tmp/safespace-browser-XXXXXX)
+files=$(mktemp -d)
+processes=()
+
+cleanup() {
+    status=$?
+    for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
+    [ $status = 0 ] || tail -n 20 "$files"/*.log >&2
+    rm -rf "$folder" "$files"
+    exit $status
+}
+trap cleanup EXIT
+
+# wait_for PATTERN FILE: the first match of a sed expression that prints something.
+wait_for() {
+    for _ in $(seq 300); do
+        found=$(sed -n "$1" "$2")
+        if [ -n "$found" ]; then echo "$found"; return 0; fi
+        sleep 0.1
+    done
+    echo "nothing in $2" >&2
+    return 1
+}
+
+(cd "$files" && exec env -i PATH="$PATH" SAFESPACE_DATA_DIR="$folder" APP_HOST=127.0.0.1 APP_PORT=0 "$binary") \
+    >"$files/out" 2>"$files/service.log" &
+processes+=($!)
+touch "$files/out" "$files/driver.log"
+url=$(wait_for 's/^  Address  \(http[^ ]*\).*/\1/p' "$files/out")
+
+chromedriver --port=0 >"$files/driver.log" 2>&1 &
+processes+=($!)
+driver=http://127.0.0.1:$(wait_for 's/.*successfully on port \([0-9]*\).*/\1/p' "$files/driver.log")
+
+# webdriver METHOD PATH [BODY]: prints the value of the answer (W3C WebDriver).
+webdriver() {
+    local answer
+    answer=$(curl -sS -m 60 -X "$1" "$driver$2" ${3:+-H 'Content-Type: application/json' -d "$3"})
+    if [ "$(jq -r '.value.error? // empty' <<<"$answer" 2>/dev/null)" ]; then
+        jq -r '.value.message' <<<"$answer" >&2
+        return 1
+    fi
+    jq -c .value <<<"$answer"
+}
+
+# Names other than this machine's address do not resolve, so that whatever the page wants from elsewhere fails.
+arguments=$(jq -cn --arg data "$files/chromium" '["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1200,1600", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--user-data-dir=\($data)"]')
+session=$(webdriver POST /session "{\"capabilities\": {\"alwaysMatch\": {
+    \"goog:loggingPrefs\": {\"browser\": \"ALL\"}, \"goog:chromeOptions\": {\"args\": $arguments}}}}" | jq -r .sessionId)
+page=/session/$session
+
+# click SELECTOR and text SELECTOR wait until the element is there.
+element() {
+    for _ in $(seq 100); do
+        found=$(webdriver POST "$page/element" "$(jq -cn --arg css "$1" '{using: "css selector", value: $css}')" 2>/dev/null \
+            | jq -r '.[]' || true)
+        if [ -n "$found" ]; then echo "$found"; return 0; fi
+        sleep 0.1
+    done
+    echo "FAILED  no $1 on the page" >&2
+    return 1
+}
+click() { webdriver POST "$page/element/$(element "$1")/click" '{}' >/dev/null; }
+text() { webdriver GET "$page/element/$(element "$1")/text" | jq -r .; }
+
+webdriver POST "$page/url" "{\"url\": \"$url/docs\"}" >/dev/null
+operation='[id="operations-Sessions-create"]'
+[ "$(text '.info .title' | head -n 1 | cut -d ' ' -f 1)" = SafeSpace ]
+echo "ok      the page shows the API's title"
+click "$operation .opblock-summary-control"
+click "$operation .execute"
+status=$(text "$operation .live-responses-table tr.response .response-col_status" | head -n 1)
+[ "${status%% *}" = 201 ] || { echo "FAILED  POST /api/v1/sessions from the page: $status" >&2; exit 1; }
+text "$operation .live-responses-table tr.response .response-col_description" | grep -q session_id
+echo "ok      the page created a session"
+if [ -n "$screenshot" ]; then
+    webdriver GET "$page/screenshot" | jq -r . | base64 -d >"$screenshot"
+fi
+complaints=$(webdriver POST "$page/se/log" '{"type": "browser"}' | jq -r '.[] | select(.level == "SEVERE") | .message')
+if [ -n "$complaints" ]; then
+    echo "FAILED  the browser complains: $complaints" >&2
+    exit 1
+fi
+echo "ok      the browser has no complaint and asked nobody else"
+webdriver DELETE "$page" >/dev/null

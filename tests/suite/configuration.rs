@@ -1,0 +1,210 @@
+//! The configuration: defaults, `.env`, secrets from files, and every problem at once.
+
+use std::time::Duration;
+
+use safespace::config::{Config, Database, Environment, LogFormat, SslMode};
+
+use crate::support::process::Binary;
+use crate::support::{Variables, variables};
+
+fn read(pairs: &[(&str, &str)]) -> Config {
+    Config::from_variables(&variables(pairs)).unwrap()
+}
+
+/// The problems of a configuration that cannot be used, a line each.
+#[track_caller]
+fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
+    Config::from_variables(&variables(pairs)).unwrap_err().0
+}
+
+fn server(config: &Config) -> &safespace::config::Server {
+    match &config.database {
+        Database::Server(server) => server,
+        Database::Private(_) => panic!("a private PostgreSQL"),
+    }
+}
+
+#[test]
+fn without_any_variable_everything_has_its_default() {
+    let config = Config::from_variables(&variables(&[("HOME", "/home/someone")])).unwrap();
+    assert_eq!(config.environment, Environment::Development);
+    assert!(matches!(config.database, Database::Private(_)));
+    assert_eq!((config.pool.min_size, config.pool.max_size), (10, 20));
+    assert_eq!(config.pool.query_timeout, Duration::from_secs(30));
+    assert_eq!(config.pool.connection_timeout, Duration::from_secs(10));
+    assert_eq!(config.pool.acquire_timeout, Duration::from_secs(1));
+    assert_eq!((config.http.host.as_str(), config.http.port), ("0.0.0.0", 8000));
+    assert_eq!(config.http.max_body_bytes, 65_536);
+    assert_eq!((config.log.level, config.log.format), (log::LevelFilter::Info, LogFormat::Text));
+}
+
+#[test]
+fn one_database_variable_is_enough_for_the_others_to_have_defaults() {
+    let config = read(&[("DB_PASSWORD", "secret")]);
+    let connect = &server(&config).connect;
+    assert_eq!(connect.get_hosts(), [postgres::config::Host::Tcp("localhost".to_owned())]);
+    assert_eq!(connect.get_ports(), [5432]);
+    assert_eq!(connect.get_dbname(), Some("safespace_dev"));
+    assert_eq!(connect.get_user(), Some("postgres"));
+    assert_eq!(server(&config).ssl_mode, SslMode::Prefer);
+}
+
+#[test]
+fn a_url_can_have_several_hosts_and_libpqs_tls_parameters() {
+    let url = "postgresql://u:p%40ss@one:5432,two:5433/db?target_session_attrs=read-write&sslmode=require";
+    let config = read(&[("DATABASE_URL", url)]);
+    let connect = &server(&config).connect;
+    assert_eq!(connect.get_hosts().len(), 2);
+    assert_eq!(connect.get_ports(), [5432, 5433]);
+    assert_eq!(connect.get_password(), Some(b"p@ss".as_slice()));
+    assert_eq!(connect.get_target_session_attrs(), postgres::config::TargetSessionAttrs::ReadWrite);
+    assert_eq!(server(&config).ssl_mode, SslMode::Require);
+}
+
+#[test]
+fn every_problem_is_reported_by_its_variable() {
+    let found = problems(&[
+        ("ENVIRONMENT", "staging"),
+        ("DB_HOST", "db"),
+        ("DB_PORT", "70000"),
+        ("DB_SSLMODE", "sometimes"),
+        ("DB_POOL_MIN_SIZE", "30"),
+        ("DB_POOL_MAX_SIZE", "20"),
+        ("DB_QUERY_TIMEOUT", "0"),
+        ("DB_CONNECTION_TIMEOUT", "ten"),
+        ("DB_ACQUIRE_TIMEOUT_MS", "-1"),
+        ("APP_PORT", "http"),
+        ("APP_WORKERS", "0"),
+        ("APP_MAX_BODY_BYTES", "1"),
+        ("APP_SHUTDOWN_GRACE", "1.5"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_FORMAT", "xml"),
+    ]);
+    let names: Vec<&str> = found.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+    let mut expected = vec![
+        "ENVIRONMENT",
+        "DB_PORT",
+        "DB_PASSWORD",
+        "DB_SSLMODE",
+        "DB_POOL_MIN_SIZE",
+        "DB_QUERY_TIMEOUT",
+        "DB_CONNECTION_TIMEOUT",
+        "DB_ACQUIRE_TIMEOUT_MS",
+        "APP_PORT",
+        "APP_WORKERS",
+        "APP_MAX_BODY_BYTES",
+        "APP_SHUTDOWN_GRACE",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+    ];
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(sorted, expected, "{found:#?}");
+    assert!(found.contains(&"APP_WORKERS: \"0\" is not a whole number from 1 to 1024".to_owned()), "{found:#?}");
+}
+
+#[test]
+fn contradictions_are_problems() {
+    let url = ("DATABASE_URL", "postgres://u:p@h/d");
+    for (pairs, problem) in [
+        (vec![url, ("DB_HOST", "h"), ("DB_PASSWORD", "p")], "DATABASE_URL: DB_HOST, DB_PASSWORD are set too"),
+        (vec![("DB_HOST", "h")], "DB_PASSWORD: required"),
+        (vec![("DB_PASSWORD", "")], ""),
+        (vec![("ENVIRONMENT", "production")], "DATABASE_URL: required in production"),
+        (vec![("DATABASE_URL", "h")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "host=h user=u")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "postgres://u:p?a@h/d")], ""),
+        (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "mysql://u:p@h/d")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "postgres://u:p@h/d?sslmode=always")], "DATABASE_URL: its sslmode"),
+        (
+            vec![("DATABASE_URL", "postgres://h/d?sslmode=require"), ("DB_SSLMODE", "require")],
+            "DB_SSLMODE: DATABASE_URL",
+        ),
+        (vec![url, ("DB_SSLMODE", "verify-full")], "DB_SSLROOTCERT: required with verify"),
+        (vec![url, ("DB_SSLMODE", "verify-ca"), ("DB_SSLROOTCERT", "system")], "DB_SSLROOTCERT: 'system' needs"),
+        (
+            vec![url, ("DB_SSLMODE", "verify-ca"), ("DB_SSLROOTCERT", "/nowhere")],
+            "DB_SSLROOTCERT: cannot read /nowhere",
+        ),
+        (vec![url, ("DB_SSLMODE", "verify-ca"), ("DB_SSLROOTCERT", "/dev/null")], "DB_SSLROOTCERT: /dev/null holds no"),
+        (vec![url, ("DATABASE_URL_FILE", "/dev/null")], "DATABASE_URL_FILE: DATABASE_URL is set too"),
+        (vec![("DB_PASSWORD_FILE", "/nowhere"), ("DB_HOST", "h")], "DB_PASSWORD_FILE: cannot read /nowhere"),
+        (vec![("DB_SSLMODE", "require")], "DB_SSLMODE: set without DATABASE_URL"),
+    ] {
+        let mut all: Variables = variables(&pairs);
+        all.insert("HOME".to_owned(), "/home/someone".to_owned());
+        match Config::from_variables(&all) {
+            Ok(_) => assert!(problem.is_empty(), "{pairs:?} is accepted"),
+            Err(found) => assert!(!problem.is_empty() && found.to_string().contains(problem), "{pairs:?}: {found}"),
+        }
+    }
+}
+
+#[test]
+fn a_small_pool_needs_no_smaller_minimum() {
+    assert_eq!(read(&[("HOME", "/h"), ("DB_POOL_MAX_SIZE", "4")]).pool.min_size, 4);
+}
+
+#[test]
+fn a_secret_can_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "from a file\r\n").unwrap();
+    let config = read(&[("DB_HOST", "h"), ("DB_PASSWORD_FILE", file.to_str().unwrap())]);
+    assert_eq!(server(&config).connect.get_password(), Some(b"from a file".as_slice()));
+}
+
+#[test]
+fn a_password_is_in_no_debug_output_and_no_problem() {
+    for pairs in [
+        vec![("DB_HOST", "h"), ("DB_PASSWORD", "hunter2")],
+        vec![("DATABASE_URL", "postgres://u:hunter2@h/d")],
+        vec![("DATABASE_URL", "postgres://u:a?hunter2=hunter2@h/d")],
+        vec![("DATABASE_URL", "postgres://u:hunter2@h:port/d")],
+        vec![("DATABASE_URL", "hunter2")],
+        vec![("DATABASE_URL", "postgres://u:hunter2@h/d"), ("DB_PASSWORD", "hunter2")],
+    ] {
+        let text = format!("{:?}", Config::from_variables(&variables(&pairs)));
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn the_binary_reports_all_problems_and_exits_with_2() {
+    let output = Binary::new(&[("APP_PORT", "none"), ("LOG_FORMAT", "xml"), ("DB_HOST", "h")]).run();
+    assert_eq!(output.status.code(), Some(2));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    for name in ["APP_PORT:", "LOG_FORMAT:", "DB_PASSWORD:"] {
+        assert!(errors.contains(name), "{errors}");
+    }
+}
+
+#[test]
+fn a_dotenv_file_is_read_and_the_environment_wins() {
+    let dotenv = "APP_PORT=none\nLOG_FORMAT='xml' # a comment\n";
+    let output = Binary::new(&[("LOG_FORMAT", "yaml"), ("HOME", "/h")]).file(".env", dotenv).argument("check").run();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("APP_PORT: \"none\"") && errors.contains("LOG_FORMAT: \"yaml\""), "{errors}");
+}
+
+#[test]
+fn production_reads_no_dotenv_file() {
+    let output = Binary::new(&[("ENVIRONMENT", "production")])
+        .file(".env", "DATABASE_URL=postgres://u:p@h/d\nAPP_PORT=none\n")
+        .argument("check")
+        .run();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("DATABASE_URL: required in production") && !errors.contains("APP_PORT"), "{errors}");
+}
+
+#[test]
+fn a_broken_dotenv_file_is_reported_without_its_lines() {
+    let output = Binary::new(&[("HOME", "/h")]).file(".env", "DB_PASSWORD=hunter2 and more\n").run();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains(".env: a line is not NAME=value") && !errors.contains("hunter2"), "{errors}");
+}

@@ -1,0 +1,148 @@
+//! The OpenAPI description, the page that shows it, and the documents: equal to the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use safespace::api::openapi::described_routes;
+use safespace::api::routes::ROUTES;
+use safespace::config::VARIABLES;
+use serde_json::Value;
+
+use crate::support::app::TestApp;
+
+fn read(file: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let described: BTreeSet<(&str, String)> = described_routes().into_iter().collect();
+    let served: BTreeSet<(&str, String)> =
+        ROUTES.iter().map(|route| (route.method, route.pattern.to_owned())).collect();
+    assert_eq!(described, served);
+}
+
+#[test]
+fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
+    let app = TestApp::start();
+    let document = app.client.get("/openapi.json").assert_status(200).json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let place = format!("{method} {path}");
+            assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                let own = status == "503" && path == "/health/db";
+                assert_eq!(
+                    problem == "#/components/schemas/Problem",
+                    status.as_str() >= "400" && !own,
+                    "{place} {status}"
+                );
+                assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{place} {status}");
+                assert!(response["headers"]["X-Request-Id"].is_object(), "{place} {status}");
+            }
+            assert!(operation["responses"]["500"].is_object(), "{place}");
+        }
+    }
+    let sessions = &document["paths"]["/api/v1/sessions/{session_id}"];
+    let statuses =
+        |method: &str| sessions[method]["responses"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(statuses("get"), ["200", "404", "422", "500", "503", "504"]);
+    assert_eq!(statuses("delete"), ["204", "404", "422", "500", "503", "504"]);
+    let session = &document["components"]["schemas"]["Session"];
+    assert_eq!(session["required"], serde_json::json!(["session_id", "created_at"]));
+    assert_eq!(session["properties"]["session_id"]["format"], "uuid");
+    assert!(
+        session["properties"]["created_at"]["examples"].is_array()
+            || session["properties"]["created_at"]["example"].is_string()
+    );
+}
+
+#[test]
+fn every_reference_in_the_description_leads_somewhere() {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(object) => {
+                found.extend(object.get("$ref").and_then(Value::as_str).map(ToOwned::to_owned));
+                object.values().for_each(|value| references(value, found));
+            }
+            Value::Array(array) => array.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = serde_json::to_value(safespace::api::openapi::describe()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 10, "{found:?}");
+    for reference in found {
+        assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn the_page_loads_nothing_from_elsewhere() {
+    let app = TestApp::start();
+    let page = app.client.get("/docs").assert_status(200);
+    assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(page.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'"));
+    let page = page.text();
+    assert!(!page.contains("//"), "an address in the page: {page}");
+    let assets: Vec<&str> = page.split('"').filter(|text| text.starts_with("docs/")).collect();
+    assert_eq!(assets.len(), 4);
+    for asset in assets {
+        let answer = app.client.get(&format!("/{asset}")).assert_status(200);
+        let expected = match asset.rsplit('.').next().unwrap() {
+            "css" => "text/css",
+            "js" => "text/javascript",
+            _ => "image/png",
+        };
+        assert!(answer.header("Content-Type").unwrap().starts_with(expected), "{asset}");
+        assert!(!answer.body.is_empty());
+    }
+    app.client.get("/docs/nothing.js").assert_problem(404);
+}
+
+#[test]
+fn the_example_environment_holds_every_variable_with_its_default_and_meaning() {
+    let text = read(".env.example");
+    let mut rest = text.as_str();
+    for variable in VARIABLES {
+        let entry = format!("# {}\n#{}={}\n", variable.meaning, variable.name, variable.default);
+        let place = rest.find(&entry).unwrap_or_else(|| panic!("not in .env.example, or not in its order:\n{entry}"));
+        rest = &rest[place + entry.len()..];
+    }
+    let entries = text.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ") && line.contains('='));
+    assert_eq!(entries.count(), VARIABLES.len(), "a variable that the code does not have");
+}
+
+#[test]
+fn the_readme_has_a_row_for_every_variable() {
+    let text = read("README.md");
+    for variable in VARIABLES {
+        let default = if variable.default.is_empty() { String::new() } else { format!("`{}`", variable.default) };
+        let row = format!("| `{}` | {default} | {} |", variable.name, variable.meaning).replace("|  |", "| |");
+        assert!(text.contains(&row), "not in README.md:\n{row}");
+    }
+}
+
+#[test]
+fn every_file_that_the_documents_name_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![root.join("README.md")];
+    documents.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut links = 0;
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for target in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            if !target.is_empty() && !target.contains("://") {
+                let path = document.parent().unwrap().join(target);
+                assert!(path.exists(), "{} links to {target}", document.display());
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 5, "{links} links");
+}

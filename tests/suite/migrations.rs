@@ -1,0 +1,120 @@
+//! The schema: how it comes about, and what must be true of it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+
+use safespace::app::{self, App};
+use safespace::store::migrations;
+
+use crate::support::app::{TestApp, configure};
+use crate::support::cluster::Schema;
+
+#[test]
+fn five_services_starting_at_once_migrate_once() {
+    let schema = Schema::new();
+    thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| TestApp::at(&schema.url(), &[]).client.get("/health/ready").assert_status(200));
+        }
+    });
+    let rows = schema.client().query("SELECT version FROM refinery_schema_history", &[]).unwrap();
+    assert_eq!(rows.len(), usize::try_from(migrations::newest()).unwrap());
+}
+
+#[test]
+fn migrating_twice_changes_nothing() {
+    let schema = Schema::new();
+    let config = configure(&schema.url(), &[]);
+    assert_eq!(app::migrate(&config).unwrap(), migrations::newest());
+    assert_eq!(app::migrate(&config).unwrap(), migrations::newest());
+}
+
+#[test]
+fn a_database_newer_than_the_binary_is_refused() {
+    let schema = Schema::new();
+    let config = configure(&schema.url(), &[]);
+    app::migrate(&config).unwrap();
+    let later =
+        "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum FROM refinery_schema_history";
+    schema.client().batch_execute(later).unwrap();
+    let error = App::start(&config, &AtomicBool::new(false)).err().expect("it does not start").to_string();
+    assert!(error.contains("schema version 99") && error.contains("newer SafeSpace"), "{error}");
+}
+
+#[test]
+fn a_role_that_may_not_change_the_schema_can_serve_it() {
+    let schema = Schema::new();
+    app::migrate(&configure(&schema.url(), &[])).unwrap();
+    let mut sql = schema.client();
+    let name: String = sql.query_one("SELECT current_schema()::text", &[]).unwrap().get(0);
+    // The roles of docs/setup.md.
+    sql.batch_execute(&format!(
+        "CREATE ROLE {name} LOGIN;
+         GRANT USAGE ON SCHEMA {name} TO {name};
+         GRANT SELECT ON refinery_schema_history TO {name};
+         GRANT SELECT, INSERT, DELETE ON sessions TO {name};"
+    ))
+    .unwrap();
+    let url = schema.url().replacen("//safespace@", &format!("//{name}@"), 1);
+    if url != schema.url() {
+        let app = TestApp::at(&url, &[]);
+        let id = app.create_session();
+        app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
+        app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
+    }
+    sql.batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).unwrap();
+}
+
+#[test]
+fn every_statement_prepares_against_the_schema() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let mut prepared = 0;
+    for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sql")).unwrap() {
+        let folder = folder.unwrap().path();
+        if folder.ends_with("migrations") {
+            continue;
+        }
+        for file in fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let statement = fs::read_to_string(&file).unwrap();
+            sql.prepare(&statement).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            prepared += 1;
+        }
+    }
+    assert!(prepared >= 5, "{prepared} statements");
+}
+
+#[test]
+fn whatever_belongs_to_a_session_goes_with_it() {
+    let app = TestApp::start();
+    // Every column that names a session is a foreign key with ON DELETE CASCADE, and every foreign key to a session is.
+    let stray = "
+        SELECT c.table_name FROM information_schema.columns c
+        WHERE c.table_schema = current_schema() AND c.column_name = 'session_id'
+          AND NOT EXISTS (
+            SELECT FROM pg_constraint k
+            JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+            WHERE k.contype = 'f' AND k.confdeltype = 'c' AND k.confrelid = 'sessions'::regclass
+              AND k.conrelid = format('%I.%I', c.table_schema, c.table_name)::regclass AND a.attname = 'session_id')
+        UNION ALL
+        SELECT conname FROM pg_constraint
+        WHERE contype = 'f' AND confrelid = 'sessions'::regclass AND confdeltype <> 'c'";
+    let found = |sql: &mut postgres::Client| sql.query(stray, &[]).unwrap().len();
+    let mut sql = app.sql();
+    assert_eq!(found(&mut sql), 0);
+    // And the question would find one.
+    sql.batch_execute("CREATE TABLE stray (session_id uuid); CREATE TABLE kept (s uuid REFERENCES sessions)").unwrap();
+    assert_eq!(found(&mut sql), 2);
+}
+
+#[test]
+fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
+    let app = TestApp::start();
+    let columns = "SELECT column_name::text FROM information_schema.columns
+                   WHERE table_schema = current_schema() AND table_name = 'sessions' ORDER BY ordinal_position";
+    let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(columns, ["id", "created_at"]);
+}

@@ -1,0 +1,115 @@
+//! What holds for every path: the root, unknown paths, methods, headers, errors, panics.
+
+use crate::support::app::TestApp;
+
+#[test]
+fn the_root_says_that_the_service_runs() {
+    let app = TestApp::start();
+    let answer = app.client.get("/").assert_status(200);
+    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    let expected = serde_json::json!({"message": "SafeSpace backend is running", "version": env!("CARGO_PKG_VERSION")});
+    assert_eq!(answer.json(), expected);
+}
+
+#[test]
+fn a_query_does_not_change_the_route() {
+    let app = TestApp::start();
+    app.client.get("/?utm=1&x").assert_status(200);
+    app.client.get("/health/live?probe=1").assert_status(200);
+}
+
+#[test]
+fn an_unknown_path_is_404() {
+    let app = TestApp::start();
+    for path in ["/nope", "/api", "/api/v1", "/api/v1/sessions/", "//", "/health", "/api/v1/sessions/a/b", "/Docs"] {
+        let answer = app.client.get(path);
+        answer.assert_problem(404);
+        assert!(!answer.text().contains(path.trim_matches('/')) || path == "//", "{path} is echoed");
+    }
+}
+
+#[test]
+fn a_wrong_method_is_405_and_names_the_right_ones() {
+    let app = TestApp::start();
+    let id = "550e8400-e29b-41d4-a716-446655440000";
+    for (method, path, allow) in [
+        ("POST", "/", "GET, HEAD, OPTIONS"),
+        ("GET", "/api/v1/sessions", "POST, OPTIONS"),
+        ("HEAD", "/api/v1/sessions", "POST, OPTIONS"),
+        ("PATCH", &format!("/api/v1/sessions/{id}"), "GET, HEAD, DELETE, OPTIONS"),
+        ("DELETE", "/health/db", "GET, HEAD, OPTIONS"),
+        ("BREW", "/", "GET, HEAD, OPTIONS"),
+    ] {
+        let answer = app.client.send(method, path);
+        assert_eq!((answer.status, answer.header("Allow")), (405, Some(allow)), "{method} {path}");
+        if method != "HEAD" {
+            answer.assert_problem(405);
+        }
+    }
+}
+
+#[test]
+fn options_names_the_methods_of_a_path() {
+    let app = TestApp::start();
+    let answer = app.client.send("OPTIONS", "/api/v1/sessions").assert_status(204);
+    assert_eq!(answer.header("Allow"), Some("POST, OPTIONS"));
+    assert!(answer.body.is_empty());
+    app.client.send("OPTIONS", "/nope").assert_problem(404);
+}
+
+#[test]
+fn head_answers_as_get_without_a_body() {
+    let app = TestApp::start();
+    let id = app.create_session();
+    for path in ["/", "/health/db", "/openapi.json", &format!("/api/v1/sessions/{id}"), "/nope"] {
+        let (get, head) = (app.client.get(path), app.client.send("HEAD", path));
+        assert_eq!(head.status, get.status, "{path}");
+        assert_eq!(head.header("Content-Type"), get.header("Content-Type"), "{path}");
+        assert!(head.body.is_empty(), "{path}");
+    }
+}
+
+#[test]
+fn every_answer_forbids_keeping_and_telling_and_has_a_request_id() {
+    let app = TestApp::start();
+    let mut ids = Vec::new();
+    for (method, path) in
+        [("GET", "/"), ("GET", "/docs"), ("GET", "/nope"), ("POST", "/"), ("OPTIONS", "/"), ("HEAD", "/")]
+    {
+        let answer = app.client.send(method, path);
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(answer.header("Referrer-Policy"), Some("no-referrer"));
+        let id = answer.header("X-Request-Id").unwrap().to_owned();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        ids.push(id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "a request id came twice");
+}
+
+#[test]
+fn a_statement_that_the_database_refuses_is_a_500_and_the_next_request_is_served() {
+    let app = TestApp::start();
+    app.sql().batch_execute("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    let detail = app.client.post("/api/v1/sessions").assert_problem(500);
+    assert!(!detail.contains("sessions"), "{detail}");
+    app.sql().batch_execute("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    app.create_session();
+}
+
+#[test]
+fn a_panic_is_a_500_and_the_next_request_is_served() {
+    let app = TestApp::start();
+    let id = app.create_session();
+    // A type the program does not know makes it panic, as a bug would.
+    app.sql().batch_execute("ALTER TABLE sessions ALTER created_at TYPE text").unwrap();
+    for _ in 0..20 {
+        app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(500);
+    }
+    app.sql()
+        .batch_execute("ALTER TABLE sessions ALTER created_at TYPE timestamptz USING created_at::timestamptz")
+        .unwrap();
+    app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
+}

@@ -1,0 +1,160 @@
+//! `/api/v1/sessions`: created, looked at, erased.
+
+use std::collections::HashSet;
+use std::thread;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use safespace::session_id::SessionId;
+use uuid::Uuid;
+
+use crate::support::app::TestApp;
+use crate::support::eventually;
+
+#[test]
+fn a_new_session_has_a_random_id_and_a_time() {
+    let app = TestApp::start();
+    let session = app.client.post("/api/v1/sessions").assert_status(201).json();
+    let id = session["session_id"].as_str().unwrap();
+    let uuid: Uuid = id.parse().unwrap();
+    assert_eq!(uuid.get_version_num(), 4);
+    assert_eq!(id, uuid.hyphenated().to_string(), "lower case, with hyphens");
+    let created_at = session["created_at"].as_str().unwrap();
+    assert!(created_at.ends_with('Z') && created_at.len() == 27, "{created_at}");
+    let age = Utc::now() - created_at.parse::<DateTime<Utc>>().unwrap();
+    assert!(age.num_seconds().abs() < 10);
+    assert_eq!(session.as_object().unwrap().len(), 2);
+}
+
+#[test]
+fn a_session_may_be_created_with_an_empty_body_or_any_object() {
+    let app = TestApp::start();
+    for body in ["", "{}", r#"{"name": "ignored", "nested": {"a": [1]}}"#, " {\n} "] {
+        app.client.post_body("/api/v1/sessions", "application/json", body.as_bytes()).assert_status(201);
+    }
+    app.client.post_body("/api/v1/sessions", "Application/JSON; charset=utf-8", b"{}").assert_status(201);
+    app.client.post_body("/api/v1/sessions", "text/plain", b"").assert_status(201);
+}
+
+#[test]
+fn a_created_session_is_stored_when_it_is_answered() {
+    let app = TestApp::start();
+    let session = app.client.post("/api/v1/sessions").json();
+    let id: Uuid = session["session_id"].as_str().unwrap().parse().unwrap();
+    let row = app.sql().query_one("SELECT created_at FROM sessions WHERE id = $1", &[&id]).unwrap();
+    let created_at: DateTime<Utc> = session["created_at"].as_str().unwrap().parse().unwrap();
+    assert_eq!(row.get::<_, DateTime<Utc>>(0), created_at);
+}
+
+#[test]
+fn two_calls_make_two_sessions() {
+    let app = TestApp::start();
+    let ids: HashSet<String> = (0..20).map(|_| app.create_session()).collect();
+    assert_eq!(ids.len(), 20);
+    let rows = app.sql().query_one("SELECT count(*) FROM sessions", &[]).unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 20);
+}
+
+#[test]
+fn a_session_can_be_looked_at_in_either_case() {
+    let app = TestApp::start();
+    let session = app.client.post("/api/v1/sessions").json();
+    let id = session["session_id"].as_str().unwrap();
+    assert_eq!(app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200).json(), session);
+    let upper = format!("/api/v1/sessions/{}", id.to_uppercase());
+    assert_eq!(app.client.get(&upper).assert_status(200).json(), session);
+}
+
+#[test]
+fn an_unknown_session_is_404() {
+    let app = TestApp::start();
+    for id in [Uuid::new_v4(), Uuid::nil(), Uuid::max()] {
+        app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404);
+        app.client.delete(&format!("/api/v1/sessions/{id}")).assert_problem(404);
+    }
+}
+
+#[test]
+fn a_deleted_session_is_gone_from_the_table() {
+    let app = TestApp::start();
+    let (id, other) = (app.create_session(), app.create_session());
+    let answer = app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
+    assert!(answer.body.is_empty());
+
+    let left: Vec<Uuid> =
+        app.sql().query("SELECT id FROM sessions", &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, [other.parse::<Uuid>().unwrap()]);
+    app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404);
+    app.client.delete(&format!("/api/v1/sessions/{id}")).assert_problem(404);
+}
+
+#[test]
+fn of_concurrent_deletes_exactly_one_succeeds() {
+    let app = TestApp::start();
+    for _ in 0..10 {
+        let path = format!("/api/v1/sessions/{}", app.create_session());
+        let mut statuses: Vec<u16> = thread::scope(|scope| {
+            let deletes: Vec<_> = (0..4).map(|_| scope.spawn(|| app.client.delete(&path).status)).collect();
+            deletes.into_iter().map(|delete| delete.join().unwrap()).collect()
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [204, 404, 404, 404]);
+    }
+}
+
+#[test]
+fn an_id_that_is_not_a_uuid_is_422_and_asks_no_database() {
+    let app = TestApp::start();
+    // With the table gone, a query would be a 500.
+    app.sql().batch_execute("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    for id in ["1", "not-a-uuid", "550e8400e29b41d4a716446655440000", "%7B550e8400-e29b-41d4-a716-446655440000%7D"] {
+        for method in ["GET", "DELETE"] {
+            let answer = app.client.send(method, &format!("/api/v1/sessions/{id}"));
+            answer.assert_problem(422);
+            assert_eq!(answer.json()["errors"][0]["field"], "session_id");
+        }
+    }
+}
+
+#[test]
+fn a_session_id_cannot_be_printed_by_accident() {
+    let text = "550e8400-e29b-41d4-a716-446655440000";
+    let id: SessionId = text.parse().unwrap();
+    assert_eq!(format!("{id:?}"), "SessionId(<redacted>)");
+    let error = "550e8400".parse::<SessionId>().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("550e8400"));
+}
+
+#[test]
+fn a_statement_past_its_time_is_504() {
+    let app = TestApp::with(&[("DB_QUERY_TIMEOUT", "1")]);
+    let id = app.create_session();
+    let mut sql = app.sql();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    app.client.delete(&format!("/api/v1/sessions/{id}")).assert_problem(504);
+    lock.commit().unwrap();
+    app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
+}
+
+#[test]
+fn without_a_free_connection_in_time_it_is_503() {
+    let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "1"), ("DB_POOL_MAX_SIZE", "1"), ("DB_ACQUIRE_TIMEOUT_MS", "200")]);
+    let id = app.create_session();
+    let mut sql = app.sql();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    thread::scope(|scope| {
+        let holding = scope.spawn(|| app.client.delete(&format!("/api/v1/sessions/{id}")));
+        let mut sql = app.sql();
+        eventually(Duration::from_secs(5), || {
+            let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
+            (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(())
+        });
+        let answer = app.client.post("/api/v1/sessions");
+        lock.commit().unwrap();
+        answer.assert_problem(503);
+        assert_eq!(answer.header("Retry-After"), Some("1"));
+        holding.join().unwrap().assert_status(204);
+    });
+}

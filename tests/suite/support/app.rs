@@ -1,0 +1,74 @@
+//! The service as the binary starts it, in this process, in a schema of its own.
+
+use std::sync::atomic::AtomicBool;
+
+use safespace::app::App;
+use safespace::config::Config;
+
+use super::cluster::Schema;
+use super::http::Client;
+use super::{Variables, variables};
+
+/// A running service.
+pub(crate) struct TestApp {
+    app: Option<App>,
+    pub(crate) client: Client,
+    // Dropped after the service that uses it.
+    schema: Option<Schema>,
+}
+
+impl TestApp {
+    /// A service in a schema of its own in the shared database.
+    pub(crate) fn start() -> TestApp {
+        TestApp::with(&[])
+    }
+
+    /// The same with further variables.
+    pub(crate) fn with(further: &[(&str, &str)]) -> TestApp {
+        let schema = Schema::new();
+        let mut app = TestApp::at(&schema.url(), further);
+        app.schema = Some(schema);
+        app
+    }
+
+    /// A service on a given database.
+    pub(crate) fn at(url: &str, further: &[(&str, &str)]) -> TestApp {
+        let app = App::start(&configure(url, further), &AtomicBool::new(false)).expect("the service starts");
+        let client = Client::new(app.address());
+        TestApp { app: Some(app), client, schema: None }
+    }
+
+    /// The service's schema, for questions in SQL.
+    pub(crate) fn sql(&self) -> postgres::Client {
+        self.schema.as_ref().expect("a schema of its own").client()
+    }
+
+    /// Creates a session and returns its id.
+    #[track_caller]
+    pub(crate) fn create_session(&self) -> String {
+        let session = self.client.post("/api/v1/sessions").assert_status(201).json();
+        session["session_id"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if let Some(app) = self.app.take() {
+            app.stop();
+        }
+    }
+}
+
+/// A configuration for a test: on a free port of the loopback address, with few threads and connections.
+pub(crate) fn configure(url: &str, further: &[(&str, &str)]) -> Config {
+    let mut all: Variables = variables(&[
+        ("DATABASE_URL", url),
+        ("APP_HOST", "127.0.0.1"),
+        ("APP_PORT", "0"),
+        ("APP_WORKERS", "8"),
+        ("DB_POOL_MIN_SIZE", "1"),
+        ("DB_POOL_MAX_SIZE", "4"),
+    ]);
+    all.extend(variables(further));
+    Config::from_variables(&all).expect("a valid configuration")
+}

@@ -1,0 +1,132 @@
+//! A small HTTP client: ordinary requests through ureq, odd ones as raw bytes.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::Value;
+
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr) -> Client {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        Client { agent, address }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Answer {
+        self.send("POST", path)
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path)
+    }
+
+    /// Sends a request without a body.
+    #[track_caller]
+    pub(crate) fn send(&self, method: &str, path: &str) -> Answer {
+        self.try_send(method, path).unwrap()
+    }
+
+    pub(crate) fn try_send(&self, method: &str, path: &str) -> Result<Answer, ureq::Error> {
+        let request = self.request(method, path).body(()).unwrap();
+        self.agent.run(request).map(Answer::read)
+    }
+
+    /// Sends a request with a body.
+    #[track_caller]
+    pub(crate) fn post_body(&self, path: &str, media_type: &str, body: &[u8]) -> Answer {
+        let request = self.request("POST", path).header("Content-Type", media_type).body(body).unwrap();
+        Answer::read(self.agent.run(request).unwrap())
+    }
+
+    /// Sends these bytes, which should ask for `Connection: close`, and reads what comes.
+    #[track_caller]
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        Answer::parse(&answer)
+    }
+
+    fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
+        ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address))
+    }
+}
+
+impl Answer {
+    fn read(response: ureq::http::Response<ureq::Body>) -> Answer {
+        let (head, body) = response.into_parts();
+        let text = |value: &ureq::http::HeaderValue| value.to_str().unwrap().to_owned();
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: body.into_with_config().limit(64 * 1024 * 1024).read_to_vec().unwrap(),
+        }
+    }
+
+    fn parse(bytes: &[u8]) -> Answer {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an HTTP answer: {text:?}"));
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| line.split_once(": ").unwrap());
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Answer { status, headers, body: body.as_bytes().to_vec() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_status(self, status: u16) -> Answer {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    /// Asserts that it is a problem document (RFC 9457) with a status, and returns its detail.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.header("Content-Type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], "about:blank");
+        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
+        let fields = problem["errors"].as_array().map_or(0, Vec::len);
+        assert_eq!(fields > 0, status == 422, "a 422, and nothing else, names fields: {problem}");
+        problem["detail"].as_str().filter(|detail| detail.ends_with('.')).expect("a sentence").to_owned()
+    }
+}

@@ -1,0 +1,29 @@
+//! What the tests are written with.
+
+pub(crate) mod app;
+pub(crate) mod cluster;
+pub(crate) mod http;
+pub(crate) mod process;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Variables of a configuration.
+pub(crate) type Variables = HashMap<String, String>;
+
+pub(crate) fn variables(pairs: &[(&str, &str)]) -> Variables {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Tries until `attempt` gives something; the test fails when it does not within `limit`.
+#[track_caller]
+pub(crate) fn eventually<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(Instant::now() < deadline, "it did not happen within {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,99 @@
+//! The real binary, as an operator runs it.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use super::cluster::send_signal;
+use super::eventually;
+use super::http::Client;
+
+/// A command of the binary in an empty working folder, with nothing in its environment but what is given.
+pub(crate) struct Binary {
+    command: Command,
+    folder: tempfile::TempDir,
+}
+
+impl Binary {
+    pub(crate) fn new(variables: &[(&str, &str)]) -> Binary {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_safespace"));
+        command.current_dir(&folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap()).stdin(Stdio::null());
+        command.envs(variables.iter().copied());
+        Binary { command, folder }
+    }
+
+    pub(crate) fn argument(mut self, argument: &str) -> Binary {
+        self.command.arg(argument);
+        self
+    }
+
+    /// Puts a file into the working folder.
+    pub(crate) fn file(self, name: &str, text: &str) -> Binary {
+        fs::write(self.folder.path().join(name), text).unwrap();
+        self
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(mut self) -> Output {
+        self.command.output().unwrap()
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub(crate) fn serve(mut self) -> Service {
+        let log = self.folder.path().join("log");
+        self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
+        let mut process = self.command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let mut greeting = String::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            greeting += &format!("{}\n", line.unwrap());
+            if greeting.contains("Stop ") {
+                break;
+            }
+        }
+        let address = greeting.split("listening on ").nth(1).and_then(|rest| rest.split(')').next()?.parse().ok());
+        let Some(address) = address else { panic!("{greeting}\n{}", fs::read_to_string(log).unwrap()) };
+        Service { process, client: Client::new(address), address, greeting, log, _folder: self.folder }
+    }
+}
+
+/// The binary while it serves.
+pub(crate) struct Service {
+    process: Child,
+    pub(crate) client: Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) greeting: String,
+    log: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Service {
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(signal, self.process.id());
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        eventually(Duration::from_secs(20), || self.process.try_wait().unwrap())
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
