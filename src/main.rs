@@ -80,7 +80,9 @@ fn serve(config: &Config) -> Result<(), StartError> {
     let postgres = app.postgres().map(PrivatePostgres::process_id);
     thread::spawn(move || {
         if signals.forever().next().is_some() {
-            postgres.map(private::ask_to_stop);
+            if let Some(postgres) = postgres {
+                private::ask_to_stop(postgres);
+            }
             process::exit(CUT_SHORT);
         }
     });

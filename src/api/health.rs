@@ -6,7 +6,7 @@ use rouille::{Request, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::problem::Problem;
+use super::problem::{Problem, RETRY_AFTER_S};
 use super::timestamp::Timestamp;
 use super::{Context, respond};
 use crate::store::{self, PoolState, migrations};
@@ -72,7 +72,7 @@ pub(super) fn database(context: &Context, _: &Request, _: &str) -> Result<Respon
             let error = Some("The database cannot be reached.");
             let health =
                 DatabaseHealth { status: "unhealthy", database: "disconnected", error, timestamp, connection_pool };
-            respond::json(503, &health).with_additional_header("Retry-After", "1")
+            respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S)
         }
     })
 }

@@ -54,11 +54,11 @@ pub fn serve(context: &Context, request: &Request) -> Response {
 
     let (method, route, status) = (routes::known_method(request.method()), found.pattern(), response.status_code);
     let duration_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-    match cause {
-        None => log::info!(method, route, status, duration_ms, request_id = request_id.as_str(); "Request"),
-        Some(cause) => {
-            log::error!(method, route, status, duration_ms, request_id = request_id.as_str(), cause; "Request failed")
-        }
+    let request_id_text = request_id.as_str();
+    if let Some(cause) = cause {
+        log::error!(method, route, status, duration_ms, request_id = request_id_text, cause; "Request failed");
+    } else {
+        log::info!(method, route, status, duration_ms, request_id = request_id_text; "Request");
     }
     HEADERS
         .into_iter()

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use rouille::Response;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::respond;
@@ -20,7 +20,8 @@ use crate::store;
 pub(super) struct Problem {
     /// Always `about:blank`: the status says which kind of problem it is.
     #[serde(rename = "type")]
-    kind: &'static str,
+    #[schema(value_type = String)]
+    kind: AboutBlank,
     /// The name of the status.
     title: &'static str,
     /// The HTTP status, once more.
@@ -30,9 +31,9 @@ pub(super) struct Problem {
     /// With 422: which part of the request was wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-    /// A header this status calls for.
+    /// With 405: the methods that are allowed.
     #[serde(skip)]
-    header: Option<(&'static str, String)>,
+    allow: Option<String>,
     /// What the log says of an internal error.
     #[serde(skip)]
     pub(super) cause: Option<String>,
@@ -49,14 +50,23 @@ pub(super) struct FieldError {
     message: &'static str,
 }
 
+/// The type of a problem that its status says all about (RFC 9457, section 4.2.1).
+#[derive(Debug)]
+struct AboutBlank;
+
+impl Serialize for AboutBlank {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("about:blank")
+    }
+}
+
+/// Seconds to wait after a 503: a database that is back is found within one.
+pub(super) const RETRY_AFTER_S: &str = "1";
+
 impl Problem {
     fn new(status: u16, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
         let detail = detail.into();
-        Problem { kind: "about:blank", title, status, detail, errors: Vec::new(), header: None, cause: None }
-    }
-
-    fn with_header(self, name: &'static str, value: impl Into<String>) -> Problem {
-        Problem { header: Some((name, value.into())), ..self }
+        Problem { kind: AboutBlank, title, status, detail, errors: Vec::new(), allow: None, cause: None }
     }
 
     pub(super) fn no_such_path() -> Problem {
@@ -68,7 +78,8 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed(allow: &str) -> Problem {
-        Problem::new(405, "Method Not Allowed", format!("This path allows {allow}.")).with_header("Allow", allow)
+        let problem = Problem::new(405, "Method Not Allowed", format!("This path allows {allow}."));
+        Problem { allow: Some(allow.to_owned()), ..problem }
     }
 
     pub(super) fn body_too_large(max: usize) -> Problem {
@@ -91,7 +102,7 @@ impl Problem {
     }
 
     pub(super) fn unavailable(detail: &'static str) -> Problem {
-        Problem::new(503, "Service Unavailable", detail).with_header("Retry-After", "1")
+        Problem::new(503, "Service Unavailable", detail)
     }
 
     pub(super) fn timeout() -> Problem {
@@ -106,9 +117,10 @@ impl Problem {
 
     pub(super) fn response(&self) -> Response {
         let response = respond::with_body(self.status, "application/problem+json", respond::to_json(self));
-        match &self.header {
-            Some((name, value)) => response.with_additional_header(*name, value.clone()),
-            None => response,
+        match (&self.allow, self.status) {
+            (Some(allow), _) => response.with_additional_header("Allow", allow.clone()),
+            (None, 503) => response.with_additional_header("Retry-After", RETRY_AFTER_S),
+            (None, _) => response,
         }
     }
 }

@@ -9,8 +9,9 @@ use super::availability::Availability;
 use super::{ConnectError, Connection, Error, Target};
 use crate::config::Pool;
 
-/// How long a checkout may wait for a sign of life of one connection.
-const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a checkout may wait for a sign of life of one connection; at least the lesser, even at the end of the time
+/// that is left, since nothing is wrong with a connection that came late.
+const PROBE_DEADLINES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// r2d2 waits at most half of this between two attempts to connect, so a database that is back is found within 0.5 s.
 const RECONNECT_PACE: Duration = Duration::from_secs(1);
@@ -60,12 +61,15 @@ impl Database {
     /// [`Error::Unavailable`] when none that works came free.
     pub fn connection_within(&self, limit: Duration) -> Result<PooledConnection<Manager>, Error> {
         let deadline = Instant::now() + limit;
+        let left = || deadline.saturating_duration_since(Instant::now());
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let mut connection = self.pool.get_timeout(left).map_err(|_| Error::Unavailable)?;
+            let mut connection = self.pool.get_timeout(left()).map_err(|_| Error::Unavailable)?;
+            let (least, most) = PROBE_DEADLINES;
             // Whole poolfuls die together, so one that is dead does not end the search: it goes, the next is tried.
-            if connection.probe_if_stale(left.min(PROBE_DEADLINE)).is_ok() {
-                return Ok(connection);
+            match connection.probe_if_stale(left().clamp(least, most)) {
+                Ok(()) => return Ok(connection),
+                Err(error) if left().is_zero() => return Err(error),
+                Err(_) => {}
             }
         }
     }
@@ -103,7 +107,7 @@ impl ManageConnection for Manager {
 
     /// Not called, since `test_on_check_out` is off: it has no deadline, and costs every request a round trip.
     fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
-        connection.probe(PROBE_DEADLINE).map_err(|error| ConnectError::Failed(error.to_string()))
+        connection.probe(PROBE_DEADLINES.1).map_err(|error| ConnectError::Failed(error.to_string()))
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

@@ -51,5 +51,5 @@ fn is_outage(code: &SqlState) -> bool {
 }
 
 fn source_is_io(error: &postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }

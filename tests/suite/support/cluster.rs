@@ -61,9 +61,11 @@ impl Cluster {
     pub(crate) fn freeze(&self) {
         let postmaster = self.process_id();
         // First the one that could make another; a signal may take a moment to arrive.
-        let freeze = |process| {
-            send_signal("STOP", process);
-            eventually(Duration::from_secs(5), || (stat(process)?.0 == "T").then_some(()));
+        let freeze = |process: u32| {
+            let _ = Command::new("kill").args(["-STOP", &process.to_string()]).status();
+            // One that ended meanwhile is a zombie while its parent stands still, or gone.
+            let stands = || stat(process).is_none_or(|(state, _)| state == "T" || state == "Z");
+            eventually(Duration::from_secs(5), || stands().then_some(()));
         };
         freeze(postmaster);
         children(postmaster).into_iter().for_each(freeze);
