@@ -1,10 +1,10 @@
 //! Puts the parts together, and starts and stops them in order. The tests start the same [`App`] as the binary.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io::{self, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -33,7 +33,7 @@ const STOP_POLL_INTERVAL: Duration = Duration::from_millis(10);
 pub enum StartError {
     /// The private PostgreSQL did not start.
     #[error(transparent)]
-    Private(#[from] PrivateError),
+    Private(PrivateError),
     /// The database was not reached or is not usable.
     #[error("the database is not usable: {0}")]
     Database(#[from] MigrationError),
@@ -51,6 +51,15 @@ pub enum StartError {
     /// A signal came before the service was up.
     #[error("stopped while starting")]
     Interrupted,
+}
+
+impl From<PrivateError> for StartError {
+    fn from(error: PrivateError) -> StartError {
+        match error {
+            PrivateError::Interrupted => StartError::Interrupted,
+            error => StartError::Private(error),
+        }
+    }
 }
 
 impl From<ConnectError> for StartError {
@@ -77,9 +86,10 @@ impl App {
     /// # Errors
     /// As [`StartError`] has them; what was started is stopped again.
     pub fn start(config: &Config, stop: &AtomicBool) -> Result<App, StartError> {
-        if let Some(warning) = config.warning() {
+        for warning in config.warnings() {
             log::warn!("{warning}");
         }
+        check_address(&config.http)?;
         let (server, postgres) = open_server(config, stop)?;
         migrate_patiently(&server, &config.pool, stop)?;
         let target = Target::new(&server, &config.pool, config.pool.query_timeout)?;
@@ -126,6 +136,7 @@ impl App {
         if self.finished.recv_timeout(self.grace) == Err(mpsc::RecvTimeoutError::Timeout) {
             log::warn!(grace_s = self.grace.as_secs(); "Stopping with requests still in flight");
         }
+        self.context.database.close();
     }
 }
 
@@ -139,15 +150,14 @@ impl Drop for App {
 ///
 /// # Errors
 /// As [`StartError`] has them.
-pub fn migrate(config: &Config) -> Result<i32, StartError> {
-    let stop = AtomicBool::new(false);
+pub fn migrate(config: &Config, stop: &AtomicBool) -> Result<i32, StartError> {
     let (server, _postgres) = match &config.database {
         config::Database::Private(private) if PrivatePostgres::is_running(private) => {
             (PrivatePostgres::server(private), None)
         }
-        _ => open_server(config, &stop)?,
+        _ => open_server(config, stop)?,
     };
-    migrate_patiently(&server, &config.pool, &stop)?;
+    migrate_patiently(&server, &config.pool, stop)?;
     Ok(migrations::newest())
 }
 
@@ -167,24 +177,26 @@ fn open_server(config: &Config, stop: &AtomicBool) -> Result<(Server, Option<Pri
 /// often started together.
 fn migrate_patiently(server: &Server, pool: &Pool, stop: &AtomicBool) -> Result<(), StartError> {
     let mut wait = FIRST_WAIT;
-    for attempt in 1.. {
-        let reason = match migrations::apply(server, pool) {
-            Ok(0) => return Ok(()),
-            Ok(applied) => {
-                log::info!(applied, version = migrations::newest(); "Schema migrated");
-                return Ok(());
-            }
+    let mut attempt = 1;
+    let applied = loop {
+        let reason = match migrations::apply(server, pool, stop) {
+            Ok(applied) => break applied,
             Err(MigrationError::Connect(reason)) => reason,
+            Err(MigrationError::Interrupted) => return Err(StartError::Interrupted),
             Err(error) => return Err(error.into()),
         };
-        log::warn!(attempt, of = START_ATTEMPTS, reason:% = reason; "Database not reached");
+        log::warn!(attempt, of = START_ATTEMPTS, database:% = server, reason:% = reason; "Database not reached");
         if attempt == START_ATTEMPTS {
             return Err(reason.into());
         }
         sleep_unless_stopped(wait, stop)?;
         wait *= 2;
+        attempt += 1;
+    };
+    if applied > 0 {
+        log::info!(applied, version = migrations::newest(); "Schema migrated");
     }
-    unreachable!("the last attempt returns")
+    Ok(())
 }
 
 fn sleep_unless_stopped(wait: Duration, stop: &AtomicBool) -> Result<(), StartError> {
@@ -198,34 +210,47 @@ fn sleep_unless_stopped(wait: Duration, stop: &AtomicBool) -> Result<(), StartEr
     Ok(())
 }
 
+/// Finds out whether the address can be listened on before anything else is started. rouille binds only once it can serve.
+fn check_address(http: &config::Http) -> Result<(), StartError> {
+    TcpListener::bind((http.host.as_str(), http.port)).map(drop).map_err(|error| cannot_listen(http, &error))
+}
+
+fn cannot_listen(http: &config::Http, reason: &dyn fmt::Display) -> StartError {
+    StartError::Listen { address: format!("{}:{}", http.host, http.port), reason: reason.to_string() }
+}
+
 /// Listens and serves on threads of its own until the context says stop.
 fn serve(http: &config::Http, context: &Arc<Context>) -> Result<(SocketAddr, mpsc::Receiver<()>), StartError> {
-    let failed = |reason: String| StartError::Listen { address: format!("{}:{}", http.host, http.port), reason };
+    let in_flight = Arc::new(AtomicUsize::new(0));
     let handler = {
         let context = context.clone();
+        let in_flight = in_flight.clone();
         move |request: &Request| {
+            in_flight.fetch_add(1, Ordering::SeqCst);
             let response = api::serve(&context, request);
             // rouille's server takes a chunked body that no handler read for the connection's next request.
             if let Some(rest) = request.data() {
                 let _ = io::copy(&mut rest.take(context.max_body_bytes as u64), &mut io::sink());
             }
+            in_flight.fetch_sub(1, Ordering::SeqCst);
             response
         }
     };
     let server = rouille::Server::new((http.host.as_str(), http.port), handler)
-        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| cannot_listen(http, &error))?
         .pool_size(http.workers);
     let address = server.server_addr();
     let (running, finished) = mpsc::channel();
     let context = context.clone();
     let run = move || {
         let _running: mpsc::Sender<()> = running;
-        while !context.stopping.load(Ordering::Relaxed) {
+        // While requests are in flight, new ones still get an answer: that the service is stopping.
+        while !context.stopping.load(Ordering::SeqCst) || in_flight.load(Ordering::SeqCst) > 0 {
             server.poll_timeout(STOP_POLL_INTERVAL);
         }
         server.join();
     };
-    thread::Builder::new().name("http".to_owned()).spawn(run).map_err(|error| failed(error.to_string()))?;
+    thread::Builder::new().name("http".to_owned()).spawn(run).map_err(|error| cannot_listen(http, &error))?;
     Ok((address, finished))
 }
 

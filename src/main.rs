@@ -1,21 +1,20 @@
 //! The binary: arguments, exit codes, and the wait for a signal.
 
 use std::fmt::Write;
+use std::io;
 use std::process::{self, ExitCode};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
 use clap::{Parser, Subcommand};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use safespace::app::{self, App, StartError};
 use safespace::check;
 use safespace::config::{Config, VARIABLES};
 use safespace::logging;
-use safespace::store::private::{self, PrivateError, PrivatePostgres};
 
 /// The backend of an anonymous chatbot for people who must not be identified.
 ///
@@ -27,7 +26,7 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Subcommand)]
+#[derive(Clone, Copy, Subcommand)]
 enum Command {
     /// Run the service until SIGTERM or SIGINT (the default)
     Serve,
@@ -53,13 +52,8 @@ fn main() -> ExitCode {
         }
     };
     logging::start(&config.log);
-    let result = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&config),
-        Command::Migrate => app::migrate(&config).map(|version| println!("The schema is at version {version}.")),
-        Command::Check => check::check(&config).map(|findings| print!("{findings}")),
-    };
-    match result {
-        Ok(()) | Err(StartError::Interrupted | StartError::Private(PrivateError::Interrupted)) => ExitCode::SUCCESS,
+    match run(arguments.command.unwrap_or(Command::Serve), &config) {
+        Ok(()) | Err(StartError::Interrupted) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("safespace: {error}");
             ExitCode::FAILURE
@@ -67,28 +61,66 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(config: &Config) -> Result<(), StartError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(StartError::Signals)?;
-    for signal in [SIGINT, SIGTERM] {
-        flag::register(signal, stop.clone()).map_err(StartError::Signals)?;
-    }
-    let app = App::start(config, &stop)?;
-    print!("{}", app.greeting());
-    signals.forever().next();
-    log::info!("Stopping");
-    let postgres = app.postgres().map(PrivatePostgres::process_id);
-    thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            if let Some(postgres) = postgres {
-                private::ask_to_stop(postgres);
-            }
-            process::exit(CUT_SHORT);
+fn run(command: Command, config: &Config) -> Result<(), StartError> {
+    let stop = Stop::on_signals().map_err(StartError::Signals)?;
+    match command {
+        Command::Serve => serve(config, &stop),
+        Command::Migrate => {
+            let version = app::migrate(config, &stop.asked)?;
+            println!("The schema is at version {version}.");
+            Ok(())
         }
-    });
+        Command::Check => {
+            let mut findings = String::new();
+            let result = check::check(config, &mut findings);
+            print!("{findings}");
+            result
+        }
+    }
+}
+
+fn serve(config: &Config, stop: &Stop) -> Result<(), StartError> {
+    let app = App::start(config, &stop.asked)?;
+    if let Some(postgres) = app.postgres() {
+        let _ = stop.in_haste.set(Box::new(postgres.stopper()));
+    }
+    print!("{}", app.greeting());
+    // An error means that the thread is gone, which ends the process too.
+    let _ = stop.first.recv();
+    log::info!("Stopping");
     app.stop();
     log::info!("Stopped");
     Ok(())
+}
+
+/// What a signal does: the first asks the service to stop in order, the second ends it now.
+struct Stop {
+    asked: Arc<AtomicBool>,
+    first: mpsc::Receiver<()>,
+    /// What is still to be done before the process ends in haste.
+    in_haste: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+}
+
+impl Stop {
+    fn on_signals() -> io::Result<Stop> {
+        // SIGHUP is the terminal's end, and PostgreSQL must not outlive the service there either.
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
+        let (sender, first) = mpsc::channel();
+        let stop = Stop { asked: Arc::default(), first, in_haste: Arc::default() };
+        let (asked, in_haste) = (stop.asked.clone(), stop.in_haste.clone());
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for _ in signals.forever() {
+                if asked.swap(true, Ordering::SeqCst) {
+                    if let Some(in_haste) = in_haste.get() {
+                        in_haste();
+                    }
+                    process::exit(CUT_SHORT);
+                }
+                let _ = sender.send(());
+            }
+        })?;
+        Ok(stop)
+    }
 }
 
 fn variables_help() -> String {

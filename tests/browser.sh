@@ -9,9 +9,12 @@ screenshot=${2:-}
 folder=$(mktemp -d /tmp/safespace-browser-XXXXXX)
 files=$(mktemp -d)
 processes=()
+page=
 
 cleanup() {
     status=$?
+    # Chromium outlives its driver otherwise.
+    [ -z "$page" ] || webdriver DELETE "$page" >/dev/null || true
     for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
     [ $status = 0 ] || tail -n 20 "$files"/*.log >&2
     rm -rf "$folder" "$files"
@@ -92,4 +95,3 @@ if [ -n "$complaints" ]; then
     exit 1
 fi
 echo "ok      the browser has no complaint and asked nobody else"
-webdriver DELETE "$page" >/dev/null

@@ -11,6 +11,8 @@ server=
 cleanup() {
     status=$?
     if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
+    # One that a killed service left, if the test failed between.
+    if [ -f "$folder/cluster/postmaster.pid" ]; then kill -QUIT "$(head -n 1 "$folder/cluster/postmaster.pid")" || true; fi
     [ $status = 0 ] || cat "$files/log" >&2
     rm -rf "$folder" "$files"
     exit $status
@@ -18,6 +20,7 @@ cleanup() {
 trap cleanup EXIT
 
 start() {
+    : >"$files/out"
     # In its own folder, so that no .env is found; nothing of the environment that names another database.
     (cd "$files" && exec env -i PATH="$PATH" SAFESPACE_DATA_DIR="$folder" APP_HOST=127.0.0.1 APP_PORT=0 "$binary") \
         >"$files/out" 2>>"$files/log" &

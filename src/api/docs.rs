@@ -35,8 +35,10 @@ pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Response, P
     if asset == "initializer.js" {
         return Ok(respond::with_body(200, "text/javascript; charset=utf-8", include_str!("docs.js")));
     }
+    // Swagger UI brings a page of its own too, which would come without the policy.
+    let used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&asset);
     match utoipa_swagger_ui::serve(asset, UNUSED.clone()) {
-        Ok(Some(file)) => Ok(respond::with_body(200, file.content_type, file.bytes.into_owned())),
+        Ok(Some(file)) if used => Ok(respond::with_body(200, file.content_type, file.bytes.into_owned())),
         _ => Err(Problem::no_such_path()),
     }
 }

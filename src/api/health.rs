@@ -105,15 +105,18 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Response, Proble
 #[utoipa::path(get, path = "/health/ready", tag = "Health", responses(
     (status = 200, description = "It can serve requests", body = ProcessHealth, example = json!({"status": "ready"})),
     (status = 503, description = "Not now"),
-    (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn ready(context: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
     if context.is_stopping() {
         return Err(Problem::unavailable("The service is stopping."));
     }
-    let mut connection = context.database.connection()?;
-    if !migrations::is_current(&mut connection)? {
-        return Err(Problem::unavailable("The database has the schema of another version."));
+    match is_current(context) {
+        Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
+        Ok(false) => Err(Problem::unavailable("The database has the schema of another version.")),
+        Err(_) => Err(Problem::unavailable("The database does not answer as it should.")),
     }
-    Ok(respond::json(200, &ProcessHealth { status: "ready" }))
+}
+
+fn is_current(context: &Context) -> Result<bool, store::Error> {
+    migrations::is_current(&mut *context.database.connection_within(ACQUIRE_LIMIT)?)
 }

@@ -44,7 +44,7 @@ pub fn serve(context: &Context, request: &Request) -> Response {
     let request_id = format!("{:016x}", Uuid::new_v4().as_u64_pair().1);
     let found = routes::find(request.method(), request.raw_url());
 
-    // A handler that panics leaves nothing half done behind: a connection it had is probed before its next use.
+    // A handler that panics leaves nothing half done behind: the connection it had does not go back to the pool.
     let response = catch_unwind(AssertUnwindSafe(|| answer(context, request, &found)))
         .unwrap_or_else(|_| Err(Problem::internal("a handler panicked")));
     let (response, cause) = match response {
@@ -71,7 +71,10 @@ fn answer(context: &Context, request: &Request, found: &Match<'_>) -> Result<Res
         Match::Route { route, .. } if context.is_stopping() && !route.pattern.starts_with("/health/") => {
             Err(Problem::unavailable("The service is stopping. Please try again shortly."))
         }
-        Match::Route { route, parameter } => (route.handler)(context, request, parameter),
+        Match::Route { route, parameter } => {
+            body::check_head(context, request)?;
+            (route.handler)(context, request, parameter)
+        }
         Match::Options { allow, .. } => Ok(respond::no_content().with_additional_header("Allow", allow.clone())),
         Match::WrongMethod { allow, .. } => Err(Problem::method_not_allowed(allow)),
         Match::Nothing => Err(Problem::no_such_path()),

@@ -18,7 +18,8 @@ use super::{Context, docs, health, respond, service, sessions};
                        so an id is a secret. Errors are RFC 9457 problem details. Every path also answers OPTIONS, and HEAD where it has GET.",
         license(name = "MIT", identifier = "MIT"),
     ),
-    servers((url = "/")),
+    // Relative to this document, so that it also holds below a proxy's prefix.
+    servers((url = "./")),
     tags(
         (name = "Sessions", description = "Anonymous sessions"),
         (name = "Health", description = "For whoever runs the service"),
@@ -73,21 +74,6 @@ fn header(kind: Type, description: &str) -> Header {
 
 fn problem() -> RefOr<Content> {
     ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build().into()
-}
-
-/// The methods and paths that are described, for comparison with the route table.
-#[must_use]
-pub fn described_routes() -> Vec<(&'static str, String)> {
-    let document = describe();
-    let mut routes = Vec::new();
-    for (path, item) in document.paths.paths {
-        for (method, operation) in [("GET", item.get), ("POST", item.post), ("DELETE", item.delete)] {
-            if operation.is_some() {
-                routes.push((method, path.clone()));
-            }
-        }
-    }
-    routes
 }
 
 static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| respond::to_json(&describe()));

@@ -86,10 +86,6 @@ impl Problem {
         Problem::new(413, "Content Too Large", format!("The body may have {max} bytes at most."))
     }
 
-    pub(super) fn body_not_read() -> Problem {
-        Problem::new(400, "Bad Request", "The body ended before it was complete.")
-    }
-
     pub(super) fn not_json_media_type() -> Problem {
         Problem::new(415, "Unsupported Media Type", "A body has to be sent with Content-Type: application/json.")
     }

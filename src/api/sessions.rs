@@ -23,8 +23,8 @@ pub(super) struct Session {
 
 /// Creates a session
 ///
-/// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. A 504 may have made
-/// one whose id nobody knows.
+/// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. A 503 or
+/// a 504 may have made one whose id nobody knows.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
     request_body(content = inline(Option<serde_json::Map<String, serde_json::Value>>), content_type = "application/json", example = json!({})),
     responses(

@@ -1,5 +1,6 @@
 //! Where the data lives: one URL, five variables, or a private PostgreSQL where none of them is set.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -94,28 +95,44 @@ impl Server {
     }
 }
 
+impl fmt::Display for Server {
+    /// The database's place, without its password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.connect.get_user().unwrap_or("(the system's user)");
+        write!(formatter, "{} as {user} at ", self.connect.get_dbname().unwrap_or(user))?;
+        for (number, host) in self.connect.get_hosts().iter().enumerate() {
+            // One port holds for all hosts, or there is one for each.
+            let ports = self.connect.get_ports();
+            let port = ports.get(number).or(ports.first()).copied().unwrap_or(5432);
+            let separator = if number == 0 { "" } else { ", " };
+            match host {
+                Host::Tcp(name) => write!(formatter, "{separator}{name}:{port}")?,
+                Host::Unix(folder) => write!(formatter, "{separator}{}", folder.display())?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The five variables that describe one server, as the first version had them.
 const PARTS: [&str; 5] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
 
 pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Database {
-    let url = reader.set("DATABASE_URL");
-    let parts: Vec<&str> = PARTS.into_iter().filter(|name| reader.set(name).is_some()).collect();
-    match url {
-        None if parts.is_empty() => Database::Private(read_private(reader, environment)),
-        None => {
-            let connect = read_parts(reader);
-            Database::Server(Box::new(read_tls(reader, connect, UrlTls::default())))
+    let parts: Vec<&str> = PARTS.into_iter().filter(|name| reader.is_given(name)).collect();
+    if reader.is_given("DATABASE_URL") {
+        if !parts.is_empty() {
+            reader
+                .problem("DATABASE_URL", format_args!("{} set too; keep the URL or the DB_* variables", list(&parts)));
         }
-        Some(url) => {
-            if !parts.is_empty() {
-                reader.problem(
-                    "DATABASE_URL",
-                    format_args!("{} set too; keep the URL or the DB_* variables", list(&parts)),
-                );
-            }
-            let (connect, tls) = read_url(reader, &url);
-            Database::Server(Box::new(read_tls(reader, connect, tls)))
-        }
+        // One that could not be read is a problem already.
+        let url = reader.set("DATABASE_URL").unwrap_or_else(|| "postgres://unread".to_owned());
+        let (connect, tls) = read_url(reader, &url);
+        Database::Server(Box::new(read_tls(reader, connect, tls)))
+    } else if parts.is_empty() {
+        Database::Private(read_private(reader, environment))
+    } else {
+        let connect = read_parts(reader);
+        Database::Server(Box::new(read_tls(reader, connect, UrlTls::default())))
     }
 }
 
@@ -165,6 +182,7 @@ fn read_parts(reader: &mut Reader<'_>) -> postgres::Config {
         Some(password) => {
             connect.password(password);
         }
+        None if reader.is_given("DB_PASSWORD") => {}
         None => reader.problem("DB_PASSWORD", "required as soon as one of DB_HOST, DB_PORT, DB_NAME, DB_USER is set"),
     }
     connect
@@ -181,7 +199,7 @@ fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
     let mut tls = UrlTls::default();
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let mut kept = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = || Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
         match name {
@@ -190,18 +208,28 @@ fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
             _ => kept.push(pair),
         }
     }
-    let is_url = address.starts_with("postgres://") || address.starts_with("postgresql://");
-    let connect = format!("{address}?{}", kept.join("&")).parse().ok();
-    let connect = connect.filter(|connect: &postgres::Config| is_url && !connect.get_hosts().is_empty());
+    let connect = parse_address(address).and_then(|_| parse_address(&format!("{address}?{}", kept.join("&"))));
     // The parser's own error may quote a piece of a password that has a ? or an @ in it.
     let connect = connect.unwrap_or_else(|| {
-        reader.problem(
-            "DATABASE_URL",
-            "not a URL of the form postgres://user:password@host:port/name; write special characters in a password as %XX",
-        );
+        let problem = match parse_address(address) {
+            Some(_) => "it has a parameter, after the ?, that is not known",
+            None => {
+                "not a URL of the form postgres://user:password@host:port/name; \
+                 write special characters in a password as %XX"
+            }
+        };
+        reader.problem("DATABASE_URL", problem);
         postgres::Config::new()
     });
     (connect, tls)
+}
+
+fn parse_address(url: &str) -> Option<postgres::Config> {
+    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    // With a second @, a password that was not encoded would be taken for the host, and printed as one.
+    let is_clear = url.split('?').next().is_some_and(|address| address.matches('@').count() < 2);
+    let connect: postgres::Config = url.parse().ok().filter(|_| is_url && is_clear)?;
+    (!connect.get_hosts().is_empty()).then_some(connect)
 }
 
 fn read_tls(reader: &mut Reader<'_>, connect: postgres::Config, url: UrlTls) -> Server {

@@ -5,6 +5,7 @@ mod reader;
 mod variables;
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct Config {
     pub log: Log,
     /// Development or production.
     pub environment: Environment,
+    /// Variables that look like this program's and are not: misspelled, most likely.
+    pub unknown_variables: Vec<String>,
 }
 
 /// Sizes and deadlines of the database connections (`DB_POOL_*`, `DB_*_TIMEOUT`).
@@ -123,13 +126,15 @@ impl Config {
     pub fn from_environment() -> Result<Config, Problems> {
         let mut variables = HashMap::new();
         for (name, value) in std::env::vars_os() {
-            // A variable that is not UTF-8 cannot be one of ours with a meaning; it stands as if it were not set.
-            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
-                variables.insert(name, value);
+            // A name that is not UTF-8 is none of ours.
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => _ = variables.insert(name, value),
+                Err(_) if is_known(&name) => return Err(Problems(vec![format!("{name}: not UTF-8")])),
+                Err(_) => {}
             }
         }
-        let production =
-            variables.get("ENVIRONMENT").is_some_and(|value| value.trim().eq_ignore_ascii_case("production"));
+        let production = variables.get("ENVIRONMENT").is_some_and(|value| is_production(value));
         if !production && Path::new(".env").exists() {
             add_dotenv(&mut variables)?;
         }
@@ -159,18 +164,39 @@ impl Config {
                 format: reader.choice("LOG_FORMAT", "text, json"),
             },
             environment,
+            unknown_variables: unknown_variables(variables),
         };
         reader.finish(config)
     }
 
     /// What an operator should know although the service starts.
     #[must_use]
-    pub fn warning(&self) -> Option<&'static str> {
-        let Database::Server(server) = &self.database else { return None };
-        let readable = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
-        (self.environment == Environment::Production && readable)
-            .then_some("DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything")
+    pub fn warnings(&self) -> Vec<String> {
+        let unknown = |name: &String| format!("{name} is set and means nothing; --help lists the variables there are");
+        let mut warnings: Vec<String> = self.unknown_variables.iter().map(unknown).collect();
+        if let Database::Server(server) = &self.database {
+            let readable = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
+            if self.environment == Environment::Production && readable {
+                let text =
+                    "DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything";
+                warnings.push(text.to_owned());
+            }
+        }
+        warnings
     }
+}
+
+fn is_known(name: &str) -> bool {
+    let of_secret = |variable: &Variable| variable.secret && name.strip_suffix("_FILE") == Some(variable.name);
+    VARIABLES.iter().any(|variable| variable.name == name || of_secret(variable))
+}
+
+fn unknown_variables(variables: &HashMap<String, String>) -> Vec<String> {
+    let looks_like_ours = |name: &str| ["APP_", "DB_", "SAFESPACE_"].iter().any(|prefix| name.starts_with(prefix));
+    let mut unknown: Vec<String> =
+        variables.keys().filter(|name| looks_like_ours(name) && !is_known(name)).cloned().collect();
+    unknown.sort_unstable();
+    unknown
 }
 
 fn read_pool(reader: &mut Reader<'_>) -> Pool {
@@ -194,19 +220,32 @@ fn read_pool(reader: &mut Reader<'_>) -> Pool {
 
 /// Adds what `.env` says of variables the environment does not have.
 fn add_dotenv(variables: &mut HashMap<String, String>) -> Result<(), Problems> {
-    // dotenvy's error quotes the line, which may hold a password, so only its kind is passed on.
-    let problem = |error: &dotenvy::Error| {
-        Problems(vec![match error {
-            dotenvy::Error::LineParse(_, _) => {
-                ".env: a line is not NAME=value; a value with spaces, # or $ belongs in single quotes".to_owned()
-            }
-            dotenvy::Error::Io(error) => format!(".env: cannot be read: {error}"),
-            _ => ".env: cannot be read".to_owned(),
-        }])
-    };
-    for pair in dotenvy::from_path_iter(".env").map_err(|error| problem(&error))? {
-        let (name, value) = pair.map_err(|error| problem(&error))?;
+    let problem = |text: String| Problems(vec![text]);
+    let text = fs::read_to_string(".env").map_err(|error| problem(format!(".env: cannot be read: {error}")))?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
+    for pair in dotenvy::from_read_iter(text.as_bytes()) {
+        // dotenvy's error quotes the line, which may hold a password.
+        let (name, value) = pair.map_err(|error| problem(format!(".env: {}", dotenv_problem(text, &error))))?;
+        if name == "ENVIRONMENT" && !variables.contains_key(&name) && is_production(&value) {
+            let text =
+                "ENVIRONMENT: production reads no .env, so it cannot be set there; set it in the environment itself";
+            return Err(problem(text.to_owned()));
+        }
         variables.entry(name).or_insert(value);
     }
     Ok(())
+}
+
+fn dotenv_problem(text: &str, error: &dotenvy::Error) -> String {
+    let place = match error {
+        dotenvy::Error::LineParse(line, _) => text.lines().position(|found| found.contains(line.trim())),
+        _ => None,
+    };
+    let place = place.map_or_else(|| "a line".to_owned(), |line| format!("line {}", line + 1));
+    format!("{place} is not NAME=value; a value with spaces, # or $ belongs in single quotes")
+}
+
+fn is_production(environment: &str) -> bool {
+    environment.trim().eq_ignore_ascii_case("production")
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::variables::variable_named;
+use super::variables::{VARIABLES, variable_named};
 
 /// Everything wrong with the configuration, one sentence a variable. Never holds the value of a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +21,20 @@ impl fmt::Display for Problems {
 /// Variables as they were found, and the problems met so far.
 pub(super) struct Reader<'a> {
     variables: &'a HashMap<String, String>,
+    /// Secrets, wherever they came from: read once, for a file may be a pipe.
+    secrets: HashMap<&'static str, String>,
     problems: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(variables: &'a HashMap<String, String>) -> Reader<'a> {
-        Reader { variables, problems: Vec::new() }
+        let mut reader = Reader { variables, secrets: HashMap::new(), problems: Vec::new() };
+        for variable in VARIABLES.iter().filter(|variable| variable.secret) {
+            if let Some(secret) = reader.read_secret(variable.name) {
+                reader.secrets.insert(variable.name, secret);
+            }
+        }
+        reader
     }
 
     /// Notes a problem with a variable.
@@ -45,34 +53,41 @@ impl<'a> Reader<'a> {
     }
 
     /// What the operator set, without the default. Empty counts as not set, since container files can often not
-    /// leave a variable out. A secret is also taken from the file that `NAME_FILE` names, less its last line end.
-    pub(super) fn set(&mut self, name: &str) -> Option<String> {
+    /// leave a variable out.
+    pub(super) fn set(&self, name: &str) -> Option<String> {
+        if variable_named(name).secret { self.secrets.get(name).cloned() } else { self.foreign(name) }
+    }
+
+    /// Whether the operator meant to set it, even if its file could not be read.
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.foreign(name).is_some() || (variable_named(name).secret && self.foreign(&format!("{name}_FILE")).is_some())
+    }
+
+    /// A secret from its variable, or from the file that `NAME_FILE` names, less its last line end.
+    fn read_secret(&mut self, name: &str) -> Option<String> {
         let value = self.foreign(name);
-        if !variable_named(name).secret {
-            return value;
-        }
         let file_name = format!("{name}_FILE");
         let Some(path) = self.foreign(&file_name) else { return value };
         if value.is_some() {
             self.problem(&file_name, format_args!("{name} is set too; keep one of them"));
             return value;
         }
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|text| !text.is_empty()).or_else(|| {
-                    self.problem(&file_name, format_args!("{path} is empty"));
-                    None
-                })
-            }
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
             Err(error) => {
                 self.problem(&file_name, format_args!("cannot read {path}: {error}"));
-                None
+                return None;
             }
+        };
+        if text.is_empty() {
+            self.problem(&file_name, format_args!("{path} is empty"));
+            return None;
         }
+        Some(text)
     }
 
     /// What the operator set, or else the default.
-    pub(super) fn text(&mut self, name: &str) -> String {
+    pub(super) fn text(&self, name: &str) -> String {
         self.set(name).unwrap_or_else(|| variable_named(name).default.to_owned())
     }
 

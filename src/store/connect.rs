@@ -1,11 +1,10 @@
 //! Opens connections, each within a deadline that covers all of it.
 
-use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::Client;
 use postgres::config::{Host, SslMode as DriverSslMode};
@@ -14,13 +13,15 @@ use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::error::root_cause;
 use super::tls;
 use crate::config::{Pool, Server, SslMode};
 
 type Connector = PostgresConnectionManager<MakeRustlsConnect>;
 
-/// Attempts that may hang past their deadline at once; see [`Target::connect`].
-const MAX_HANGING_ATTEMPTS: usize = 64;
+/// Past so many attempts that hang, another is made only now and then; see [`Target::connect`].
+const MANY_HANGING: usize = 64;
+const PACE_WHEN_MANY_HANG: Duration = Duration::from_secs(30);
 
 /// How long PostgreSQL waits for the acknowledgement of a probe, and how many may be lost, before a silent peer is dead.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
@@ -34,7 +35,14 @@ pub struct Target {
     /// libpq's `prefer` tries again in plain text when the server refuses TLS.
     plain_text: Option<Arc<Connector>>,
     deadline: Duration,
-    hanging: Arc<AtomicUsize>,
+    hanging: Arc<Hanging>,
+}
+
+/// Attempts to connect that are under way or hang past their deadline.
+#[derive(Default)]
+struct Hanging {
+    count: AtomicUsize,
+    last_begun: Mutex<Option<Instant>>,
 }
 
 /// Why there is no connection. Its text is for the operator; it may name a host or a user, never a password.
@@ -44,8 +52,11 @@ pub enum ConnectError {
     #[error("no connection within {} s (DB_CONNECTION_TIMEOUT)", .0.as_secs())]
     TimedOut(Duration),
     /// So many earlier attempts still hang that another would only add to them.
-    #[error("{MAX_HANGING_ATTEMPTS} earlier attempts still hang")]
+    #[error("{MANY_HANGING} earlier attempts still hang")]
     TooManyHanging,
+    /// PostgreSQL is there, and gives this role no more connections.
+    #[error("{0}")]
+    NoMore(String),
     /// PostgreSQL, or the way to it, said no.
     #[error("{0}")]
     Failed(String),
@@ -98,29 +109,27 @@ impl Target {
     ///
     /// The driver bounds only the TCP part, and a server that accepts and then says nothing would hold the caller for
     /// ever. So a thread of its own does the work; past the deadline it is left to end when the server or the kernel
-    /// does, and the number of such threads is bounded.
+    /// does. Where many are left, something in between swallows connections: they come at a slow pace from then on,
+    /// until one succeeds.
     ///
     /// # Errors
     /// Past the deadline, and with whatever PostgreSQL or the network says.
     pub fn connect(&self) -> Result<Client, ConnectError> {
-        if self.hanging.fetch_add(1, Ordering::Relaxed) >= MAX_HANGING_ATTEMPTS {
-            self.hanging.fetch_sub(1, Ordering::Relaxed);
-            return Err(ConnectError::TooManyHanging);
-        }
+        self.hanging.begin()?;
         let (sender, receiver) = mpsc::sync_channel(1);
         let target = self.clone();
         let attempt = thread::Builder::new().name("db-connect".to_owned()).spawn(move || {
             let result = target.attempt();
-            target.hanging.fetch_sub(1, Ordering::Relaxed);
+            target.hanging.end(result.is_ok());
             // A client that nobody waits for any more is closed here.
             let _ = sender.send(result);
         });
         if let Err(error) = attempt {
-            self.hanging.fetch_sub(1, Ordering::Relaxed);
+            self.hanging.end(false);
             return Err(ConnectError::Failed(error.to_string()));
         }
         match receiver.recv_timeout(self.deadline) {
-            Ok(result) => result.map_err(|error| ConnectError::Failed(reason(&error))),
+            Ok(result) => result.map_err(|error| ConnectError::from(&error)),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(ConnectError::TimedOut(self.deadline)),
             // The driver panics where it cannot have another descriptor.
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(ConnectError::Failed("the attempt broke off".to_owned())),
@@ -136,24 +145,35 @@ impl Target {
     }
 }
 
+impl Hanging {
+    fn begin(&self) -> Result<(), ConnectError> {
+        let mut last_begun = self.last_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let many = self.count.load(Ordering::Relaxed) >= MANY_HANGING;
+        if many && last_begun.is_some_and(|last| last.elapsed() < PACE_WHEN_MANY_HANG) {
+            return Err(ConnectError::TooManyHanging);
+        }
+        *last_begun = Some(Instant::now());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// After a success the way is open again, and those that still hang do not count any more.
+    fn end(&self, success: bool) {
+        let fewer = |count: usize| Some(if success { 0 } else { count.saturating_sub(1) });
+        let _ = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+    }
+}
+
+impl From<&postgres::Error> for ConnectError {
+    fn from(error: &postgres::Error) -> ConnectError {
+        // Class 53, insufficient resources: of the server, of the database or of the role.
+        let no_more = error.code().is_some_and(|code| code.code().starts_with("53"));
+        if no_more { ConnectError::NoMore(root_cause(error)) } else { ConnectError::Failed(root_cause(error)) }
+    }
+}
+
 /// Whether a server that refused a TLS connection might take a plain one: the handshake failed, or `pg_hba.conf` has no
 /// line for it.
 fn may_be_about_tls(error: &postgres::Error) -> bool {
     error.code().is_none_or(|code| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
-}
-
-/// The whole chain of causes: the driver's own text says no more than "error connecting to server".
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = join(&text, error);
-        cause = error.source();
-    }
-    text
-}
-
-fn join(text: &str, cause: &dyn fmt::Display) -> String {
-    let cause = cause.to_string();
-    if text.contains(&cause) { text.to_owned() } else { format!("{text}: {cause}") }
 }

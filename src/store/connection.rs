@@ -66,7 +66,8 @@ impl Connection {
 
     /// Whether it must not go back to the pool.
     pub(super) fn is_broken(&self) -> bool {
-        self.suspect || self.client.as_ref().is_none_or(Client::is_closed)
+        // A handler that panicked may have left a statement half done.
+        self.suspect || thread::panicking() || self.client.as_ref().is_none_or(Client::is_closed)
     }
 
     fn client(&mut self) -> &mut Client {

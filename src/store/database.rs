@@ -19,6 +19,7 @@ const RECONNECT_PACE: Duration = Duration::from_secs(1);
 /// A pool of connections to one PostgreSQL.
 pub struct Database {
     pool: r2d2::Pool<Manager>,
+    availability: Arc<Availability>,
     acquire_timeout: Duration,
 }
 
@@ -37,14 +38,15 @@ impl Database {
     /// A pool that opens its connections in the background; it does not fail when the database is away.
     #[must_use]
     pub fn open(target: Target, config: &Pool) -> Database {
+        let availability = Arc::new(Availability::default());
         let pool = r2d2::Pool::builder()
             .max_size(config.max_size)
             .min_idle(Some(config.min_size))
             .test_on_check_out(false)
             .connection_timeout(RECONNECT_PACE)
             .error_handler(Box::new(AlreadyLogged))
-            .build_unchecked(Manager { target, availability: Arc::default() });
-        Database { pool, acquire_timeout: config.acquire_timeout }
+            .build_unchecked(Manager { target, availability: availability.clone() });
+        Database { pool, availability, acquire_timeout: config.acquire_timeout }
     }
 
     /// Borrows a connection, waiting at most `DB_ACQUIRE_TIMEOUT_MS`.
@@ -74,6 +76,11 @@ impl Database {
         }
     }
 
+    /// Says nothing more of a database that goes away: the service is stopping.
+    pub fn close(&self) {
+        self.availability.close();
+    }
+
     /// How many connections there are now.
     #[must_use]
     pub fn state(&self) -> PoolState {
@@ -99,7 +106,10 @@ impl ManageConnection for Manager {
                 Ok(Connection::new(client))
             }
             Err(error) => {
-                self.availability.failed(&error);
+                match &error {
+                    ConnectError::NoMore(_) => self.availability.crowded(&error),
+                    _ => self.availability.failed(&error),
+                }
                 Err(error)
             }
         }

@@ -53,3 +53,9 @@ fn is_outage(code: &SqlState) -> bool {
 fn source_is_io(error: &postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
+
+/// The innermost cause: what PostgreSQL or the operating system said. The texts around it only say that something
+/// failed.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), root_cause)
+}

@@ -1,10 +1,13 @@
 //! The schema: migrations embedded in the binary and applied once, however many services start at once.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use postgres::Client;
 use postgres::error::SqlState;
 
+use super::error::root_cause;
 use super::{ConnectError, Connection, Error, Target};
 use crate::config::{Pool, Server};
 
@@ -14,6 +17,9 @@ mod embedded {
 
 /// What a statement of a migration may take, and waiting for another service that is migrating.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How often a service asks whether another has finished migrating.
+const TURN_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why the schema is not what this binary needs.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +38,11 @@ pub enum MigrationError {
         /// The newest version this binary has.
         known: i32,
     },
+    /// The service was told to stop while it waited for another to finish migrating.
+    #[error("stopped while another service was migrating")]
+    Interrupted,
     /// A statement of a migration, or about them, failed.
-    #[error("the migrations failed: {0}")]
+    #[error("the schema cannot be read or migrated: {0}")]
     Failed(String),
 }
 
@@ -72,6 +81,7 @@ pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
     }
 }
 
+const TAKE_TURN: &str = include_str!("../../sql/schema/take_turn.sql");
 const VERSION: &str = include_str!("../../sql/schema/version.sql");
 
 /// Brings the schema to [`newest`] and returns how many migrations that took.
@@ -80,7 +90,7 @@ const VERSION: &str = include_str!("../../sql/schema/version.sql");
 ///
 /// # Errors
 /// As [`MigrationError`] has them; a migration that fails leaves the schema at the one before.
-pub fn apply(server: &Server, pool: &Pool) -> Result<usize, MigrationError> {
+pub fn apply(server: &Server, pool: &Pool, stop: &AtomicBool) -> Result<usize, MigrationError> {
     let target = Target::new(server, pool, MIGRATION_TIMEOUT)?;
     let mut client = target.connect()?;
     if is_up_to_date(&mut client)? {
@@ -90,12 +100,21 @@ pub fn apply(server: &Server, pool: &Pool) -> Result<usize, MigrationError> {
     // connection, so that it also holds behind PgBouncer's transaction mode, and to the schema, not to the whole database.
     let mut turn = target.connect()?;
     let mut turn = turn.transaction()?;
-    turn.batch_execute("SELECT pg_advisory_xact_lock(hashtext('safespace migrations'), hashtext(current_schema()))")?;
+    let deadline = Instant::now() + MIGRATION_TIMEOUT;
+    while !turn.query_one(TAKE_TURN, &[])?.get::<_, bool>(0) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(MigrationError::Interrupted);
+        }
+        if Instant::now() > deadline {
+            return Err(MigrationError::Failed("another service has been migrating for too long".to_owned()));
+        }
+        thread::sleep(TURN_POLL_INTERVAL);
+    }
     if is_up_to_date(&mut client)? {
         return Ok(0);
     }
     let report =
-        embedded::migrations::runner().run(&mut client).map_err(|error| MigrationError::Failed(chain(&error)))?;
+        embedded::migrations::runner().run(&mut client).map_err(|error| MigrationError::Failed(root_cause(&error)))?;
     turn.commit()?;
     Ok(report.applied_migrations().len())
 }
@@ -103,11 +122,4 @@ pub fn apply(server: &Server, pool: &Pool) -> Result<usize, MigrationError> {
 fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
     let (found, known) = (version(client)?, newest());
     if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", chain(cause)),
-        None => error.to_string(),
-    }
 }

@@ -54,6 +54,28 @@ fn a_bad_body_gets_its_status() {
 }
 
 #[test]
+fn a_body_is_refused_by_its_head_on_every_route() {
+    let app = TestApp::start();
+    let large = "x".repeat(MAX + 1);
+    for (method, path) in
+        [("GET", "/"), ("DELETE", "/api/v1/sessions/1"), ("GET", "/health/live"), ("POST", "/api/v1/sessions")]
+    {
+        for (media_type, body, status) in [("text/plain", "x", 415), ("application/json", large.as_str(), 413)] {
+            let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+            let request = format!("{head}Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            app.client.raw(request.as_bytes()).assert_problem(status);
+        }
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_is_422() {
+    let app = TestApp::start();
+    let head = "POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n";
+    app.client.raw(format!("{head}Transfer-Encoding: chunked\r\n\r\n{{nonsense\r\n").as_bytes()).assert_problem(422);
+}
+
+#[test]
 fn the_limit_of_a_body_is_configurable_and_holds_without_a_length() {
     let app = TestApp::with(&[("APP_MAX_BODY_BYTES", "1024")]);
     app.client.post_body("/api/v1/sessions", "application/json", &[b' '; 1025]).assert_problem(413);

@@ -114,7 +114,9 @@ fn contradictions_are_problems() {
         (vec![("ENVIRONMENT", "production")], "DATABASE_URL: required in production"),
         (vec![("DATABASE_URL", "h")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "host=h user=u")], "DATABASE_URL: not a URL"),
-        (vec![("DATABASE_URL", "postgres://u:p?a@h/d")], ""),
+        (vec![("DATABASE_URL", "postgres://u:p?a@h/d")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "postgres://u:p@ss@h/d")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "postgres://u:p@h/d?pool=5")], "DATABASE_URL: it has a parameter"),
         (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "mysql://u:p@h/d")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "postgres://u:p@h/d?sslmode=always")], "DATABASE_URL: its sslmode"),
@@ -202,9 +204,63 @@ fn production_reads_no_dotenv_file() {
 }
 
 #[test]
+fn production_cannot_be_set_in_a_dotenv_file() {
+    let output = Binary::new(&[("HOME", "/h")]).file(".env", "ENVIRONMENT=production\n").argument("check").run();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("ENVIRONMENT: production reads no .env"));
+}
+
+#[test]
+fn a_dotenv_file_may_begin_with_a_byte_order_mark() {
+    let output = Binary::new(&[("HOME", "/h")]).file(".env", "\u{feff}APP_PORT=none\r\n").argument("check").run();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("APP_PORT: \"none\""));
+}
+
+#[test]
+fn a_misspelled_variable_and_a_readable_way_to_the_database_are_warnings() {
+    let warnings = |pairs: &[(&str, &str)]| read(pairs).warnings().join("\n");
+    assert_eq!(warnings(&[("HOME", "/h"), ("PATH", "/bin"), ("DB_PASSWORD_FILE", ""), ("DB_PASSWORD", "p")]), "");
+    assert!(warnings(&[("HOME", "/h"), ("DB_POOL_MAXSIZE", "5")]).contains("DB_POOL_MAXSIZE is set and means nothing"));
+    let production = |url| warnings(&[("ENVIRONMENT", "production"), ("DATABASE_URL", url)]);
+    assert!(production("postgres://u:p@db.example.org/d").contains("DB_SSLMODE is weaker"));
+    assert_eq!(production("postgres://u:p@db.example.org/d?sslmode=require"), "");
+    assert_eq!(production("postgres://u:p@localhost/d"), "");
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_one_problem() {
+    let found = problems(&[("DB_HOST", "h"), ("DB_PASSWORD_FILE", "/nowhere")]);
+    assert_eq!(found, ["DB_PASSWORD_FILE: cannot read /nowhere: No such file or directory (os error 2)"]);
+    let found = problems(&[("ENVIRONMENT", "production"), ("DATABASE_URL_FILE", "/dev/null")]);
+    assert_eq!(found, ["DATABASE_URL_FILE: /dev/null is empty"]);
+}
+
+#[test]
+fn a_secret_file_may_be_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&pipe, "hunter2\n").unwrap());
+        let config = read(&[("DB_HOST", "h"), ("DB_PASSWORD_FILE", pipe.to_str().unwrap())]);
+        assert_eq!(server(&config).connect.get_password(), Some(b"hunter2".as_slice()));
+    });
+}
+
+#[test]
+fn a_variable_of_ours_that_is_not_utf8_is_a_problem() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_safespace"));
+    command.env_clear().env("DATABASE_URL", std::ffi::OsStr::from_bytes(b"postgres://u:\xe9@h/d")).arg("check");
+    let output = command.current_dir("/").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("DATABASE_URL: not UTF-8"));
+}
+
+#[test]
 fn a_broken_dotenv_file_is_reported_without_its_lines() {
-    let output = Binary::new(&[("HOME", "/h")]).file(".env", "DB_PASSWORD=hunter2 and more\n").run();
+    let output = Binary::new(&[("HOME", "/h")]).file(".env", "# first\nDB_PASSWORD=hunter2 and more\n").run();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors.contains(".env: a line is not NAME=value") && !errors.contains("hunter2"), "{errors}");
+    assert!(errors.contains(".env: line 2 is not NAME=value") && !errors.contains("hunter2"), "{errors}");
 }

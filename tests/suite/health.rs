@@ -63,4 +63,6 @@ fn readiness_wants_the_schema_of_this_version() {
     let answer = app.client.get("/health/ready");
     answer.assert_problem(503);
     assert_eq!(answer.header("Retry-After"), Some("1"));
+    app.sql().batch_execute("DROP TABLE refinery_schema_history").unwrap();
+    app.client.get("/health/ready").assert_problem(503);
 }

@@ -15,7 +15,7 @@ fn use_everything(variables: &[(&str, &str)]) -> (Vec<String>, String) {
     all.extend_from_slice(variables);
     let mut service = Binary::new(&all).serve();
     let client = &service.client;
-    let mut secrets = vec!["127.0.0.1:".to_owned(), "secretword".to_owned(), "SECRETWORD".to_owned()];
+    let mut secrets = vec!["127.0.0.1".to_owned(), "secretword".to_owned(), "SECRETWORD".to_owned()];
     for _ in 0..5 {
         let session = client.post_body("/api/v1/sessions?secretword", "application/json", br#"{"a": "secretword"}"#);
         let id = session.json()["session_id"].as_str().unwrap().to_owned();

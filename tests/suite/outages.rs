@@ -1,10 +1,13 @@
 //! PostgreSQL goes away and comes back under a running service.
 
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use safespace::app::App;
+use safespace::config::{Authorities, Pool, Server, SslMode};
+use safespace::store::{ConnectError, Target};
 
 use crate::support::app::{TestApp, configure};
 use crate::support::cluster::Cluster;
@@ -12,31 +15,33 @@ use crate::support::eventually;
 use crate::support::process::Binary;
 
 /// Restarts PostgreSQL under four clients that create and delete sessions without a pause: they see answers and 503s,
-/// and 2 s after PostgreSQL is back every one of them is answered again.
+/// and within 2 s of PostgreSQL being back every one of them has created a session again.
 fn restart_under_load(signal: Option<&str>) {
     let mut cluster = Cluster::start();
     let app = TestApp::at(&cluster.url(), &[]);
     let (stop, unavailable) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let created: [AtomicUsize; 4] = Default::default();
+    let counts = || created.iter().map(|count| count.load(Ordering::Relaxed)).collect::<Vec<_>>();
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                scope.spawn(|| {
-                    while !stop.load(Ordering::Relaxed) {
-                        let answer = app.client.post("/api/v1/sessions");
-                        match answer.status {
-                            201 => {
-                                let id = answer.json()["session_id"].as_str().unwrap().to_owned();
-                                let status = app.client.delete(&format!("/api/v1/sessions/{id}")).status;
-                                assert!(matches!(status, 204 | 503), "{status}");
-                            }
-                            503 => _ = unavailable.fetch_add(1, Ordering::Relaxed),
-                            status => panic!("{status}: {}", answer.text()),
+        let _stop = SetOnDrop(&stop);
+        for created in &created {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = app.client.post("/api/v1/sessions");
+                    match answer.status {
+                        201 => {
+                            created.fetch_add(1, Ordering::Relaxed);
+                            let id = answer.json()["session_id"].as_str().unwrap().to_owned();
+                            let status = app.client.delete(&format!("/api/v1/sessions/{id}")).status;
+                            assert!(matches!(status, 204 | 503), "{status}");
                         }
+                        503 => _ = unavailable.fetch_add(1, Ordering::Relaxed),
+                        status => panic!("{status}: {}", answer.text()),
                     }
-                })
-            })
-            .collect();
-        thread::sleep(Duration::from_millis(200));
+                }
+            });
+        }
+        eventually(Duration::from_secs(5), || counts().iter().all(|count| *count > 0).then_some(()));
         cluster.stop(signal);
         eventually(Duration::from_secs(10), || (unavailable.load(Ordering::Relaxed) > 4).then_some(()));
         app.client.get("/health/live").assert_status(200);
@@ -46,13 +51,20 @@ fn restart_under_load(signal: Option<&str>) {
         assert!(health["error"].as_str().is_some_and(|error| !error.is_empty()));
 
         cluster.start_again();
-        eventually(Duration::from_secs(2), || (app.client.get("/health/db").status == 200).then_some(()));
-        stop.store(true, Ordering::Relaxed);
-        for client in clients {
-            client.join().unwrap();
-        }
-        app.create_session();
+        let before = counts();
+        eventually(Duration::from_secs(2), || {
+            counts().iter().zip(&before).all(|(now, before)| now > before).then_some(())
+        });
     });
+}
+
+/// Ends the loops of the clients, also when the test fails between.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -113,13 +125,52 @@ fn a_start_without_a_database_tries_three_times_and_gives_up() {
 
 #[test]
 fn a_server_that_accepts_and_says_nothing_is_given_up() {
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://nobody@{}/none", silent.local_addr().unwrap());
     let config = configure(&url, &[("DB_CONNECTION_TIMEOUT", "1")]);
     let started = Instant::now();
     let error = App::start(&config, &AtomicBool::new(false)).err().expect("it does not start").to_string();
     assert!(error.contains("no connection within 1 s"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_way_that_swallowed_many_connections_is_found_open_again() {
+    let server =
+        Server { connect: postgres::Config::new(), ssl_mode: SslMode::Disable, authorities: Authorities::None };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut swallowing = server.clone();
+    swallowing.connect.host("127.0.0.1").port(silent.local_addr().unwrap().port()).user("u");
+    let pool = configure("postgres://u@h/d", &[]).pool;
+    let pool = Pool { connection_timeout: Duration::from_millis(20), ..pool };
+    let target = Target::new(&swallowing, &pool, Duration::from_secs(1)).unwrap();
+    let mut refusals = 0;
+    for _ in 0..80 {
+        match target.connect().err().expect("nobody answers") {
+            ConnectError::TimedOut(_) => {}
+            ConnectError::TooManyHanging => refusals += 1,
+            error => panic!("{error}"),
+        }
+    }
+    assert!(refusals > 0, "the attempts that hang are bounded");
+    // Once those sockets are closed the attempts end, and the next is made at once.
+    drop(silent);
+    eventually(Duration::from_secs(10), || match target.connect().err()? {
+        ConnectError::Failed(_) => Some(()),
+        _ => None,
+    });
+}
+
+#[test]
+fn a_role_with_few_connections_is_not_an_outage() {
+    let cluster = Cluster::start();
+    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
+    sql.batch_execute("CREATE ROLE few SUPERUSER LOGIN; ALTER ROLE few NOSUPERUSER CONNECTION LIMIT 3; GRANT ALL ON SCHEMA public TO few").unwrap();
+    let url = cluster.url().replacen("safespace@", "few@", 1);
+    let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
+    eventually(Duration::from_secs(5), || service.log().contains("gives no more connections").then_some(()));
+    service.client.post("/api/v1/sessions").assert_status(201);
+    assert!(!service.log().contains("went away"), "{}", service.log());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The PostgreSQL that the service keeps for itself.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use postgres::NoTls;
 use safespace::config::PrivateServer;
 use safespace::store::private::{PrivateError, PrivatePostgres};
 
-use crate::support::cluster::{Cluster, DataFolder};
+use crate::support::cluster::{Cluster, DataFolder, send_signal};
 use crate::support::eventually;
 use crate::support::process::Binary;
 
@@ -42,7 +42,7 @@ fn the_service_keeps_its_data_through_a_stop_and_a_kill() {
     third.client.get(&format!("/api/v1/sessions/{}", another["session_id"].as_str().unwrap())).assert_status(200);
 
     // A kill of everything at once, PostgreSQL too.
-    crate::support::cluster::send_signal("KILL", folder.postgres().unwrap());
+    send_signal("KILL", folder.postgres().unwrap());
     third.signal("KILL");
     third.wait();
     let mut fourth = serve();
@@ -71,7 +71,10 @@ fn a_second_service_on_the_same_data_is_refused_but_may_check_and_migrate() {
 fn only_its_own_user_can_reach_it_and_it_is_durable() {
     let cluster = Cluster::start();
     let mode = |name: &str| cluster.folder().join(name).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(""), mode("socket"), mode("cluster")), (0o700, 0o700, 0o700));
+    // Where root runs it for the user postgres, that user may pass through the folder, and only that.
+    let top = if nix::unistd::geteuid().is_root() { 0o711 } else { 0o700 };
+    assert_eq!((mode(""), mode("socket"), mode("cluster")), (top, 0o700, 0o700));
+    assert_eq!((mode("postgres.log"), mode("safespace.lock")), (0o600, 0o600));
     let mut sql = postgres::Client::connect(&cluster.url(), NoTls).unwrap();
     for (setting, value) in [("listen_addresses", ""), ("fsync", "on"), ("synchronous_commit", "on")] {
         let found: String = sql.query_one(&format!("SELECT current_setting('{setting}')"), &[]).unwrap().get(0);
@@ -130,7 +133,7 @@ fn data_of_another_version_is_refused() {
     let folder = DataFolder::new();
     std::fs::create_dir(folder.path().join("cluster")).unwrap();
     std::fs::write(folder.path().join("cluster/PG_VERSION"), "9.6\n").unwrap();
-    std::fs::write(folder.path().join("lock"), "").unwrap();
+    std::fs::write(folder.path().join("safespace.lock"), "").unwrap();
     let error = start_error(&folder.config()).to_string();
     assert!(error.contains("data of PostgreSQL 9.6"), "{error}");
 }
@@ -138,9 +141,79 @@ fn data_of_another_version_is_refused() {
 #[test]
 fn an_interrupted_first_start_is_begun_again() {
     let folder = DataFolder::new();
-    std::fs::write(folder.path().join("lock"), "").unwrap();
-    std::fs::create_dir(folder.path().join("cluster.unfinished")).unwrap();
-    std::fs::write(folder.path().join("cluster.unfinished/PG_VERSION"), "15").unwrap();
-    let postgres = PrivatePostgres::start(&folder.config(), &[], &AtomicBool::new(false));
-    assert!(postgres.is_ok(), "{:?}", postgres.err());
+    let variables = [("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())];
+    let mut first = Binary::new(&variables).start();
+    eventually(Duration::from_secs(10), || {
+        let mut entries = std::fs::read_dir(folder.path()).unwrap();
+        entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("cluster.")).then_some(())
+    });
+    // Its initdb lives on, and still writes to where it was told.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let second = Binary::new(&variables).serve();
+    second.client.get("/health/ready").assert_status(200);
+}
+
+#[test]
+fn a_signal_ends_the_first_start_too() {
+    let folder = DataFolder::new();
+    let mut service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).start();
+    eventually(Duration::from_secs(10), || {
+        let mut entries = std::fs::read_dir(folder.path()).unwrap();
+        entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("cluster.")).then_some(())
+    });
+    send_signal("INT", service.id());
+    let status = eventually(Duration::from_secs(5), || service.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(folder.postgres(), None);
+}
+
+#[test]
+fn the_end_of_the_terminal_stops_it_too() {
+    let folder = DataFolder::new();
+    let mut service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
+    service.signal("HUP");
+    assert_eq!(service.wait().code(), Some(0), "{}", service.log());
+    assert_eq!(folder.postgres(), None);
+}
+
+#[test]
+fn a_server_that_dies_is_started_again() {
+    let folder = DataFolder::new();
+    let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
+    let path =
+        format!("/api/v1/sessions/{}", service.client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap());
+    send_signal("KILL", folder.postgres().unwrap());
+    eventually(Duration::from_secs(10), || (service.client.get("/health/db").status == 503).then_some(()));
+    eventually(Duration::from_secs(10), || (service.client.get(&path).status == 200).then_some(()));
+    assert!(service.log().contains("The private PostgreSQL ended; starting it again"), "{}", service.log());
+}
+
+#[test]
+fn root_follows_no_link_that_the_owner_of_the_data_could_make() {
+    if !nix::unistd::geteuid().is_root() {
+        // Then PostgreSQL runs as this user, who could harm nobody else.
+        return;
+    }
+    let cluster = Cluster::start();
+    let postgres = nix::unistd::User::from_name("postgres").unwrap().unwrap();
+    // All that belongs to PostgreSQL is below folders it cannot replace.
+    for entry in std::fs::read_dir(cluster.folder()).unwrap() {
+        let entry = entry.unwrap();
+        let (name, owner) = (entry.file_name(), entry.metadata().unwrap().uid());
+        let is_postgres = owner == postgres.uid.as_raw();
+        assert_eq!(is_postgres, name == "cluster" || name == "socket", "{name:?} belongs to {owner}");
+    }
+    assert_eq!(cluster.folder().metadata().unwrap().uid(), 0);
+}
+
+#[test]
+fn a_folder_of_another_user_is_refused() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = DataFolder::new();
+    std::os::unix::fs::chown(folder.path(), Some(65534), None).unwrap();
+    let error = start_error(&folder.config()).to_string();
+    assert!(error.contains("belongs to another user"), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::cluster::Schema;
+use crate::support::cluster::{Cluster, Schema, send_signal};
 use crate::support::eventually;
 use crate::support::process::Binary;
 
@@ -62,13 +62,25 @@ fn check_of_a_database_that_is_away_exits_with_1() {
 }
 
 #[test]
-fn check_warns_of_a_production_database_that_could_be_read_on_the_way() {
-    // The warning comes from the configuration; the database need not be there for the service to log it.
-    let url = "postgres://u:p@192.0.2.1:1/d?connect_timeout=1";
-    let output =
-        Binary::new(&[("ENVIRONMENT", "production"), ("DATABASE_URL", url), ("DB_CONNECTION_TIMEOUT", "1")]).run();
-    let log = String::from_utf8(output.stderr).unwrap();
-    assert!(log.contains("DB_SSLMODE is weaker than 'require'"), "{log}");
+fn check_prints_the_warnings_and_what_it_knew_before_an_error() {
+    let url = "postgres://u:p@127.0.0.1:1/d";
+    let output = Binary::new(&[("DATABASE_URL", url), ("DB_POOL_MAXSIZE", "5")]).argument("check").run();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert!(found.contains("Database     d as u at 127.0.0.1:1"), "{found}");
+    assert!(found.contains("Warning      DB_POOL_MAXSIZE is set and means nothing"), "{found}");
+}
+
+#[test]
+fn check_refuses_a_schema_that_serve_would_refuse() {
+    let schema = Schema::new();
+    let mut sql = schema.client();
+    sql.batch_execute(
+        "CREATE TABLE refinery_schema_history (version int4); INSERT INTO refinery_schema_history VALUES (99)",
+    )
+    .unwrap();
+    let output = Binary::new(&[("DATABASE_URL", &schema.url())]).argument("check").run();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("schema version 99"));
 }
 
 #[test]
@@ -93,13 +105,16 @@ fn a_signal_lets_requests_in_flight_finish() {
         lock.batch_execute("LOCK TABLE sessions").unwrap();
         thread::scope(|scope| {
             let in_flight = scope.spawn(|| service.client.delete(&format!("/api/v1/sessions/{id}")));
-            let mut sql = schema.client();
-            eventually(Duration::from_secs(5), || {
-                let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
-                (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(())
-            });
+            wait_for_lock(&schema);
             service.signal(signal);
             eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
+            // As long as it waits, it says that it is stopping.
+            for _ in 0..3 {
+                thread::sleep(Duration::from_millis(100));
+                service.client.get("/health/ready").assert_problem(503);
+                service.client.post("/api/v1/sessions").assert_problem(503);
+                service.client.get("/health/live").assert_status(200);
+            }
             lock.commit().unwrap();
             in_flight.join().unwrap().assert_status(204);
         });
@@ -117,11 +132,7 @@ fn requests_that_hang_do_not_hold_up_the_stop_for_ever() {
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     thread::scope(|scope| {
         let cut = scope.spawn(|| service.client.try_send("POST", "/api/v1/sessions"));
-        let mut sql = schema.client();
-        eventually(Duration::from_secs(5), || {
-            let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
-            (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(())
-        });
+        wait_for_lock(&schema);
         service.signal("TERM");
         assert!(cut.join().unwrap().is_err());
     });
@@ -131,27 +142,69 @@ fn requests_that_hang_do_not_hold_up_the_stop_for_ever() {
 
 #[test]
 fn a_signal_while_waiting_for_the_database_ends_the_start() {
-    let schema = Schema::new();
-    let missing = schema.url().replace("%2Fsocket", "%2Fnowhere");
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_safespace"));
-    let folder = tempfile::tempdir().unwrap();
-    let log = folder.path().join("log");
-    command.current_dir(&folder).env_clear().env("DATABASE_URL", missing).stderr(std::fs::File::create(&log).unwrap());
-    let mut process = command.spawn().unwrap();
-    eventually(Duration::from_secs(5), || {
-        std::fs::read_to_string(&log).unwrap().contains("Database not reached").then_some(())
-    });
-    crate::support::cluster::send_signal("TERM", process.id());
+    let mut process = Binary::new(&[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")]).start();
+    eventually(Duration::from_secs(5), || process.log().contains("Database not reached").then_some(()));
+    send_signal("TERM", process.id());
     let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
 }
 
 #[test]
-fn the_password_is_in_no_argument_of_the_process() {
+fn a_signal_while_another_service_migrates_ends_the_start() {
     let schema = Schema::new();
-    let url = schema.url().replacen("//safespace@", "//safespace:hunter2@", 1);
+    let mut sql = schema.client();
+    let mut turn = sql.transaction().unwrap();
+    let taken = turn.query_one(include_str!("../../sql/schema/take_turn.sql"), &[]).unwrap();
+    assert!(taken.get::<_, bool>(0));
+    let mut process = Binary::new(&[("DATABASE_URL", &schema.url())]).start();
+    // It asks again and again, in one transaction.
+    let waiting = "SELECT FROM pg_stat_activity
+                   WHERE application_name = 'safespace' AND xact_start < clock_timestamp() - interval '0.2 s'
+                     AND query LIKE '%safespace migrations%'";
+    let mut observer = schema.client();
+    eventually(Duration::from_secs(5), || (!observer.query(waiting, &[]).unwrap().is_empty()).then_some(()));
+    assert!(process.try_wait().unwrap().is_none());
+    send_signal("TERM", process.id());
+    let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0), "{}", process.log());
+}
+
+#[test]
+fn a_second_signal_ends_it_now() {
+    let schema = Schema::new();
+    let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
+    let mut sql = schema.client();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    thread::scope(|scope| {
+        let cut = scope.spawn(|| service.client.try_send("POST", "/api/v1/sessions"));
+        wait_for_lock(&schema);
+        service.signal("INT");
+        eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
+        service.signal("INT");
+        assert!(cut.join().unwrap().is_err());
+    });
+    assert_eq!(service.wait().code(), Some(130));
+}
+
+#[test]
+fn the_password_is_in_no_argument_no_log_and_no_greeting() {
+    let cluster = Cluster::start();
+    let url = cluster.url().replacen("//safespace@", "//safespace:hunter2@", 1);
+    assert!(url.contains("hunter2"));
     let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
+    service.client.get("/health/ready").assert_status(200);
     let arguments = std::fs::read(format!("/proc/{}/cmdline", service.process_id())).unwrap();
     assert!(!String::from_utf8_lossy(&arguments).contains("hunter2"));
     assert!(!service.log().contains("hunter2") && !service.greeting.contains("hunter2"));
+}
+
+/// Waits until somebody waits for the table of sessions.
+#[track_caller]
+fn wait_for_lock(schema: &Schema) {
+    let mut sql = schema.client();
+    eventually(Duration::from_secs(5), || {
+        let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
+        (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(())
+    });
 }

@@ -1,6 +1,7 @@
 //! Finds the PostgreSQL that is installed on this machine, or says how to install one.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::process::Command;
 use nix::unistd::geteuid;
 
 use super::PrivateError;
-use super::folder::Folder;
+use super::folder;
 
 /// An installed PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,29 +21,34 @@ pub struct Binaries {
     pub version: u32,
 }
 
+/// The oldest version that the service's settings and statements suit.
+const OLDEST: u32 = 12;
+
 /// All there are: those of `PG_BIN` alone if it is set, else those of `PATH`, then the others from new to old. Never empty.
 pub(super) fn find(chosen: Option<&Path>) -> Result<Vec<Binaries>, PrivateError> {
     if let Some(folder) = chosen {
-        let advice = || PrivateError::NotInstalled("PG_BIN is set, so only it was searched.".to_owned());
-        return Ok(vec![examine(folder).ok_or_else(advice)?]);
+        let reason = || format!("PG_BIN, {}, has no initdb, pg_ctl and postgres", folder.display());
+        return Ok(vec![examine(folder).ok_or_else(|| PrivateError::NotInstalled(reason()))?]);
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<Binaries> = env::split_paths(&path).filter_map(|folder| examine(&folder)).collect();
     let mut usual: Vec<Binaries> = usual_folders().iter().filter_map(|folder| examine(folder)).collect();
     usual.sort_by_key(|binaries| Reverse(binaries.version));
     found.append(&mut usual);
+    let mut seen = HashSet::new();
+    found.retain(|binaries| seen.insert(binaries.folder.clone()));
     if found.is_empty() { Err(PrivateError::NotInstalled(how_to_install())) } else { Ok(found) }
 }
 
 /// The one that fits the folder's data, or the first for a new folder.
-pub(super) fn choose(mut installed: Vec<Binaries>, folder: &Folder) -> Result<Binaries, PrivateError> {
-    let Some(needed) = folder.cluster_version() else { return Ok(installed.swap_remove(0)) };
+pub(super) fn choose(mut installed: Vec<Binaries>, folder: &Path) -> Result<Binaries, PrivateError> {
+    let Some(needed) = folder::cluster_version(folder) else { return Ok(installed.swap_remove(0)) };
     let fitting = installed.iter().position(|binaries| binaries.version.to_string() == needed);
     match fitting {
         Some(position) => Ok(installed.swap_remove(position)),
         None => {
             let found: Vec<String> = installed.iter().map(|binaries| binaries.version.to_string()).collect();
-            Err(PrivateError::OtherVersion { folder: folder.path.clone(), needed, found: found.join(", ") })
+            Err(PrivateError::OtherVersion { folder: folder.to_owned(), needed, found: found.join(", ") })
         }
     }
 }
@@ -78,7 +84,7 @@ fn examine(folder: &Path) -> Option<Binaries> {
     let version = major_version(&String::from_utf8_lossy(&output.stdout))?;
     // A link in PATH may lead to the real folder, where PostgreSQL looks for its own files.
     let folder = fs::canonicalize(folder.join("postgres")).ok()?.parent()?.to_owned();
-    Some(Binaries { folder, version })
+    (version >= OLDEST).then_some(Binaries { folder, version })
 }
 
 /// The 15 of `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
@@ -108,7 +114,7 @@ fn how_to_install() -> String {
     } else if is(&["alpine"]) {
         format!("{sudo}apk add postgresql")
     } else {
-        return "Install PostgreSQL 12 or newer with your system's packages, or set DATABASE_URL.".to_owned();
+        "your system's packages, PostgreSQL 12 or newer".to_owned()
     };
-    format!("Install it with: {command}  (or set DATABASE_URL)")
+    format!("no initdb and postgres in PATH or the usual folders. Install it with: {command}  (or set DATABASE_URL)")
 }

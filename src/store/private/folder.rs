@@ -3,27 +3,27 @@
 //! ```text
 //! cluster/       PostgreSQL's data
 //! socket/        where it listens
-//! lock           held by the service that uses the folder, so that a killed one leaves it free
+//! safespace.lock held by the service that uses the folder, so that a killed one leaves it free
 //! postgres.log   what the server said since it was last started
 //! ```
 
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 
-use nix::unistd::User;
+use nix::unistd::{User, geteuid};
 
 use super::PrivateError;
 
 pub(super) const CLUSTER: &str = "cluster";
 pub(super) const SOCKETS: &str = "socket";
 const UNFINISHED_CLUSTER: &str = "cluster.unfinished";
-const LOCK: &str = "lock";
+const LOCK: &str = "safespace.lock";
 const LOG: &str = "postgres.log";
 const SOCKET: &str = ".s.PGSQL.5432";
 
@@ -42,27 +42,25 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes the folder if need be, checks that PostgreSQL can live in it, and takes it.
+    ///
+    /// Where PostgreSQL runs as another user, only what is below belongs to that user: root must not follow a link
+    /// that somebody else can put into its way.
     pub(super) fn open(path: &Path, owner: Option<&User>) -> Result<Folder, PrivateError> {
         check_path(path)?;
         let problem = |error: io::Error| PrivateError::Folder(format!("{}: {error}", path.display()));
         fs::create_dir_all(path).map_err(problem)?;
-        // Its permissions are about to be narrowed, which would harm a folder that has other uses.
-        let mut entries = fs::read_dir(path).map_err(problem)?;
-        if !path.join(LOCK).exists() && entries.next().is_some() {
-            let text = format!("{} holds other files; name a folder that is empty or does not exist", path.display());
-            return Err(PrivateError::Folder(text));
-        }
-        let lock = File::create(path.join(LOCK)).map_err(problem)?;
+        check_it_is_ours(path)?;
+        let lock = open_private(&path.join(LOCK)).map_err(problem)?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => PrivateError::InUse(path.to_owned()),
             fs::TryLockError::Error(error) => problem(error),
         })?;
+        // Another user passes through, and sees nothing.
+        let mode = if owner.is_some() { 0o711 } else { 0o700 };
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(problem)?;
         let folder = Folder { path: path.to_owned(), owner: owner.cloned(), _lock: lock };
-        folder.give_to_owner(path).map_err(problem)?;
-        let sockets = path.join(SOCKETS);
-        fs::create_dir_all(&sockets).map_err(problem)?;
-        folder.give_to_owner(&sockets).map_err(problem)?;
         folder.check_owner_can_enter()?;
+        folder.make_below(SOCKETS)?;
         Ok(folder)
     }
 
@@ -87,22 +85,22 @@ impl Folder {
         self.path.join(CLUSTER).exists()
     }
 
-    /// The major version that made the cluster, if there is one.
-    pub(super) fn cluster_version(&self) -> Option<String> {
-        fs::read_to_string(self.path.join(CLUSTER).join("PG_VERSION")).ok().map(|text| text.trim().to_owned())
-    }
-
-    /// The name of a place for a new cluster, without what an interrupted attempt left there.
-    pub(super) fn empty_unfinished_cluster(&self) -> Result<&'static str, PrivateError> {
-        match fs::remove_dir_all(self.path.join(UNFINISHED_CLUSTER)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PrivateError::Folder(error.to_string())),
-            _ => Ok(UNFINISHED_CLUSTER),
+    /// A new, empty place for a cluster. Its name is its own, since an `initdb` that a killed service left behind may
+    /// still be writing to the place before.
+    pub(super) fn new_unfinished_cluster(&self) -> Result<String, PrivateError> {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED_CLUSTER) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
         }
+        let name = format!("{UNFINISHED_CLUSTER}.{}", process::id());
+        self.make_below(&name)?;
+        Ok(name)
     }
 
     /// Moves the new cluster to its place.
-    pub(super) fn finish_cluster(&self) -> Result<(), PrivateError> {
-        fs::rename(self.path.join(UNFINISHED_CLUSTER), self.path.join(CLUSTER))
+    pub(super) fn finish_cluster(&self, unfinished: &str) -> Result<(), PrivateError> {
+        fs::rename(self.path.join(unfinished), self.path.join(CLUSTER))
             .map_err(|error| PrivateError::Folder(error.to_string()))
     }
 
@@ -118,7 +116,7 @@ impl Folder {
 
     /// A new, empty log.
     pub(super) fn new_log(&self) -> Result<File, PrivateError> {
-        File::create(self.path.join(LOG)).map_err(|error| PrivateError::Folder(error.to_string()))
+        open_private(&self.path.join(LOG)).map_err(|error| PrivateError::Folder(error.to_string()))
     }
 
     /// The last lines of the log.
@@ -134,11 +132,17 @@ impl Folder {
         log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use")
     }
 
-    fn give_to_owner(&self, path: &Path) -> io::Result<()> {
-        if let Some(owner) = &self.owner {
-            chown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
-        }
-        fs::set_permissions(path, Permissions::from_mode(0o700))
+    /// Makes a folder that is PostgreSQL's alone.
+    fn make_below(&self, name: &str) -> Result<(), PrivateError> {
+        let path = self.path.join(name);
+        let make = || {
+            fs::create_dir_all(&path)?;
+            if let Some(owner) = &self.owner {
+                chown(&path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+            }
+            fs::set_permissions(&path, Permissions::from_mode(0o700))
+        };
+        make().map_err(|error| PrivateError::Folder(format!("{}: {error}", path.display())))
     }
 
     fn check_owner_can_enter(&self) -> Result<(), PrivateError> {
@@ -158,6 +162,30 @@ impl Folder {
             None => Ok(()),
         }
     }
+}
+
+/// The major version that made the cluster in a data folder, if there is one.
+pub(super) fn cluster_version(path: &Path) -> Option<String> {
+    fs::read_to_string(path.join(CLUSTER).join("PG_VERSION")).ok().map(|text| text.trim().to_owned())
+}
+
+/// A new, empty file that only this user can read.
+fn open_private(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Its permissions are about to be changed, which would harm a folder that has other uses, or another owner.
+fn check_it_is_ours(path: &Path) -> Result<(), PrivateError> {
+    let problem = |text: &str| PrivateError::Folder(format!("{} {text}", path.display()));
+    let metadata = fs::metadata(path).map_err(|error| problem(&error.to_string()))?;
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(problem("belongs to another user; name a folder of your own, or one that does not exist"));
+    }
+    let mut entries = fs::read_dir(path).map_err(|error| problem(&error.to_string()))?;
+    if !path.join(LOCK).exists() && entries.next().is_some() {
+        return Err(problem("holds other files; name a folder that is empty or does not exist"));
+    }
+    Ok(())
 }
 
 /// Whether a server listens in a data folder. A socket that a dead server left refuses to connect.

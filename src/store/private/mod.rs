@@ -5,12 +5,12 @@
 mod binaries;
 mod folder;
 
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -34,13 +34,16 @@ const LINGERING_PATIENCE: Duration = Duration::from_secs(10);
 /// How long each way of stopping it may take before the next, harsher one.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often the server is looked at while it runs.
+const KEEP_INTERVAL: Duration = Duration::from_millis(250);
+
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why there is no private PostgreSQL.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivateError {
-    /// Neither `PG_BIN`, `PATH` nor the usual folders have one.
-    #[error("PostgreSQL is not installed here (no initdb and postgres in PG_BIN, PATH or the usual folders). {0}")]
+    /// Where it was looked for, and what to do.
+    #[error("PostgreSQL is not installed here: {0}")]
     NotInstalled(String),
     /// The data belongs to a version that is not installed.
     #[error("{folder} holds data of PostgreSQL {needed}, and only {found} is here: install version {needed}, or set SAFESPACE_DATA_DIR to a new folder", folder = .folder.display())]
@@ -69,11 +72,19 @@ pub enum PrivateError {
     Interrupted,
 }
 
-/// A running PostgreSQL; dropping it stops it.
+/// A running PostgreSQL, started again if it ends by itself; dropping it stops it.
 pub struct PrivatePostgres {
+    parts: Arc<Parts>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+/// What the owner and the keeper's thread share.
+struct Parts {
     folder: Folder,
-    child: Child,
-    version: u32,
+    binaries: Binaries,
+    settings: Vec<String>,
+    child: Mutex<Child>,
+    stopping: AtomicBool,
 }
 
 impl PrivatePostgres {
@@ -90,34 +101,27 @@ impl PrivatePostgres {
         stop: &AtomicBool,
     ) -> Result<PrivatePostgres, PrivateError> {
         let owner = owner()?;
-        // The folder says which version is needed; where there is none installed at all, it should not be made.
-        let installed = binaries::find(config.binaries.as_deref())?;
+        // First, so that where nothing is installed no folder is made.
+        let binaries = PrivatePostgres::installed(config)?;
         let folder = Folder::open(&config.data_folder, owner.as_ref())?;
-        let binaries = binaries::choose(installed, &folder)?;
         if !folder.has_cluster() {
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
-            make_cluster(&binaries, &folder)?;
+            make_cluster(&binaries, &folder, stop)?;
         }
         if folder.somebody_listens() {
             log::info!("Stopping the private PostgreSQL that a killed service left running");
-            let stop = folder
-                .run(&binaries.folder.join("pg_ctl"))
-                .args(["stop", "--mode=fast", "--wait", "-D", CLUSTER])
-                .output();
-            succeeded(stop, "pg_ctl")?;
+            let mut pg_ctl = folder.run(&binaries.folder.join("pg_ctl"));
+            pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]);
+            run_to_its_end(pg_ctl, "pg_ctl", &folder, stop)?;
         }
-        let child = spawn_server(&binaries, &folder, settings)?;
-        let mut postgres = PrivatePostgres { folder, child, version: binaries.version };
-        let give_up = Instant::now() + LINGERING_PATIENCE;
-        loop {
-            match postgres.wait_until_ready(stop) {
-                Err(PrivateError::Failed(_)) if postgres.folder.killed_server_lingers() && Instant::now() < give_up => {
-                    thread::sleep(POLL_INTERVAL);
-                    postgres.child = spawn_server(&binaries, &postgres.folder, settings)?;
-                }
-                result => return result.map(|()| postgres),
-            }
-        }
+        let child = Mutex::new(spawn_server(&binaries, &folder, settings)?);
+        let parts = Parts { folder, binaries, settings: settings.to_vec(), child, stopping: AtomicBool::new(false) };
+        let mut postgres = PrivatePostgres { parts: Arc::new(parts), keeper: None };
+        postgres.parts.wait_until_ready(stop)?;
+        let parts = postgres.parts.clone();
+        let keeper = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || parts.keep());
+        postgres.keeper = Some(keeper.map_err(|error| PrivateError::Failed(error.to_string()))?);
+        Ok(postgres)
     }
 
     /// How to connect to the one that runs, or would run, in the configured folder.
@@ -134,49 +138,85 @@ impl PrivatePostgres {
         folder::somebody_listens(&config.data_folder)
     }
 
-    /// The installed PostgreSQL there would be used for a new folder.
+    /// The installed PostgreSQL that fits the data in the folder, or would be used for a new one.
     ///
     /// # Errors
-    /// [`PrivateError::NotInstalled`].
+    /// [`PrivateError::NotInstalled`] and [`PrivateError::OtherVersion`].
     pub fn installed(config: &PrivateServer) -> Result<Binaries, PrivateError> {
-        Ok(binaries::find(config.binaries.as_deref())?.swap_remove(0))
+        binaries::choose(binaries::find(config.binaries.as_deref())?, &config.data_folder)
     }
 
     /// The major version of the server.
     #[must_use]
     pub fn version(&self) -> u32 {
-        self.version
+        self.parts.binaries.version
     }
 
     /// Where its data is.
     #[must_use]
     pub fn data_folder(&self) -> &Path {
-        &self.folder.path
+        &self.parts.folder.path
     }
 
     /// The process of the server.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.child.id()
+        self.parts.child().id()
     }
 
-    fn wait_until_ready(&mut self, stop: &AtomicBool) -> Result<(), PrivateError> {
-        let deadline = Instant::now() + START_DEADLINE;
+    /// Asks the server to stop without waiting for it, for a service that has to end now.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + use<> {
+        let parts = self.parts.clone();
+        move || {
+            parts.stopping.store(true, Ordering::SeqCst);
+            // Where somebody holds the child, it is being stopped already.
+            if let Ok(mut child) = parts.child.try_lock() {
+                let _ = send(Signal::SIGINT, &mut child);
+            }
+        }
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        self.parts.stopping.store(true, Ordering::SeqCst);
+        stop(&mut self.parts.child());
+        if let Some(keeper) = self.keeper.take() {
+            keeper.thread().unpark();
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Parts {
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self) -> Result<Child, PrivateError> {
+        spawn_server(&self.binaries, &self.folder, &self.settings)
+    }
+
+    fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), PrivateError> {
+        let started = Instant::now();
         let mut maintenance = postgres::Config::new();
         maintenance.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname("postgres");
         loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                let log = self.folder.end_of_log();
-                return Err(PrivateError::Failed(format!("PostgreSQL ended while starting ({status}): {log}")));
-            }
-            if let Ok(client) = maintenance.connect(NoTls) {
+            let ended = self.child().try_wait().ok().flatten();
+            if let Some(status) = ended {
+                if !self.folder.killed_server_lingers() || started.elapsed() > LINGERING_PATIENCE {
+                    let log = self.folder.end_of_log();
+                    return Err(PrivateError::Failed(format!("PostgreSQL ended while starting ({status}): {log}")));
+                }
+                *self.child() = self.spawn()?;
+            } else if let Ok(client) = maintenance.connect(NoTls) {
                 return make_database(client)
                     .map_err(|error| PrivateError::Failed(format!("creating the database: {error}")));
             }
             if stop.load(Ordering::Relaxed) {
                 return Err(PrivateError::Interrupted);
             }
-            if Instant::now() >= deadline {
+            if started.elapsed() > START_DEADLINE {
                 let (limit, log) = (START_DEADLINE.as_secs(), self.folder.end_of_log());
                 return Err(PrivateError::Failed(format!("PostgreSQL did not answer within {limit} s: {log}")));
             }
@@ -184,41 +224,48 @@ impl PrivatePostgres {
         }
     }
 
-    /// Asks the server to stop, and ends it in harsher ways if it does not. No data is lost in any of them.
-    fn stop(&mut self) {
-        for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL] {
-            if send(signal, self.process_id()).is_err() {
+    /// Starts the server again whenever it ends without having been asked to.
+    fn keep(&self) {
+        loop {
+            thread::park_timeout(KEEP_INTERVAL);
+            let mut child = self.child();
+            if self.stopping.load(Ordering::SeqCst) {
                 return;
             }
-            let deadline = Instant::now() + STOP_PATIENCE;
-            while Instant::now() < deadline {
-                if !matches!(self.child.try_wait(), Ok(None)) {
-                    return;
+            if let Ok(Some(status)) = child.try_wait() {
+                log::error!(status:% = status; "The private PostgreSQL ended; starting it again");
+                match self.spawn() {
+                    Ok(again) => *child = again,
+                    Err(error) => log::error!(reason:% = error; "The private PostgreSQL cannot be started"),
                 }
-                thread::sleep(POLL_INTERVAL);
             }
-            log::warn!(signal = signal.as_str(); "The private PostgreSQL did not stop");
         }
     }
 }
 
-impl Drop for PrivatePostgres {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.stop();
+/// Asks a server to stop, and ends it in harsher ways if it does not. No data is lost in any of them.
+fn stop(child: &mut Child) {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL] {
+        if send(signal, child).is_err() {
+            return;
         }
+        let deadline = Instant::now() + STOP_PATIENCE;
+        while Instant::now() < deadline {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+        log::warn!(signal = signal.as_str(); "The private PostgreSQL did not stop");
     }
 }
 
-/// Asks a server to stop without waiting for it, for a service that has to end now.
-pub fn ask_to_stop(process_id: u32) {
-    let _ = send(Signal::SIGINT, process_id);
-}
-
-/// Sends a signal to a server this process started and has not yet waited for, so that the id cannot be another's.
-fn send(signal: Signal, process_id: u32) -> nix::Result<()> {
-    let process_id = process_id.try_into().map_err(|_| nix::Error::ESRCH)?;
-    kill(Pid::from_raw(process_id), signal)
+/// Sends a signal to a child that still runs; the id of one that was waited for may be another's by now.
+fn send(signal: Signal, child: &mut Child) -> nix::Result<()> {
+    match (child.try_wait(), child.id().try_into()) {
+        (Ok(None), Ok(process)) => kill(Pid::from_raw(process), signal),
+        _ => Err(nix::Error::ESRCH),
+    }
 }
 
 /// The user that PostgreSQL must run as, where that is not this process's own.
@@ -230,25 +277,40 @@ fn owner() -> Result<Option<User>, PrivateError> {
 }
 
 /// Makes the cluster beside its place and then moves it there, so that one that is there is whole.
-fn make_cluster(binaries: &Binaries, folder: &Folder) -> Result<(), PrivateError> {
-    let unfinished = folder.empty_unfinished_cluster()?;
-    let initdb = folder
-        .run(&binaries.folder.join("initdb"))
-        .args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"])
-        .arg(unfinished)
-        .output();
-    succeeded(initdb, "initdb")?;
-    folder.finish_cluster()
+fn make_cluster(binaries: &Binaries, folder: &Folder, stop: &AtomicBool) -> Result<(), PrivateError> {
+    let unfinished = folder.new_unfinished_cluster()?;
+    let mut initdb = folder.run(&binaries.folder.join("initdb"));
+    initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]).arg(&unfinished);
+    run_to_its_end(initdb, "initdb", folder, stop)?;
+    folder.finish_cluster(&unfinished)
+}
+
+/// Runs a program of PostgreSQL, and ends it when the service is told to stop.
+fn run_to_its_end(mut command: Command, program: &str, folder: &Folder, stop: &AtomicBool) -> Result<(), PrivateError> {
+    let failed = |reason: String| PrivateError::Failed(format!("{program} failed: {reason}"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(folder.new_log()?).process_group(0);
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    loop {
+        match child.try_wait().map_err(|error| failed(error.to_string()))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(failed(format!("{status}: {}", folder.end_of_log()))),
+            None if stop.load(Ordering::Relaxed) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(PrivateError::Interrupted);
+            }
+            None => thread::sleep(POLL_INTERVAL),
+        }
+    }
 }
 
 fn spawn_server(binaries: &Binaries, folder: &Folder, settings: &[String]) -> Result<Child, PrivateError> {
     let fixed = [
         "listen_addresses=",
         "unix_socket_permissions=0700",
-        // What PostgreSQL writes about an error must not quote the statement, its parameters or the row.
+        // What PostgreSQL writes about an error must not quote the statement or the row.
         "log_min_error_statement=panic",
         "log_error_verbosity=terse",
-        "log_parameter_max_length_on_error=0",
     ];
     let mut command = folder.run(&binaries.folder.join("postgres"));
     command.args(["-D", CLUSTER]).arg("-c").arg(format!("unix_socket_directories={}", folder.socket_folder()));
@@ -268,15 +330,4 @@ fn make_database(mut client: Client) -> Result<(), postgres::Error> {
         client.batch_execute(&format!("CREATE DATABASE {NAME}"))?;
     }
     Ok(())
-}
-
-fn succeeded(output: io::Result<std::process::Output>, program: &str) -> Result<(), PrivateError> {
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            Err(PrivateError::Failed(format!("{program} failed ({}): {}", output.status, complaint.trim())))
-        }
-        Err(error) => Err(PrivateError::Failed(format!("cannot start {program}: {error}"))),
-    }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use postgres::NoTls;
 use safespace::config::PrivateServer;
@@ -62,7 +63,7 @@ impl Cluster {
         let postmaster = self.process_id();
         // First the one that could make another; a signal may take a moment to arrive.
         let freeze = |process: u32| {
-            let _ = Command::new("kill").args(["-STOP", &process.to_string()]).status();
+            try_signal("STOP", process);
             // One that ended meanwhile is a zombie while its parent stands still, or gone.
             let stands = || stat(process).is_none_or(|(state, _)| state == "T" || state == "Z");
             eventually(Duration::from_secs(5), || stands().then_some(()));
@@ -111,10 +112,11 @@ impl DataFolder {
 
 impl Drop for DataFolder {
     fn drop(&mut self) {
-        if let Some(process) = self.postgres() {
-            send_signal("QUIT", process);
-            send_signal("CONT", process);
-            eventually(Duration::from_secs(10), || self.postgres().is_none().then_some(()));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Some(process) = self.postgres().filter(|_| Instant::now() < deadline) {
+            try_signal("QUIT", process);
+            try_signal("CONT", process);
+            thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -124,9 +126,17 @@ fn url(folder: &Path) -> String {
     format!("postgres://safespace@{folder}/safespace")
 }
 
+#[track_caller]
 pub(crate) fn send_signal(signal: &str, process: u32) {
-    let status = Command::new("kill").args([format!("-{signal}"), process.to_string()]).status().unwrap();
-    assert!(status.success(), "kill -{signal} {process}");
+    assert!(try_signal(signal, process), "kill -{signal} {process}");
+}
+
+/// Sends a signal, and says whether there was such a process. A destructor must not panic, since it may run while
+/// another panic unwinds, and two end all tests at once.
+pub(crate) fn try_signal(signal: &str, process: u32) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args([format!("-{signal}"), process.to_string()]).stderr(Stdio::null());
+    kill.status().is_ok_and(|status| status.success())
 }
 
 /// The processes whose parent is this one.
@@ -169,7 +179,8 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        shared_client().batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name)).unwrap();
+        let dropped = shared_client().batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name));
+        assert!(dropped.is_ok() || thread::panicking(), "{dropped:?}");
     }
 }
 

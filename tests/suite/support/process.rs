@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -42,6 +43,14 @@ impl Binary {
         self.command.output().unwrap()
     }
 
+    /// Starts it and does not wait.
+    pub(crate) fn start(mut self) -> Running {
+        self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
+        let log = File::create(self.folder.path().join("log")).unwrap();
+        let child = self.command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        Running { child, folder: self.folder }
+    }
+
     /// Starts it and waits until it listens.
     #[track_caller]
     pub(crate) fn serve(mut self) -> Service {
@@ -58,6 +67,39 @@ impl Binary {
         let address = greeting.split("listening on ").nth(1).and_then(|rest| rest.split(')').next()?.parse().ok());
         let Some(address) = address else { panic!("{greeting}\n{}", fs::read_to_string(log).unwrap()) };
         Service { process, client: Client::new(address), address, greeting, log, _folder: self.folder }
+    }
+}
+
+/// The binary while it runs; killed with the test.
+pub(crate) struct Running {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.child
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
