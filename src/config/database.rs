@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
 use postgres::config::Host;
@@ -10,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::Environment;
-use super::reader::Reader;
+use super::reader::{Reader, pick, words};
 
 /// Where the data lives.
 #[derive(Debug)]
@@ -56,20 +55,13 @@ pub enum SslMode {
     VerifyFull,
 }
 
-impl FromStr for SslMode {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<SslMode, ()> {
-        match text {
-            "disable" => Ok(SslMode::Disable),
-            "prefer" => Ok(SslMode::Prefer),
-            "require" => Ok(SslMode::Require),
-            "verify-ca" => Ok(SslMode::VerifyCa),
-            "verify-full" => Ok(SslMode::VerifyFull),
-            _ => Err(()),
-        }
-    }
-}
+const SSL_MODES: [(&str, SslMode); 5] = [
+    ("disable", SslMode::Disable),
+    ("prefer", SslMode::Prefer),
+    ("require", SslMode::Require),
+    ("verify-ca", SslMode::VerifyCa),
+    ("verify-full", SslMode::VerifyFull),
+];
 
 /// Whom to trust for a server's certificate (`DB_SSLROOTCERT`).
 #[derive(Debug, Clone)]
@@ -238,15 +230,13 @@ fn read_tls(reader: &mut Reader<'_>, connect: postgres::Config, url: UrlTls) -> 
             if reader.set("DB_SSLMODE").is_some() {
                 reader.problem("DB_SSLMODE", "DATABASE_URL has a sslmode too; keep one of them");
             }
-            mode.parse().unwrap_or_else(|()| {
-                reader.problem(
-                    "DATABASE_URL",
-                    "its sslmode is not one of disable, prefer, require, verify-ca, verify-full",
-                );
+            pick(&mode, &SSL_MODES).unwrap_or_else(|| {
+                let problem = format!("its sslmode is not one of {}", words(&SSL_MODES));
+                reader.problem("DATABASE_URL", problem);
                 SslMode::Prefer
             })
         }
-        None => reader.choice("DB_SSLMODE", "disable, prefer, require, verify-ca, verify-full"),
+        None => reader.choice("DB_SSLMODE", &SSL_MODES),
     };
     if url.authorities.is_some() && reader.set("DB_SSLROOTCERT").is_some() {
         reader.problem("DB_SSLROOTCERT", "DATABASE_URL has a sslrootcert too; keep one of them");

@@ -7,7 +7,6 @@ mod variables;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -85,17 +84,7 @@ pub enum LogFormat {
     Json,
 }
 
-impl FromStr for LogFormat {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<LogFormat, ()> {
-        match text {
-            "text" => Ok(LogFormat::Text),
-            "json" => Ok(LogFormat::Json),
-            _ => Err(()),
-        }
-    }
-}
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// Where the service runs (`ENVIRONMENT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +95,17 @@ pub enum Environment {
     Production,
 }
 
-impl FromStr for Environment {
-    type Err = ();
+const ENVIRONMENTS: [(&str, Environment); 2] =
+    [("development", Environment::Development), ("production", Environment::Production)];
 
-    fn from_str(text: &str) -> Result<Environment, ()> {
-        match text {
-            "development" => Ok(Environment::Development),
-            "production" => Ok(Environment::Production),
-            _ => Err(()),
-        }
-    }
-}
+const LOG_LEVELS: [(&str, LevelFilter); 6] = [
+    ("off", LevelFilter::Off),
+    ("error", LevelFilter::Error),
+    ("warn", LevelFilter::Warn),
+    ("info", LevelFilter::Info),
+    ("debug", LevelFilter::Debug),
+    ("trace", LevelFilter::Trace),
+];
 
 impl Config {
     /// Reads the environment and, outside production, the `.env` in the working folder; the environment wins.
@@ -147,7 +136,7 @@ impl Config {
     /// Every problem, together.
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Problems> {
         let mut reader = Reader::new(variables);
-        let environment = reader.choice("ENVIRONMENT", "development, production");
+        let environment = reader.choice("ENVIRONMENT", &ENVIRONMENTS);
         let config = Config {
             database: database::read(&mut reader, environment),
             pool: read_pool(&mut reader),
@@ -159,9 +148,9 @@ impl Config {
                 shutdown_grace: Duration::from_secs(reader.number("APP_SHUTDOWN_GRACE", 1..=300)),
             },
             log: Log {
-                level: reader.choice("LOG_LEVEL", "off, error, warn, info, debug, trace"),
+                level: reader.choice("LOG_LEVEL", &LOG_LEVELS),
                 filter: reader.set("RUST_LOG"),
-                format: reader.choice("LOG_FORMAT", "text, json"),
+                format: reader.choice("LOG_FORMAT", &LOG_FORMATS),
             },
             environment,
             unknown_variables: unknown_variables(variables),
@@ -247,5 +236,5 @@ fn dotenv_problem(text: &str, error: &dotenvy::Error) -> String {
 }
 
 fn is_production(environment: &str) -> bool {
-    environment.trim().eq_ignore_ascii_case("production")
+    reader::pick(environment, &ENVIRONMENTS) == Some(Environment::Production)
 }

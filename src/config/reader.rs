@@ -102,21 +102,27 @@ impl<'a> Reader<'a> {
             _ => {
                 let (least, most) = (allowed.start(), allowed.end());
                 self.problem(name, format_args!("\"{text}\" is not a whole number from {least} to {most}"));
-                default(name)
+                variable_named(name).default.parse().ok().expect("every default is a valid value")
             }
         }
     }
 
     /// One of a few words, in any case; after a problem, the default.
-    pub(super) fn choice<T: FromStr>(&mut self, name: &str, allowed: &str) -> T {
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> T {
         let text = self.text(name);
-        text.trim().to_ascii_lowercase().parse().unwrap_or_else(|_| {
-            self.problem(name, format_args!("\"{text}\" is not one of {allowed}"));
-            default(name)
+        pick(&text, choices).unwrap_or_else(|| {
+            self.problem(name, format_args!("\"{text}\" is not one of {}", words(choices)));
+            pick(variable_named(name).default, choices).expect("every default is a valid value")
         })
     }
 }
 
-fn default<T: FromStr>(name: &str) -> T {
-    variable_named(name).default.parse().ok().expect("every default is a valid value")
+/// The choice that a word stands for.
+pub(super) fn pick<T: Copy>(word: &str, choices: &[(&str, T)]) -> Option<T> {
+    choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.trim())).map(|(_, choice)| *choice)
+}
+
+/// The words there are to choose from.
+pub(super) fn words<T>(choices: &[(&str, T)]) -> String {
+    choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }

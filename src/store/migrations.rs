@@ -48,9 +48,7 @@ pub enum MigrationError {
 
 impl From<postgres::Error> for MigrationError {
     fn from(error: postgres::Error) -> MigrationError {
-        MigrationError::Failed(
-            error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned()),
-        )
+        MigrationError::Failed(root_cause(&error))
     }
 }
 
@@ -101,7 +99,7 @@ pub fn apply(server: &Server, pool: &Pool, stop: &AtomicBool) -> Result<usize, M
     let mut turn = target.connect()?;
     let mut turn = turn.transaction()?;
     let deadline = Instant::now() + MIGRATION_TIMEOUT;
-    while !turn.query_one(TAKE_TURN, &[])?.get::<_, bool>(0) {
+    while !turn.query_typed(TAKE_TURN, &[])?.iter().any(|row| row.get(0)) {
         if stop.load(Ordering::Relaxed) {
             return Err(MigrationError::Interrupted);
         }
