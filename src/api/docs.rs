@@ -28,7 +28,8 @@ pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Response, Proble
 #[utoipa::path(get, path = "/docs/{asset}", tag = "Service",
     params(("asset" = String, Path, description = "Name of the file", example = "swagger-ui.css")),
     responses(
-    (status = 200, description = "The file", content_type = "application/octet-stream", body = Vec<u8>),
+    (status = 200, description = "The file",
+     content((String = "text/css"), (String = "text/javascript"), (Vec<u8> = "image/png"))),
     (status = 404, description = "There is no such file"),
 ))]
 pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Response, Problem> {

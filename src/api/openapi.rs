@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use rouille::{Request, Response};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::{Content, ContentBuilder, Header, Object, OpenApi, PathItem, Ref, RefOr, ResponseBuilder, Type};
+use utoipa::openapi::{
+    Content, ContentBuilder, Header, Object, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Type,
+};
 
 use super::problem::{FieldError, Problem};
 use super::{Context, docs, health, respond, service, sessions};
@@ -41,6 +43,11 @@ pub fn describe() -> OpenApi {
         for operation in operations(item) {
             add_common_parts(operation);
         }
+    }
+    // The macro can make a body optional only by allowing null in it.
+    let create = document.paths.paths.get_mut("/api/v1/sessions").and_then(|item| item.post.as_mut());
+    if let Some(RefOr::T(body)) = create.and_then(|operation| operation.request_body.as_mut()) {
+        body.required = Some(Required::False);
     }
     document
 }

@@ -26,7 +26,7 @@ pub(super) struct Session {
 /// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. A 503 or
 /// a 504 may have made one whose id nobody knows.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
-    request_body(content = inline(Option<serde_json::Map<String, serde_json::Value>>), content_type = "application/json", example = json!({})),
+    request_body(content = inline(serde_json::Map<String, serde_json::Value>), content_type = "application/json", example = json!({})),
     responses(
     (status = 201, description = "Created, and durable", body = Session),
     (status = 413, description = "The body is too large"),
