@@ -17,24 +17,20 @@ use super::eventually;
 
 /// A PostgreSQL of a test's own, in a folder that goes with it.
 pub(crate) struct Cluster {
-    folder: DataFolder,
-    settings: Vec<String>,
+    // Before the folder it runs in, since fields are dropped in their order.
     running: Option<PrivatePostgres>,
+    folder: DataFolder,
 }
 
 impl Cluster {
     pub(crate) fn start() -> Cluster {
-        Cluster::with_settings(&[])
-    }
-
-    pub(crate) fn with_settings(settings: &[String]) -> Cluster {
-        let mut cluster = Cluster { folder: DataFolder::new(), settings: settings.to_vec(), running: None };
+        let mut cluster = Cluster { running: None, folder: DataFolder::new() };
         cluster.start_again();
         cluster
     }
 
     pub(crate) fn start_again(&mut self) {
-        let running = PrivatePostgres::start(&self.folder.config(), &self.settings, &AtomicBool::new(false));
+        let running = PrivatePostgres::start(&self.folder.config(), &[], &AtomicBool::new(false));
         self.running = Some(running.expect("PostgreSQL starts"));
     }
 
