@@ -9,6 +9,8 @@ use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use postgres::NoTls;
 use safespace::config::PrivateServer;
 use safespace::store::private::PrivatePostgres;
@@ -130,9 +132,8 @@ pub(crate) fn send_signal(signal: &str, process: u32) {
 /// Sends a signal, and says whether there was such a process. A destructor must not panic, since it may run while
 /// another panic unwinds, and two end all tests at once.
 pub(crate) fn try_signal(signal: &str, process: u32) -> bool {
-    let mut kill = Command::new("kill");
-    kill.args([format!("-{signal}"), process.to_string()]).stderr(Stdio::null());
-    kill.status().is_ok_and(|status| status.success())
+    let signal: Signal = format!("SIG{signal}").parse().expect("the name of a signal");
+    kill(Pid::from_raw(process.try_into().expect("a process id")), signal).is_ok()
 }
 
 /// The processes whose parent is this one.
