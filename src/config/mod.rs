@@ -163,6 +163,12 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unknown = |name: &String| format!("{name} is set and means nothing; --help lists the variables there are");
         let mut warnings: Vec<String> = self.unknown_variables.iter().map(unknown).collect();
+        let (workers, connections) = (self.http.workers, self.pool.max_size);
+        if workers <= connections as usize {
+            warnings.push(format!(
+                "APP_WORKERS is {workers} and DB_POOL_MAX_SIZE {connections}: while the database hangs, nobody is left to say so"
+            ));
+        }
         if let Database::Server(server) = &self.database {
             let readable = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
             if self.environment == Environment::Production && readable {

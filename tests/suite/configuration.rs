@@ -221,6 +221,7 @@ fn a_misspelled_variable_and_a_readable_way_to_the_database_are_warnings() {
     let warnings = |pairs: &[(&str, &str)]| read(pairs).warnings().join("\n");
     assert_eq!(warnings(&[("HOME", "/h"), ("PATH", "/bin"), ("DB_PASSWORD_FILE", ""), ("DB_PASSWORD", "p")]), "");
     assert!(warnings(&[("HOME", "/h"), ("DB_POOL_MAXSIZE", "5")]).contains("DB_POOL_MAXSIZE is set and means nothing"));
+    assert!(warnings(&[("HOME", "/h"), ("APP_WORKERS", "20")]).contains("nobody is left to say so"));
     let production = |url| warnings(&[("ENVIRONMENT", "production"), ("DATABASE_URL", url)]);
     assert!(production("postgres://u:p@db.example.org/d").contains("DB_SSLMODE is weaker"));
     assert_eq!(production("postgres://u:p@db.example.org/d?sslmode=require"), "");

@@ -7,9 +7,9 @@
 //! postgres.log   what the server said since it was last started
 //! ```
 
+use std::env;
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -64,16 +64,11 @@ impl Folder {
         Ok(folder)
     }
 
-    /// A program to be run in this folder as the folder's owner, without what libpq or PostgreSQL take from the
-    /// environment.
+    /// A program to be run in this folder as the folder's owner, with nothing of this process's environment but `PATH`:
+    /// PostgreSQL would take settings from it, and has no use for the service's secrets.
     pub(super) fn run(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(&self.path);
-        for (name, _) in std::env::vars_os() {
-            if name.as_bytes().starts_with(b"PG") {
-                command.env_remove(name);
-            }
-        }
+        command.current_dir(&self.path).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         if let Some(owner) = &self.owner {
             // The standard library also drops root's other groups.
             command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
