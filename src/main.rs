@@ -1,6 +1,7 @@
 //! The binary: arguments, exit codes, and the wait for a signal.
 
 use std::fmt::Write;
+use std::fs;
 use std::io;
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
     };
     logging::start(&config.log);
     match run(arguments.command.unwrap_or(Command::Serve), &config) {
-        Ok(()) | Err(StartError::Interrupted) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("safespace: {error}");
             ExitCode::FAILURE
@@ -62,10 +63,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, config: &Config) -> Result<(), StartError> {
-    let stop = Stop::on_signals().map_err(StartError::Signals)?;
     match command {
-        Command::Serve => serve(config, &stop),
+        Command::Serve => match serve(config) {
+            // Whoever stops a service that is still starting has what they wanted.
+            Err(StartError::Interrupted) => Ok(()),
+            result => result,
+        },
         Command::Migrate => {
+            let stop = Stop::on_signals().map_err(StartError::Signals)?;
             let version = app::migrate(config, &stop.asked)?;
             println!("The schema is at version {version}.");
             Ok(())
@@ -79,7 +84,8 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
     }
 }
 
-fn serve(config: &Config, stop: &Stop) -> Result<(), StartError> {
+fn serve(config: &Config) -> Result<(), StartError> {
+    let stop = Stop::on_signals().map_err(StartError::Signals)?;
     let app = App::start(config, &stop.asked)?;
     if let Some(postgres) = app.postgres() {
         let _ = stop.in_haste.set(Box::new(postgres.stopper()));
@@ -103,14 +109,21 @@ struct Stop {
 
 impl Stop {
     fn on_signals() -> io::Result<Stop> {
-        // SIGHUP is the terminal's end, and PostgreSQL must not outlive the service there either.
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT])?;
+        // The terminal's end: PostgreSQL must not outlive the service there either.
+        if !is_hangup_ignored() {
+            signals.add_signal(SIGHUP)?;
+        }
         let (sender, first) = mpsc::channel();
         let stop = Stop { asked: Arc::default(), first, in_haste: Arc::default() };
         let (asked, in_haste) = (stop.asked.clone(), stop.in_haste.clone());
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
                 if asked.swap(true, Ordering::SeqCst) {
+                    // A terminal that ends may say so more than once.
+                    if signal == SIGHUP {
+                        continue;
+                    }
                     if let Some(in_haste) = in_haste.get() {
                         in_haste();
                     }
@@ -121,6 +134,15 @@ impl Stop {
         })?;
         Ok(stop)
     }
+}
+
+/// Whether the service was started with `nohup`, which a handler would undo. Only Linux tells without a system call of
+/// our own.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    ignored & (1 << (SIGHUP - 1)) != 0
 }
 
 fn variables_help() -> String {

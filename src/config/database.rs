@@ -1,6 +1,7 @@
 //! Where the data lives: one URL, five variables, or a private PostgreSQL where none of them is set.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
@@ -78,12 +79,13 @@ impl Server {
     /// Whether all its hosts are this machine, where there is no network to protect.
     #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
-        self.connect.get_hosts().iter().all(|host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => {
-                name == "localhost" || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-            }
-        })
+        let is_loopback = |name: &String| name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        // `hostaddr` is where the driver really goes.
+        self.connect.get_hostaddrs().iter().all(IpAddr::is_loopback)
+            && self.connect.get_hosts().iter().all(|host| match host {
+                Host::Unix(_) => true,
+                Host::Tcp(name) => is_loopback(name),
+            })
     }
 }
 
@@ -201,6 +203,9 @@ fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
         }
     }
     let connect = parse_address(address).and_then(|_| parse_address(&format!("{address}?{}", kept.join("&"))));
+    if connect.as_ref().is_some_and(|connect| connect.get_hosts().is_empty()) {
+        reader.problem("DATABASE_URL", "it names no host");
+    }
     // The parser's own error may quote a piece of a password that has a ? or an @ in it.
     let connect = connect.unwrap_or_else(|| {
         let problem = match parse_address(address) {
@@ -220,8 +225,7 @@ fn parse_address(url: &str) -> Option<postgres::Config> {
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
     // With a second @, a password that was not encoded would be taken for the host, and printed as one.
     let is_clear = url.split('?').next().is_some_and(|address| address.matches('@').count() < 2);
-    let connect: postgres::Config = url.parse().ok().filter(|_| is_url && is_clear)?;
-    (!connect.get_hosts().is_empty()).then_some(connect)
+    url.parse().ok().filter(|_| is_url && is_clear)
 }
 
 fn read_tls(reader: &mut Reader<'_>, connect: postgres::Config, url: UrlTls) -> Server {

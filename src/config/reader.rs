@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         self.foreign(name).is_some() || (variable_named(name).secret && self.foreign(&format!("{name}_FILE")).is_some())
     }
 
-    /// A secret from its variable, or from the file that `NAME_FILE` names, less its last line end.
+    /// A secret from its variable, or from the file that `NAME_FILE` names, less the line ends after it.
     fn read_secret(&mut self, name: &str) -> Option<String> {
         let value = self.foreign(name);
         let file_name = format!("{name}_FILE");

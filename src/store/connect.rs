@@ -1,5 +1,6 @@
 //! Opens connections, each within a deadline that covers all of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,10 +120,13 @@ impl Target {
         let (sender, receiver) = mpsc::sync_channel(1);
         let target = self.clone();
         let attempt = thread::Builder::new().name("db-connect".to_owned()).spawn(move || {
-            let result = target.attempt();
-            target.hanging.end(result.is_ok());
-            // A client that nobody waits for any more is closed here.
-            let _ = sender.send(result);
+            // The driver panics where it cannot have another descriptor.
+            let result = catch_unwind(AssertUnwindSafe(|| target.attempt()));
+            target.hanging.end(matches!(result, Ok(Ok(_))));
+            if let Ok(result) = result {
+                // A client that nobody waits for any more is closed here.
+                let _ = sender.send(result);
+            }
         });
         if let Err(error) = attempt {
             self.hanging.end(false);
@@ -131,7 +135,6 @@ impl Target {
         match receiver.recv_timeout(self.deadline) {
             Ok(result) => result.map_err(|error| ConnectError::from(&error)),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(ConnectError::TimedOut(self.deadline)),
-            // The driver panics where it cannot have another descriptor.
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(ConnectError::Failed("the attempt broke off".to_owned())),
         }
     }

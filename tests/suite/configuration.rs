@@ -117,6 +117,8 @@ fn contradictions_are_problems() {
         (vec![("DATABASE_URL", "postgres://u:p?a@h/d")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "postgres://u:p@ss@h/d")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "postgres://u:p@h/d?pool=5")], "DATABASE_URL: it has a parameter"),
+        (vec![("DATABASE_URL", "postgres:///d")], "DATABASE_URL: it names no host"),
+        (vec![("DATABASE_URL", "postgres:///d?host=/var/run/postgresql")], ""),
         (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "mysql://u:p@h/d")], "DATABASE_URL: not a URL"),
         (vec![("DATABASE_URL", "postgres://u:p@h/d?sslmode=always")], "DATABASE_URL: its sslmode"),
@@ -226,6 +228,7 @@ fn a_misspelled_variable_and_a_readable_way_to_the_database_are_warnings() {
     assert!(production("postgres://u:p@db.example.org/d").contains("DB_SSLMODE is weaker"));
     assert_eq!(production("postgres://u:p@db.example.org/d?sslmode=require"), "");
     assert_eq!(production("postgres://u:p@localhost/d"), "");
+    assert!(production("postgres://u:p@localhost/d?hostaddr=10.0.0.5").contains("DB_SSLMODE is weaker"));
 }
 
 #[test]

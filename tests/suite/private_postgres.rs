@@ -132,10 +132,10 @@ fn a_folder_that_cannot_hold_a_socket_is_refused() {
 fn data_of_another_version_is_refused() {
     let folder = DataFolder::new();
     std::fs::create_dir(folder.path().join("cluster")).unwrap();
-    std::fs::write(folder.path().join("cluster/PG_VERSION"), "9.6\n").unwrap();
+    std::fs::write(folder.path().join("cluster/PG_VERSION"), "11\n").unwrap();
     std::fs::write(folder.path().join("safespace.lock"), "").unwrap();
     let error = start_error(&folder.config()).to_string();
-    assert!(error.contains("data of PostgreSQL 9.6"), "{error}");
+    assert!(error.contains("data of PostgreSQL 11"), "{error}");
 }
 
 #[test]
@@ -205,6 +205,29 @@ fn root_follows_no_link_that_the_owner_of_the_data_could_make() {
         assert_eq!(is_postgres, name == "cluster" || name == "socket", "{name:?} belongs to {owner}");
     }
     assert_eq!(cluster.folder().metadata().unwrap().uid(), 0);
+}
+
+#[test]
+fn the_version_of_the_data_is_read_through_no_link() {
+    let folder = DataFolder::new();
+    std::fs::create_dir(folder.path().join("cluster")).unwrap();
+    std::os::unix::fs::symlink("/proc/version", folder.path().join("cluster/PG_VERSION")).unwrap();
+    let output = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).argument("check").run();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!said.contains("Linux"), "{said}");
+}
+
+#[test]
+fn a_server_that_cannot_stay_is_one_line_in_the_log() {
+    let folder = DataFolder::new();
+    let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
+    std::fs::rename(folder.path().join("cluster/global/pg_control"), folder.path().join("cluster/gone")).unwrap();
+    send_signal("KILL", folder.postgres().unwrap());
+    let log = folder.path().join("postgres.log");
+    eventually(Duration::from_secs(10), || {
+        (std::fs::read_to_string(&log).unwrap().matches("pg_control").count() > 2).then_some(())
+    });
+    assert_eq!(service.log().matches("starting it again").count(), 1, "{}", service.log());
 }
 
 #[test]

@@ -170,6 +170,35 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
 }
 
 #[test]
+fn a_migration_that_is_stopped_is_not_a_success() {
+    let mut process = Binary::new(&[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")]).argument("migrate").start();
+    eventually(Duration::from_secs(5), || process.log().contains("Database not reached").then_some(()));
+    send_signal("TERM", process.id());
+    let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    assert!(process.log().contains("stopped while starting"), "{}", process.log());
+}
+
+#[test]
+fn a_terminal_that_ends_twice_still_lets_requests_finish() {
+    let schema = Schema::new();
+    let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
+    let mut sql = schema.client();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    thread::scope(|scope| {
+        let in_flight = scope.spawn(|| service.client.post("/api/v1/sessions"));
+        wait_for_lock(&schema);
+        service.signal("HUP");
+        eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
+        service.signal("HUP");
+        lock.commit().unwrap();
+        in_flight.join().unwrap().assert_status(201);
+    });
+    assert_eq!(service.wait().code(), Some(0), "{}", service.log());
+}
+
+#[test]
 fn a_second_signal_ends_it_now() {
     let schema = Schema::new();
     let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::env;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -31,8 +32,11 @@ pub(super) fn find(chosen: Option<&Path>) -> Result<Vec<Binaries>, PrivateError>
         return Ok(vec![examine(folder).ok_or_else(|| PrivateError::NotInstalled(reason()))?]);
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut found: Vec<Binaries> = env::split_paths(&path).filter_map(|folder| examine(&folder)).collect();
-    let mut usual: Vec<Binaries> = usual_folders().iter().filter_map(|folder| examine(folder)).collect();
+    let examine_all = |folders: &mut dyn Iterator<Item = PathBuf>| -> Vec<Binaries> {
+        folders.filter(|folder| may_be_run(folder)).filter_map(|folder| examine(&folder)).collect()
+    };
+    let mut found = examine_all(&mut env::split_paths(&path));
+    let mut usual = examine_all(&mut usual_folders().into_iter());
     usual.sort_by_key(|binaries| Reverse(binaries.version));
     found.append(&mut usual);
     let mut seen = HashSet::new();
@@ -43,7 +47,7 @@ pub(super) fn find(chosen: Option<&Path>) -> Result<Vec<Binaries>, PrivateError>
 /// The one that fits the folder's data, or the first for a new folder.
 pub(super) fn choose(mut installed: Vec<Binaries>, folder: &Path) -> Result<Binaries, PrivateError> {
     let Some(needed) = folder::cluster_version(folder) else { return Ok(installed.swap_remove(0)) };
-    let fitting = installed.iter().position(|binaries| binaries.version.to_string() == needed);
+    let fitting = installed.iter().position(|binaries| binaries.version == needed);
     match fitting {
         Some(position) => Ok(installed.swap_remove(position)),
         None => {
@@ -74,6 +78,12 @@ fn usual_folders() -> Vec<PathBuf> {
         }
     }
     folders
+}
+
+/// To look at a program it has to be run, and root must not run what belongs to somebody else unasked.
+fn may_be_run(folder: &Path) -> bool {
+    let owner = fs::metadata(folder.join("postgres")).map(|program| program.uid());
+    owner.is_ok_and(|owner| owner == 0 || !geteuid().is_root())
 }
 
 fn examine(folder: &Path) -> Option<Binaries> {

@@ -9,13 +9,14 @@
 
 use std::env;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
+use nix::libc;
 use nix::unistd::{User, geteuid};
 
 use super::PrivateError;
@@ -61,6 +62,7 @@ impl Folder {
         let folder = Folder { path: path.to_owned(), owner: owner.cloned(), _lock: lock };
         folder.check_owner_can_enter()?;
         folder.make_below(SOCKETS)?;
+        open_private(&path.join(LOG)).map_err(problem)?;
         Ok(folder)
     }
 
@@ -109,9 +111,9 @@ impl Folder {
         format!("\"{}\"", self.path.join(SOCKETS).display())
     }
 
-    /// A new, empty log.
-    pub(super) fn new_log(&self) -> Result<File, PrivateError> {
-        open_private(&self.path.join(LOG)).map_err(|error| PrivateError::Folder(error.to_string()))
+    /// The log, to be added to.
+    pub(super) fn log(&self) -> Result<File, PrivateError> {
+        File::options().append(true).open(self.path.join(LOG)).map_err(|error| PrivateError::Folder(error.to_string()))
     }
 
     /// The last lines of the log.
@@ -160,8 +162,14 @@ impl Folder {
 }
 
 /// The major version that made the cluster in a data folder, if there is one.
-pub(super) fn cluster_version(path: &Path) -> Option<String> {
-    fs::read_to_string(path.join(CLUSTER).join("PG_VERSION")).ok().map(|text| text.trim().to_owned())
+///
+/// The file belongs to PostgreSQL's user, who could put anything there: a link to a file of root's, a pipe, no end.
+pub(super) fn cluster_version(path: &Path) -> Option<u32> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path.join(CLUSTER).join("PG_VERSION")).ok()?;
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 /// A new, empty file that only this user can read.

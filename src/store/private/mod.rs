@@ -37,6 +37,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the server is looked at while it runs.
 const KEEP_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The same for one that ends again and again, and when it counts as staying.
+const MAX_KEEP_INTERVAL: Duration = Duration::from_secs(30);
+const STEADY_AFTER: Duration = Duration::from_secs(10);
+
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why there is no private PostgreSQL.
@@ -51,7 +55,7 @@ pub enum PrivateError {
         /// The cluster.
         folder: PathBuf,
         /// The version that made it.
-        needed: String,
+        needed: u32,
         /// The versions there are.
         found: String,
     },
@@ -169,9 +173,13 @@ impl PrivatePostgres {
         let parts = self.parts.clone();
         move || {
             parts.stopping.store(true, Ordering::SeqCst);
-            // Where somebody holds the child, it is being stopped already.
-            if let Ok(mut child) = parts.child.try_lock() {
-                let _ = send(Signal::SIGINT, &mut child);
+            // Whoever holds the child for longer is stopping it already.
+            for _ in 0..10 {
+                if let Ok(mut child) = parts.child.try_lock() {
+                    let _ = send(Signal::SIGINT, &mut child);
+                    return;
+                }
+                thread::sleep(POLL_INTERVAL);
             }
         }
     }
@@ -224,20 +232,30 @@ impl Parts {
         }
     }
 
-    /// Starts the server again whenever it ends without having been asked to.
+    /// Starts the server again whenever it ends without having been asked to, more and more slowly if it does not stay.
     fn keep(&self) {
+        let mut wait = KEEP_INTERVAL;
+        let mut begun = Instant::now();
         loop {
-            thread::park_timeout(KEEP_INTERVAL);
+            thread::park_timeout(wait);
             let mut child = self.child();
             if self.stopping.load(Ordering::SeqCst) {
                 return;
             }
-            if let Ok(Some(status)) = child.try_wait() {
-                log::error!(status:% = status; "The private PostgreSQL ended; starting it again");
-                match self.spawn() {
-                    Ok(again) => *child = again,
-                    Err(error) => log::error!(reason:% = error; "The private PostgreSQL cannot be started"),
+            let Ok(Some(status)) = child.try_wait() else {
+                if begun.elapsed() > STEADY_AFTER {
+                    wait = KEEP_INTERVAL;
                 }
+                continue;
+            };
+            if wait == KEEP_INTERVAL {
+                log::error!(status:% = status, log = self.folder.end_of_log().as_str(); "The private PostgreSQL ended; starting it again");
+            }
+            wait = (wait * 2).min(MAX_KEEP_INTERVAL);
+            begun = Instant::now();
+            match self.spawn() {
+                Ok(again) => *child = again,
+                Err(error) => log::error!(reason:% = error; "The private PostgreSQL cannot be started"),
             }
         }
     }
@@ -288,7 +306,7 @@ fn make_cluster(binaries: &Binaries, folder: &Folder, stop: &AtomicBool) -> Resu
 /// Runs a program of PostgreSQL, and ends it when the service is told to stop.
 fn run_to_its_end(mut command: Command, program: &str, folder: &Folder, stop: &AtomicBool) -> Result<(), PrivateError> {
     let failed = |reason: String| PrivateError::Failed(format!("{program} failed: {reason}"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(folder.new_log()?).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(folder.log()?).process_group(0);
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     loop {
         match child.try_wait().map_err(|error| failed(error.to_string()))? {
@@ -317,7 +335,7 @@ fn spawn_server(binaries: &Binaries, folder: &Folder, settings: &[String]) -> Re
     for setting in fixed.into_iter().chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
     }
-    let log = folder.new_log()?;
+    let log = folder.log()?;
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     // Ctrl-C goes to the whole group of the terminal: the server must outlive the requests in flight.
     command.process_group(0);
