@@ -4,42 +4,26 @@
 
 mod binaries;
 mod folder;
+mod server;
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, User, geteuid};
-use postgres::{Client, NoTls};
+use nix::unistd::{User, geteuid};
 
 pub use binaries::Binaries;
 use folder::{CLUSTER, Folder, SOCKETS};
+use server::Process;
 
 use crate::config::{Authorities, PrivateServer, Server, SslMode};
 
 /// The user and the database in it.
 const NAME: &str = "safespace";
-
-/// After a crash PostgreSQL replays its log before it answers; most often this takes less than a second.
-const START_DEADLINE: Duration = Duration::from_secs(120);
-
-/// How long the processes of a server that was killed may take to be gone.
-const LINGERING_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long each way of stopping it may take before the next, harsher one.
-const STOP_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often the server is looked at while it runs.
-const KEEP_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The same for one that ends again and again, and when it counts as staying.
-const MAX_KEEP_INTERVAL: Duration = Duration::from_secs(30);
-const STEADY_AFTER: Duration = Duration::from_secs(10);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -78,17 +62,8 @@ pub enum PrivateError {
 
 /// A running PostgreSQL, started again if it ends by itself; dropping it stops it.
 pub struct PrivatePostgres {
-    parts: Arc<Parts>,
+    server: Arc<Process>,
     keeper: Option<JoinHandle<()>>,
-}
-
-/// What the owner and the keeper's thread share.
-struct Parts {
-    folder: Folder,
-    binaries: Binaries,
-    settings: Vec<String>,
-    child: Mutex<Child>,
-    stopping: AtomicBool,
 }
 
 impl PrivatePostgres {
@@ -118,12 +93,10 @@ impl PrivatePostgres {
             pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]);
             run_to_its_end(pg_ctl, "pg_ctl", &folder, stop)?;
         }
-        let child = Mutex::new(spawn_server(&binaries, &folder, settings)?);
-        let parts = Parts { folder, binaries, settings: settings.to_vec(), child, stopping: AtomicBool::new(false) };
-        let mut postgres = PrivatePostgres { parts: Arc::new(parts), keeper: None };
-        postgres.parts.wait_until_ready(stop)?;
-        let parts = postgres.parts.clone();
-        let keeper = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || parts.keep());
+        let server = Arc::new(Process::start(folder, binaries, settings)?);
+        let mut postgres = PrivatePostgres { server: server.clone(), keeper: None };
+        server.wait_until_ready(stop)?;
+        let keeper = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || server.keep());
         postgres.keeper = Some(keeper.map_err(|error| PrivateError::Failed(error.to_string()))?);
         Ok(postgres)
     }
@@ -153,136 +126,35 @@ impl PrivatePostgres {
     /// The major version of the server.
     #[must_use]
     pub fn version(&self) -> u32 {
-        self.parts.binaries.version
+        self.server.binaries.version
     }
 
     /// Where its data is.
     #[must_use]
     pub fn data_folder(&self) -> &Path {
-        &self.parts.folder.path
+        &self.server.folder.path
     }
 
     /// The process of the server.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.parts.child().id()
+        self.server.id()
     }
 
     /// Asks the server to stop without waiting for it, for a service that has to end now.
     pub fn stopper(&self) -> impl Fn() + Send + Sync + use<> {
-        let parts = self.parts.clone();
-        move || {
-            parts.stopping.store(true, Ordering::SeqCst);
-            // Whoever holds the child for longer is stopping it already.
-            for _ in 0..10 {
-                if let Ok(mut child) = parts.child.try_lock() {
-                    let _ = send(Signal::SIGINT, &mut child);
-                    return;
-                }
-                thread::sleep(POLL_INTERVAL);
-            }
-        }
+        let server = self.server.clone();
+        move || server.ask_to_stop()
     }
 }
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
-        self.parts.stopping.store(true, Ordering::SeqCst);
-        stop(&mut self.parts.child());
+        self.server.stop();
         if let Some(keeper) = self.keeper.take() {
             keeper.thread().unpark();
             let _ = keeper.join();
         }
-    }
-}
-
-impl Parts {
-    fn child(&self) -> MutexGuard<'_, Child> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn spawn(&self) -> Result<Child, PrivateError> {
-        spawn_server(&self.binaries, &self.folder, &self.settings)
-    }
-
-    fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), PrivateError> {
-        let started = Instant::now();
-        let mut maintenance = postgres::Config::new();
-        maintenance.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname("postgres");
-        loop {
-            let ended = self.child().try_wait().ok().flatten();
-            if let Some(status) = ended {
-                if !self.folder.killed_server_lingers() || started.elapsed() > LINGERING_PATIENCE {
-                    let log = self.folder.end_of_log();
-                    return Err(PrivateError::Failed(format!("PostgreSQL ended while starting ({status}): {log}")));
-                }
-                *self.child() = self.spawn()?;
-            } else if let Ok(client) = maintenance.connect(NoTls) {
-                return make_database(client)
-                    .map_err(|error| PrivateError::Failed(format!("creating the database: {error}")));
-            }
-            if stop.load(Ordering::Relaxed) {
-                return Err(PrivateError::Interrupted);
-            }
-            if started.elapsed() > START_DEADLINE {
-                let (limit, log) = (START_DEADLINE.as_secs(), self.folder.end_of_log());
-                return Err(PrivateError::Failed(format!("PostgreSQL did not answer within {limit} s: {log}")));
-            }
-            thread::sleep(POLL_INTERVAL);
-        }
-    }
-
-    /// Starts the server again whenever it ends without having been asked to, more and more slowly if it does not stay.
-    fn keep(&self) {
-        let mut wait = KEEP_INTERVAL;
-        let mut begun = Instant::now();
-        loop {
-            thread::park_timeout(wait);
-            let mut child = self.child();
-            if self.stopping.load(Ordering::SeqCst) {
-                return;
-            }
-            let Ok(Some(status)) = child.try_wait() else {
-                if begun.elapsed() > STEADY_AFTER {
-                    wait = KEEP_INTERVAL;
-                }
-                continue;
-            };
-            if wait == KEEP_INTERVAL {
-                log::error!(status:% = status, log = self.folder.end_of_log().as_str(); "The private PostgreSQL ended; starting it again");
-            }
-            wait = (wait * 2).min(MAX_KEEP_INTERVAL);
-            begun = Instant::now();
-            match self.spawn() {
-                Ok(again) => *child = again,
-                Err(error) => log::error!(reason:% = error; "The private PostgreSQL cannot be started"),
-            }
-        }
-    }
-}
-
-/// Asks a server to stop, and ends it in harsher ways if it does not. No data is lost in any of them.
-fn stop(child: &mut Child) {
-    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL] {
-        if send(signal, child).is_err() {
-            return;
-        }
-        let deadline = Instant::now() + STOP_PATIENCE;
-        while Instant::now() < deadline {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return;
-            }
-            thread::sleep(POLL_INTERVAL);
-        }
-        log::warn!(signal = signal.as_str(); "The private PostgreSQL did not stop");
-    }
-}
-
-/// Sends a signal to a child that still runs; the id of one that was waited for may be another's by now.
-fn send(signal: Signal, child: &mut Child) -> nix::Result<()> {
-    match (child.try_wait(), child.id().try_into()) {
-        (Ok(None), Ok(process)) => kill(Pid::from_raw(process), signal),
-        _ => Err(nix::Error::ESRCH),
     }
 }
 
@@ -320,32 +192,4 @@ fn run_to_its_end(mut command: Command, program: &str, folder: &Folder, stop: &A
             None => thread::sleep(POLL_INTERVAL),
         }
     }
-}
-
-fn spawn_server(binaries: &Binaries, folder: &Folder, settings: &[String]) -> Result<Child, PrivateError> {
-    let fixed = [
-        "listen_addresses=",
-        "unix_socket_permissions=0700",
-        // What PostgreSQL writes about an error must not quote the statement or the row.
-        "log_min_error_statement=panic",
-        "log_error_verbosity=terse",
-    ];
-    let mut command = folder.run(&binaries.folder.join("postgres"));
-    command.args(["-D", CLUSTER]).arg("-c").arg(format!("unix_socket_directories={}", folder.socket_folder()));
-    for setting in fixed.into_iter().chain(settings.iter().map(String::as_str)) {
-        command.args(["-c", setting]);
-    }
-    let log = folder.log()?;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    // Ctrl-C goes to the whole group of the terminal: the server must outlive the requests in flight.
-    command.process_group(0);
-    command.spawn().map_err(|error| PrivateError::Failed(format!("cannot start postgres: {error}")))
-}
-
-fn make_database(mut client: Client) -> Result<(), postgres::Error> {
-    let exists = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[])?;
-    if exists.is_empty() {
-        client.batch_execute(&format!("CREATE DATABASE {NAME}"))?;
-    }
-    Ok(())
 }
