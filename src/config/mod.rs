@@ -114,20 +114,25 @@ impl Config {
     /// Every problem, together.
     pub fn from_environment() -> Result<Config, Problems> {
         let mut variables = HashMap::new();
+        let mut problems = Vec::new();
         for (name, value) in std::env::vars_os() {
             // A name that is not UTF-8 is none of ours.
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
                 Ok(value) => _ = variables.insert(name, value),
-                Err(_) if is_known(&name) => return Err(Problems(vec![format!("{name}: not UTF-8")])),
+                Err(_) if is_known(&name) => problems.push(format!("{name}: not UTF-8")),
                 Err(_) => {}
             }
         }
         let production = variables.get("ENVIRONMENT").is_some_and(|value| is_production(value));
         if !production && Path::new(".env").exists() {
-            add_dotenv(&mut variables)?;
+            add_dotenv(&mut variables, &mut problems);
         }
-        Config::from_variables(&variables)
+        match Config::from_variables(&variables) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Ok(_) => Err(Problems(problems)),
+            Err(Problems(more)) => Err(Problems(problems.into_iter().chain(more).collect())),
+        }
     }
 
     /// Reads a given set of variables and nothing else, except the files they name.
@@ -214,22 +219,24 @@ fn read_pool(reader: &mut Reader<'_>) -> Pool {
 }
 
 /// Adds what `.env` says of variables the environment does not have.
-fn add_dotenv(variables: &mut HashMap<String, String>) -> Result<(), Problems> {
-    let problem = |text: String| Problems(vec![text]);
-    let text = fs::read_to_string(".env").map_err(|error| problem(format!(".env: cannot be read: {error}")))?;
+fn add_dotenv(variables: &mut HashMap<String, String>, problems: &mut Vec<String>) {
+    let text = match fs::read_to_string(".env") {
+        Ok(text) => text,
+        Err(error) => return problems.push(format!(".env: cannot be read: {error}")),
+    };
     // Some editors begin a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}');
     for pair in dotenvy::from_read_iter(text.as_bytes()) {
-        // dotenvy's error quotes the line, which may hold a password.
-        let (name, value) = pair.map_err(|error| problem(format!(".env: {}", dotenv_problem(text, &error))))?;
-        if name == "ENVIRONMENT" && !variables.contains_key(&name) && is_production(&value) {
-            let text =
-                "ENVIRONMENT: production reads no .env, so it cannot be set there; set it in the environment itself";
-            return Err(problem(text.to_owned()));
+        match pair {
+            Ok((name, value)) if name == "ENVIRONMENT" && !variables.contains_key(&name) && is_production(&value) => {
+                let problem = "production reads no .env, so it cannot be set there; set it in the environment itself";
+                problems.push(format!("{name}: {problem}"));
+            }
+            Ok((name, value)) => _ = variables.entry(name).or_insert(value),
+            // dotenvy's error quotes the line, which may hold a password.
+            Err(error) => problems.push(format!(".env: {}", dotenv_problem(text, &error))),
         }
-        variables.entry(name).or_insert(value);
     }
-    Ok(())
 }
 
 fn dotenv_problem(text: &str, error: &dotenvy::Error) -> String {

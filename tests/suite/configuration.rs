@@ -213,6 +213,17 @@ fn production_cannot_be_set_in_a_dotenv_file() {
 }
 
 #[test]
+fn the_problems_of_a_dotenv_file_and_of_the_environment_come_together() {
+    let dotenv = "A LINE\nENVIRONMENT=production\nLOG_FORMAT=xml\n";
+    let output = Binary::new(&[("HOME", "/h"), ("APP_PORT", "none")]).file(".env", dotenv).run();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    for problem in [".env: line 1", "ENVIRONMENT: production", "APP_PORT: \"none\"", "LOG_FORMAT: \"xml\""] {
+        assert!(errors.contains(problem), "{errors}");
+    }
+}
+
+#[test]
 fn a_dotenv_file_may_begin_with_a_byte_order_mark() {
     let output = Binary::new(&[("HOME", "/h")]).file(".env", "\u{feff}APP_PORT=none\r\n").argument("check").run();
     assert!(String::from_utf8_lossy(&output.stderr).contains("APP_PORT: \"none\""));

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::cluster::{Cluster, Schema, send_signal};
-use crate::support::eventually;
 use crate::support::process::Binary;
+use crate::support::{eventually, wait_for_lock};
 
 #[test]
 fn help_names_every_command_and_variable() {
@@ -105,7 +105,7 @@ fn a_signal_lets_requests_in_flight_finish() {
         lock.batch_execute("LOCK TABLE sessions").unwrap();
         thread::scope(|scope| {
             let in_flight = scope.spawn(|| service.client.delete(&format!("/api/v1/sessions/{id}")));
-            wait_for_lock(&schema);
+            wait_for_lock(&mut schema.client());
             service.signal(signal);
             eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
             // As long as it waits, it says that it is stopping.
@@ -132,7 +132,7 @@ fn requests_that_hang_do_not_hold_up_the_stop_for_ever() {
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     thread::scope(|scope| {
         let cut = scope.spawn(|| service.client.try_send("POST", "/api/v1/sessions"));
-        wait_for_lock(&schema);
+        wait_for_lock(&mut schema.client());
         service.signal("TERM");
         assert!(cut.join().unwrap().is_err());
     });
@@ -188,7 +188,7 @@ fn a_terminal_that_ends_twice_still_lets_requests_finish() {
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     thread::scope(|scope| {
         let in_flight = scope.spawn(|| service.client.post("/api/v1/sessions"));
-        wait_for_lock(&schema);
+        wait_for_lock(&mut schema.client());
         service.signal("HUP");
         eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
         service.signal("HUP");
@@ -207,7 +207,7 @@ fn a_second_signal_ends_it_now() {
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     thread::scope(|scope| {
         let cut = scope.spawn(|| service.client.try_send("POST", "/api/v1/sessions"));
-        wait_for_lock(&schema);
+        wait_for_lock(&mut schema.client());
         service.signal("INT");
         eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
         service.signal("INT");
@@ -226,14 +226,4 @@ fn the_password_is_in_no_argument_no_log_and_no_greeting() {
     let arguments = std::fs::read(format!("/proc/{}/cmdline", service.process_id())).unwrap();
     assert!(!String::from_utf8_lossy(&arguments).contains("hunter2"));
     assert!(!service.log().contains("hunter2") && !service.greeting.contains("hunter2"));
-}
-
-/// Waits until somebody waits for the table of sessions.
-#[track_caller]
-fn wait_for_lock(schema: &Schema) {
-    let mut sql = schema.client();
-    eventually(Duration::from_secs(5), || {
-        let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
-        (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(())
-    });
 }

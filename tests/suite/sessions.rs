@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 use std::thread;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
 use crate::support::app::TestApp;
-use crate::support::eventually;
+use crate::support::wait_for_lock;
 
 #[test]
 fn a_new_session_has_a_random_id_and_a_time() {
@@ -146,11 +145,7 @@ fn without_a_free_connection_in_time_it_is_503() {
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     thread::scope(|scope| {
         let holding = scope.spawn(|| app.client.delete(&format!("/api/v1/sessions/{id}")));
-        let mut sql = app.sql();
-        eventually(Duration::from_secs(5), || {
-            let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
-            (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(())
-        });
+        wait_for_lock(&mut app.sql());
         let answer = app.client.post("/api/v1/sessions");
         lock.commit().unwrap();
         answer.assert_problem(503);

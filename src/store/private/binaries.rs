@@ -32,11 +32,8 @@ pub(super) fn find(chosen: Option<&Path>) -> Result<Vec<Binaries>, PrivateError>
         return Ok(vec![examine(folder).ok_or_else(|| PrivateError::NotInstalled(reason()))?]);
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    let examine_all = |folders: &mut dyn Iterator<Item = PathBuf>| -> Vec<Binaries> {
-        folders.filter(|folder| may_be_run(folder)).filter_map(|folder| examine(&folder)).collect()
-    };
-    let mut found = examine_all(&mut env::split_paths(&path));
-    let mut usual = examine_all(&mut usual_folders().into_iter());
+    let mut found = examine_all(&env::split_paths(&path).collect::<Vec<_>>());
+    let mut usual = examine_all(&usual_folders());
     usual.sort_by_key(|binaries| Reverse(binaries.version));
     found.append(&mut usual);
     let mut seen = HashSet::new();
@@ -78,6 +75,10 @@ fn usual_folders() -> Vec<PathBuf> {
         }
     }
     folders
+}
+
+fn examine_all(folders: &[PathBuf]) -> Vec<Binaries> {
+    folders.iter().filter(|folder| may_be_run(folder)).filter_map(|folder| examine(folder)).collect()
 }
 
 /// To look at a program it has to be run, and root must not run what belongs to somebody else unasked.

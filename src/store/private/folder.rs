@@ -95,9 +95,11 @@ impl Folder {
         Ok(name)
     }
 
-    /// Moves the new cluster to its place.
+    /// Moves the new cluster to its place, and returns when that would outlive a power cut: under its old name it would
+    /// be taken for an interrupted attempt, and removed with all that was stored since.
     pub(super) fn finish_cluster(&self, unfinished: &str) -> Result<(), PrivateError> {
         fs::rename(self.path.join(unfinished), self.path.join(CLUSTER))
+            .and_then(|()| File::open(&self.path)?.sync_all())
             .map_err(|error| PrivateError::Folder(error.to_string()))
     }
 

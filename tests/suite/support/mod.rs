@@ -27,3 +27,10 @@ pub(crate) fn eventually<T>(limit: Duration, mut attempt: impl FnMut() -> Option
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Waits until somebody waits for a lock on the table of sessions in this client's schema.
+#[track_caller]
+pub(crate) fn wait_for_lock(sql: &mut postgres::Client) {
+    let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
+    eventually(Duration::from_secs(5), || (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(()));
+}
