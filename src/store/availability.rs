@@ -6,11 +6,33 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whether the database could be reached when it was last tried.
+///
+/// Attempts overlap, and one that was begun before the last turn of events says nothing new: around a stop or a start
+/// some succeed and some fail, and each would be told as another outage.
 #[derive(Debug, Default)]
 pub(super) struct Availability {
-    gone_since: Mutex<Option<Instant>>,
+    last_turn: Mutex<Turn>,
     crowded_told: Mutex<Option<Instant>>,
     closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    gone: bool,
+    at: Option<Instant>,
+}
+
+impl Turn {
+    /// Turns to `gone`, unless it stands there or `begun` is older than the last turn; says how long the other state
+    /// lasted.
+    fn turn(&mut self, gone: bool, begun: Instant) -> Option<Duration> {
+        let is_news = self.gone != gone && self.at.is_none_or(|at| at <= begun);
+        let before = is_news.then(|| self.at.map_or(Duration::ZERO, |at| at.elapsed()));
+        if is_news {
+            *self = Turn { gone, at: Some(Instant::now()) };
+        }
+        before
+    }
 }
 
 /// How often it is said that PostgreSQL gives no more connections.
@@ -22,14 +44,9 @@ impl Availability {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// A connection could not be opened.
-    pub(super) fn failed(&self, reason: &dyn fmt::Display) {
-        if self.closed.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut gone_since = self.gone_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone_since.is_none() {
-            *gone_since = Some(Instant::now());
+    /// An attempt to connect that was begun at `begun` failed.
+    pub(super) fn failed(&self, begun: Instant, reason: &dyn fmt::Display) {
+        if !self.closed.load(Ordering::Relaxed) && self.turn(true, begun).is_some() {
             log::warn!(reason:% = reason; "Database went away");
         }
     }
@@ -43,11 +60,14 @@ impl Availability {
         }
     }
 
-    /// A connection was opened.
-    pub(super) fn succeeded(&self) {
-        let mut gone_since = self.gone_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = gone_since.take() {
-            log::info!(after_s = since.elapsed().as_secs(); "Database is back");
+    /// An attempt to connect that was begun at `begun` succeeded.
+    pub(super) fn succeeded(&self, begun: Instant) {
+        if let Some(gone_for) = self.turn(false, begun) {
+            log::info!(after_s = gone_for.as_secs(); "Database is back");
         }
+    }
+
+    fn turn(&self, gone: bool, begun: Instant) -> Option<Duration> {
+        self.last_turn.lock().unwrap_or_else(PoisonError::into_inner).turn(gone, begun)
     }
 }

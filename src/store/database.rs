@@ -100,22 +100,23 @@ impl ManageConnection for Manager {
     type Error = ConnectError;
 
     fn connect(&self) -> Result<Connection, ConnectError> {
+        let begun = Instant::now();
         match self.target.connect() {
             Ok(client) => {
-                self.availability.succeeded();
+                self.availability.succeeded(begun);
                 Ok(Connection::new(client))
             }
             Err(error) => {
                 match &error {
                     ConnectError::NoMore(_) => self.availability.crowded(&error),
-                    _ => self.availability.failed(&error),
+                    _ => self.availability.failed(begun, &error),
                 }
                 Err(error)
             }
         }
     }
 
-    /// Not called, since `test_on_check_out` is off: it has no deadline, and costs every request a round trip.
+    /// Not called, since `test_on_check_out` is off: it would cost every request a round trip.
     fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
         connection.probe(PROBE_DEADLINES.1).map_err(|error| ConnectError::Failed(error.to_string()))
     }
