@@ -1,18 +1,16 @@
 //! Puts the parts together, and starts and stops them in order. The tests start the same [`App`] as the binary.
 
-use std::fmt::{self, Write};
-use std::io::{self, Read};
+use std::fmt::Write;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rouille::Request;
-
-use crate::api::{self, Context};
+use crate::api::Context;
 use crate::config::{self, Config, Pool, Server};
+use crate::http::{self, Limits};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::private::{PrivateError, PrivatePostgres};
 use crate::store::{ConnectError, Database, Target};
@@ -24,9 +22,14 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Connections of the private PostgreSQL beyond the pool's: for `psql`, backups and PostgreSQL itself.
 const SPARE_CONNECTIONS: u32 = 10;
 
-/// The server looks this often whether it is to stop. It does so only in a gap between requests (rouille's
-/// `poll_timeout` returns in none), so the gap is short.
-const STOP_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Descriptors that one connection to PostgreSQL takes: its socket, and what the driver needs to wait for it.
+const DESCRIPTORS_PER_CONNECTION: usize = 4;
+
+/// Descriptors for everything else: the log, the private PostgreSQL, signals, the poller.
+const OTHER_DESCRIPTORS: usize = 48;
+
+/// Fewer connections than this are of no use, whatever the limit on descriptors.
+const LEAST_CONNECTIONS: usize = 16;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +73,9 @@ impl From<ConnectError> for StartError {
 
 /// A running service; dropping it stops it at once, [`App::stop`] in order.
 pub struct App {
-    address: SocketAddr,
+    server: http::Server,
     context: Arc<Context>,
     grace: Duration,
-    /// Disconnected when the last request in flight is answered.
-    finished: mpsc::Receiver<()>,
     /// Dropped last of all.
     postgres: Option<PrivatePostgres>,
 }
@@ -89,23 +90,22 @@ impl App {
         for warning in config.warnings() {
             log::warn!("{warning}");
         }
-        check_address(&config.http)?;
+        let listener = listen(&config.http)?;
         let (server, postgres) = open_server(config, stop)?;
         migrate_patiently(&server, &config.pool, stop)?;
         let target = Target::new(&server, &config.pool, config.pool.query_timeout)?;
-        let context = Arc::new(Context {
-            database: Database::open(target, &config.pool),
-            max_body_bytes: config.http.max_body_bytes,
-            stopping: AtomicBool::new(false),
-        });
-        let (address, finished) = serve(&config.http, &context)?;
-        Ok(App { address, context, grace: config.http.shutdown_grace, finished, postgres })
+        let context =
+            Arc::new(Context { database: Database::open(target, &config.pool), stopping: AtomicBool::new(false) });
+        let limits = fit_to_descriptors(&config.http.limits, &config.pool);
+        let server = http::Server::start(listener, limits, context.clone())
+            .map_err(|error| cannot_listen(&config.http, &error))?;
+        Ok(App { server, context, grace: config.http.shutdown_grace, postgres })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// A few lines for the person who started it: where things are, and how to stop.
@@ -116,8 +116,8 @@ impl App {
             let (version, folder) = (postgres.version(), postgres.data_folder().display());
             let _ = writeln!(lines, "  Data     {folder} (a private PostgreSQL {version}, kept between starts)");
         }
-        let url = format!("http://{}", to_be_visited(self.address));
-        let _ = writeln!(lines, "  Address  {url} (listening on {})", self.address);
+        let url = format!("http://{}", to_be_visited(self.address()));
+        let _ = writeln!(lines, "  Address  {url} (listening on {})", self.address());
         let _ = writeln!(lines, "  API      {url}/docs");
         let _ = writeln!(lines, "  Stop     Ctrl-C");
         lines
@@ -129,20 +129,14 @@ impl App {
         self.postgres.as_ref()
     }
 
-    /// Stops in order: not ready any more, no new requests, those in flight answered within `APP_SHUTDOWN_GRACE`,
+    /// Stops in order: not ready any more, no new connections, requests in flight answered within `APP_SHUTDOWN_GRACE`,
     /// the pool closed, the private PostgreSQL stopped.
     pub fn stop(self) {
         self.context.stopping.store(true, Ordering::Relaxed);
-        if self.finished.recv_timeout(self.grace) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if !self.server.stop(self.grace) {
             log::warn!(grace_s = self.grace.as_secs(); "Stopping with requests still in flight");
         }
         self.context.database.close();
-    }
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        self.context.stopping.store(true, Ordering::Relaxed);
     }
 }
 
@@ -210,48 +204,30 @@ fn sleep_unless_stopped(wait: Duration, stop: &AtomicBool) -> Result<(), StartEr
     Ok(())
 }
 
-/// Finds out whether the address can be listened on before anything else is started. rouille binds only once it can serve.
-fn check_address(http: &config::Http) -> Result<(), StartError> {
-    TcpListener::bind((http.host.as_str(), http.port)).map(drop).map_err(|error| cannot_listen(http, &error))
+/// Listens before anything else is started, so that a port in use is told at once. Who comes before the service is
+/// up waits.
+fn listen(http: &config::Http) -> Result<TcpListener, StartError> {
+    TcpListener::bind((http.host.as_str(), http.port)).map_err(|error| cannot_listen(http, &error))
 }
 
-fn cannot_listen(http: &config::Http, reason: &dyn fmt::Display) -> StartError {
+fn cannot_listen(http: &config::Http, reason: &io::Error) -> StartError {
     StartError::Listen { address: format!("{}:{}", http.host, http.port), reason: reason.to_string() }
 }
 
-/// Listens and serves on threads of its own until the context says stop.
-fn serve(http: &config::Http, context: &Arc<Context>) -> Result<(SocketAddr, mpsc::Receiver<()>), StartError> {
-    let in_flight = Arc::new(AtomicUsize::new(0));
-    let handler = {
-        let context = context.clone();
-        let in_flight = in_flight.clone();
-        move |request: &Request| {
-            in_flight.fetch_add(1, Ordering::SeqCst);
-            let response = api::serve(&context, request);
-            // rouille's server takes a chunked body that no handler read for the connection's next request.
-            if let Some(rest) = request.data() {
-                let _ = io::copy(&mut rest.take(context.max_body_bytes as u64), &mut io::sink());
-            }
-            in_flight.fetch_sub(1, Ordering::SeqCst);
-            response
-        }
-    };
-    let server = rouille::Server::new((http.host.as_str(), http.port), handler)
-        .map_err(|error| cannot_listen(http, &error))?
-        .pool_size(http.workers);
-    let address = server.server_addr();
-    let (running, finished) = mpsc::channel();
-    let context = context.clone();
-    let run = move || {
-        let _running: mpsc::Sender<()> = running;
-        // While requests are in flight, new ones still get an answer: that the service is stopping.
-        while !context.stopping.load(Ordering::SeqCst) || in_flight.load(Ordering::SeqCst) > 0 {
-            server.poll_timeout(STOP_POLL_INTERVAL);
-        }
-        server.join();
-    };
-    thread::Builder::new().name("http".to_owned()).spawn(run).map_err(|error| cannot_listen(http, &error))?;
-    Ok((address, finished))
+/// As many connections as there are descriptors for, beside those that the rest of the service needs: a client too many
+/// can be told so, a database that cannot be reached for want of a descriptor helps nobody.
+fn fit_to_descriptors(limits: &Limits, pool: &Pool) -> Limits {
+    let descriptors = http::raise_limit().unwrap_or_else(|error| {
+        log::warn!(error:%; "The limit on open descriptors is not known");
+        u64::MAX
+    });
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let needed = pool.max_size as usize * DESCRIPTORS_PER_CONNECTION + http::MOST_LINGERING + OTHER_DESCRIPTORS;
+    let room = descriptors.saturating_sub(needed).max(LEAST_CONNECTIONS);
+    if room < limits.max_connections {
+        log::warn!(descriptors, connections = room; "The limit on open descriptors allows fewer than APP_MAX_CONNECTIONS");
+    }
+    Limits { max_connections: limits.max_connections.min(room), ..limits.clone() }
 }
 
 /// The address as a browser on this machine can use it: "every address" is none to go to.

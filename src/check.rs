@@ -15,7 +15,10 @@ use crate::store::{Findings, inspect};
 pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     let mut report = Report(findings);
     report.line("Environment", format_args!("{:?}", config.environment));
-    report.line("Address", format_args!("{}:{}, {} workers", config.http.host, config.http.port, config.http.workers));
+    report.line(
+        "Address",
+        format_args!("{}:{}, {} workers", config.http.host, config.http.port, config.http.limits.workers),
+    );
     report.line("Pool", format_args!("{} to {} connections", config.pool.min_size, config.pool.max_size));
     for warning in config.warnings() {
         report.line("Warning", warning);

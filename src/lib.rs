@@ -10,12 +10,14 @@
 //! - [`store`]: PostgreSQL; the pool, the migrations, the private server, one file per table.
 //! - [`logging`]: what is logged, and what never is.
 //! - [`config`]: every setting, read once from the environment.
+//! - [`http`]: a synchronous HTTP/1.1 server that knows nothing of the rest.
 //! - [`session_id`]: the one secret of a session, as a type that cannot be printed by accident.
 
 pub mod api;
 pub mod app;
 pub mod check;
 pub mod config;
+pub mod http;
 pub mod logging;
 pub mod session_id;
 pub mod store;

@@ -18,6 +18,7 @@ use std::time::Instant;
 use rouille::{Request, Response};
 use uuid::Uuid;
 
+use crate::http::{Application, Refusal};
 use crate::store::Database;
 use problem::Problem;
 use routes::Match;
@@ -26,8 +27,6 @@ use routes::Match;
 pub struct Context {
     /// The pool of connections.
     pub database: Database,
-    /// Bytes a request body may have.
-    pub max_body_bytes: usize,
     /// Set once the service was told to stop.
     pub stopping: AtomicBool,
 }
@@ -36,49 +35,83 @@ pub struct Context {
 const HEADERS: [(&str, &str); 3] =
     [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
 
+impl Application for Context {
+    fn answer(&self, request: &Request) -> Response {
+        serve(self, request)
+    }
+
+    fn refuse_head(&self, request: &Request) -> Option<Response> {
+        let started = Instant::now();
+        let found = routes::find(request.method(), request.raw_url());
+        let problem = match &found {
+            Match::Route { .. } => body::check_head(request).err()?,
+            _ => answer(self, request, &found).err()?,
+        };
+        Some(finish(request, &found, started, Err(problem)))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response {
+        let response = with_headers(Problem::refused(refusal).response());
+        // One answer for many requests can have no id, and the server counts those itself.
+        if refusal == Refusal::Busy {
+            return response;
+        }
+        let request_id = new_request_id();
+        let id = request_id.as_str();
+        log::info!(status = response.status_code, request_id = id, reason:% = refusal; "Request refused");
+        response.with_additional_header("X-Request-Id", request_id)
+    }
+}
+
 /// Serves one request, whatever it is: finds its route, calls the handler, and logs a line that names the route's
 /// pattern, never the path.
 #[must_use]
 pub fn serve(context: &Context, request: &Request) -> Response {
     let started = Instant::now();
-    let request_id = format!("{:016x}", Uuid::new_v4().as_u64_pair().1);
     let found = routes::find(request.method(), request.raw_url());
-
     // A handler that panics leaves nothing half done behind: the connection it had does not go back to the pool.
-    let response = catch_unwind(AssertUnwindSafe(|| answer(context, request, &found)))
+    let result = catch_unwind(AssertUnwindSafe(|| answer(context, request, &found)))
         .unwrap_or_else(|_| Err(Problem::internal("a handler panicked")));
-    let (response, cause) = match response {
-        Ok(response) => (response, None),
-        Err(problem) => (problem.response(), problem.cause),
-    };
-
-    let (method, route, status) = (routes::known_method(request.method()), found.pattern(), response.status_code);
-    let duration_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-    let request_id_text = request_id.as_str();
-    if let Some(cause) = cause {
-        log::error!(method, route, status, duration_ms, request_id = request_id_text, cause; "Request failed");
-    } else {
-        log::info!(method, route, status, duration_ms, request_id = request_id_text; "Request");
-    }
-    HEADERS
-        .into_iter()
-        .fold(response, |response, (name, value)| response.with_additional_header(name, value))
-        .with_additional_header("X-Request-Id", request_id)
+    finish(request, &found, started, result)
 }
 
 fn answer(context: &Context, request: &Request, found: &Match<'_>) -> Result<Response, Problem> {
     match found {
-        Match::Route { route, .. } if context.is_stopping() && !route.pattern.starts_with("/health/") => {
-            Err(Problem::unavailable("The service is stopping. Please try again shortly."))
-        }
         Match::Route { route, parameter } => {
-            body::check_head(context, request)?;
+            body::check_head(request)?;
             (route.handler)(context, request, parameter)
         }
         Match::Options { allow, .. } => Ok(respond::no_content().with_additional_header("Allow", allow.clone())),
         Match::WrongMethod { allow, .. } => Err(Problem::method_not_allowed(allow)),
         Match::Nothing => Err(Problem::no_such_path()),
     }
+}
+
+/// Turns a problem into a response, logs the request, and adds what every response has.
+fn finish(request: &Request, found: &Match<'_>, started: Instant, result: Result<Response, Problem>) -> Response {
+    let request_id = new_request_id();
+    let id = request_id.as_str();
+    let (response, cause) = match result {
+        Ok(response) => (response, None),
+        Err(problem) => (problem.response(), problem.cause),
+    };
+    let (method, route, status) = (routes::known_method(request.method()), found.pattern(), response.status_code);
+    let duration_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    if let Some(cause) = cause {
+        log::error!(method, route, status, duration_ms, request_id = id, cause; "Request failed");
+    } else {
+        log::info!(method, route, status, duration_ms, request_id = id; "Request");
+    }
+    with_headers(response).with_additional_header("X-Request-Id", request_id)
+}
+
+/// Random, and known to nobody but the log and whoever got the answer.
+fn new_request_id() -> String {
+    format!("{:016x}", Uuid::new_v4().as_u64_pair().1)
+}
+
+fn with_headers(response: Response) -> Response {
+    HEADERS.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))
 }
 
 impl Context {

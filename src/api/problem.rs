@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::respond;
+use crate::http::{self, Refusal};
 use crate::store;
 
 /// An error as the client sees it (RFC 9457).
@@ -64,50 +65,51 @@ impl Serialize for AboutBlank {
 pub(super) const RETRY_AFTER_S: &str = "1";
 
 impl Problem {
-    fn new(status: u16, title: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let detail = detail.into();
+    fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let (title, detail) = (http::reason(status), detail.into());
         Problem { kind: AboutBlank, title, status, detail, errors: Vec::new(), allow: None, cause: None }
     }
 
+    /// What the server refused by itself.
+    pub(super) fn refused(refusal: Refusal) -> Problem {
+        Problem::new(refusal.status(), refusal.to_string())
+    }
+
     pub(super) fn no_such_path() -> Problem {
-        Problem::new(404, "Not Found", "There is nothing at this path. The routes are described at /docs.")
+        Problem::new(404, "There is nothing at this path. The routes are described at /docs.")
     }
 
     pub(super) fn no_such_session() -> Problem {
-        Problem::new(404, "Not Found", "There is no session with this id. It may have been deleted.")
+        Problem::new(404, "There is no session with this id. It may have been deleted.")
     }
 
     pub(super) fn method_not_allowed(allow: &str) -> Problem {
-        let problem = Problem::new(405, "Method Not Allowed", format!("This path allows {allow}."));
+        let problem = Problem::new(405, format!("This path allows {allow}."));
         Problem { allow: Some(allow.to_owned()), ..problem }
     }
 
-    pub(super) fn body_too_large(max: usize) -> Problem {
-        Problem::new(413, "Content Too Large", format!("The body may have {max} bytes at most."))
-    }
-
     pub(super) fn not_json_media_type() -> Problem {
-        Problem::new(415, "Unsupported Media Type", "A body has to be sent with Content-Type: application/json.")
+        Problem::new(415, "A body has to be sent with Content-Type: application/json.")
     }
 
     pub(super) fn invalid(field: &'static str, message: &'static str) -> Problem {
         Problem {
             errors: vec![FieldError { field, message }],
-            ..Problem::new(422, "Unprocessable Content", format!("The request is not valid: {field} {message}."))
+            ..Problem::new(422, format!("The request is not valid: {field} {message}."))
         }
     }
 
     pub(super) fn unavailable(detail: &'static str) -> Problem {
-        Problem::new(503, "Service Unavailable", detail)
+        Problem::new(503, detail)
     }
 
     pub(super) fn timeout() -> Problem {
-        Problem::new(504, "Gateway Timeout", "The database took too long. It is not certain that nothing was done.")
+        Problem::new(504, "The database took too long. It is not certain that nothing was done.")
     }
 
     /// A bug. `cause` goes to the log, so it must hold nothing of the request.
     pub(super) fn internal(cause: impl Into<String>) -> Problem {
-        let problem = Problem::new(500, "Internal Server Error", "Something went wrong on our side. Please try again.");
+        let problem = Problem::new(500, "Something went wrong on our side. Please try again.");
         Problem { cause: Some(cause.into()), ..problem }
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Session {
     (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn create(context: &Context, request: &Request, _: &str) -> Result<Response, Problem> {
-    body::json_object(context, request)?;
+    body::json_object(request)?;
     let session = Session { session_id: SessionId::random(), created_at: Timestamp::now() };
     sessions::create(&mut *context.database.connection()?, session.session_id, session.created_at.0)?;
     log::info!("Session created");

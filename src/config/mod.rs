@@ -15,6 +15,7 @@ pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
 pub use reader::Problems;
 pub use variables::{VARIABLES, Variable};
 
+use crate::http::{Limits, head};
 use reader::Reader;
 
 /// What the service was told to be.
@@ -56,10 +57,8 @@ pub struct Http {
     pub host: String,
     /// Port to listen on; 0 for a free one.
     pub port: u16,
-    /// Threads that answer requests.
-    pub workers: usize,
-    /// Bytes a request body may have.
-    pub max_body_bytes: usize,
+    /// The bounds of the server.
+    pub limits: Limits,
     /// How long requests in flight may take after a signal to stop.
     pub shutdown_grace: Duration,
 }
@@ -148,8 +147,7 @@ impl Config {
             http: Http {
                 host: reader.text("APP_HOST"),
                 port: reader.number("APP_PORT", 0..=u16::MAX),
-                workers: reader.number("APP_WORKERS", 1..=1024),
-                max_body_bytes: reader.number("APP_MAX_BODY_BYTES", 1024..=16 * 1024 * 1024),
+                limits: read_limits(&mut reader),
                 shutdown_grace: Duration::from_secs(reader.number("APP_SHUTDOWN_GRACE", 1..=300)),
             },
             log: Log {
@@ -168,7 +166,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unknown = |name: &String| format!("{name} is set and means nothing; --help lists the variables there are");
         let mut warnings: Vec<String> = self.unknown_variables.iter().map(unknown).collect();
-        let (workers, connections) = (self.http.workers, self.pool.max_size);
+        let (workers, connections) = (self.http.limits.workers, self.pool.max_size);
         if workers <= connections as usize {
             warnings.push(format!(
                 "APP_WORKERS is {workers} and DB_POOL_MAX_SIZE {connections}: while the database hangs, nobody is left to say so"
@@ -197,6 +195,29 @@ fn unknown_variables(variables: &HashMap<String, String>) -> Vec<String> {
         variables.keys().filter(|name| looks_like_ours(name) && !is_known(name)).cloned().collect();
     unknown.sort_unstable();
     unknown
+}
+
+fn read_limits(reader: &mut Reader<'_>) -> Limits {
+    let mut seconds = |name| Duration::from_secs(reader.number(name, 1..=3600));
+    let head_timeout = seconds("APP_HEAD_TIMEOUT");
+    let body_timeout = seconds("APP_BODY_TIMEOUT");
+    let idle_timeout = seconds("APP_IDLE_TIMEOUT");
+    let write_timeout = seconds("APP_WRITE_TIMEOUT");
+    let request_timeout = seconds("APP_REQUEST_TIMEOUT");
+    Limits {
+        workers: reader.number("APP_WORKERS", 1..=1024),
+        max_request_line_bytes: reader.number("APP_MAX_REQUEST_LINE_BYTES", 256..=1024 * 1024),
+        max_head_bytes: reader.number("APP_MAX_HEAD_BYTES", 1024..=1024 * 1024),
+        max_head_fields: reader.number("APP_MAX_HEAD_FIELDS", 8..=head::MOST_FIELDS),
+        max_body_bytes: reader.number("APP_MAX_BODY_BYTES", 1024..=16 * 1024 * 1024),
+        max_connections: reader.number("APP_MAX_CONNECTIONS", 1..=1_000_000),
+        max_queued: reader.number("APP_MAX_QUEUED_REQUESTS", 1..=1_000_000),
+        head_timeout,
+        body_timeout,
+        idle_timeout,
+        write_timeout,
+        request_timeout,
+    }
 }
 
 fn read_pool(reader: &mut Reader<'_>) -> Pool {

@@ -34,7 +34,7 @@ fn without_any_variable_everything_has_its_default() {
     assert_eq!(config.pool.connection_timeout, Duration::from_secs(10));
     assert_eq!(config.pool.acquire_timeout, Duration::from_secs(1));
     assert_eq!((config.http.host.as_str(), config.http.port), ("0.0.0.0", 8000));
-    assert_eq!(config.http.max_body_bytes, 65_536);
+    assert_eq!(config.http.limits.max_body_bytes, 65_536);
     assert_eq!((config.log.level, config.log.format), (log::LevelFilter::Info, LogFormat::Text));
 }
 

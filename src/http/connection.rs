@@ -1,0 +1,284 @@
+//! One connection, request after request: read, ask the application, write. This is the life of a request as the
+//! server sees it; a worker goes through it until the client keeps it waiting.
+
+use std::io::{self, Read, Write};
+use std::mem;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rouille::{Request, Response};
+
+use super::body::Body;
+use super::head::{self, Scanner};
+use super::response::{Clock, Output, Recipient, Unsendable};
+use super::table::{Phase, Token};
+use super::{Head, KeepAlive, Length, Refusal, Shared};
+
+/// What is read from a socket at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A connection, wherever it has got to.
+pub(super) struct Connection {
+    stream: Arc<TcpStream>,
+    client: SocketAddr,
+    /// What was read and not yet used: part of a request, or the requests after it.
+    input: Vec<u8>,
+    stage: Stage,
+}
+
+/// Where a connection has got to.
+enum Stage {
+    Head(Scanner),
+    Body(Head, Body),
+    Output(Output, Afterwards),
+}
+
+/// What follows when everything is written.
+enum Afterwards {
+    NextRequest,
+    /// The body, for which a 100 has asked.
+    Body(Head, Body),
+    /// The end, once the client had the time to read the answer: it may still be sending.
+    Linger,
+}
+
+/// What is to become of a connection that a worker is done with for now.
+#[derive(Clone, Copy)]
+pub(super) enum Next {
+    /// It waits for its client, to send something or, in [`Phase::Writing`], to take something.
+    Wait(Phase),
+    /// The next request is here already.
+    Again,
+    Linger,
+    Close,
+}
+
+/// What a worker has at hand for any connection.
+pub(super) struct Tools {
+    scratch: Box<[u8]>,
+    clock: Clock,
+}
+
+impl Tools {
+    pub(super) fn new() -> Tools {
+        Tools { scratch: vec![0; READ_BYTES].into(), clock: Clock::default() }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
+        Connection { stream: Arc::new(stream), client, input: Vec::new(), stage: Stage::Head(Scanner::default()) }
+    }
+
+    pub(super) fn stream(&self) -> &Arc<TcpStream> {
+        &self.stream
+    }
+
+    /// Goes on for as long as there is something to do without waiting for the client.
+    pub(super) fn proceed(&mut self, shared: &Shared, token: Token, tools: &mut Tools) -> Next {
+        loop {
+            let stage = mem::replace(&mut self.stage, Stage::Head(Scanner::default()));
+            let step = match stage {
+                Stage::Head(scanner) => self.read_head(scanner, shared, tools),
+                Stage::Body(head, body) => self.read_body(head, body, shared, token, tools),
+                Stage::Output(output, afterwards) => self.write(output, afterwards, shared, token),
+            };
+            match step {
+                Ok(Step::To(stage)) => self.stage = stage,
+                Ok(Step::Pause(next, stage)) => {
+                    self.stage = stage;
+                    return next;
+                }
+                Ok(Step::End(next)) => return next,
+                Err(Interruption::Refused(refusal)) => self.stage = self.refuse(refusal, shared, tools),
+                // The client has gone, or nobody will answer it any more.
+                Err(Interruption::Gone) => return Next::Close,
+            }
+        }
+    }
+
+    fn read_head(&mut self, mut scanner: Scanner, shared: &Shared, tools: &mut Tools) -> Result<Step, Interruption> {
+        let Some(range) = scanner.find(&self.input, &shared.limits)? else {
+            return match self.read(tools)? {
+                Some(0) if self.input.is_empty() => Err(Interruption::Gone),
+                Some(0) => Err(Refusal::Malformed("it is not complete").into()),
+                Some(_) => Ok(Step::To(Stage::Head(scanner))),
+                None if self.input.is_empty() => {
+                    self.input = Vec::new();
+                    Ok(Step::Pause(Next::Wait(Phase::Idle), Stage::Head(scanner)))
+                }
+                None => Ok(Step::Pause(Next::Wait(Phase::Head), Stage::Head(scanner))),
+            };
+        };
+        let head = head::parse(&self.input[range.clone()], &shared.limits)?;
+        self.input.drain(..range.end);
+        let body = Body::new(head.length, shared.limits.max_body_bytes)?;
+        if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
+            // Only a body that is wanted is asked for (RFC 9110, section 10.1.1).
+            let asked = request(self.client, head.clone(), Vec::new());
+            let refusal = catch_unwind(AssertUnwindSafe(|| shared.application.refuse_head(&asked)));
+            return match refusal {
+                Err(_) => Err(Refusal::ApplicationFailed.into()),
+                Ok(Some(response)) => {
+                    let recipient = Recipient { keep_alive: false, ..recipient(&head) };
+                    Ok(Step::To(respond(response, recipient, tools)?))
+                }
+                Ok(None) => {
+                    let output = Output::of(*b"HTTP/1.1 100 Continue\r\n\r\n");
+                    Ok(Step::To(Stage::Output(output, Afterwards::Body(head, body))))
+                }
+            };
+        }
+        Ok(Step::To(Stage::Body(head, body)))
+    }
+
+    fn read_body(
+        &mut self,
+        head: Head,
+        mut body: Body,
+        shared: &Shared,
+        token: Token,
+        tools: &mut Tools,
+    ) -> Result<Step, Interruption> {
+        if !body.take(&mut self.input)? {
+            return match self.read(tools)? {
+                Some(0) => Err(Refusal::Malformed("it is not complete").into()),
+                Some(_) => Ok(Step::To(Stage::Body(head, body))),
+                None => Ok(Step::Pause(Next::Wait(Phase::Body), Stage::Body(head, body))),
+            };
+        }
+        if !shared.begin_answer(token, false) {
+            return Err(Interruption::Gone);
+        }
+        let recipient = recipient(&head);
+        let asked = request(self.client, head, body.into_bytes());
+        let response = catch_unwind(AssertUnwindSafe(|| shared.application.answer(&asked)));
+        // One that comes after the 504 is for nobody.
+        let Some(KeepAlive(more)) = shared.end_answer(token) else { return Err(Interruption::Gone) };
+        let response = response.map_err(|_| Refusal::ApplicationFailed)?;
+        let recipient = Recipient { keep_alive: recipient.keep_alive && more, ..recipient };
+        Ok(Step::To(respond(response, recipient, tools)?))
+    }
+
+    fn write(
+        &mut self,
+        mut output: Output,
+        afterwards: Afterwards,
+        shared: &Shared,
+        token: Token,
+    ) -> Result<Step, Interruption> {
+        while !output.is_finished() {
+            if output.unwritten().is_empty() {
+                if !shared.begin_answer(token, true) {
+                    return Err(Interruption::Gone);
+                }
+                let read = catch_unwind(AssertUnwindSafe(|| output.read_on()));
+                if !matches!(read, Ok(Ok(()))) || shared.end_answer(token).is_none() {
+                    return Err(Interruption::Gone);
+                }
+            }
+            match (&*self.stream).write(output.unwritten()) {
+                Ok(0) => return Err(Interruption::Gone),
+                Ok(written) => output.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Step::Pause(Next::Wait(Phase::Writing), Stage::Output(output, afterwards)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Interruption::Gone),
+            }
+        }
+        Ok(match afterwards {
+            Afterwards::Body(head, body) => Step::To(Stage::Body(head, body)),
+            // In turns, so that a client that sends many requests at once keeps nobody waiting.
+            Afterwards::NextRequest if !self.input.is_empty() => Step::End(Next::Again),
+            Afterwards::NextRequest => {
+                self.input = Vec::new();
+                Step::End(Next::Wait(Phase::Idle))
+            }
+            Afterwards::Linger => {
+                let _ = self.stream.shutdown(Shutdown::Write);
+                Step::End(Next::Linger)
+            }
+        })
+    }
+
+    /// Reads what is there: `Some(0)` at the end, `None` while there is nothing.
+    fn read(&mut self, tools: &mut Tools) -> Result<Option<usize>, Interruption> {
+        loop {
+            match (&*self.stream).read(&mut tools.scratch) {
+                Ok(read) => {
+                    self.input.extend_from_slice(&tools.scratch[..read]);
+                    return Ok(Some(read));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Interruption::Gone),
+            }
+        }
+    }
+
+    /// Answers with a refusal, and with nothing after it: where the next request begins is not known.
+    fn refuse(&mut self, refusal: Refusal, shared: &Shared, tools: &mut Tools) -> Stage {
+        self.input = Vec::new();
+        let output = refuse(shared, refusal, &mut tools.clock);
+        Stage::Output(output, Afterwards::Linger)
+    }
+}
+
+/// The next step of a connection.
+enum Step {
+    To(Stage),
+    Pause(Next, Stage),
+    End(Next),
+}
+
+/// Why a connection does not go on as usual.
+enum Interruption {
+    Refused(Refusal),
+    Gone,
+}
+
+impl From<Refusal> for Interruption {
+    fn from(refusal: Refusal) -> Interruption {
+        Interruption::Refused(refusal)
+    }
+}
+
+impl From<Unsendable> for Interruption {
+    fn from(unsendable: Unsendable) -> Interruption {
+        log::error!("{unsendable}");
+        Interruption::Refused(Refusal::ApplicationFailed)
+    }
+}
+
+fn recipient(head: &Head) -> Recipient {
+    Recipient { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
+}
+
+fn respond(response: Response, recipient: Recipient, tools: &mut Tools) -> Result<Stage, Interruption> {
+    let output = Output::new(response, recipient, &mut tools.clock)?;
+    let afterwards = if output.keep_alive { Afterwards::NextRequest } else { Afterwards::Linger };
+    Ok(Stage::Output(output, afterwards))
+}
+
+/// The request as the application sees it. How its body was framed is over: it has a length.
+fn request(client: SocketAddr, head: Head, body: Vec<u8>) -> Request {
+    let mut fields = head.fields;
+    if head.length == Length::Chunked {
+        fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Transfer-Encoding"));
+        fields.push(("Content-Length".to_owned(), body.len().to_string()));
+    }
+    Request::fake_http_from(client, head.method, head.target, fields, body)
+}
+
+/// The application's words for a refusal, or, if even those fail, none.
+pub(super) fn refuse(shared: &Shared, refusal: Refusal, clock: &mut Clock) -> Output {
+    let recipient = Recipient { is_1_1: true, head_only: false, keep_alive: false };
+    catch_unwind(AssertUnwindSafe(|| shared.application.refuse(refusal)))
+        .ok()
+        .and_then(|response| Output::new(response, recipient, clock).ok())
+        .unwrap_or_else(|| {
+            Output::of(*b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        })
+}

@@ -1,0 +1,218 @@
+//! The head of a request: where it ends, and what it says (RFC 9112, sections 2 to 6).
+
+use std::mem::MaybeUninit;
+
+use super::{Limits, Refusal};
+
+/// More fields than this cannot be allowed: their places are on the stack.
+pub const MOST_FIELDS: usize = 256;
+
+/// The head of one request, and what follows from it for the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The method as it came; methods are case-sensitive.
+    pub method: String,
+    /// The target in origin form, or `*`.
+    pub target: String,
+    /// Names and values in their order; a value that is not UTF-8 has replacement characters in it.
+    pub fields: Vec<(String, String)>,
+    /// How the end of the body is found.
+    pub length: Length,
+    /// Whether the client speaks HTTP/1.1 rather than 1.0.
+    pub is_1_1: bool,
+    /// Whether the client wants to send further requests on this connection.
+    pub keep_alive: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub expects_continue: bool,
+}
+
+/// How the end of a body is found (RFC 9112, section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// `Content-Length`, or no body: then 0.
+    Known(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+}
+
+/// Looks for the end of a head in what has come so far, each byte once, and refuses as early as it can.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    /// Where the request line begins: after one empty line, which some clients send behind a body.
+    start: usize,
+    /// Bytes that were looked at.
+    examined: usize,
+    /// Where the line of the next byte begins.
+    line: usize,
+}
+
+impl Scanner {
+    /// The range of a complete head in `input`, which must be what it was with more behind it.
+    ///
+    /// # Errors
+    /// 414 and 431 for a head beyond its bounds; 400 for a line end other than CR LF, a folded line or a control
+    /// character.
+    pub fn find(&mut self, input: &[u8], limits: &Limits) -> Result<Option<std::ops::Range<usize>>, Refusal> {
+        if self.examined < 2 {
+            if input == b"\r" {
+                return Ok(None);
+            }
+            if input.starts_with(b"\r\n") {
+                *self = Scanner { start: 2, examined: 2, line: 2 };
+            }
+        }
+        for (at, &byte) in input.iter().enumerate().skip(self.examined) {
+            let after_return = at > self.start && input[at - 1] == b'\r';
+            match byte {
+                b'\n' if !after_return => return Err(Refusal::Malformed("a line ends without CR")),
+                b'\n' if at - 1 == self.line && self.line == self.start => {
+                    return Err(Refusal::Malformed("there is no request line"));
+                }
+                b'\n' if at - 1 == self.line => return Ok(Some(self.start..at + 1)),
+                b'\n' => self.line = at + 1,
+                _ if after_return => return Err(Refusal::Malformed("a CR does not end a line")),
+                b' ' | b'\t' if at == self.line => return Err(Refusal::Malformed("a line begins with white space")),
+                b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
+                _ => return Err(Refusal::Malformed("there is a control character in the head")),
+            }
+            let length = at + 1 - self.start;
+            if self.line == self.start && length > limits.max_request_line_bytes && byte != b'\r' {
+                return Err(Refusal::RequestLineTooLong(limits.max_request_line_bytes));
+            }
+            if length >= limits.max_head_bytes {
+                return Err(Refusal::HeadTooLarge(limits.max_head_bytes));
+            }
+        }
+        self.examined = input.len();
+        Ok(None)
+    }
+}
+
+/// Reads a complete head, as [`Scanner::find`] found it.
+///
+/// # Errors
+/// 400 for anything that is not exactly as the RFC has it, 417, 431, 501 and 505 as [`Refusal`] has them.
+pub fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
+    let mut places = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let places = &mut places[..limits.max_head_fields.min(MOST_FIELDS)];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(head, places) {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        Ok(_) => return Err(Refusal::Malformed("the head does not end where it seems to")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields(limits.max_head_fields)),
+        Err(httparse::Error::Version) => return Err(version_refusal(head)),
+        Err(httparse::Error::HeaderName) => {
+            return Err(Refusal::Malformed("the name of a field has a wrong character"));
+        }
+        Err(httparse::Error::HeaderValue) => {
+            return Err(Refusal::Malformed("the value of a field has a wrong character"));
+        }
+        Err(_) => return Err(Refusal::Malformed("the request line is not a method, a target and a version")),
+    }
+    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(Refusal::Malformed("the request line is not complete"));
+    };
+    let is_1_1 = version == 1;
+    let mut fields = Vec::with_capacity(parsed.headers.len());
+    let mut host = None;
+    let (mut content_length, mut transfer_encoding) = (None, None);
+    let (mut close, mut stay, mut expects_continue) = (false, false, false);
+    for field in parsed.headers.iter() {
+        let value = field.value.trim_ascii();
+        if field.name.eq_ignore_ascii_case("Host") {
+            if host.replace(fields.len()).is_some() {
+                return Err(Refusal::Malformed("Host is there twice"));
+            }
+            if !value.iter().all(|byte| is_host_byte(*byte)) {
+                return Err(Refusal::Malformed("the value of Host is not a host"));
+            }
+        } else if field.name.eq_ignore_ascii_case("Content-Length") {
+            if content_length.replace(number(value)?).is_some() {
+                return Err(Refusal::Malformed("Content-Length is there twice"));
+            }
+        } else if field.name.eq_ignore_ascii_case("Transfer-Encoding") {
+            let only = transfer_encoding.is_none() && value.eq_ignore_ascii_case(b"chunked");
+            transfer_encoding = Some(only);
+        } else if field.name.eq_ignore_ascii_case("Connection") {
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                close |= option.eq_ignore_ascii_case(b"close");
+                stay |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        } else if field.name.eq_ignore_ascii_case("Expect") && is_1_1 {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(Refusal::ExpectationUnknown);
+            }
+            expects_continue = true;
+        }
+        fields.push((field.name.to_owned(), String::from_utf8_lossy(value).into_owned()));
+    }
+    if host.is_none() && is_1_1 {
+        return Err(Refusal::Malformed("Host is missing"));
+    }
+    let length = match (content_length, transfer_encoding) {
+        (Some(_), Some(_)) => return Err(Refusal::Malformed("both Content-Length and Transfer-Encoding are there")),
+        (None, Some(_)) if !is_1_1 => return Err(Refusal::Malformed("HTTP/1.0 has no Transfer-Encoding")),
+        (None, Some(true)) => Length::Chunked,
+        (None, Some(false)) => return Err(Refusal::TransferCodingUnknown),
+        (length, None) => Length::Known(length.unwrap_or(0)),
+    };
+    let (target, authority) = origin_form(method, target)?;
+    if let (Some(authority), Some(host)) = (authority, host) {
+        // The target's word counts (RFC 9112, section 3.2.2).
+        authority.clone_into(&mut fields[host].1);
+    }
+    Ok(Head {
+        method: method.to_owned(),
+        target,
+        fields,
+        length,
+        is_1_1,
+        keep_alive: !close && (is_1_1 || stay),
+        expects_continue,
+    })
+}
+
+/// The target without scheme and host, and the host where it had one (RFC 9112, section 3.2).
+fn origin_form<'a>(method: &str, target: &'a str) -> Result<(String, Option<&'a str>), Refusal> {
+    if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(Refusal::Malformed("the target has a wrong character"));
+    }
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Ok((target.to_owned(), None));
+    }
+    let (scheme, rest) = target.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    if !is_http || authority.is_empty() || !authority.bytes().all(is_host_byte) {
+        return Err(Refusal::Malformed("the target is neither a path nor an http URL"));
+    }
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Ok((format!("{slash}{path}"), Some(authority)))
+}
+
+/// A byte of a host, with or without a port: a name, an address, an address in brackets (RFC 3986, section 3.2.2).
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:[]%".contains(&byte)
+}
+
+/// The value of `Content-Length`: digits and nothing else (RFC 9110, section 8.6).
+fn number(value: &[u8]) -> Result<u64, Refusal> {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = digits.and_then(|digits| digits.parse().ok());
+    number.ok_or(Refusal::Malformed("Content-Length is not a number of bytes"))
+}
+
+/// Whether a request line that was refused for its version has one at all.
+fn version_refusal(head: &[u8]) -> Refusal {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut parts = line.split(|byte| *byte == b' ');
+    match (parts.nth(2), parts.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            Refusal::VersionUnknown
+        }
+        _ => Refusal::Malformed("the request line is not a method, a target and a version"),
+    }
+}

@@ -1,0 +1,199 @@
+//! A small synchronous HTTP/1.1 server (RFC 9110, RFC 9112): bounded, strict, on a fixed pool of threads.
+//!
+//! It speaks rouille's [`Request`] and [`Response`], and knows nothing of the [`Application`] that answers.
+//!
+//! - `poller`: one thread has the listener and every connection that waits, so that waiting costs no thread.
+//! - `table`: what each connection is doing and until when; the queue of those that can be worked on.
+//! - `workers`: threads that take a connection from the queue, go as far as they can, and give it back.
+//! - `connection`: the life of a request, from its first byte to the last of its answer.
+//! - [`head`], [`body`]: what a client sends, read strictly. `response`: what it gets.
+//! - [`Refusal`]: what the server answers by itself.
+
+pub mod body;
+mod connection;
+mod descriptors;
+pub mod head;
+mod poller;
+mod refusal;
+mod response;
+mod status;
+mod table;
+mod workers;
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use polling::Poller;
+use rouille::{Request, Response};
+
+pub use descriptors::raise_limit;
+pub use head::{Head, Length};
+pub use refusal::Refusal;
+pub use status::reason;
+pub use table::MOST_LINGERING;
+
+use table::{Table, Token};
+
+/// What the server serves. Its methods are called on many threads at once.
+pub trait Application: Send + Sync + 'static {
+    /// Answers a request whose body is there in full. What the response says of its framing is ignored.
+    fn answer(&self, request: &Request) -> Response;
+
+    /// Looks at a request whose client waits to be asked for the body, and refuses it if the head is enough for that.
+    fn refuse_head(&self, request: &Request) -> Option<Response>;
+
+    /// Words a refusal of the server's own. The response for [`Refusal::Busy`] is made once and sent many times.
+    fn refuse(&self, refusal: Refusal) -> Response;
+}
+
+/// The bounds of a server, on everything a client or the application can stretch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Threads that work on requests.
+    pub workers: usize,
+    /// Bytes that a request line may have: past it 414.
+    pub max_request_line_bytes: usize,
+    /// Bytes that the head of a request may have, request line and all: past it 431.
+    pub max_head_bytes: usize,
+    /// Fields that a head may have, [`head::MOST_FIELDS`] at most: past it 431.
+    pub max_head_fields: usize,
+    /// Bytes that a body may have: past it 413.
+    pub max_body_bytes: usize,
+    /// Open connections. Past it the one that has been idle for longest is closed; if none is idle, the new one gets 503.
+    pub max_connections: usize,
+    /// Connections with something to be read that no worker has taken yet: past it 503.
+    pub max_queued: usize,
+    /// From the first byte of a head to its last: past it 408.
+    pub head_timeout: Duration,
+    /// From the end of a head to the end of the body: past it 408.
+    pub body_timeout: Duration,
+    /// Between requests: past it the connection is closed.
+    pub idle_timeout: Duration,
+    /// Without the client taking anything of a response: past it the connection is closed.
+    pub write_timeout: Duration,
+    /// For the application to answer, and then for every further piece of an answer: past it 504, or the connection is cut.
+    pub request_timeout: Duration,
+}
+
+/// A running server. Dropped, it stops without waiting for anything.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// Disconnected when the last request is answered and everything is closed.
+    finished: mpsc::Receiver<()>,
+}
+
+impl Server {
+    /// Serves on a listener.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread, or no poller.
+    pub fn start(listener: TcpListener, limits: Limits, application: Arc<dyn Application>) -> io::Result<Server> {
+        let address = listener.local_addr()?;
+        // The standard library lets 128 clients wait to be accepted; a crowd that comes at once is larger.
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)?;
+        let shared = Arc::new(Shared {
+            table: Mutex::new(Table::new(&limits)),
+            work: Condvar::new(),
+            poller: Poller::new()?,
+            limits,
+            application,
+        });
+        let finished = poller::start(shared.clone(), listener)?;
+        let server = Server { address, shared, finished };
+        for _ in 0..server.shared.limits.workers {
+            workers::start(&server.shared)?;
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: closes the listener and what is idle, answers the requests that have begun, and says whether all of them
+    /// were answered within `grace`. Whatever is left then is cut.
+    #[must_use]
+    pub fn stop(self, grace: Duration) -> bool {
+        self.shared.table().stopping = true;
+        let _ = self.shared.poller.notify();
+        self.finished.recv_timeout(grace) == Err(mpsc::RecvTimeoutError::Disconnected)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut table = self.shared.table();
+        table.stopping = true;
+        table.closed = true;
+        drop(table);
+        let _ = self.shared.poller.notify();
+        // The poller closes every connection and ends the workers; one that is stuck ends when it comes back.
+        let _ = self.finished.recv_timeout(Duration::from_secs(1));
+    }
+}
+
+/// Whether a connection may serve another request.
+struct KeepAlive(bool);
+
+/// What the threads of a server share.
+struct Shared {
+    table: Mutex<Table>,
+    /// Told when there is something in the queue.
+    work: Condvar,
+    poller: Poller,
+    limits: Limits,
+    application: Arc<dyn Application>,
+}
+
+impl Shared {
+    /// The table, which is never left half changed.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.table().stopping
+    }
+
+    /// As [`Table::begin_answer`] has it.
+    fn begin_answer(&self, token: Token, midway: bool) -> bool {
+        self.table().begin_answer(token, midway, Instant::now())
+    }
+
+    /// Whether the client still waits for the answer, and if so, whether another may follow.
+    fn end_answer(&self, token: Token) -> Option<KeepAlive> {
+        let table = self.table();
+        table.is_current(token).then_some(KeepAlive(!table.stopping))
+    }
+
+    /// Whether a worker that comes back late is one too many, since another has its place.
+    fn retires(&self) -> bool {
+        let mut table = self.table();
+        let retires = table.surplus > 0;
+        table.surplus -= usize::from(retires);
+        retires
+    }
+
+    /// Closes a connection that no worker has.
+    fn close(&self, key: usize) {
+        let stream = self.table().remove(key);
+        if let Some(stream) = stream {
+            let _ = self.poller.delete(&*stream);
+            // A worker may hold the socket too.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Closes the connection that this worker has.
+    fn close_current(&self, token: Token) {
+        let stream = self.table().remove_current(token);
+        if let Some(stream) = stream {
+            let _ = self.poller.delete(&*stream);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The thread that has the listener and every connection that waits for its client. It reads no requests: what it
+//! answers itself are requests that there is no room for, and those whose time is over.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use polling::{Event, Events, Poller};
+
+use super::connection::{Connection, refuse};
+use super::response::{Clock, Output};
+use super::table::{Ending, Expired, Readiness};
+use super::{Refusal, Shared, workers};
+
+/// The listener's key in the poller; connections have the numbers from 0.
+const LISTENER: usize = usize::MAX - 1;
+
+/// Connections that are accepted before others are looked at.
+const ACCEPT_AT_ONCE: usize = 256;
+
+/// How long accepting rests after an error: most likely something has run out, and the listener would say at once
+/// and without end that it is readable.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Deadlines are kept to within this, but for those that are shorter.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The least time between two looks at the deadlines.
+const LEAST_TICK: Duration = Duration::from_millis(10);
+
+/// Says so at most this often that requests are refused for want of room.
+const BUSY_LOG_PACE: Duration = Duration::from_secs(10);
+
+pub(super) struct PollThread {
+    shared: Arc<Shared>,
+    /// `None` once the server stops.
+    listener: Option<TcpListener>,
+    /// When to accept again, after an error.
+    accept_again: Option<Instant>,
+    tick: Duration,
+    /// The answer to requests that there is no room for, ready to be sent.
+    busy: Vec<u8>,
+    refused: u64,
+    next_busy_log: Option<Instant>,
+    clock: Clock,
+    scratch: Box<[u8]>,
+}
+
+/// Adds a socket to a poller, which is to say once that it can be read.
+fn register(poller: &Poller, source: &impl AsRawFd, key: usize) -> io::Result<()> {
+    // SAFETY: `Poller::add` wants sockets to be deleted from it before they are closed. Connections are closed only
+    // by `Shared::close` and `Shared::close_current`, the listener by `PollThread::stop_listening`, which all do that first.
+    #[allow(unsafe_code, reason = "the poller cannot know how long a socket lives")]
+    unsafe {
+        poller.add(source, Event::readable(key))
+    }
+}
+
+/// Starts the thread; the receiver is disconnected when it ends.
+///
+/// # Errors
+/// When the operating system does not let the listener be polled, or gives no thread.
+pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mpsc::Receiver<()>> {
+    listener.set_nonblocking(true)?;
+    register(&shared.poller, &listener, LISTENER)?;
+    let limits = &shared.limits;
+    let shortest =
+        [limits.head_timeout, limits.body_timeout, limits.idle_timeout, limits.write_timeout, limits.request_timeout];
+    let shortest = shortest.into_iter().min().unwrap_or(TICK);
+    let mut clock = Clock::default();
+    let poll_thread = PollThread {
+        busy: refuse(&shared, Refusal::Busy, &mut clock).unwritten().to_vec(),
+        shared,
+        listener: Some(listener),
+        accept_again: None,
+        tick: TICK.min(shortest / 10).max(LEAST_TICK),
+        refused: 0,
+        next_busy_log: None,
+        clock,
+        scratch: vec![0; 16 * 1024].into(),
+    };
+    let (running, finished) = mpsc::channel();
+    thread::Builder::new().name("poller".to_owned()).spawn(move || {
+        let _running: mpsc::Sender<()> = running;
+        poll_thread.run();
+    })?;
+    Ok(finished)
+}
+
+impl PollThread {
+    fn run(mut self) {
+        let mut events = Events::new();
+        loop {
+            events.clear();
+            if let Err(error) = self.shared.poller.wait(&mut events, self.timeout()) {
+                // Nothing a client does can bring this about.
+                log::error!(error:%; "Polling failed");
+                thread::sleep(ACCEPT_PAUSE);
+            }
+            let now = Instant::now();
+            let listener_is_ready = self.dispatch(&events, now);
+            if listener_is_ready || self.accept_again.is_some_and(|again| again <= now) {
+                self.accept(now);
+            }
+            self.end_expired(now);
+            self.log_refused(now);
+            if self.shared.is_stopping() && self.stop(now) {
+                return;
+            }
+        }
+    }
+
+    /// How long to wait for sockets at most: without any connection, for ever.
+    fn timeout(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let deadline = self.shared.table().next_deadline();
+        // A worker may set an earlier deadline than there is now; it is met within a tick.
+        let tick = deadline.map(|deadline| deadline.saturating_duration_since(now).clamp(LEAST_TICK, self.tick));
+        let others = [self.accept_again, self.next_busy_log].into_iter().flatten();
+        others.map(|moment| moment.saturating_duration_since(now)).chain(tick).min()
+    }
+
+    /// Puts what is ready into the queue, and says whether the listener is.
+    fn dispatch(&mut self, events: &Events, now: Instant) -> bool {
+        let mut listener_is_ready = false;
+        let (mut unwanted, mut lingering) = (Vec::new(), Vec::new());
+        let mut table = self.shared.table();
+        for event in events.iter() {
+            if event.key == LISTENER {
+                listener_is_ready = true;
+                continue;
+            }
+            match table.ready(event.key, now) {
+                Readiness::Queued | Readiness::Gone => {}
+                Readiness::NoRoom(stream) => unwanted.push((event.key, stream)),
+                Readiness::Lingering(stream) => lingering.push((event.key, stream)),
+            }
+        }
+        let wants_worker = table.wants_worker();
+        drop(table);
+        if wants_worker {
+            self.shared.work.notify_one();
+        }
+        for (key, stream) in lingering {
+            self.discard(key, &stream);
+        }
+        for (key, stream) in unwanted {
+            self.refuse_for_want_of_room(key, &stream, now);
+        }
+        listener_is_ready
+    }
+
+    /// Throws away what a lingering client still sends, until it closes.
+    fn discard(&mut self, key: usize, mut stream: &TcpStream) {
+        match stream.read(&mut self.scratch) {
+            Ok(1..) => _ = self.shared.poller.modify(stream, Event::readable(key)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = self.shared.poller.modify(stream, Event::readable(key));
+            }
+            Ok(_) | Err(_) => self.shared.close(key),
+        }
+    }
+
+    /// Answers a request that nobody has the time to read.
+    fn refuse_for_want_of_room(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
+        self.refused += 1;
+        // What came is read, or closing would reset the connection and take the answer with it.
+        let _ = stream.read(&mut self.scratch);
+        let _ = stream.write(&self.busy);
+        self.linger(key, stream, now);
+    }
+
+    fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut table = self.shared.table();
+        table.linger(key, now);
+        let excess = table.lingered_enough();
+        drop(table);
+        if let Some(key) = excess {
+            self.shared.close(key);
+        }
+        let _ = self.shared.poller.modify(stream, Event::readable(key));
+    }
+
+    fn accept(&mut self, now: Instant) {
+        for _ in 0..ACCEPT_AT_ONCE {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, client)) => self.admit(stream, client, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Of a client that has gone again, and of a signal, the next accept knows nothing.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
+                Err(error) => {
+                    if self.accept_again.is_none() {
+                        log::warn!(error:%; "Cannot accept connections, trying on");
+                    }
+                    self.accept_again = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+        if self.accept_again.take().is_some() {
+            log::info!("Accepting connections again");
+        }
+        if let Some(listener) = &self.listener {
+            let _ = self.shared.poller.modify(listener, Event::readable(LISTENER));
+        }
+    }
+
+    /// Takes a new connection in; the one that has been idle for longest gives way where there are too many.
+    fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
+        // A small answer must not wait for the acknowledgement of the one before it.
+        if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
+            return;
+        }
+        let connection = Box::new(Connection::new(stream, client));
+        let stream = connection.stream().clone();
+        let mut table = self.shared.table();
+        let is_full = table.count() >= self.shared.limits.max_connections;
+        let longest_idle = if is_full { table.longest_idle() } else { None };
+        let key = table.insert(connection, now);
+        drop(table);
+        if register(&self.shared.poller, &*stream, key).is_err() {
+            self.shared.close(key);
+            return;
+        }
+        match longest_idle {
+            Some(idle) => self.shared.close(idle),
+            None if is_full => self.refuse_for_want_of_room(key, &stream, now),
+            None => {}
+        }
+    }
+
+    /// Ends what has taken too long.
+    fn end_expired(&mut self, now: Instant) {
+        // All under one lock: no worker may take what is in the queue, and the answer of one that is stuck is nobody's.
+        let expired = {
+            let mut table = self.shared.table();
+            let expired = table.expired(now);
+            for Expired { key, ending, .. } in &expired {
+                match ending {
+                    Ending::Silent => {}
+                    Ending::Refused(_) => table.linger(*key, now),
+                    Ending::Stuck | Ending::StuckMidway => _ = table.remove(*key),
+                }
+            }
+            expired
+        };
+        for Expired { key, stream, ending } in expired {
+            match ending {
+                Ending::Silent => self.shared.close(key),
+                Ending::Refused(refusal) => {
+                    let output = refuse(&self.shared, refusal, &mut self.clock);
+                    let _ = (&*stream).read(&mut self.scratch);
+                    let _ = (&*stream).write(output.unwritten());
+                    self.linger(key, &stream, now);
+                }
+                Ending::Stuck | Ending::StuckMidway => {
+                    if ending == Ending::Stuck {
+                        let output: Output = refuse(&self.shared, Refusal::AnswerTooSlow, &mut self.clock);
+                        let _ = (&*stream).write(output.unwritten());
+                    }
+                    let _ = self.shared.poller.delete(&*stream);
+                    let _ = stream.shutdown(Shutdown::Both);
+                    self.replace_worker();
+                }
+            }
+        }
+    }
+
+    /// Starts a worker in the place of one that is stuck.
+    fn replace_worker(&self) {
+        let mut table = self.shared.table();
+        if table.surplus < self.shared.limits.workers {
+            table.surplus += 1;
+            drop(table);
+            if let Err(error) = workers::start(&self.shared) {
+                log::error!(error:%; "Cannot start a worker in the place of one that is stuck");
+                self.shared.table().surplus -= 1;
+            }
+        }
+    }
+
+    fn log_refused(&mut self, now: Instant) {
+        if self.refused > 0 && self.next_busy_log.is_none_or(|next| next <= now) {
+            log::warn!(refused = self.refused; "More requests than there is room for");
+            self.refused = 0;
+            self.next_busy_log = Some(now + BUSY_LOG_PACE);
+        } else if self.next_busy_log.is_some_and(|next| next <= now) {
+            self.next_busy_log = None;
+        }
+    }
+
+    /// Goes on stopping, and says whether that is done.
+    fn stop(&mut self, now: Instant) -> bool {
+        if self.listener.is_some() {
+            self.stop_listening(now);
+        }
+        let idle = self.shared.table().idle();
+        self.close_all(idle);
+        let mut table = self.shared.table();
+        table.closed |= table.is_empty();
+        if !table.closed {
+            return false;
+        }
+        let rest = table.all();
+        drop(table);
+        self.close_all(rest);
+        self.shared.work.notify_all();
+        true
+    }
+
+    fn close_all(&self, keys: Vec<usize>) {
+        for key in keys {
+            self.shared.close(key);
+        }
+    }
+
+    /// Closes the listener. What has come until now is still answered: connections that wait to be accepted, and
+    /// requests on idle connections that the poller has not told of.
+    fn stop_listening(&mut self, now: Instant) {
+        self.accept(now);
+        self.accept_again = None;
+        if let Some(listener) = self.listener.take() {
+            let _ = self.shared.poller.delete(&listener);
+        }
+        let mut events = Events::new();
+        if self.shared.poller.wait(&mut events, Some(Duration::ZERO)).is_ok() {
+            self.dispatch(&events, now);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the server answers by itself, without asking the application.
+
+use std::time::Duration;
+
+/// Why a request is answered by the server itself; the text is a sentence for whoever sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 400: what came is not HTTP/1.1, or leaves in doubt where the request ends.
+    #[error("The request is not valid HTTP: {0}.")]
+    Malformed(&'static str),
+    /// 408: the head took too long.
+    #[error("The head of the request was not complete within {} s.", .0.as_secs_f32())]
+    HeadTooSlow(Duration),
+    /// 408: the body took too long.
+    #[error("The body of the request was not complete within {} s.", .0.as_secs_f32())]
+    BodyTooSlow(Duration),
+    /// 413: the body is too large.
+    #[error("The body may have {0} bytes at most.")]
+    BodyTooLarge(usize),
+    /// 414: the request line is too long.
+    #[error("The request line may have {0} bytes at most.")]
+    RequestLineTooLong(usize),
+    /// 417: an expectation other than `100-continue`.
+    #[error("The only expectation that can be met is 100-continue.")]
+    ExpectationUnknown,
+    /// 431: the head is too large.
+    #[error("The head of the request may have {0} bytes at most.")]
+    HeadTooLarge(usize),
+    /// 431: the head has too many fields.
+    #[error("The head of the request may have {0} fields at most.")]
+    TooManyFields(usize),
+    /// 500: the application panicked, or its response cannot be sent.
+    #[error("Something went wrong on our side. Please try again.")]
+    ApplicationFailed,
+    /// 501: a transfer coding other than `chunked`.
+    #[error("The only transfer coding that is understood is chunked.")]
+    TransferCodingUnknown,
+    /// 503: more requests, or connections, than there is room for.
+    #[error("Too many requests at the moment. Please try again shortly.")]
+    Busy,
+    /// 504: the application took too long.
+    #[error("The answer took too long. It is not certain that nothing was done.")]
+    AnswerTooSlow,
+    /// 505: a version other than HTTP/1.0 and HTTP/1.1.
+    #[error("The versions of HTTP that are understood are 1.0 and 1.1.")]
+    VersionUnknown,
+}
+
+impl Refusal {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Refusal::Malformed(_) => 400,
+            Refusal::HeadTooSlow(_) | Refusal::BodyTooSlow(_) => 408,
+            Refusal::BodyTooLarge(_) => 413,
+            Refusal::RequestLineTooLong(_) => 414,
+            Refusal::ExpectationUnknown => 417,
+            Refusal::HeadTooLarge(_) | Refusal::TooManyFields(_) => 431,
+            Refusal::ApplicationFailed => 500,
+            Refusal::TransferCodingUnknown => 501,
+            Refusal::Busy => 503,
+            Refusal::AnswerTooSlow => 504,
+            Refusal::VersionUnknown => 505,
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Every open connection: what it waits for, until when, and who has it. The one state that threads share.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connection::Connection;
+use super::{Limits, Refusal};
+
+/// What a connection is doing. Each phase has one duration, so those in it, in the order in which they entered it,
+/// are in the order of their deadlines too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Between requests.
+    Idle,
+    /// The head of a request is coming in, since its first byte.
+    Head,
+    /// The body of a request is coming in, since its head was complete.
+    Body,
+    /// The application works on an answer.
+    Answering,
+    /// The client does not take what is written, since it last took something.
+    Writing,
+    /// Everything is written, and the client may still be sending what nobody wants. Closing at once would make the
+    /// operating system throw away the answer with it (RFC 9112, section 9.6).
+    Lingering,
+}
+
+/// How long a client has to close after an answer that ends the connection.
+const LINGERING: Duration = Duration::from_secs(2);
+
+/// Connections that may linger at once, beyond those that count.
+pub const MOST_LINGERING: usize = 64;
+
+/// Who has a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    /// The poller: it is waited for.
+    Poller,
+    /// The queue: it can be worked on.
+    Queue,
+    /// A worker.
+    Worker,
+}
+
+/// Names a connection, and never a later one in its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) key: usize,
+    generation: u64,
+}
+
+/// A connection whose time is over, and what it is told.
+pub(super) struct Expired {
+    pub(super) key: usize,
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) ending: Ending,
+}
+
+/// How the time of a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Without a word.
+    Silent,
+    /// With an answer.
+    Refused(Refusal),
+    /// With an answer, while a worker is stuck on another.
+    Stuck,
+    /// Without a word, in the middle of a response that a worker is stuck on.
+    StuckMidway,
+}
+
+struct Slot {
+    generation: u64,
+    /// `None` if the slot is free.
+    stream: Option<Arc<TcpStream>>,
+    /// What the poller or the queue keeps for the next worker.
+    connection: Option<Box<Connection>>,
+    holder: Holder,
+    phase: Phase,
+    deadline: Instant,
+    /// Whether a response was begun that an answer of the server's own would garble.
+    midway: bool,
+    previous: usize,
+    next: usize,
+}
+
+/// The connections in one phase, in the order of their deadlines: a list through the slots.
+#[derive(Clone, Copy)]
+struct List {
+    first: usize,
+    last: usize,
+    length: usize,
+}
+
+const NONE: usize = usize::MAX;
+
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    lists: [List; 6],
+    durations: [Duration; 6],
+    queue: VecDeque<usize>,
+    max_queued: usize,
+    generation: u64,
+    /// Workers that wait for something to do.
+    pub(super) sleeping: usize,
+    /// Whether one of them was woken and is on its way.
+    pub(super) waking: bool,
+    /// Workers beyond the configured number, since others are stuck.
+    pub(super) surplus: usize,
+    /// No further requests: what is idle is closed.
+    pub(super) stopping: bool,
+    /// Nothing further at all: workers end.
+    pub(super) closed: bool,
+}
+
+/// What became of a connection that can be read or written.
+pub(super) enum Readiness {
+    /// It is in the queue.
+    Queued,
+    /// There is no room in the queue.
+    NoRoom(Arc<TcpStream>),
+    /// What comes in is to be thrown away.
+    Lingering(Arc<TcpStream>),
+    /// Somebody else has it, or nobody.
+    Gone,
+}
+
+impl Table {
+    pub(super) fn new(limits: &Limits) -> Table {
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            lists: [List { first: NONE, last: NONE, length: 0 }; 6],
+            durations: [
+                limits.idle_timeout,
+                limits.head_timeout,
+                limits.body_timeout,
+                limits.request_timeout,
+                limits.write_timeout,
+                LINGERING,
+            ],
+            queue: VecDeque::new(),
+            max_queued: limits.max_queued,
+            generation: 0,
+            sleeping: 0,
+            waking: false,
+            surplus: 0,
+            stopping: false,
+            closed: false,
+        }
+    }
+
+    /// Connections that count.
+    pub(super) fn count(&self) -> usize {
+        self.slots.len() - self.free.len() - self.lists[Phase::Lingering as usize].length
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count() == 0
+    }
+
+    /// Takes a new connection in; the poller has it, and it is idle.
+    pub(super) fn insert(&mut self, connection: Box<Connection>, now: Instant) -> usize {
+        self.generation += 1;
+        let slot = Slot {
+            generation: self.generation,
+            stream: Some(connection.stream().clone()),
+            connection: Some(connection),
+            holder: Holder::Poller,
+            phase: Phase::Idle,
+            deadline: now,
+            midway: false,
+            previous: NONE,
+            next: NONE,
+        };
+        let key = if let Some(key) = self.free.pop() {
+            self.slots[key] = slot;
+            key
+        } else {
+            self.slots.push(slot);
+            self.slots.len() - 1
+        };
+        self.link(key, Phase::Idle, now);
+        key
+    }
+
+    /// The poller says that a connection can be read or written.
+    pub(super) fn ready(&mut self, key: usize, now: Instant) -> Readiness {
+        let Some(slot) = self.slots.get_mut(key) else { return Readiness::Gone };
+        let Some(stream) = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller) else {
+            return Readiness::Gone;
+        };
+        match slot.phase {
+            Phase::Lingering => return Readiness::Lingering(stream.clone()),
+            // What is half written is finished whatever waits: that only makes room.
+            Phase::Writing => {}
+            _ if self.queue.len() >= self.max_queued => return Readiness::NoRoom(stream.clone()),
+            _ => {}
+        }
+        slot.holder = Holder::Queue;
+        if slot.phase == Phase::Idle {
+            self.enter(key, Phase::Head, now);
+        }
+        self.queue.push_back(key);
+        Readiness::Queued
+    }
+
+    /// Whether a worker should be woken, one after the other: who is woken while there is more to do wakes the next.
+    /// So there are as many awake as the work keeps busy, and not a crowd for every burst.
+    pub(super) fn wants_worker(&mut self) -> bool {
+        let wanted = !self.queue.is_empty() && self.sleeping > 0 && !self.waking;
+        self.waking |= wanted;
+        wanted
+    }
+
+    /// Gives the connection that has been in the queue for longest to a worker.
+    pub(super) fn take(&mut self) -> Option<(Token, Box<Connection>)> {
+        loop {
+            let key = self.queue.pop_front()?;
+            let slot = &mut self.slots[key];
+            // One whose time ran out in the queue has left its key in it.
+            if slot.stream.is_some() && slot.holder == Holder::Queue {
+                slot.holder = Holder::Worker;
+                let connection = slot.connection.take().expect("the queue keeps it");
+                return Some((Token { key, generation: slot.generation }, connection));
+            }
+        }
+    }
+
+    /// Notes that the application begins to work, on a response or on more of it; `false` if there is nobody left to
+    /// send it to.
+    pub(super) fn begin_answer(&mut self, token: Token, midway: bool, now: Instant) -> bool {
+        let current = self.is_current(token);
+        if current {
+            self.slots[token.key].midway = midway;
+            self.enter(token.key, Phase::Answering, now);
+        }
+        current
+    }
+
+    /// Whether the connection is still there; a worker that was stuck for too long finds it gone.
+    pub(super) fn is_current(&self, token: Token) -> bool {
+        self.slots[token.key].generation == token.generation && self.slots[token.key].stream.is_some()
+    }
+
+    /// Takes a connection back from a worker, to wait in this phase; `false` if it is to be closed instead.
+    ///
+    /// Whoever comes back to a phase it did not leave has no more time for it.
+    pub(super) fn park(&mut self, token: Token, connection: Box<Connection>, phase: Phase, now: Instant) -> bool {
+        if !self.is_current(token) || (self.stopping && phase == Phase::Idle) {
+            return false;
+        }
+        if self.slots[token.key].phase != phase || phase == Phase::Writing {
+            self.enter(token.key, phase, now);
+        }
+        let slot = &mut self.slots[token.key];
+        slot.holder = Holder::Poller;
+        slot.connection = (phase != Phase::Lingering).then_some(connection);
+        true
+    }
+
+    /// Takes a connection back whose next request has come already: behind those that wait.
+    pub(super) fn requeue(&mut self, token: Token, connection: Box<Connection>, now: Instant) {
+        if self.is_current(token) {
+            self.enter(token.key, Phase::Head, now);
+            let slot = &mut self.slots[token.key];
+            slot.holder = Holder::Queue;
+            slot.connection = Some(connection);
+            self.queue.push_back(token.key);
+        }
+    }
+
+    /// Lets a connection linger that has its last answer.
+    pub(super) fn linger(&mut self, key: usize, now: Instant) {
+        self.enter(key, Phase::Lingering, now);
+        let slot = &mut self.slots[key];
+        slot.holder = Holder::Poller;
+        slot.connection = None;
+    }
+
+    /// The connection that has lingered for longest, if there are too many of them.
+    pub(super) fn lingered_enough(&self) -> Option<usize> {
+        let list = self.lists[Phase::Lingering as usize];
+        (list.length > MOST_LINGERING).then_some(list.first)
+    }
+
+    /// The connection that has been idle for longest.
+    pub(super) fn longest_idle(&self) -> Option<usize> {
+        Some(self.lists[Phase::Idle as usize].first).filter(|key| *key != NONE)
+    }
+
+    /// Every connection whose time is over now, with what it is told. Those that a worker has at this moment are
+    /// left to it, but for a worker that is stuck.
+    pub(super) fn expired(&self, now: Instant) -> Vec<Expired> {
+        let mut expired = Vec::new();
+        for list in self.lists {
+            let mut key = list.first;
+            while key != NONE && self.slots[key].deadline <= now {
+                let slot = &self.slots[key];
+                let ending = match (slot.phase, slot.holder) {
+                    (Phase::Answering, _) if slot.midway => Some(Ending::StuckMidway),
+                    (Phase::Answering, _) => Some(Ending::Stuck),
+                    (_, Holder::Worker) | (Phase::Writing, Holder::Queue) => None,
+                    (_, Holder::Queue) => Some(Ending::Refused(Refusal::Busy)),
+                    (Phase::Head, _) => {
+                        Some(Ending::Refused(Refusal::HeadTooSlow(self.durations[Phase::Head as usize])))
+                    }
+                    (Phase::Body, _) => {
+                        Some(Ending::Refused(Refusal::BodyTooSlow(self.durations[Phase::Body as usize])))
+                    }
+                    (Phase::Idle | Phase::Writing | Phase::Lingering, _) => Some(Ending::Silent),
+                };
+                if let (Some(ending), Some(stream)) = (ending, &slot.stream) {
+                    expired.push(Expired { key, stream: stream.clone(), ending });
+                }
+                key = slot.next;
+            }
+        }
+        expired
+    }
+
+    /// The next moment at which a time is over, whatever happens until then.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.lists.iter().filter(|list| list.first != NONE).map(|list| self.slots[list.first].deadline).min()
+    }
+
+    /// Forgets a connection and returns its socket.
+    pub(super) fn remove(&mut self, key: usize) -> Option<Arc<TcpStream>> {
+        let stream = self.slots[key].stream.take()?;
+        self.unlink(key);
+        self.slots[key].connection = None;
+        self.free.push(key);
+        Some(stream)
+    }
+
+    /// Forgets the connection that a worker has.
+    pub(super) fn remove_current(&mut self, token: Token) -> Option<Arc<TcpStream>> {
+        if self.is_current(token) { self.remove(token.key) } else { None }
+    }
+
+    /// The connections that only the poller has: between requests, or done.
+    pub(super) fn idle(&self) -> Vec<usize> {
+        self.in_phase(Phase::Idle)
+    }
+
+    /// Every connection.
+    pub(super) fn all(&self) -> Vec<usize> {
+        (0..self.slots.len()).filter(|key| self.slots[*key].stream.is_some()).collect()
+    }
+
+    fn in_phase(&self, phase: Phase) -> Vec<usize> {
+        let mut keys = Vec::new();
+        let mut key = self.lists[phase as usize].first;
+        while key != NONE {
+            keys.push(key);
+            key = self.slots[key].next;
+        }
+        keys
+    }
+
+    fn enter(&mut self, key: usize, phase: Phase, now: Instant) {
+        self.unlink(key);
+        self.link(key, phase, now);
+    }
+
+    fn link(&mut self, key: usize, phase: Phase, now: Instant) {
+        let list = &mut self.lists[phase as usize];
+        let slot = &mut self.slots[key];
+        slot.phase = phase;
+        slot.deadline = now + self.durations[phase as usize];
+        slot.previous = list.last;
+        slot.next = NONE;
+        list.length += 1;
+        if list.last == NONE {
+            list.first = key;
+        } else {
+            self.slots[list.last].next = key;
+        }
+        list.last = key;
+    }
+
+    fn unlink(&mut self, key: usize) {
+        let Slot { phase, previous, next, .. } = self.slots[key];
+        let list = &mut self.lists[phase as usize];
+        list.length -= 1;
+        if previous == NONE {
+            list.first = next;
+        } else {
+            self.slots[previous].next = next;
+        }
+        if next == NONE {
+            list.last = previous;
+        } else {
+            self.slots[next].previous = previous;
+        }
+    }
+}

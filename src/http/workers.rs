@@ -1,0 +1,99 @@
+//! The threads that work on requests: each takes a connection from the queue, goes as far as it can, gives it back.
+
+use std::io;
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+use polling::Event;
+
+use super::Shared;
+use super::connection::{Connection, Next, Tools};
+use super::table::{Phase, Token};
+
+/// Starts one worker.
+///
+/// # Errors
+/// When the operating system gives no thread.
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<thread::JoinHandle<()>> {
+    let shared = shared.clone();
+    thread::Builder::new().name("worker".to_owned()).spawn(move || work(&shared))
+}
+
+fn work(shared: &Shared) {
+    let mut tools = Tools::new();
+    while let Some((token, mut connection)) = next(shared) {
+        // The application's panics are caught where it is asked; whatever else panics costs its connection.
+        let next = catch_unwind(AssertUnwindSafe(|| connection.proceed(shared, token, &mut tools)));
+        let is_late = !give_back(shared, token, connection, next.unwrap_or(Next::Close));
+        if is_late && shared.retires() {
+            return;
+        }
+    }
+}
+
+/// Waits for something to do; `None` at the end of the server.
+fn next(shared: &Shared) -> Option<(Token, Box<Connection>)> {
+    let mut table = shared.table();
+    loop {
+        if table.closed {
+            return None;
+        }
+        if let Some(work) = table.take() {
+            let wants_worker = table.wants_worker();
+            drop(table);
+            if wants_worker {
+                shared.work.notify_one();
+            }
+            return Some(work);
+        }
+        table.sleeping += 1;
+        table = shared.work.wait(table).unwrap_or_else(std::sync::PoisonError::into_inner);
+        table.sleeping -= 1;
+        table.waking = false;
+    }
+}
+
+/// Gives a connection back; `false` if it is gone because the worker was stuck on it.
+fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: Next) -> bool {
+    let stream = connection.stream().clone();
+    let now = Instant::now();
+    let mut table = shared.table();
+    if !table.is_current(token) {
+        return false;
+    }
+    let interest = match next {
+        Next::Again => {
+            table.requeue(token, connection, now);
+            return true;
+        }
+        Next::Close => None,
+        Next::Linger => {
+            table.linger(token.key, now);
+            Some(Event::readable(token.key))
+        }
+        Next::Wait(phase) if !table.park(token, connection, phase, now) => None,
+        Next::Wait(Phase::Writing) => Some(Event::writable(token.key)),
+        Next::Wait(_) => Some(Event::readable(token.key)),
+    };
+    let (excess, stopping) = (table.lingered_enough(), table.stopping);
+    drop(table);
+    if let Some(key) = excess {
+        shared.close(key);
+    }
+    match interest {
+        // Should it have been closed since, it is not in the poller, which says so.
+        Some(interest) => _ = shared.poller.modify(&*stream, interest),
+        None => {
+            let _ = stream.shutdown(Shutdown::Both);
+            shared.close_current(token);
+        }
+    }
+    // Whoever stops waits for the last of them.
+    if stopping {
+        let _ = shared.poller.notify();
+    }
+    true
+}
