@@ -11,12 +11,12 @@ mod service;
 mod sessions;
 mod timestamp;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rouille::{Request, Response};
-use uuid::Uuid;
 
 use crate::http::{Application, Refusal};
 use crate::store::Database;
@@ -107,10 +107,11 @@ fn finish(request: &Request, found: &Match<'_>, started: Instant, result: Result
 
 /// Random, and known to nobody but the log and whoever got the answer.
 fn new_request_id() -> String {
-    format!("{:016x}", Uuid::new_v4().as_u64_pair().1)
+    format!("{:016x}", RandomState::new().build_hasher().finish())
 }
 
-fn with_headers(response: Response) -> Response {
+fn with_headers(mut response: Response) -> Response {
+    response.headers.reserve(HEADERS.len() + 1);
     HEADERS.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))
 }
 

@@ -82,7 +82,7 @@ impl Connection {
             let step = match stage {
                 Stage::Head(scanner) => self.read_head(scanner, shared, tools),
                 Stage::Body(head, body) => self.read_body(head, body, shared, token, tools),
-                Stage::Output(output, afterwards) => self.write(output, afterwards, shared, token),
+                Stage::Output(output, afterwards) => self.write(output, afterwards, shared, token, tools),
             };
             match step {
                 Ok(Step::To(stage)) => self.stage = stage,
@@ -167,6 +167,7 @@ impl Connection {
         afterwards: Afterwards,
         shared: &Shared,
         token: Token,
+        tools: &mut Tools,
     ) -> Result<Step, Interruption> {
         while !output.is_finished() {
             if output.unwritten().is_empty() {
@@ -192,10 +193,15 @@ impl Connection {
             Afterwards::Body(head, body) => Step::To(Stage::Body(head, body)),
             // In turns, so that a client that sends many requests at once keeps nobody waiting.
             Afterwards::NextRequest if !self.input.is_empty() => Step::End(Next::Again),
-            Afterwards::NextRequest => {
-                self.input = Vec::new();
-                Step::End(Next::Wait(Phase::Idle))
-            }
+            // The poller tells of what is new once, so nothing may be left to read for whom it is to wait.
+            Afterwards::NextRequest => match self.read(tools)? {
+                Some(0) => return Err(Interruption::Gone),
+                Some(_) => Step::End(Next::Again),
+                None => {
+                    self.input = Vec::new();
+                    Step::End(Next::Wait(Phase::Idle))
+                }
+            },
             Afterwards::Linger => {
                 let _ = self.stream.shutdown(Shutdown::Write);
                 Step::End(Next::Linger)

@@ -61,31 +61,53 @@ impl Scanner {
                 *self = Scanner { start: 2, examined: 2, line: 2 };
             }
         }
+        let mut previous = if self.examined > self.start { input[self.examined - 1] } else { 0 };
         for (at, &byte) in input.iter().enumerate().skip(self.examined) {
-            let after_return = at > self.start && input[at - 1] == b'\r';
+            if byte > b' ' && byte != 0x7f && previous != b'\r' {
+                previous = byte;
+                continue;
+            }
             match byte {
-                b'\n' if !after_return => return Err(Refusal::Malformed("a line ends without CR")),
-                b'\n' if at - 1 == self.line && self.line == self.start => {
-                    return Err(Refusal::Malformed("there is no request line"));
+                b'\n' if previous != b'\r' => return Err(Refusal::Malformed("a line ends without CR")),
+                b'\n' => {
+                    let is_empty = at - 1 == self.line;
+                    let is_request_line = self.line == self.start;
+                    self.line = at + 1;
+                    match (is_request_line, is_empty) {
+                        (true, true) => return Err(Refusal::Malformed("there is no request line")),
+                        (true, false) => check_request_line(at - 1 - self.start, limits)?,
+                        (false, true) => {
+                            check_head(at + 1 - self.start, limits)?;
+                            return Ok(Some(self.start..at + 1));
+                        }
+                        (false, false) => {}
+                    }
                 }
-                b'\n' if at - 1 == self.line => return Ok(Some(self.start..at + 1)),
-                b'\n' => self.line = at + 1,
-                _ if after_return => return Err(Refusal::Malformed("a CR does not end a line")),
+                _ if previous == b'\r' => return Err(Refusal::Malformed("a CR does not end a line")),
                 b' ' | b'\t' if at == self.line => return Err(Refusal::Malformed("a line begins with white space")),
-                b'\r' | b'\t' | b' '..=b'~' | 0x80.. => {}
+                b'\r' | b'\t' | b' ' => {}
                 _ => return Err(Refusal::Malformed("there is a control character in the head")),
             }
-            let length = at + 1 - self.start;
-            if self.line == self.start && length > limits.max_request_line_bytes && byte != b'\r' {
-                return Err(Refusal::RequestLineTooLong(limits.max_request_line_bytes));
-            }
-            if length >= limits.max_head_bytes {
-                return Err(Refusal::HeadTooLarge(limits.max_head_bytes));
-            }
+            previous = byte;
         }
         self.examined = input.len();
+        if self.line == self.start {
+            check_request_line(self.examined - self.start - usize::from(previous == b'\r'), limits)?;
+        }
+        // At least a line end is still to come.
+        check_head(self.examined - self.start + 1, limits)?;
         Ok(None)
     }
+}
+
+fn check_request_line(length: usize, limits: &Limits) -> Result<(), Refusal> {
+    let max = limits.max_request_line_bytes;
+    if length > max { Err(Refusal::RequestLineTooLong(max)) } else { Ok(()) }
+}
+
+fn check_head(length: usize, limits: &Limits) -> Result<(), Refusal> {
+    let max = limits.max_head_bytes;
+    if length > max { Err(Refusal::HeadTooLarge(max)) } else { Ok(()) }
 }
 
 /// Reads a complete head, as [`Scanner::find`] found it.

@@ -21,11 +21,11 @@ mod table;
 mod workers;
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use polling::Poller;
+use polling::{Event, PollMode, Poller};
 use rouille::{Request, Response};
 
 pub use descriptors::raise_limit;
@@ -162,13 +162,20 @@ impl Shared {
 
     /// As [`Table::begin_answer`] has it.
     fn begin_answer(&self, token: Token, midway: bool) -> bool {
-        self.table().begin_answer(token, midway, Instant::now())
+        let mut table = self.table();
+        let begun = table.begin_answer(token, midway, Instant::now());
+        let wants_worker = table.wants_worker();
+        drop(table);
+        if wants_worker {
+            self.work.notify_one();
+        }
+        begun
     }
 
     /// Whether the client still waits for the answer, and if so, whether another may follow.
     fn end_answer(&self, token: Token) -> Option<KeepAlive> {
-        let table = self.table();
-        table.is_current(token).then_some(KeepAlive(!table.stopping))
+        let mut table = self.table();
+        table.end_answer(token).then_some(KeepAlive(!table.stopping))
     }
 
     /// Whether a worker that comes back late is one too many, since another has its place.
@@ -177,6 +184,12 @@ impl Shared {
         let retires = table.surplus > 0;
         table.surplus -= usize::from(retires);
         retires
+    }
+
+    /// Has the poller tell of a connection once more, although nothing new may come.
+    fn tell_again(&self, key: usize, stream: &TcpStream) {
+        // Should it have been closed since, it is not in the poller, which says so.
+        let _ = self.poller.modify_with_mode(stream, Event::all(key), PollMode::Edge);
     }
 
     /// Closes a connection that no worker has.

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use polling::{Event, Events, Poller};
+use polling::{Event, Events, PollMode, Poller};
 
 use super::connection::{Connection, refuse};
 use super::response::{Clock, Output};
@@ -24,6 +24,9 @@ const ACCEPT_AT_ONCE: usize = 256;
 /// How long accepting rests after an error: most likely something has run out, and the listener would say at once
 /// and without end that it is readable.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Reads at once of what a lingering client sends; one that sends faster than that is not waiting for its answer.
+const DISCARDED_AT_ONCE: usize = 16;
 
 /// Deadlines are kept to within this, but for those that are shorter.
 const TICK: Duration = Duration::from_millis(500);
@@ -49,13 +52,13 @@ pub(super) struct PollThread {
     scratch: Box<[u8]>,
 }
 
-/// Adds a socket to a poller, which is to say once that it can be read.
-fn register(poller: &Poller, source: &impl AsRawFd, key: usize) -> io::Result<()> {
+/// Adds a socket to a poller.
+fn register(poller: &Poller, source: &impl AsRawFd, interest: Event, mode: PollMode) -> io::Result<()> {
     // SAFETY: `Poller::add` wants sockets to be deleted from it before they are closed. Connections are closed only
     // by `Shared::close` and `Shared::close_current`, the listener by `PollThread::stop_listening`, which all do that first.
     #[allow(unsafe_code, reason = "the poller cannot know how long a socket lives")]
     unsafe {
-        poller.add(source, Event::readable(key))
+        poller.add_with_mode(source, interest, mode)
     }
 }
 
@@ -65,7 +68,7 @@ fn register(poller: &Poller, source: &impl AsRawFd, key: usize) -> io::Result<()
 /// When the operating system does not let the listener be polled, or gives no thread.
 pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mpsc::Receiver<()>> {
     listener.set_nonblocking(true)?;
-    register(&shared.poller, &listener, LISTENER)?;
+    register(&shared.poller, &listener, Event::readable(LISTENER), PollMode::Oneshot)?;
     let limits = &shared.limits;
     let shortest =
         [limits.head_timeout, limits.body_timeout, limits.idle_timeout, limits.write_timeout, limits.request_timeout];
@@ -133,8 +136,8 @@ impl PollThread {
                 listener_is_ready = true;
                 continue;
             }
-            match table.ready(event.key, now) {
-                Readiness::Queued | Readiness::Gone => {}
+            match table.ready(event.key, event.readable, now) {
+                Readiness::Queued | Readiness::Ignored => {}
                 Readiness::NoRoom(stream) => unwanted.push((event.key, stream)),
                 Readiness::Lingering(stream) => lingering.push((event.key, stream)),
             }
@@ -153,15 +156,16 @@ impl PollThread {
         listener_is_ready
     }
 
-    /// Throws away what a lingering client still sends, until it closes.
+    /// Throws away what a lingering client still sends, until it closes or has sent too much.
     fn discard(&mut self, key: usize, mut stream: &TcpStream) {
-        match stream.read(&mut self.scratch) {
-            Ok(1..) => _ = self.shared.poller.modify(stream, Event::readable(key)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let _ = self.shared.poller.modify(stream, Event::readable(key));
+        for _ in 0..DISCARDED_AT_ONCE {
+            match stream.read(&mut self.scratch) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => break,
             }
-            Ok(_) | Err(_) => self.shared.close(key),
         }
+        self.shared.close(key);
     }
 
     /// Answers a request that nobody has the time to read.
@@ -182,7 +186,7 @@ impl PollThread {
         if let Some(key) = excess {
             self.shared.close(key);
         }
-        let _ = self.shared.poller.modify(stream, Event::readable(key));
+        self.shared.tell_again(key, stream);
     }
 
     fn accept(&mut self, now: Instant) {
@@ -224,7 +228,8 @@ impl PollThread {
         let longest_idle = if is_full { table.longest_idle() } else { None };
         let key = table.insert(connection, now);
         drop(table);
-        if register(&self.shared.poller, &*stream, key).is_err() {
+        // It is told of once whenever something new comes, and needs no further system call.
+        if register(&self.shared.poller, &*stream, Event::all(key), PollMode::Edge).is_err() {
             self.shared.close(key);
             return;
         }

@@ -1,6 +1,6 @@
 //! The response on its way out: its head, and how its body is framed (RFC 9112, sections 4, 6 and 7).
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
@@ -88,7 +88,10 @@ impl Output {
         let keep_alive = recipient.keep_alive && !matches!(framing, Framing::UntilClose);
 
         let mut bytes = Vec::with_capacity(512);
-        let _ = write!(bytes, "HTTP/1.1 {status} {}\r\nDate: {}\r\n", reason(status), clock.date());
+        // Piece by piece: formatting costs more than all the rest.
+        let mut line = |parts: [&str; 4]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
+        line(["HTTP/1.1 ", &status.to_string(), " ", reason(status)]);
+        line(["\r\n", "Date: ", clock.date(), "\r\n"]);
         for (name, value) in &response.headers {
             if OWN_FIELDS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
                 continue;
@@ -96,18 +99,18 @@ impl Output {
             if !is_token(name.as_bytes()) || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
                 return Err(Unsendable("a header would split it"));
             }
-            let _ = write!(bytes, "{name}: {value}\r\n");
+            line([name, ": ", value, "\r\n"]);
         }
         match framing {
             _ if matches!(status, 204 | 304) => {}
-            Framing::Bytes(length) => _ = write!(bytes, "Content-Length: {length}\r\n"),
-            Framing::Chunks => bytes.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Framing::Bytes(length) => line(["Content-Length", ": ", &length.to_string(), "\r\n"]),
+            Framing::Chunks => line(["Transfer-Encoding", ": ", "chunked", "\r\n"]),
             Framing::UntilClose => {}
         }
         if !keep_alive {
-            bytes.extend_from_slice(b"Connection: close\r\n");
+            line(["Connection", ": ", "close", "\r\n"]);
         } else if !recipient.is_1_1 {
-            bytes.extend_from_slice(b"Connection: keep-alive\r\n");
+            line(["Connection", ": ", "keep-alive", "\r\n"]);
         }
         bytes.extend_from_slice(b"\r\n");
 

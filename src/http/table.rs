@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
@@ -82,6 +83,8 @@ struct Slot {
     deadline: Instant,
     /// Whether a response was begun that an answer of the server's own would garble.
     midway: bool,
+    /// Whether the poller told of something new since a worker took it: it is told once.
+    stirred: bool,
     previous: usize,
     next: usize,
 }
@@ -104,6 +107,10 @@ pub(super) struct Table {
     queue: VecDeque<usize>,
     max_queued: usize,
     generation: u64,
+    /// Workers that read or write, and are soon back: the application, which may block, does not have them.
+    moving: usize,
+    /// How many of those the machine can run at once.
+    processors: usize,
     /// Workers that wait for something to do.
     pub(super) sleeping: usize,
     /// Whether one of them was woken and is on its way.
@@ -124,8 +131,8 @@ pub(super) enum Readiness {
     NoRoom(Arc<TcpStream>),
     /// What comes in is to be thrown away.
     Lingering(Arc<TcpStream>),
-    /// Somebody else has it, or nobody.
-    Gone,
+    /// Somebody else has it, or nobody, or it waits for something else.
+    Ignored,
 }
 
 impl Table {
@@ -145,6 +152,8 @@ impl Table {
             queue: VecDeque::new(),
             max_queued: limits.max_queued,
             generation: 0,
+            moving: 0,
+            processors: thread::available_parallelism().map_or(1, usize::from),
             sleeping: 0,
             waking: false,
             surplus: 0,
@@ -173,6 +182,7 @@ impl Table {
             phase: Phase::Idle,
             deadline: now,
             midway: false,
+            stirred: false,
             previous: NONE,
             next: NONE,
         };
@@ -187,31 +197,30 @@ impl Table {
         key
     }
 
-    /// The poller says that a connection can be read or written.
-    pub(super) fn ready(&mut self, key: usize, now: Instant) -> Readiness {
-        let Some(slot) = self.slots.get_mut(key) else { return Readiness::Gone };
+    /// The poller says that a connection can be written, and perhaps that it can be read.
+    pub(super) fn ready(&mut self, key: usize, readable: bool, now: Instant) -> Readiness {
+        let Some(slot) = self.slots.get_mut(key) else { return Readiness::Ignored };
+        slot.stirred = true;
         let Some(stream) = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller) else {
-            return Readiness::Gone;
+            return Readiness::Ignored;
         };
         match slot.phase {
             Phase::Lingering => return Readiness::Lingering(stream.clone()),
             // What is half written is finished whatever waits: that only makes room.
             Phase::Writing => {}
+            _ if !readable => return Readiness::Ignored,
             _ if self.queue.len() >= self.max_queued => return Readiness::NoRoom(stream.clone()),
             _ => {}
         }
-        slot.holder = Holder::Queue;
-        if slot.phase == Phase::Idle {
-            self.enter(key, Phase::Head, now);
-        }
-        self.queue.push_back(key);
+        self.enqueue(key, now);
         Readiness::Queued
     }
 
-    /// Whether a worker should be woken, one after the other: who is woken while there is more to do wakes the next.
-    /// So there are as many awake as the work keeps busy, and not a crowd for every burst.
+    /// Whether a worker should be woken. Not while as many are moving as can run: each of them comes to the queue soon,
+    /// or asks this again before the application gets it. So a burst of quick requests does not wake a crowd, and
+    /// slow ones keep nobody waiting.
     pub(super) fn wants_worker(&mut self) -> bool {
-        let wanted = !self.queue.is_empty() && self.sleeping > 0 && !self.waking;
+        let wanted = !self.queue.is_empty() && self.sleeping > 0 && !self.waking && self.moving < self.processors;
         self.waking |= wanted;
         wanted
     }
@@ -224,6 +233,8 @@ impl Table {
             // One whose time ran out in the queue has left its key in it.
             if slot.stream.is_some() && slot.holder == Holder::Queue {
                 slot.holder = Holder::Worker;
+                slot.stirred = false;
+                self.moving += 1;
                 let connection = slot.connection.take().expect("the queue keeps it");
                 return Some((Token { key, generation: slot.generation }, connection));
             }
@@ -237,8 +248,20 @@ impl Table {
         if current {
             self.slots[token.key].midway = midway;
             self.enter(token.key, Phase::Answering, now);
+            self.moving -= 1;
         }
         current
+    }
+
+    /// Notes that the application is done; `false` if that took too long and there is nobody left to send it to.
+    pub(super) fn end_answer(&mut self, token: Token) -> bool {
+        self.moving += 1;
+        self.is_current(token)
+    }
+
+    /// Notes that a worker is done with a connection.
+    pub(super) fn end_work(&mut self) {
+        self.moving -= 1;
     }
 
     /// Whether the connection is still there; a worker that was stuck for too long finds it gone.
@@ -258,18 +281,19 @@ impl Table {
         }
         let slot = &mut self.slots[token.key];
         slot.holder = Holder::Poller;
-        slot.connection = (phase != Phase::Lingering).then_some(connection);
+        slot.connection = Some(connection);
+        if slot.stirred {
+            self.enqueue(token.key, now);
+        }
         true
     }
 
     /// Takes a connection back whose next request has come already: behind those that wait.
     pub(super) fn requeue(&mut self, token: Token, connection: Box<Connection>, now: Instant) {
         if self.is_current(token) {
-            self.enter(token.key, Phase::Head, now);
-            let slot = &mut self.slots[token.key];
-            slot.holder = Holder::Queue;
-            slot.connection = Some(connection);
-            self.queue.push_back(token.key);
+            self.enter(token.key, Phase::Idle, now);
+            self.slots[token.key].connection = Some(connection);
+            self.enqueue(token.key, now);
         }
     }
 
@@ -349,6 +373,14 @@ impl Table {
     /// Every connection.
     pub(super) fn all(&self) -> Vec<usize> {
         (0..self.slots.len()).filter(|key| self.slots[*key].stream.is_some()).collect()
+    }
+
+    fn enqueue(&mut self, key: usize, now: Instant) {
+        if self.slots[key].phase == Phase::Idle {
+            self.enter(key, Phase::Head, now);
+        }
+        self.slots[key].holder = Holder::Queue;
+        self.queue.push_back(key);
     }
 
     fn in_phase(&self, phase: Phase) -> Vec<usize> {

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use polling::Event;
-
 use super::Shared;
 use super::connection::{Connection, Next, Tools};
-use super::table::{Phase, Token};
+use super::table::Token;
 
 /// Starts one worker.
 ///
@@ -42,11 +40,6 @@ fn next(shared: &Shared) -> Option<(Token, Box<Connection>)> {
             return None;
         }
         if let Some(work) = table.take() {
-            let wants_worker = table.wants_worker();
-            drop(table);
-            if wants_worker {
-                shared.work.notify_one();
-            }
             return Some(work);
         }
         table.sleeping += 1;
@@ -61,35 +54,32 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
     let stream = connection.stream().clone();
     let now = Instant::now();
     let mut table = shared.table();
+    table.end_work();
     if !table.is_current(token) {
         return false;
     }
-    let interest = match next {
+    let stays = match next {
         Next::Again => {
             table.requeue(token, connection, now);
-            return true;
+            true
         }
-        Next::Close => None,
+        Next::Wait(phase) => table.park(token, connection, phase, now),
         Next::Linger => {
             table.linger(token.key, now);
-            Some(Event::readable(token.key))
+            true
         }
-        Next::Wait(phase) if !table.park(token, connection, phase, now) => None,
-        Next::Wait(Phase::Writing) => Some(Event::writable(token.key)),
-        Next::Wait(_) => Some(Event::readable(token.key)),
+        Next::Close => false,
     };
     let (excess, stopping) = (table.lingered_enough(), table.stopping);
     drop(table);
     if let Some(key) = excess {
         shared.close(key);
     }
-    match interest {
-        // Should it have been closed since, it is not in the poller, which says so.
-        Some(interest) => _ = shared.poller.modify(&*stream, interest),
-        None => {
-            let _ = stream.shutdown(Shutdown::Both);
-            shared.close_current(token);
-        }
+    if !stays {
+        let _ = stream.shutdown(Shutdown::Both);
+        shared.close_current(token);
+    } else if matches!(next, Next::Linger) {
+        shared.tell_again(token.key, &stream);
     }
     // Whoever stops waits for the last of them.
     if stopping {

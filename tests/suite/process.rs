@@ -1,10 +1,12 @@
 //! The binary: its arguments, its exit codes, how it stops.
 
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use crate::support::cluster::{Cluster, Schema, send_signal};
 use crate::support::process::Binary;
+use crate::support::raw::Raw;
 use crate::support::{eventually, wait_for_lock};
 
 #[test]
@@ -106,15 +108,15 @@ fn a_signal_lets_requests_in_flight_finish() {
         thread::scope(|scope| {
             let in_flight = scope.spawn(|| service.client.delete(&format!("/api/v1/sessions/{id}")));
             wait_for_lock(&mut schema.client());
+            let mut begun = Raw::connect(service.address);
+            begun.send(b"GET /health/ready HTTP/1.1\r\nHost: x\r\nX: ");
             service.signal(signal);
             eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
-            // As long as it waits, it says that it is stopping.
-            for _ in 0..3 {
-                thread::sleep(Duration::from_millis(100));
-                service.client.get("/health/ready").assert_problem(503);
-                service.client.post("/api/v1/sessions").assert_problem(503);
-                service.client.get("/health/live").assert_status(200);
-            }
+            // Nobody new is let in; who has begun a request is answered, and told that the service is stopping.
+            eventually(Duration::from_secs(5), || TcpStream::connect(service.address).is_err().then_some(()));
+            let answer = begun.ask(b"1\r\n\r\n");
+            answer.assert_problem(503);
+            assert_eq!(answer.header("Connection"), Some("close"));
             lock.commit().unwrap();
             in_flight.join().unwrap().assert_status(204);
         });

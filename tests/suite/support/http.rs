@@ -1,10 +1,11 @@
 //! A small HTTP client: ordinary requests through ureq, odd ones as raw bytes.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
+
+use super::raw::Raw;
 
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -59,15 +60,10 @@ impl Client {
         Answer::read(self.agent.run(request).unwrap())
     }
 
-    /// Sends these bytes, which should ask for `Connection: close`, and reads what comes.
+    /// Sends these bytes on a connection of their own and reads the answer.
     #[track_caller]
     pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(bytes).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        Answer::parse(&answer)
+        Raw::connect(self.address).ask(bytes)
     }
 
     fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
@@ -86,7 +82,8 @@ impl Answer {
         }
     }
 
-    fn parse(bytes: &[u8]) -> Answer {
+    /// An answer's head, and what follows it.
+    pub(crate) fn parse(bytes: &[u8]) -> Answer {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an HTTP answer: {text:?}"));
         let mut lines = head.lines();

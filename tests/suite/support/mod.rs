@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod raw;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,0 +1,132 @@
+//! A client that sends any bytes at all, at any pace, and reads answers one by one.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::http::Answer;
+
+/// More than any answer takes that is to come.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(crate) struct Raw {
+    pub(crate) stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Raw {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Raw {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Raw { stream, received: Vec::new() }
+    }
+
+    /// Sends bytes; a server that has closed already is not an error, for its answer can still be read.
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn end(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Sends bytes and reads one answer.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, bytes: &[u8]) -> Answer {
+        self.send(bytes);
+        self.answer()
+    }
+
+    /// Reads one answer.
+    #[track_caller]
+    pub(crate) fn answer(&mut self) -> Answer {
+        self.read_answer(true)
+    }
+
+    /// Reads the answer to `HEAD`, which has no body whatever its head says.
+    #[track_caller]
+    pub(crate) fn head_answer(&mut self) -> Answer {
+        self.read_answer(false)
+    }
+
+    #[track_caller]
+    fn read_answer(&mut self, has_body: bool) -> Answer {
+        let end = loop {
+            if let Some(at) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let read = self.read();
+            assert!(read > 0, "no answer but: {:?}", String::from_utf8_lossy(&self.received));
+        };
+        let head: Vec<u8> = self.received.drain(..end).collect();
+        let mut answer = Answer::parse(&head);
+        let bodiless = !has_body || answer.status < 200 || matches!(answer.status, 204 | 304);
+        if bodiless {
+            return answer;
+        }
+        if let Some(length) = answer.header("Content-Length") {
+            let length = length.parse().unwrap();
+            while self.received.len() < length {
+                assert!(self.read() > 0, "the body has {} bytes of {length}", self.received.len());
+            }
+            answer.body = self.received.drain(..length).collect();
+        } else if answer.header("Transfer-Encoding") == Some("chunked") {
+            loop {
+                let chunk = self.chunk();
+                if chunk.is_empty() {
+                    break;
+                }
+                answer.body.extend(chunk);
+            }
+        } else {
+            while self.read() > 0 {}
+            answer.body = std::mem::take(&mut self.received);
+        }
+        answer
+    }
+
+    /// Reads one chunk of a body; the last is empty.
+    #[track_caller]
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        let line = loop {
+            if let Some(at) = self.received.windows(2).position(|window| window == b"\r\n") {
+                break self.received.drain(..at + 2).collect::<Vec<u8>>();
+            }
+            assert!(self.read() > 0, "a chunk is missing");
+        };
+        let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
+        while self.received.len() < size + 2 {
+            assert!(self.read() > 0, "a chunk is cut");
+        }
+        let mut chunk: Vec<u8> = self.received.drain(..size + 2).collect();
+        assert!(chunk.ends_with(b"\r\n"));
+        chunk.truncate(size);
+        chunk
+    }
+
+    /// Asserts that the server closes the connection, without a further byte.
+    #[track_caller]
+    pub(crate) fn assert_closed(&mut self) {
+        let read = self.read();
+        assert!(read == 0 && self.received.is_empty(), "more came: {:?}", String::from_utf8_lossy(&self.received));
+    }
+
+    /// Reads what there is; 0 at the end, however it comes.
+    #[track_caller]
+    pub(crate) fn read(&mut self) -> usize {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(read) => {
+                self.received.extend_from_slice(&buffer[..read]);
+                read
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("nothing came within {PATIENCE:?}, after {:?}", String::from_utf8_lossy(&self.received));
+            }
+            Err(_) => 0,
+        }
+    }
+}
