@@ -13,7 +13,7 @@ use super::body::Body;
 use super::head::{self, Scanner};
 use super::response::{Clock, Output, Recipient, Unsendable};
 use super::table::{Phase, Token};
-use super::{Head, KeepAlive, Length, Refusal, Shared};
+use super::{Head, Length, Refusal, Shared};
 
 /// What is read from a socket at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -148,14 +148,9 @@ impl Connection {
                 None => Ok(Step::Pause(Next::Wait(Phase::Body), Stage::Body(head, body))),
             };
         }
-        if !shared.begin_answer(token, false) {
-            return Err(Interruption::Gone);
-        }
         let recipient = recipient(&head);
         let asked = request(self.client, head, body.into_bytes());
-        let response = catch_unwind(AssertUnwindSafe(|| shared.application.answer(&asked)));
-        // One that comes after the 504 is for nobody.
-        let Some(KeepAlive(more)) = shared.end_answer(token) else { return Err(Interruption::Gone) };
+        let (response, more) = shared.ask(token, false, || shared.application.answer(&asked))?;
         let response = response.map_err(|_| Refusal::ApplicationFailed)?;
         let recipient = Recipient { keep_alive: recipient.keep_alive && more, ..recipient };
         Ok(Step::To(respond(response, recipient, tools)?))
@@ -171,13 +166,9 @@ impl Connection {
     ) -> Result<Step, Interruption> {
         while !output.is_finished() {
             if output.unwritten().is_empty() {
-                if !shared.begin_answer(token, true) {
-                    return Err(Interruption::Gone);
-                }
-                let read = catch_unwind(AssertUnwindSafe(|| output.read_on()));
-                if !matches!(read, Ok(Ok(()))) || shared.end_answer(token).is_none() {
-                    return Err(Interruption::Gone);
-                }
+                // A body that fails ends without its end, so that the client does not take it for the whole.
+                let (read, _) = shared.ask(token, true, || output.read_on())?;
+                read.map_err(|_| Interruption::Gone)?.map_err(|_| Interruption::Gone)?;
             }
             match (&*self.stream).write(output.unwritten()) {
                 Ok(0) => return Err(Interruption::Gone),
@@ -240,7 +231,7 @@ enum Step {
 }
 
 /// Why a connection does not go on as usual.
-enum Interruption {
+pub(super) enum Interruption {
     Refused(Refusal),
     Gone,
 }

@@ -22,9 +22,12 @@ mod workers;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket;
 use polling::{Event, PollMode, Poller};
 use rouille::{Request, Response};
 
@@ -34,7 +37,11 @@ pub use refusal::Refusal;
 pub use status::reason;
 pub use table::MOST_LINGERING;
 
+use connection::Interruption;
 use table::{Table, Token};
+
+/// What the operating system keeps of a response for a client that does not take it, about.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// What the server serves. Its methods are called on many threads at once.
 pub trait Application: Send + Sync + 'static {
@@ -93,7 +100,10 @@ impl Server {
     pub fn start(listener: TcpListener, limits: Limits, application: Arc<dyn Application>) -> io::Result<Server> {
         let address = listener.local_addr()?;
         // The standard library lets 128 clients wait to be accepted; a crowd that comes at once is larger.
-        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)?;
+        socket::listen(&listener, socket::Backlog::MAXCONN)?;
+        // Accepted sockets inherit it. Without it the operating system holds megabytes for a client that reads slowly,
+        // and cannot tell for as long whether it reads at all.
+        socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
         let shared = Arc::new(Shared {
             table: Mutex::new(Table::new(&limits)),
             work: Condvar::new(),
@@ -137,9 +147,6 @@ impl Drop for Server {
     }
 }
 
-/// Whether a connection may serve another request.
-struct KeepAlive(bool);
-
 /// What the threads of a server share.
 struct Shared {
     table: Mutex<Table>,
@@ -160,22 +167,29 @@ impl Shared {
         self.table().stopping
     }
 
-    /// As [`Table::begin_answer`] has it.
-    fn begin_answer(&self, token: Token, midway: bool) -> bool {
+    /// Lets the application work, which may take long or panic. Returns what came of it, and whether the connection
+    /// may go on afterwards. `midway` says that a part of the response has gone out.
+    ///
+    /// # Errors
+    /// When it took too long, so that there is nobody left to send it to.
+    fn ask<T>(
+        &self,
+        token: Token,
+        midway: bool,
+        work: impl FnOnce() -> T,
+    ) -> Result<(thread::Result<T>, bool), Interruption> {
         let mut table = self.table();
-        let begun = table.begin_answer(token, midway, Instant::now());
+        if !table.begin_answer(token, midway, Instant::now()) {
+            return Err(Interruption::Gone);
+        }
         let wants_worker = table.wants_worker();
         drop(table);
         if wants_worker {
             self.work.notify_one();
         }
-        begun
-    }
-
-    /// Whether the client still waits for the answer, and if so, whether another may follow.
-    fn end_answer(&self, token: Token) -> Option<KeepAlive> {
+        let result = catch_unwind(AssertUnwindSafe(work));
         let mut table = self.table();
-        table.end_answer(token).then_some(KeepAlive(!table.stopping))
+        if table.end_answer(token) { Ok((result, !table.stopping)) } else { Err(Interruption::Gone) }
     }
 
     /// Whether a worker that comes back late is one too many, since another has its place.
@@ -183,6 +197,11 @@ impl Shared {
         let mut table = self.table();
         let retires = table.surplus > 0;
         table.surplus -= usize::from(retires);
+        let wants_worker = retires && table.wants_worker();
+        drop(table);
+        if wants_worker {
+            self.work.notify_one();
+        }
         retires
     }
 

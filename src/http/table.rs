@@ -83,6 +83,8 @@ struct Slot {
     deadline: Instant,
     /// Whether a response was begun that an answer of the server's own would garble.
     midway: bool,
+    /// Whether a worker found a part of the request missing, so that it is the client who takes long.
+    incomplete: bool,
     /// Whether the poller told of something new since a worker took it: it is told once.
     stirred: bool,
     previous: usize,
@@ -182,6 +184,7 @@ impl Table {
             phase: Phase::Idle,
             deadline: now,
             midway: false,
+            incomplete: false,
             stirred: false,
             previous: NONE,
             next: NONE,
@@ -282,6 +285,7 @@ impl Table {
         let slot = &mut self.slots[token.key];
         slot.holder = Holder::Poller;
         slot.connection = Some(connection);
+        slot.incomplete = matches!(phase, Phase::Head | Phase::Body);
         if slot.stirred {
             self.enqueue(token.key, now);
         }
@@ -293,6 +297,7 @@ impl Table {
         if self.is_current(token) {
             self.enter(token.key, Phase::Idle, now);
             self.slots[token.key].connection = Some(connection);
+            self.slots[token.key].incomplete = false;
             self.enqueue(token.key, now);
         }
     }
@@ -328,7 +333,7 @@ impl Table {
                     (Phase::Answering, _) if slot.midway => Some(Ending::StuckMidway),
                     (Phase::Answering, _) => Some(Ending::Stuck),
                     (_, Holder::Worker) | (Phase::Writing, Holder::Queue) => None,
-                    (_, Holder::Queue) => Some(Ending::Refused(Refusal::Busy)),
+                    (_, Holder::Queue) if !slot.incomplete => Some(Ending::Refused(Refusal::Busy)),
                     (Phase::Head, _) => {
                         Some(Ending::Refused(Refusal::HeadTooSlow(self.durations[Phase::Head as usize])))
                     }

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod server;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
