@@ -20,7 +20,7 @@ static UNUSED: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config
     (status = 200, description = "Swagger UI", content_type = "text/html", body = String),
 ))]
 pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
-    let page = respond::with_body(200, "text/html; charset=utf-8", include_str!("docs.html"));
+    let page = respond::with_body(200, "text/html; charset=utf-8", include_bytes!("docs.html").as_slice());
     Ok(page.with_additional_header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
 }
 
@@ -34,12 +34,12 @@ pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Response, Proble
 ))]
 pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Response, Problem> {
     if asset == "initializer.js" {
-        return Ok(respond::with_body(200, "text/javascript; charset=utf-8", include_str!("docs.js")));
+        return Ok(respond::with_body(200, "text/javascript; charset=utf-8", include_bytes!("docs.js").as_slice()));
     }
     // Swagger UI brings a page of its own too, which would come without the policy.
     let used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&asset);
     match utoipa_swagger_ui::serve(asset, UNUSED.clone()) {
-        Ok(Some(file)) if used => Ok(respond::with_body(200, file.content_type, file.bytes.into_owned())),
+        Ok(Some(file)) if used => Ok(respond::with_body(200, file.content_type, file.bytes)),
         _ => Err(Problem::no_such_path()),
     }
 }

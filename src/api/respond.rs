@@ -1,6 +1,7 @@
 //! Builds the answers that are not errors.
 
 use std::borrow::Cow;
+use std::io::Cursor;
 
 use rouille::{Response, ResponseBody};
 use serde::Serialize;
@@ -15,12 +16,18 @@ pub(super) fn no_content() -> Response {
     Response { status_code: 204, headers: Vec::new(), data: ResponseBody::empty(), upgrade: None }
 }
 
-/// Any body with its media type.
-pub(super) fn with_body(status: u16, media_type: impl Into<Cow<'static, str>>, body: impl Into<Vec<u8>>) -> Response {
+/// Any body with its media type. One that is part of the program is not copied, however many read it slowly.
+pub(super) fn with_body(
+    status: u16,
+    media_type: impl Into<Cow<'static, str>>,
+    body: impl Into<Cow<'static, [u8]>>,
+) -> Response {
+    let body = body.into();
+    let length = body.len();
     Response {
         status_code: status,
         headers: vec![("Content-Type".into(), media_type.into())],
-        data: ResponseBody::from_data(body),
+        data: ResponseBody::from_reader_and_size(Cursor::new(body), length),
         upgrade: None,
     }
 }

@@ -21,6 +21,9 @@ const LISTENER: usize = usize::MAX - 1;
 /// Connections that are accepted before others are looked at.
 const ACCEPT_AT_ONCE: usize = 256;
 
+/// Connections that are told that their time is over before others are looked at.
+const EXPIRED_AT_ONCE: usize = 64;
+
 /// How long accepting rests after an error: most likely something has run out, and the listener would say at once
 /// and without end that it is readable.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -96,9 +99,11 @@ pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mp
 impl PollThread {
     fn run(mut self) {
         let mut events = Events::new();
+        let mut more_expired = false;
         loop {
             events.clear();
-            if let Err(error) = self.shared.poller.wait(&mut events, self.timeout()) {
+            let timeout = if more_expired { Some(Duration::ZERO) } else { self.timeout() };
+            if let Err(error) = self.shared.poller.wait(&mut events, timeout) {
                 // Nothing a client does can bring this about.
                 log::error!(error:%; "Polling failed");
                 thread::sleep(ACCEPT_PAUSE);
@@ -108,7 +113,7 @@ impl PollThread {
             if listener_is_ready || self.accept_again.is_some_and(|again| again <= now) {
                 self.accept(now);
             }
-            self.end_expired(now);
+            more_expired = self.end_expired(now);
             self.log_refused(now);
             if self.shared.is_stopping() && self.stop(now) {
                 return;
@@ -240,21 +245,22 @@ impl PollThread {
         }
     }
 
-    /// Ends what has taken too long.
-    fn end_expired(&mut self, now: Instant) {
+    /// Ends what has taken too long, and says whether there may be more of it.
+    fn end_expired(&mut self, now: Instant) -> bool {
         // All under one lock: no worker may take what is in the queue, and the answer of one that is stuck is nobody's.
         let expired = {
             let mut table = self.shared.table();
-            let expired = table.expired(now);
+            let expired = table.expired(now, EXPIRED_AT_ONCE);
             for Expired { key, ending, .. } in &expired {
                 match ending {
                     Ending::Silent => {}
-                    Ending::Refused(_) => table.linger(*key, now),
+                    Ending::Refused(_) => table.claim(*key),
                     Ending::Stuck | Ending::StuckMidway => _ = table.remove(*key),
                 }
             }
             expired
         };
+        let more = expired.len() == EXPIRED_AT_ONCE;
         for Expired { key, stream, ending } in expired {
             match ending {
                 Ending::Silent => self.shared.close(key),
@@ -275,6 +281,7 @@ impl PollThread {
                 }
             }
         }
+        more
     }
 
     /// Starts a worker in the place of one that is stuck.

@@ -302,6 +302,12 @@ impl Table {
         }
     }
 
+    /// Takes a connection out of the queue, so that no worker gets it any more.
+    pub(super) fn claim(&mut self, key: usize) {
+        self.slots[key].holder = Holder::Poller;
+        self.slots[key].connection = None;
+    }
+
     /// Lets a connection linger that has its last answer.
     pub(super) fn linger(&mut self, key: usize, now: Instant) {
         self.enter(key, Phase::Lingering, now);
@@ -321,13 +327,13 @@ impl Table {
         Some(self.lists[Phase::Idle as usize].first).filter(|key| *key != NONE)
     }
 
-    /// Every connection whose time is over now, with what it is told. Those that a worker has at this moment are
-    /// left to it, but for a worker that is stuck.
-    pub(super) fn expired(&self, now: Instant) -> Vec<Expired> {
+    /// Connections whose time is over now, at most so many, with what they are told. Those that a worker has at this
+    /// moment are left to it, but for a worker that is stuck.
+    pub(super) fn expired(&self, now: Instant, most: usize) -> Vec<Expired> {
         let mut expired = Vec::new();
         for list in self.lists {
             let mut key = list.first;
-            while key != NONE && self.slots[key].deadline <= now {
+            while key != NONE && self.slots[key].deadline <= now && expired.len() < most {
                 let slot = &self.slots[key];
                 let ending = match (slot.phase, slot.holder) {
                     (Phase::Answering, _) if slot.midway => Some(Ending::StuckMidway),

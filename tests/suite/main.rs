@@ -11,6 +11,7 @@ mod configuration;
 mod documentation;
 mod health;
 mod http_bounds;
+mod http_faults;
 mod http_requests;
 mod http_responses;
 mod logs;

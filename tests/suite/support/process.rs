@@ -27,6 +27,17 @@ impl Binary {
         Binary { command, folder }
     }
 
+    /// The same with a limit on open descriptors, the hard one too.
+    pub(crate) fn with_descriptors(variables: &[(&str, &str)], limit: u32) -> Binary {
+        let mut binary = Binary::new(variables);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\"")).arg(binary.command.get_program());
+        command.envs(binary.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(&binary.folder).stdin(Stdio::null());
+        binary.command = command;
+        binary
+    }
+
     pub(crate) fn argument(mut self, argument: &str) -> Binary {
         self.command.arg(argument);
         self
