@@ -1,6 +1,7 @@
 //! The pool of connections, as handlers see it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use r2d2::{HandleError, ManageConnection, PooledConnection};
@@ -13,6 +14,9 @@ use crate::config::Pool;
 /// that is left, since nothing is wrong with a connection that came late.
 const PROBE_DEADLINES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+/// How long to wait for a connection after others have waited in vain: enough for the pool to open one.
+const STALLED_WAIT: Duration = Duration::from_millis(1);
+
 /// r2d2 waits at most half of this between two attempts to connect, so a database that is back is found within 0.5 s.
 const RECONNECT_PACE: Duration = Duration::from_secs(1);
 
@@ -21,6 +25,9 @@ pub struct Database {
     pool: r2d2::Pool<Manager>,
     availability: Arc<Availability>,
     acquire_timeout: Duration,
+    /// Whether the last request that waited for a connection waited in vain. Then others do not wait any more: a
+    /// database that hangs would keep every worker waiting, and with them requests that need no database.
+    stalled: AtomicBool,
 }
 
 /// How many connections there are.
@@ -46,7 +53,7 @@ impl Database {
             .connection_timeout(RECONNECT_PACE)
             .error_handler(Box::new(AlreadyLogged))
             .build_unchecked(Manager { target, availability: availability.clone() });
-        Database { pool, availability, acquire_timeout: config.acquire_timeout }
+        Database { pool, availability, acquire_timeout: config.acquire_timeout, stalled: AtomicBool::new(false) }
     }
 
     /// Borrows a connection, waiting at most `DB_ACQUIRE_TIMEOUT_MS`.
@@ -65,7 +72,10 @@ impl Database {
         let deadline = Instant::now() + limit;
         let left = || deadline.saturating_duration_since(Instant::now());
         loop {
-            let mut connection = self.pool.get_timeout(left()).map_err(|_| Error::Unavailable)?;
+            let wait = if self.stalled.load(Ordering::Relaxed) { STALLED_WAIT.min(left()) } else { left() };
+            let connection = self.pool.get_timeout(wait);
+            self.stalled.store(connection.is_err(), Ordering::Relaxed);
+            let mut connection = connection.map_err(|_| Error::Unavailable)?;
             let (least, most) = PROBE_DEADLINES;
             // Whole poolfuls die together, so one that is dead does not end the search: it goes, the next is tried.
             match connection.probe_if_stale(left().clamp(least, most)) {

@@ -1,6 +1,8 @@
 //! PostgreSQL goes away and comes back under a running service.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -187,4 +189,72 @@ fn an_outage_is_two_lines_in_the_log() {
     assert_eq!(log.matches("Database went away").count(), 1, "{log}");
     assert_eq!(log.matches("Database is back").count(), 1, "{log}");
     assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn a_database_frozen_under_load_is_503_and_504_in_time_and_then_forgotten() {
+    // A minute by hand: FREEZE_SECONDS=60 cargo test --test suite frozen_under_load
+    let seconds = std::env::var("FREEZE_SECONDS").map_or(5, |seconds| seconds.parse().expect("a number of seconds"));
+    let cluster = Cluster::start();
+    let request_timeout = if seconds > 40 { "30" } else { "2" };
+    // The defaults but for the pool's least size, so that the crowd finds connections to be opened, too.
+    let service = Binary::new(&[("DATABASE_URL", &cluster.url()), ("APP_REQUEST_TIMEOUT", request_timeout)]).serve();
+    let (done, frozen) = (AtomicBool::new(false), AtomicBool::new(false));
+    let statuses: Mutex<BTreeMap<(bool, u16), usize>> = Mutex::default();
+    let slowest = Mutex::new(BTreeMap::new());
+    let ask = |method: &str, path: &str| {
+        let started = Instant::now();
+        let during = frozen.load(Ordering::SeqCst);
+        let answer = service.client.send(method, path);
+        let mut slowest = slowest.lock().unwrap();
+        let longest: &mut Duration = slowest.entry((method.to_owned(), path.to_owned())).or_default();
+        *longest = (*longest).max(started.elapsed());
+        (during, answer)
+    };
+    let created = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let _done = SetOnDrop(&done);
+        for _ in 0..64 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let (during, answer) = ask("POST", "/api/v1/sessions");
+                    created.fetch_add(usize::from(answer.status == 201), Ordering::Relaxed);
+                    *statuses.lock().unwrap().entry((during, answer.status)).or_default() += 1;
+                    // A client that is told to come back later does not come back at once.
+                    if answer.status != 201 {
+                        thread::sleep(Duration::from_millis(20));
+                    }
+                }
+            });
+        }
+        eventually(Duration::from_secs(10), || (created.load(Ordering::Relaxed) > 200).then_some(()));
+        cluster.freeze();
+        frozen.store(true, Ordering::SeqCst);
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(seconds) {
+            assert_eq!(ask("GET", "/").1.status, 200);
+            assert_eq!(ask("GET", "/health/live").1.status, 200);
+            let health = ask("GET", "/health/db").1;
+            assert_eq!(health.json()["status"], if health.status == 200 { "healthy" } else { "unhealthy" });
+            thread::sleep(Duration::from_millis(100));
+        }
+        cluster.thaw();
+        frozen.store(false, Ordering::SeqCst);
+        let thawed = Instant::now();
+        eventually(Duration::from_secs(2), || (service.client.get("/health/ready").status == 200).then_some(()));
+        let before = created.load(Ordering::Relaxed);
+        eventually(Duration::from_secs(2).saturating_sub(thawed.elapsed()), || {
+            (created.load(Ordering::Relaxed) > before + 100).then_some(())
+        });
+    });
+    let (statuses, slowest) = (statuses.into_inner().unwrap(), slowest.into_inner().unwrap());
+    println!("{statuses:?}\n{slowest:?}");
+    assert!(statuses.keys().all(|(_, status)| matches!(status, 201 | 503 | 504)), "{statuses:?}");
+    // Those who wait for a connection when it begins wait for a second; after that nobody does.
+    let limits = [("/", 2), ("/health/live", 2), ("/health/db", 5)];
+    for (path, limit) in limits {
+        let took = slowest[&("GET".to_owned(), path.to_owned())];
+        assert!(took < Duration::from_secs(limit), "{path} took {took:?}: {slowest:?}");
+    }
+    assert!(!service.log().contains("anicked"), "{}", service.log());
 }
