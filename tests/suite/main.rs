@@ -12,6 +12,7 @@ mod documentation;
 mod health;
 mod http_bounds;
 mod http_faults;
+mod http_parsing;
 mod http_requests;
 mod http_responses;
 mod logs;
