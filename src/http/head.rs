@@ -53,13 +53,8 @@ impl Scanner {
     /// 414 and 431 for a head beyond its bounds; 400 for a line end other than CR LF, a folded line or a control
     /// character.
     pub fn find(&mut self, input: &[u8], limits: &Limits) -> Result<Option<std::ops::Range<usize>>, Refusal> {
-        if self.examined < 2 {
-            if input == b"\r" {
-                return Ok(None);
-            }
-            if input.starts_with(b"\r\n") {
-                *self = Scanner { start: 2, examined: 2, line: 2 };
-            }
+        if self.examined < 2 && input.starts_with(b"\r\n") {
+            *self = Scanner { start: 2, examined: 2, line: 2 };
         }
         let mut previous = if self.examined > self.start { input[self.examined - 1] } else { 0 };
         for (at, &byte) in input.iter().enumerate().skip(self.examined) {
@@ -206,7 +201,8 @@ fn origin_form<'a>(method: &str, target: &'a str) -> Result<(String, Option<&'a 
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    if !is_http || authority.is_empty() || !authority.bytes().all(is_host_byte) {
+    let has_host = !authority.is_empty() && !authority.starts_with(':');
+    if !is_http || !has_host || !authority.bytes().all(is_host_byte) {
         return Err(Refusal::Malformed("the target is neither a path nor an http URL"));
     }
     let slash = if path.starts_with('/') { "" } else { "/" };

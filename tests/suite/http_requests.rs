@@ -161,6 +161,7 @@ fn malformed_request_lines_are_refused() {
         ("GET * HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("GET ftp://example.org/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("GET http:///a HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
+        ("GET http://:80/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("GET http://user@example.org/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("G\u{e9}T / HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
