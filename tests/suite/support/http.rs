@@ -30,6 +30,10 @@ impl Client {
         Client { agent, address }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path)
     }
