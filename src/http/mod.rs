@@ -101,9 +101,11 @@ impl Server {
         let address = listener.local_addr()?;
         // The standard library lets 128 clients wait to be accepted; a crowd that comes at once is larger.
         socket::listen(&listener, socket::Backlog::MAXCONN)?;
-        // Accepted sockets inherit it. Without it the operating system holds megabytes for a client that reads slowly,
-        // and cannot tell for as long whether it reads at all.
+        // Accepted sockets inherit what follows. Without a bound the operating system holds megabytes for a client that
+        // reads slowly, and cannot tell for as long whether it reads at all.
         socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
+        // A small answer must not wait for the acknowledgement of the one before it.
+        socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;
         let shared = Arc::new(Shared {
             table: Mutex::new(Table::new(&limits)),
             work: Condvar::new(),

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use polling::{Event, Events, PollMode, Poller};
 
 use super::connection::{Connection, refuse};
+use super::head::{self, Scanner};
 use super::response::{Clock, Output};
 use super::table::{Ending, Expired, Readiness};
-use super::{Refusal, Shared, workers};
+use super::{Length, Limits, Refusal, Shared, workers};
 
 /// The listener's key in the poller; connections have the numbers from 0.
 const LISTENER: usize = usize::MAX - 1;
@@ -53,6 +54,13 @@ pub(super) struct PollThread {
     next_busy_log: Option<Instant>,
     clock: Clock,
     scratch: Box<[u8]>,
+}
+
+/// Whether this is one request without a body, and nothing else.
+fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
+    let Ok(Some(range)) = Scanner::default().find(input, limits) else { return false };
+    let head = head::parse(&input[range.clone()], limits);
+    range.end == input.len() && head.is_ok_and(|head| head.length == Length::Known(0))
 }
 
 /// Adds a socket to a poller.
@@ -177,9 +185,14 @@ impl PollThread {
     fn refuse_for_want_of_room(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
         self.refused += 1;
         // What came is read, or closing would reset the connection and take the answer with it.
-        let _ = stream.read(&mut self.scratch);
+        let read = stream.read(&mut self.scratch).unwrap_or(0);
         let _ = stream.write(&self.busy);
-        self.linger(key, stream, now);
+        if is_whole_request(&self.scratch[..read], &self.shared.limits) {
+            // Nothing more is coming, and there may be many of these.
+            self.shared.close(key);
+        } else {
+            self.linger(key, stream, now);
+        }
     }
 
     fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
@@ -222,8 +235,7 @@ impl PollThread {
 
     /// Takes a new connection in; the one that has been idle for longest gives way where there are too many.
     fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
-        // A small answer must not wait for the acknowledgement of the one before it.
-        if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
+        if stream.set_nonblocking(true).is_err() {
             return;
         }
         let connection = Box::new(Connection::new(stream, client));

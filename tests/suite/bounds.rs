@@ -90,7 +90,7 @@ fn the_times_for_a_head_a_body_and_a_kept_connection_can_be_set() {
         b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{",
     );
     assert_eq!(idle.ask(GET).status, 200);
-    let mut took = |seconds: u64| {
+    let took = |seconds: u64| {
         let took = started.elapsed().as_secs_f32();
         let deadline = seconds as f32;
         assert!(took > deadline * 0.9 && took < deadline + 0.9, "{took} s instead of {seconds}");

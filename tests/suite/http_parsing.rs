@@ -20,8 +20,10 @@ fn find_head(input: &[u8], cuts: &[usize], limits: &Limits) -> Result<Option<(He
     Ok(None)
 }
 
-/// What a body comes to, and what is left of the input behind it.
-fn take_body(length: Length, input: &[u8], cuts: &[usize]) -> Result<Option<(Vec<u8>, Vec<u8>)>, Refusal> {
+/// A body, and what is left of the input behind it.
+type Taken = (Vec<u8>, Vec<u8>);
+
+fn take_body(length: Length, input: &[u8], cuts: &[usize]) -> Result<Option<Taken>, Refusal> {
     let mut body = Body::new(length, MAX_BODY)?;
     let (mut buffer, mut fed, mut complete) = (Vec::new(), 0, false);
     for end in ends(input, cuts) {
