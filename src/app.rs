@@ -222,7 +222,9 @@ fn fit_to_descriptors(limits: &Limits, pool: &Pool) -> Limits {
         u64::MAX
     });
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
-    let needed = pool.max_size as usize * DESCRIPTORS_PER_CONNECTION + http::MOST_LINGERING + OTHER_DESCRIPTORS;
+    // A worker that is stuck keeps its socket, and there can be twice as many of them.
+    let sockets_apart = http::MOST_LINGERING + 2 * limits.workers;
+    let needed = pool.max_size as usize * DESCRIPTORS_PER_CONNECTION + sockets_apart + OTHER_DESCRIPTORS;
     let room = descriptors.saturating_sub(needed).max(LEAST_CONNECTIONS);
     if room < limits.max_connections {
         log::warn!(descriptors, connections = room; "The limit on open descriptors allows fewer than APP_MAX_CONNECTIONS");

@@ -12,7 +12,9 @@ use super::problem::Problem;
 /// # Errors
 /// 415 for one that does not say it is JSON. An empty one needs no media type.
 pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
-    let is_empty = request.header("Content-Length").is_none_or(|length| length == "0");
+    let length = request.header("Content-Length").and_then(|length| length.parse::<u64>().ok()).unwrap_or(0);
+    // Where the body is still to come, it may be in chunks.
+    let is_empty = length == 0 && request.header("Transfer-Encoding").is_none();
     if is_empty || says_json(request) { Ok(()) } else { Err(Problem::not_json_media_type()) }
 }
 

@@ -6,13 +6,14 @@ use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread;
 
-use rouille::{Request, Response};
+use rouille::Request;
 
 use super::body::Body;
 use super::head::{self, Scanner};
 use super::response::{Clock, Output, Recipient, Unsendable};
-use super::table::{Phase, Token};
+use super::table::{Phase, Token, Work};
 use super::{Head, Length, Refusal, Shared};
 
 /// What is read from a socket at once.
@@ -22,6 +23,8 @@ const READ_BYTES: usize = 16 * 1024;
 pub(super) struct Connection {
     stream: Arc<TcpStream>,
     client: SocketAddr,
+    /// Whether the request at hand wants no body with its answer.
+    head_only: bool,
     /// What was read and not yet used: part of a request, or the requests after it.
     input: Vec<u8>,
     stage: Stage,
@@ -46,12 +49,22 @@ enum Afterwards {
 /// What is to become of a connection that a worker is done with for now.
 #[derive(Clone, Copy)]
 pub(super) enum Next {
-    /// It waits for its client, to send something or, in [`Phase::Writing`], to take something.
-    Wait(Phase),
+    /// It waits for its client, to send something or, in [`Phase::Writing`], to take something; whether it has taken
+    /// something just now.
+    Wait {
+        phase: Phase,
+        progress: bool,
+    },
     /// The next request is here already.
     Again,
     Linger,
     Close,
+}
+
+impl Next {
+    fn wait(phase: Phase) -> Next {
+        Next::Wait { phase, progress: false }
+    }
 }
 
 /// What a worker has at hand for any connection.
@@ -68,7 +81,13 @@ impl Tools {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
-        Connection { stream: Arc::new(stream), client, input: Vec::new(), stage: Stage::Head(Scanner::default()) }
+        Connection {
+            stream: Arc::new(stream),
+            client,
+            head_only: false,
+            input: Vec::new(),
+            stage: Stage::Head(Scanner::default()),
+        }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
@@ -80,7 +99,7 @@ impl Connection {
         loop {
             let stage = mem::replace(&mut self.stage, Stage::Head(Scanner::default()));
             let step = match stage {
-                Stage::Head(scanner) => self.read_head(scanner, shared, tools),
+                Stage::Head(scanner) => self.read_head(scanner, shared, token, tools),
                 Stage::Body(head, body) => self.read_body(head, body, shared, token, tools),
                 Stage::Output(output, afterwards) => self.write(output, afterwards, shared, token, tools),
             };
@@ -98,39 +117,54 @@ impl Connection {
         }
     }
 
-    fn read_head(&mut self, mut scanner: Scanner, shared: &Shared, tools: &mut Tools) -> Result<Step, Interruption> {
+    fn read_head(
+        &mut self,
+        mut scanner: Scanner,
+        shared: &Shared,
+        token: Token,
+        tools: &mut Tools,
+    ) -> Result<Step, Interruption> {
         let Some(range) = scanner.find(&self.input, &shared.limits)? else {
             return match self.read(tools)? {
-                Some(0) if self.input.is_empty() => Err(Interruption::Gone),
+                Some(0) if self.is_between_requests() => Err(Interruption::Gone),
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
                 Some(_) => Ok(Step::To(Stage::Head(scanner))),
-                None if self.input.is_empty() => {
+                None if self.is_between_requests() => {
                     self.input = Vec::new();
-                    Ok(Step::Pause(Next::Wait(Phase::Idle), Stage::Head(scanner)))
+                    let scanner = Scanner::default();
+                    Ok(Step::Pause(Next::wait(Phase::Idle), Stage::Head(scanner)))
                 }
-                None => Ok(Step::Pause(Next::Wait(Phase::Head), Stage::Head(scanner))),
+                None => Ok(Step::Pause(Next::wait(Phase::Head), Stage::Head(scanner))),
             };
         };
         let head = head::parse(&self.input[range.clone()], &shared.limits)?;
         self.input.drain(..range.end);
+        self.head_only = head.method == "HEAD";
         let body = Body::new(head.length, shared.limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             // Only a body that is wanted is asked for (RFC 9110, section 10.1.1).
-            let asked = request(self.client, head.clone(), Vec::new());
-            let refusal = catch_unwind(AssertUnwindSafe(|| shared.application.refuse_head(&asked)));
+            let asked = request(self.client, head.clone(), None);
+            let recipient = Recipient { keep_alive: false, ..recipient(&head) };
+            let work = Work { midway: false, head_only: self.head_only };
+            let refusal = shared.ask(token, work, || {
+                let response = shared.application.refuse_head(&asked)?;
+                Some(Output::new(response, recipient, &mut tools.clock))
+            })?;
             return match refusal {
-                Err(_) => Err(Refusal::ApplicationFailed.into()),
-                Ok(Some(response)) => {
-                    let recipient = Recipient { keep_alive: false, ..recipient(&head) };
-                    Ok(Step::To(respond(response, recipient, tools)?))
-                }
                 Ok(None) => {
                     let output = Output::of(*b"HTTP/1.1 100 Continue\r\n\r\n");
                     Ok(Step::To(Stage::Output(output, Afterwards::Body(head, body))))
                 }
+                Ok(Some(output)) => Ok(Step::To(respond(Ok(output))?)),
+                Err(panic) => Ok(Step::To(respond(Err(panic))?)),
             };
         }
         Ok(Step::To(Stage::Body(head, body)))
+    }
+
+    /// Whether nothing of a request has come. An empty line may come first (RFC 9112, section 2.2).
+    fn is_between_requests(&self) -> bool {
+        self.input.is_empty() || self.input == b"\r\n"
     }
 
     fn read_body(
@@ -145,15 +179,18 @@ impl Connection {
             return match self.read(tools)? {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
                 Some(_) => Ok(Step::To(Stage::Body(head, body))),
-                None => Ok(Step::Pause(Next::Wait(Phase::Body), Stage::Body(head, body))),
+                None => Ok(Step::Pause(Next::wait(Phase::Body), Stage::Body(head, body))),
             };
         }
         let recipient = recipient(&head);
-        let asked = request(self.client, head, body.into_bytes());
-        let (response, more) = shared.ask(token, false, || shared.application.answer(&asked))?;
-        let response = response.map_err(|_| Refusal::ApplicationFailed)?;
-        let recipient = Recipient { keep_alive: recipient.keep_alive && more, ..recipient };
-        Ok(Step::To(respond(response, recipient, tools)?))
+        let asked = request(self.client, head, Some(body.into_bytes()));
+        let work = Work { midway: false, head_only: self.head_only };
+        let output = shared.ask(token, work, || {
+            let response = shared.application.answer(&asked);
+            let keep_alive = recipient.keep_alive && !shared.is_stopping();
+            Output::new(response, Recipient { keep_alive, ..recipient }, &mut tools.clock)
+        })?;
+        Ok(Step::To(respond(output)?))
     }
 
     fn write(
@@ -164,17 +201,23 @@ impl Connection {
         token: Token,
         tools: &mut Tools,
     ) -> Result<Step, Interruption> {
+        let mut progress = false;
         while !output.is_finished() {
             if output.unwritten().is_empty() {
                 // A body that fails ends without its end, so that the client does not take it for the whole.
-                let (read, _) = shared.ask(token, true, || output.read_on())?;
+                let work = Work { midway: true, head_only: self.head_only };
+                let read = shared.ask(token, work, || output.read_on())?;
                 read.map_err(|_| Interruption::Gone)?.map_err(|_| Interruption::Gone)?;
             }
             match (&*self.stream).write(output.unwritten()) {
                 Ok(0) => return Err(Interruption::Gone),
-                Ok(written) => output.advance(written),
+                Ok(written) => {
+                    output.advance(written);
+                    progress = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Step::Pause(Next::Wait(Phase::Writing), Stage::Output(output, afterwards)));
+                    let next = Next::Wait { phase: Phase::Writing, progress };
+                    return Ok(Step::Pause(next, Stage::Output(output, afterwards)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Interruption::Gone),
@@ -190,7 +233,7 @@ impl Connection {
                 Some(_) => Step::End(Next::Again),
                 None => {
                     self.input = Vec::new();
-                    Step::End(Next::Wait(Phase::Idle))
+                    Step::End(Next::wait(Phase::Idle))
                 }
             },
             Afterwards::Linger => {
@@ -218,7 +261,7 @@ impl Connection {
     /// Answers with a refusal, and with nothing after it: where the next request begins is not known.
     fn refuse(&mut self, refusal: Refusal, shared: &Shared, tools: &mut Tools) -> Stage {
         self.input = Vec::new();
-        let output = refuse(shared, refusal, &mut tools.clock);
+        let output = refuse(shared, refusal, self.head_only, &mut tools.clock);
         Stage::Output(output, Afterwards::Linger)
     }
 }
@@ -253,28 +296,29 @@ fn recipient(head: &Head) -> Recipient {
     Recipient { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
 }
 
-fn respond(response: Response, recipient: Recipient, tools: &mut Tools) -> Result<Stage, Interruption> {
-    let output = Output::new(response, recipient, &mut tools.clock)?;
+/// Sends what came of asking the application, which may have panicked.
+fn respond(output: thread::Result<Result<Output, Unsendable>>) -> Result<Stage, Interruption> {
+    let output = output.map_err(|_| Refusal::ApplicationFailed)??;
     let afterwards = if output.keep_alive { Afterwards::NextRequest } else { Afterwards::Linger };
     Ok(Stage::Output(output, afterwards))
 }
 
-/// The request as the application sees it. How its body was framed is over: it has a length.
-fn request(client: SocketAddr, head: Head, body: Vec<u8>) -> Request {
+/// The request as the application sees it. Once its body is there, how that was framed is over: it has a length.
+fn request(client: SocketAddr, head: Head, body: Option<Vec<u8>>) -> Request {
     let mut fields = head.fields;
-    if head.length == Length::Chunked {
+    if let (Length::Chunked, Some(body)) = (head.length, &body) {
         fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Transfer-Encoding"));
         fields.push(("Content-Length".to_owned(), body.len().to_string()));
     }
-    Request::fake_http_from(client, head.method, head.target, fields, body)
+    Request::fake_http_from(client, head.method, head.target, fields, body.unwrap_or_default())
 }
 
 /// The application's words for a refusal, or, if even those fail, none.
-pub(super) fn refuse(shared: &Shared, refusal: Refusal, clock: &mut Clock) -> Output {
-    let recipient = Recipient { is_1_1: true, head_only: false, keep_alive: false };
-    catch_unwind(AssertUnwindSafe(|| shared.application.refuse(refusal)))
+pub(super) fn refuse(shared: &Shared, refusal: Refusal, head_only: bool, clock: &mut Clock) -> Output {
+    let recipient = Recipient { is_1_1: true, head_only, keep_alive: false };
+    catch_unwind(AssertUnwindSafe(|| Output::new(shared.application.refuse(refusal), recipient, clock).ok()))
         .ok()
-        .and_then(|response| Output::new(response, recipient, clock).ok())
+        .flatten()
         .unwrap_or_else(|| {
             Output::of(*b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         })

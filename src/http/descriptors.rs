@@ -4,14 +4,12 @@ use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises the limit on open descriptors from the soft to the hard one, and returns it.
+/// Raises the limit on open descriptors from the soft to the hard one if that is allowed, and returns what it is now.
 ///
 /// # Errors
-/// When the operating system does not tell or does not allow it.
+/// When the operating system does not tell.
 pub fn raise_limit() -> io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    }
-    Ok(hard)
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    Ok(if raised { hard } else { soft })
 }

@@ -194,6 +194,9 @@ fn origin_form<'a>(method: &str, target: &'a str) -> Result<(String, Option<&'a 
     if !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
         return Err(Refusal::Malformed("the target has a wrong character"));
     }
+    if method == "CONNECT" {
+        return Err(Refusal::Malformed("CONNECT is for proxies"));
+    }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
         return Ok((target.to_owned(), None));
     }

@@ -37,8 +37,8 @@ pub use refusal::Refusal;
 pub use status::reason;
 pub use table::MOST_LINGERING;
 
-use connection::Interruption;
-use table::{Table, Token};
+use connection::{Connection, Interruption};
+use table::{Forgotten, Table, Token, Work};
 
 /// What the operating system keeps of a response for a client that does not take it, about.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
@@ -149,6 +149,12 @@ impl Drop for Server {
     }
 }
 
+/// Drops a connection, and with it what the application gave to be sent: its code must not end the thread, and must
+/// not run under the lock.
+fn discard(connection: Option<Box<Connection>>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(connection)));
+}
+
 /// What the threads of a server share.
 struct Shared {
     table: Mutex<Table>,
@@ -169,19 +175,13 @@ impl Shared {
         self.table().stopping
     }
 
-    /// Lets the application work, which may take long or panic. Returns what came of it, and whether the connection
-    /// may go on afterwards. `midway` says that a part of the response has gone out.
+    /// Lets the application do something, which may take long or panic. Every call of its code is made here.
     ///
     /// # Errors
-    /// When it took too long, so that there is nobody left to send it to.
-    fn ask<T>(
-        &self,
-        token: Token,
-        midway: bool,
-        work: impl FnOnce() -> T,
-    ) -> Result<(thread::Result<T>, bool), Interruption> {
+    /// When it took too long, so that there is nobody left to send the result to.
+    fn ask<T>(&self, token: Token, work: Work, task: impl FnOnce() -> T) -> Result<thread::Result<T>, Interruption> {
         let mut table = self.table();
-        if !table.begin_answer(token, midway, Instant::now()) {
+        if !table.begin_answer(token, work, Instant::now()) {
             return Err(Interruption::Gone);
         }
         let wants_worker = table.wants_worker();
@@ -189,9 +189,8 @@ impl Shared {
         if wants_worker {
             self.work.notify_one();
         }
-        let result = catch_unwind(AssertUnwindSafe(work));
-        let mut table = self.table();
-        if table.end_answer(token) { Ok((result, !table.stopping)) } else { Err(Interruption::Gone) }
+        let result = catch_unwind(AssertUnwindSafe(task));
+        if self.table().end_answer(token, Instant::now()) { Ok(result) } else { Err(Interruption::Gone) }
     }
 
     /// Whether a worker that comes back late is one too many, since another has its place.
@@ -213,21 +212,18 @@ impl Shared {
         let _ = self.poller.modify_with_mode(stream, Event::all(key), PollMode::Edge);
     }
 
-    /// Closes a connection that no worker has.
+    /// Closes a connection that the poll thread has: a key says nothing of which connection is meant to anyone else.
     fn close(&self, key: usize) {
-        let stream = self.table().remove(key);
-        if let Some(stream) = stream {
-            let _ = self.poller.delete(&*stream);
-            // A worker may hold the socket too.
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        let forgotten = self.table().remove(key);
+        self.end(forgotten);
     }
 
-    /// Closes the connection that this worker has.
-    fn close_current(&self, token: Token) {
-        let stream = self.table().remove_current(token);
-        if let Some(stream) = stream {
-            let _ = self.poller.delete(&*stream);
-        }
+    /// Ends what the table forgot. The one place where connections are closed.
+    fn end(&self, forgotten: Option<Forgotten>) {
+        let Some(Forgotten { stream, connection }) = forgotten else { return };
+        let _ = self.poller.delete(&*stream);
+        // A worker may hold the socket too.
+        let _ = stream.shutdown(Shutdown::Both);
+        discard(connection);
     }
 }

@@ -1,9 +1,10 @@
-//! The thread that has the listener and every connection that waits for its client. It reads no requests: what it
-//! answers itself are requests that there is no room for, and those whose time is over.
+//! The thread that has the listener and every connection that waits for its client. What it answers itself are
+//! requests that there is no room for, and those whose time is over.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use polling::{Event, Events, PollMode, Poller};
 
 use super::connection::{Connection, refuse};
 use super::head::{self, Scanner};
-use super::response::{Clock, Output};
+use super::response::Clock;
 use super::table::{Ending, Expired, Readiness};
 use super::{Length, Limits, Refusal, Shared, workers};
 
@@ -48,8 +49,11 @@ pub(super) struct PollThread {
     /// When to accept again, after an error.
     accept_again: Option<Instant>,
     tick: Duration,
-    /// The answer to requests that there is no room for, ready to be sent.
+    /// Whether there are further connections whose time is over already.
+    more_expired: bool,
+    /// The answer to requests that there is no room for, ready to be sent, and when it was made.
     busy: Vec<u8>,
+    busy_since: Instant,
     refused: u64,
     next_busy_log: Option<Instant>,
     clock: Clock,
@@ -66,7 +70,7 @@ fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
 /// Adds a socket to a poller.
 fn register(poller: &Poller, source: &impl AsRawFd, interest: Event, mode: PollMode) -> io::Result<()> {
     // SAFETY: `Poller::add` wants sockets to be deleted from it before they are closed. Connections are closed only
-    // by `Shared::close` and `Shared::close_current`, the listener by `PollThread::stop_listening`, which all do that first.
+    // by `Shared::end`, the listener by `PollThread::stop_listening`, which both do that first.
     #[allow(unsafe_code, reason = "the poller cannot know how long a socket lives")]
     unsafe {
         poller.add_with_mode(source, interest, mode)
@@ -86,11 +90,13 @@ pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mp
     let shortest = shortest.into_iter().min().unwrap_or(TICK);
     let mut clock = Clock::default();
     let poll_thread = PollThread {
-        busy: refuse(&shared, Refusal::Busy, &mut clock).unwritten().to_vec(),
+        busy: refuse(&shared, Refusal::Busy, false, &mut clock).unwritten().to_vec(),
+        busy_since: Instant::now(),
         shared,
         listener: Some(listener),
         accept_again: None,
         tick: TICK.min(shortest / 10).max(LEAST_TICK),
+        more_expired: false,
         refused: 0,
         next_busy_log: None,
         clock,
@@ -107,26 +113,33 @@ pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mp
 impl PollThread {
     fn run(mut self) {
         let mut events = Events::new();
-        let mut more_expired = false;
         loop {
-            events.clear();
-            let timeout = if more_expired { Some(Duration::ZERO) } else { self.timeout() };
-            if let Err(error) = self.shared.poller.wait(&mut events, timeout) {
-                // Nothing a client does can bring this about.
-                log::error!(error:%; "Polling failed");
-                thread::sleep(ACCEPT_PAUSE);
-            }
-            let now = Instant::now();
-            let listener_is_ready = self.dispatch(&events, now);
-            if listener_is_ready || self.accept_again.is_some_and(|again| again <= now) {
-                self.accept(now);
-            }
-            more_expired = self.end_expired(now);
-            self.log_refused(now);
-            if self.shared.is_stopping() && self.stop(now) {
-                return;
+            // The server would be deaf without this thread, so not even a fault of its own ends it.
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))) {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(_) => thread::sleep(ACCEPT_PAUSE),
             }
         }
+    }
+
+    /// Waits for something and sees to it; `true` when the server has stopped.
+    fn turn(&mut self, events: &mut Events) -> bool {
+        events.clear();
+        let timeout = if self.more_expired { Some(Duration::ZERO) } else { self.timeout() };
+        if let Err(error) = self.shared.poller.wait(events, timeout) {
+            // Nothing a client does can bring this about.
+            log::error!(error:%; "Polling failed");
+            thread::sleep(ACCEPT_PAUSE);
+        }
+        let now = Instant::now();
+        let listener_is_ready = self.dispatch(events, now);
+        if listener_is_ready || self.accept_again.is_some_and(|again| again <= now) {
+            self.accept(ACCEPT_AT_ONCE, now);
+        }
+        self.more_expired = self.end_expired(now);
+        self.log_refused(now);
+        self.shared.is_stopping() && self.stop(now)
     }
 
     /// How long to wait for sockets at most: without any connection, for ever.
@@ -149,7 +162,7 @@ impl PollThread {
                 listener_is_ready = true;
                 continue;
             }
-            match table.ready(event.key, event.readable, now) {
+            match table.ready(event.key, event.readable, event.writable, now) {
                 Readiness::Queued | Readiness::Ignored => {}
                 Readiness::NoRoom(stream) => unwanted.push((event.key, stream)),
                 Readiness::Lingering(stream) => lingering.push((event.key, stream)),
@@ -184,6 +197,11 @@ impl PollThread {
     /// Answers a request that nobody has the time to read.
     fn refuse_for_want_of_room(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
         self.refused += 1;
+        if now.saturating_duration_since(self.busy_since) >= Duration::from_secs(1) {
+            // It has the time in it.
+            self.busy = refuse(&self.shared, Refusal::Busy, false, &mut self.clock).unwritten().to_vec();
+            self.busy_since = now;
+        }
         // What came is read, or closing would reset the connection and take the answer with it.
         let read = stream.read(&mut self.scratch).unwrap_or(0);
         let _ = stream.write(&self.busy);
@@ -197,18 +215,13 @@ impl PollThread {
 
     fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
         let _ = stream.shutdown(Shutdown::Write);
-        let mut table = self.shared.table();
-        table.linger(key, now);
-        let excess = table.lingered_enough();
-        drop(table);
-        if let Some(key) = excess {
-            self.shared.close(key);
-        }
+        let excess = self.shared.table().linger(key, now);
+        self.shared.end(excess);
         self.shared.tell_again(key, stream);
     }
 
-    fn accept(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_AT_ONCE {
+    fn accept(&mut self, most: usize, now: Instant) {
+        for _ in 0..most {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok((stream, client)) => self.admit(stream, client, now),
@@ -260,38 +273,42 @@ impl PollThread {
     /// Ends what has taken too long, and says whether there may be more of it.
     fn end_expired(&mut self, now: Instant) -> bool {
         // All under one lock: no worker may take what is in the queue, and the answer of one that is stuck is nobody's.
-        let expired = {
-            let mut table = self.shared.table();
-            let expired = table.expired(now, EXPIRED_AT_ONCE);
-            for Expired { key, ending, .. } in &expired {
-                match ending {
-                    Ending::Silent => {}
-                    Ending::Refused(_) => table.claim(*key),
-                    Ending::Stuck | Ending::StuckMidway => _ = table.remove(*key),
-                }
+        let mut stuck = Vec::new();
+        let mut table = self.shared.table();
+        let expired = table.expired(now, EXPIRED_AT_ONCE);
+        for Expired { key, ending, .. } in &expired {
+            match ending {
+                Ending::Silent => {}
+                Ending::LastTry => table.try_last(*key, now),
+                Ending::Refused(_) => table.claim(*key),
+                Ending::Stuck { .. } | Ending::StuckMidway => stuck.extend(table.remove(*key)),
             }
-            expired
-        };
+        }
+        let wants_worker = table.wants_worker();
+        drop(table);
+        if wants_worker {
+            self.shared.work.notify_one();
+        }
         let more = expired.len() == EXPIRED_AT_ONCE;
         for Expired { key, stream, ending } in expired {
             match ending {
                 Ending::Silent => self.shared.close(key),
+                Ending::LastTry | Ending::StuckMidway => {}
                 Ending::Refused(refusal) => {
-                    let output = refuse(&self.shared, refusal, &mut self.clock);
+                    let output = refuse(&self.shared, refusal, false, &mut self.clock);
                     let _ = (&*stream).read(&mut self.scratch);
                     let _ = (&*stream).write(output.unwritten());
                     self.linger(key, &stream, now);
                 }
-                Ending::Stuck | Ending::StuckMidway => {
-                    if ending == Ending::Stuck {
-                        let output: Output = refuse(&self.shared, Refusal::AnswerTooSlow, &mut self.clock);
-                        let _ = (&*stream).write(output.unwritten());
-                    }
-                    let _ = self.shared.poller.delete(&*stream);
-                    let _ = stream.shutdown(Shutdown::Both);
-                    self.replace_worker();
+                Ending::Stuck { head_only } => {
+                    let output = refuse(&self.shared, Refusal::AnswerTooSlow, head_only, &mut self.clock);
+                    let _ = (&*stream).write(output.unwritten());
                 }
             }
+        }
+        for forgotten in stuck {
+            self.shared.end(Some(forgotten));
+            self.replace_worker();
         }
         more
     }
@@ -347,14 +364,15 @@ impl PollThread {
     /// Closes the listener. What has come until now is still answered: connections that wait to be accepted, and
     /// requests on idle connections that the poller has not told of.
     fn stop_listening(&mut self, now: Instant) {
-        self.accept(now);
+        self.accept(usize::MAX, now);
         self.accept_again = None;
         if let Some(listener) = self.listener.take() {
             let _ = self.shared.poller.delete(&listener);
         }
         let mut events = Events::new();
-        if self.shared.poller.wait(&mut events, Some(Duration::ZERO)).is_ok() {
+        while self.shared.poller.wait(&mut events, Some(Duration::ZERO)).is_ok_and(|count| count > 0) {
             self.dispatch(&events, now);
+            events.clear();
         }
     }
 }

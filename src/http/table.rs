@@ -52,6 +52,22 @@ pub(super) struct Token {
     generation: u64,
 }
 
+/// What the application is to do for a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Work {
+    /// A part of the response has gone out already.
+    pub(super) midway: bool,
+    /// The client wants no body with its answer.
+    pub(super) head_only: bool,
+}
+
+/// What is left of a connection that the table forgot. It is to be dropped without the lock: what the application
+/// gave to be sent is dropped with it.
+pub(super) struct Forgotten {
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) connection: Option<Box<Connection>>,
+}
+
 /// A connection whose time is over, and what it is told.
 pub(super) struct Expired {
     pub(super) key: usize,
@@ -66,10 +82,12 @@ pub(super) enum Ending {
     Silent,
     /// With an answer.
     Refused(Refusal),
-    /// With an answer, while a worker is stuck on another.
-    Stuck,
+    /// With an answer, or its head only, while a worker is stuck on another.
+    Stuck { head_only: bool },
     /// Without a word, in the middle of a response that a worker is stuck on.
     StuckMidway,
+    /// Not yet: the operating system tells only of much room for writing, so a worker tries whether there is any.
+    LastTry,
 }
 
 struct Slot {
@@ -83,6 +101,10 @@ struct Slot {
     deadline: Instant,
     /// Whether a response was begun that an answer of the server's own would garble.
     midway: bool,
+    /// Whether the client wants no body with its answer.
+    head_only: bool,
+    /// Whether a worker was sent to try to write although the time for it was over.
+    last_try: bool,
     /// Whether a worker found a part of the request missing, so that it is the client who takes long.
     incomplete: bool,
     /// Whether the poller told of something new since a worker took it: it is told once.
@@ -169,8 +191,9 @@ impl Table {
         self.slots.len() - self.free.len() - self.lists[Phase::Lingering as usize].length
     }
 
+    /// Whether there is no connection at all.
     pub(super) fn is_empty(&self) -> bool {
-        self.count() == 0
+        self.slots.len() == self.free.len()
     }
 
     /// Takes a new connection in; the poller has it, and it is idle.
@@ -184,6 +207,8 @@ impl Table {
             phase: Phase::Idle,
             deadline: now,
             midway: false,
+            head_only: false,
+            last_try: false,
             incomplete: false,
             stirred: false,
             previous: NONE,
@@ -200,8 +225,8 @@ impl Table {
         key
     }
 
-    /// The poller says that a connection can be written, and perhaps that it can be read.
-    pub(super) fn ready(&mut self, key: usize, readable: bool, now: Instant) -> Readiness {
+    /// The poller says that a connection can be read, or written, or both.
+    pub(super) fn ready(&mut self, key: usize, readable: bool, writable: bool, now: Instant) -> Readiness {
         let Some(slot) = self.slots.get_mut(key) else { return Readiness::Ignored };
         slot.stirred = true;
         let Some(stream) = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller) else {
@@ -209,6 +234,8 @@ impl Table {
         };
         match slot.phase {
             Phase::Lingering => return Readiness::Lingering(stream.clone()),
+            // Who sends more instead of taking its answer gains nothing.
+            Phase::Writing if !writable => return Readiness::Ignored,
             // What is half written is finished whatever waits: that only makes room.
             Phase::Writing => {}
             _ if !readable => return Readiness::Ignored,
@@ -233,7 +260,7 @@ impl Table {
         loop {
             let key = self.queue.pop_front()?;
             let slot = &mut self.slots[key];
-            // One whose time ran out in the queue has left its key in it.
+            // One that was forgotten while it waited has left its key.
             if slot.stream.is_some() && slot.holder == Holder::Queue {
                 slot.holder = Holder::Worker;
                 slot.stirred = false;
@@ -246,10 +273,11 @@ impl Table {
 
     /// Notes that the application begins to work, on a response or on more of it; `false` if there is nobody left to
     /// send it to.
-    pub(super) fn begin_answer(&mut self, token: Token, midway: bool, now: Instant) -> bool {
+    pub(super) fn begin_answer(&mut self, token: Token, work: Work, now: Instant) -> bool {
         let current = self.is_current(token);
         if current {
-            self.slots[token.key].midway = midway;
+            let slot = &mut self.slots[token.key];
+            (slot.midway, slot.head_only) = (work.midway, work.head_only);
             self.enter(token.key, Phase::Answering, now);
             self.moving -= 1;
         }
@@ -257,9 +285,14 @@ impl Table {
     }
 
     /// Notes that the application is done; `false` if that took too long and there is nobody left to send it to.
-    pub(super) fn end_answer(&mut self, token: Token) -> bool {
+    pub(super) fn end_answer(&mut self, token: Token, now: Instant) -> bool {
         self.moving += 1;
-        self.is_current(token)
+        let current = self.is_current(token);
+        if current {
+            // Whatever comes next, it is not the application that takes long any more.
+            self.enter(token.key, Phase::Writing, now);
+        }
+        current
     }
 
     /// Notes that a worker is done with a connection.
@@ -272,14 +305,23 @@ impl Table {
         self.slots[token.key].generation == token.generation && self.slots[token.key].stream.is_some()
     }
 
-    /// Takes a connection back from a worker, to wait in this phase; `false` if it is to be closed instead.
+    /// Takes a connection back from a worker, to wait in this phase, or returns it if it is to be closed instead.
     ///
-    /// Whoever comes back to a phase it did not leave has no more time for it.
-    pub(super) fn park(&mut self, token: Token, connection: Box<Connection>, phase: Phase, now: Instant) -> bool {
-        if !self.is_current(token) || (self.stopping && phase == Phase::Idle) {
-            return false;
+    /// Whoever comes back to a phase it did not leave has no more time for it, unless there was progress.
+    pub(super) fn park(
+        &mut self,
+        token: Token,
+        connection: Box<Connection>,
+        phase: Phase,
+        progress: bool,
+        now: Instant,
+    ) -> Result<(), Box<Connection>> {
+        let slot = &mut self.slots[token.key];
+        if self.stopping && phase == Phase::Idle && !slot.stirred {
+            return Err(connection);
         }
-        if self.slots[token.key].phase != phase || phase == Phase::Writing {
+        slot.last_try &= !progress;
+        if slot.phase != phase || progress {
             self.enter(token.key, phase, now);
         }
         let slot = &mut self.slots[token.key];
@@ -289,37 +331,38 @@ impl Table {
         if slot.stirred {
             self.enqueue(token.key, now);
         }
-        true
+        Ok(())
     }
 
     /// Takes a connection back whose next request has come already: behind those that wait.
     pub(super) fn requeue(&mut self, token: Token, connection: Box<Connection>, now: Instant) {
-        if self.is_current(token) {
-            self.enter(token.key, Phase::Idle, now);
-            self.slots[token.key].connection = Some(connection);
-            self.slots[token.key].incomplete = false;
-            self.enqueue(token.key, now);
-        }
+        self.enter(token.key, Phase::Idle, now);
+        let slot = &mut self.slots[token.key];
+        (slot.connection, slot.incomplete) = (Some(connection), false);
+        self.enqueue(token.key, now);
     }
 
     /// Takes a connection out of the queue, so that no worker gets it any more.
     pub(super) fn claim(&mut self, key: usize) {
+        if self.slots[key].holder == Holder::Queue {
+            self.queue.retain(|queued| *queued != key);
+        }
         self.slots[key].holder = Holder::Poller;
-        self.slots[key].connection = None;
     }
 
-    /// Lets a connection linger that has its last answer.
-    pub(super) fn linger(&mut self, key: usize, now: Instant) {
+    /// Puts a connection into the queue that waits for much room to write, to find out whether there is any.
+    pub(super) fn try_last(&mut self, key: usize, now: Instant) {
+        self.slots[key].last_try = true;
+        self.enqueue(key, now);
+    }
+
+    /// Lets a connection linger that has its last answer. Where there are too many of them, the one that has lingered
+    /// for longest is forgotten and returned.
+    pub(super) fn linger(&mut self, key: usize, now: Instant) -> Option<Forgotten> {
         self.enter(key, Phase::Lingering, now);
-        let slot = &mut self.slots[key];
-        slot.holder = Holder::Poller;
-        slot.connection = None;
-    }
-
-    /// The connection that has lingered for longest, if there are too many of them.
-    pub(super) fn lingered_enough(&self) -> Option<usize> {
+        self.slots[key].holder = Holder::Poller;
         let list = self.lists[Phase::Lingering as usize];
-        (list.length > MOST_LINGERING).then_some(list.first)
+        if list.length > MOST_LINGERING { self.remove(list.first) } else { None }
     }
 
     /// The connection that has been idle for longest.
@@ -337,7 +380,7 @@ impl Table {
                 let slot = &self.slots[key];
                 let ending = match (slot.phase, slot.holder) {
                     (Phase::Answering, _) if slot.midway => Some(Ending::StuckMidway),
-                    (Phase::Answering, _) => Some(Ending::Stuck),
+                    (Phase::Answering, _) => Some(Ending::Stuck { head_only: slot.head_only }),
                     (_, Holder::Worker) | (Phase::Writing, Holder::Queue) => None,
                     (_, Holder::Queue) if !slot.incomplete => Some(Ending::Refused(Refusal::Busy)),
                     (Phase::Head, _) => {
@@ -346,6 +389,7 @@ impl Table {
                     (Phase::Body, _) => {
                         Some(Ending::Refused(Refusal::BodyTooSlow(self.durations[Phase::Body as usize])))
                     }
+                    (Phase::Writing, _) if !slot.last_try => Some(Ending::LastTry),
                     (Phase::Idle | Phase::Writing | Phase::Lingering, _) => Some(Ending::Silent),
                 };
                 if let (Some(ending), Some(stream)) = (ending, &slot.stream) {
@@ -362,23 +406,23 @@ impl Table {
         self.lists.iter().filter(|list| list.first != NONE).map(|list| self.slots[list.first].deadline).min()
     }
 
-    /// Forgets a connection and returns its socket.
-    pub(super) fn remove(&mut self, key: usize) -> Option<Arc<TcpStream>> {
+    /// Forgets a connection.
+    pub(super) fn remove(&mut self, key: usize) -> Option<Forgotten> {
         let stream = self.slots[key].stream.take()?;
         self.unlink(key);
-        self.slots[key].connection = None;
         self.free.push(key);
-        Some(stream)
+        Some(Forgotten { stream, connection: self.slots[key].connection.take() })
     }
 
-    /// Forgets the connection that a worker has.
-    pub(super) fn remove_current(&mut self, token: Token) -> Option<Arc<TcpStream>> {
-        if self.is_current(token) { self.remove(token.key) } else { None }
-    }
-
-    /// The connections that only the poller has: between requests, or done.
+    /// The connections between requests.
     pub(super) fn idle(&self) -> Vec<usize> {
-        self.in_phase(Phase::Idle)
+        let mut keys = Vec::new();
+        let mut key = self.lists[Phase::Idle as usize].first;
+        while key != NONE {
+            keys.push(key);
+            key = self.slots[key].next;
+        }
+        keys
     }
 
     /// Every connection.
@@ -392,16 +436,6 @@ impl Table {
         }
         self.slots[key].holder = Holder::Queue;
         self.queue.push_back(key);
-    }
-
-    fn in_phase(&self, phase: Phase) -> Vec<usize> {
-        let mut keys = Vec::new();
-        let mut key = self.lists[phase as usize].first;
-        while key != NONE {
-            keys.push(key);
-            key = self.slots[key].next;
-        }
-        keys
     }
 
     fn enter(&mut self, key: usize, phase: Phase, now: Instant) {

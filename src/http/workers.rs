@@ -1,7 +1,6 @@
 //! The threads that work on requests: each takes a connection from the queue, goes as far as it can, gives it back.
 
 use std::io;
-use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -56,29 +55,33 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
     let mut table = shared.table();
     table.end_work();
     if !table.is_current(token) {
+        drop(table);
+        super::discard(Some(connection));
         return false;
     }
-    let stays = match next {
-        Next::Again => {
-            table.requeue(token, connection, now);
-            true
+    let stopping = table.stopping;
+    let (mut forgotten, mut rest) = (None, None);
+    match next {
+        Next::Again => table.requeue(token, connection, now),
+        Next::Wait { phase, progress } => {
+            rest = table.park(token, connection, phase, progress, now).err();
+            if rest.is_some() {
+                forgotten = table.remove(token.key);
+            }
         }
-        Next::Wait(phase) => table.park(token, connection, phase, now),
         Next::Linger => {
-            table.linger(token.key, now);
-            true
+            forgotten = table.linger(token.key, now);
+            rest = Some(connection);
         }
-        Next::Close => false,
-    };
-    let (excess, stopping) = (table.lingered_enough(), table.stopping);
-    drop(table);
-    if let Some(key) = excess {
-        shared.close(key);
+        Next::Close => {
+            forgotten = table.remove(token.key);
+            rest = Some(connection);
+        }
     }
-    if !stays {
-        let _ = stream.shutdown(Shutdown::Both);
-        shared.close_current(token);
-    } else if matches!(next, Next::Linger) {
+    drop(table);
+    shared.end(forgotten);
+    super::discard(rest);
+    if matches!(next, Next::Linger) {
         shared.tell_again(token.key, &stream);
     }
     // Whoever stops waits for the last of them.

@@ -14,7 +14,7 @@ use crate::config::Pool;
 /// that is left, since nothing is wrong with a connection that came late.
 const PROBE_DEADLINES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// How long to wait for a connection after others have waited in vain: enough for the pool to open one.
+/// How long to wait for a connection after others have waited in vain. The pool goes on opening one meanwhile.
 const STALLED_WAIT: Duration = Duration::from_millis(1);
 
 /// r2d2 waits at most half of this between two attempts to connect, so a database that is back is found within 0.5 s.

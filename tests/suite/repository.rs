@@ -63,7 +63,7 @@ fn the_library_lists_its_modules_in_that_order() {
 #[test]
 fn every_source_file_says_in_its_first_line_what_it_is_for() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in sources(&root.join("src")).into_iter().chain(sources(&root.join("tests"))) {
+    for file in ["src", "tests", "benches", "fuzz/fuzz_targets"].iter().flat_map(|folder| sources(&root.join(folder))) {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//! "), "{}", file.display());
     }
