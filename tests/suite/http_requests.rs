@@ -164,6 +164,7 @@ fn malformed_request_lines_are_refused() {
         ("GET http://:80/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("GET http://user@example.org/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
+        ("CONNECT /a HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("G\u{e9}T / HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("G(T / HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
         ("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, Closed),
@@ -420,10 +421,17 @@ fn a_request_that_is_cut_is_not_answered_as_a_whole_one() {
         raw.assert_closed();
         assert!(server.seen().is_empty(), "{request:?}");
     }
-    // Nothing at all is no request, and a whole one is answered although nothing more will come.
-    let mut raw = server.connect();
-    raw.end();
-    raw.assert_closed();
+    // Nothing at all, or an empty line behind a body, is no request, and a whole one is answered although nothing more will come.
+    for (nothing, status) in [("", None), ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab\r\n", Some(200))]
+    {
+        let mut raw = server.connect();
+        raw.send(nothing.as_bytes());
+        raw.end();
+        if let Some(status) = status {
+            assert_eq!(raw.answer().status, status);
+        }
+        raw.assert_closed();
+    }
     let mut raw = server.connect();
     raw.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
     raw.end();
@@ -457,6 +465,8 @@ fn a_client_that_expects_a_100_gets_it_when_the_body_is_wanted() {
         raw.assert_closed();
     };
     expect_final(head("/unwanted", "Content-Length: 5"), 404);
+    expect_final(head("/unwanted", "Transfer-Encoding: chunked"), 404);
+    expect_final(head("/panic", "Content-Length: 5"), 500);
     expect_final(head("/", "Content-Length: 65537"), 413);
     expect_final(head("/", "Transfer-Encoding: gzip"), 501);
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use safespace::http::Limits;
+
 use crate::support::raw::Raw;
 use crate::support::server::{TestServer, limits};
 
@@ -41,6 +43,20 @@ fn a_head_request_gets_the_head_of_the_answer_to_get() {
 }
 
 #[test]
+fn a_refusal_of_a_head_request_has_no_body_either() {
+    let server = TestServer::start(Limits { request_timeout: Duration::from_millis(200), ..limits() });
+    for (path, status) in [("/panic", 500), ("/split-value", 500), ("/wait", 504)] {
+        let mut raw = server.connect();
+        raw.send(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+        let answer = raw.head_answer();
+        assert_eq!(answer.status, status, "{path}");
+        assert_ne!(answer.header("Content-Length"), Some("0"), "{path}");
+        raw.assert_closed();
+    }
+    server.gate().open();
+}
+
+#[test]
 fn a_response_that_has_no_body_says_nothing_of_one() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
@@ -67,7 +83,7 @@ fn the_framing_is_the_servers_whatever_the_application_says() {
 #[test]
 fn a_response_that_would_be_split_or_is_not_one_becomes_a_500() {
     let server = TestServer::start(limits());
-    for path in ["/split-value", "/split-nul", "/split-name", "/informational", "/short", "/panic"] {
+    for path in ["/split-value", "/split-nul", "/split-name", "/informational", "/short", "/panic", "/panicking-body"] {
         let mut raw = server.connect();
         let answer = raw.ask(&get(path));
         assert_eq!(answer.status, 500, "{path}");

@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
     received: Vec<u8>,
+    /// Whether the connection ended with a reset instead of an orderly end.
+    pub(crate) was_reset: bool,
 }
 
 impl Raw {
@@ -20,7 +22,7 @@ impl Raw {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Raw { stream, received: Vec::new() }
+        Raw { stream, received: Vec::new(), was_reset: false }
     }
 
     /// Sends bytes; a server that has closed already is not an error, for its answer can still be read.
@@ -107,11 +109,13 @@ impl Raw {
         chunk
     }
 
-    /// Asserts that the server closes the connection, without a further byte.
+    /// Asserts that the server closes the connection, without a further byte and without a reset, which could take an
+    /// answer with it on its way.
     #[track_caller]
     pub(crate) fn assert_closed(&mut self) {
         let read = self.read();
         assert!(read == 0 && self.received.is_empty(), "more came: {:?}", String::from_utf8_lossy(&self.received));
+        assert!(!self.was_reset, "the connection was reset");
     }
 
     /// Reads what there is; 0 at the end, however it comes.
@@ -126,7 +130,10 @@ impl Raw {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 panic!("nothing came within {PATIENCE:?}, after {:?}", String::from_utf8_lossy(&self.received));
             }
-            Err(_) => 0,
+            Err(error) => {
+                self.was_reset |= error.kind() == ErrorKind::ConnectionReset;
+                0
+            }
         }
     }
 }

@@ -119,6 +119,11 @@ impl Application for Echo {
             "/split-value" => Response::text("").with_additional_header("X", "a\r\nInjected: b"),
             "/split-nul" => Response::text("").with_additional_header("X", "a\0b"),
             "/split-name" => Response::text("").with_additional_header("X: a\r\nInjected", "b"),
+            "/panicking-body" => sized(Panicking, 5),
+            "/slow" => {
+                std::thread::sleep(Duration::from_millis(100));
+                Response::text("slow")
+            }
             "/informational" => Response { status_code: 100, ..Response::text("") },
             "/own-framing" => Response::text("hello")
                 .with_additional_header("Content-Length", "3")
@@ -130,7 +135,15 @@ impl Application for Echo {
     }
 
     fn refuse_head(&self, request: &Request) -> Option<Response> {
-        (request.raw_url() == "/unwanted").then(Response::empty_404)
+        match request.raw_url() {
+            "/unwanted" => Some(Response::empty_404()),
+            "/panic" => panic!("as asked"),
+            "/wait" => {
+                self.gate.wait();
+                None
+            }
+            _ => None,
+        }
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
