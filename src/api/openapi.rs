@@ -56,11 +56,14 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
 }
 
-/// Any operation can meet a bug; every answer has a request id, and every error that does not say otherwise is a
-/// problem document.
+/// Any operation can meet a bug, and the server's own bounds; every answer has a request id, and every error that does
+/// not say otherwise is a problem document.
 fn add_common_parts(operation: &mut Operation) {
     let internal = ResponseBuilder::new().description("A bug; the next request is served as usual").build();
     operation.responses.responses.insert("500".to_owned(), RefOr::T(internal));
+    let bounds = "Not HTTP (400), too slow (408), too large (413, 414, 431), or more than there is room for (503)";
+    let refused = ResponseBuilder::new().description(bounds).build();
+    operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let request_id = header(Type::String, "Random, for finding this request in the log");

@@ -52,8 +52,8 @@ fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
     let sessions = &document["paths"]["/api/v1/sessions/{session_id}"];
     let statuses =
         |method: &str| sessions[method]["responses"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(statuses("get"), ["200", "404", "422", "500", "503", "504"]);
-    assert_eq!(statuses("delete"), ["204", "404", "422", "500", "503", "504"]);
+    assert_eq!(statuses("get"), ["200", "404", "422", "500", "503", "504", "default"]);
+    assert_eq!(statuses("delete"), ["204", "404", "422", "500", "503", "504", "default"]);
     let session = &document["components"]["schemas"]["Session"];
     assert_eq!(session["required"], serde_json::json!(["session_id", "created_at"]));
     assert_eq!(session["properties"]["session_id"]["format"], "uuid");

@@ -25,7 +25,7 @@ struct Watched {
     threads: usize,
     descriptors: usize,
     // Dropped after the service that uses it.
-    _schema: Schema,
+    schema: Schema,
 }
 
 impl Watched {
@@ -41,7 +41,7 @@ impl Watched {
     }
 
     fn over(service: Service, schema: Schema) -> Watched {
-        let mut watched = Watched { service, threads: 0, descriptors: 0, _schema: schema };
+        let mut watched = Watched { service, threads: 0, descriptors: 0, schema };
         eventually(Duration::from_secs(5), || {
             let pool = watched.service.client.get("/health/db").json()["connection_pool"].take();
             (pool["total"] == pool["max"]).then_some(())
@@ -214,6 +214,20 @@ fn clients_that_reset_and_speak_http_2_leave_nothing_behind() {
         assert_eq!(raw.ask(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").status, 505);
         raw.assert_closed();
     }
+    watched.assert_as_before();
+}
+
+#[test]
+fn workers_that_were_stuck_end_when_others_have_their_place() {
+    let watched = Watched::start(&[("APP_REQUEST_TIMEOUT", "1"), ("APP_WORKERS", "8")]);
+    let mut sql = watched.schema.client();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let mut stuck = connect_many(watched.address(), 4);
+    stuck.iter_mut().for_each(|raw| raw.send(POST));
+    stuck.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 504));
+    eventually(Duration::from_secs(5), || (watched.open().0 == watched.threads + 4).then_some(()));
+    lock.commit().unwrap();
     watched.assert_as_before();
 }
 

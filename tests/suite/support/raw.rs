@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
     received: Vec<u8>,
+    /// Whether something could not be sent.
+    pub(crate) was_refused: bool,
     /// Whether the connection ended with a reset instead of an orderly end.
     pub(crate) was_reset: bool,
 }
@@ -22,12 +24,12 @@ impl Raw {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Raw { stream, received: Vec::new(), was_reset: false }
+        Raw { stream, received: Vec::new(), was_refused: false, was_reset: false }
     }
 
     /// Sends bytes; a server that has closed already is not an error, for its answer can still be read.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+        self.was_refused |= self.stream.write_all(bytes).is_err();
     }
 
     /// Says that nothing more will be sent.
