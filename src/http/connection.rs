@@ -16,6 +16,9 @@ use super::response::{Clock, Output, Recipient, Unsendable};
 use super::table::{Phase, Token, Work};
 use super::{Head, Length, Refusal, Shared};
 
+/// Memory that a connection keeps between requests: enough for the usual head.
+const RESTING_BYTES: usize = 1024;
+
 /// What is read from a socket at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -130,7 +133,7 @@ impl Connection {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
                 Some(_) => Ok(Step::To(Stage::Head(scanner))),
                 None if self.is_between_requests() => {
-                    self.input = Vec::new();
+                    self.rest();
                     let scanner = Scanner::default();
                     Ok(Step::Pause(Next::wait(Phase::Idle), Stage::Head(scanner)))
                 }
@@ -232,7 +235,7 @@ impl Connection {
                 Some(0) => return Err(Interruption::Gone),
                 Some(_) => Step::End(Next::Again),
                 None => {
-                    self.input = Vec::new();
+                    self.rest();
                     Step::End(Next::wait(Phase::Idle))
                 }
             },
@@ -256,6 +259,12 @@ impl Connection {
                 Err(_) => return Err(Interruption::Gone),
             }
         }
+    }
+
+    /// Keeps little memory between requests, and not so little that every request has to ask for some.
+    fn rest(&mut self) {
+        self.input.clear();
+        self.input.shrink_to(RESTING_BYTES);
     }
 
     /// Answers with a refusal, and with nothing after it: where the next request begins is not known.

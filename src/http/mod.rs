@@ -23,6 +23,7 @@ mod workers;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -108,6 +109,7 @@ impl Server {
         socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;
         let shared = Arc::new(Shared {
             table: Mutex::new(Table::new(&limits)),
+            stopping: AtomicBool::new(false),
             work: Condvar::new(),
             poller: Poller::new()?,
             limits,
@@ -131,7 +133,7 @@ impl Server {
     /// were answered within `grace`. Whatever is left then is cut.
     #[must_use]
     pub fn stop(self, grace: Duration) -> bool {
-        self.shared.table().stopping = true;
+        self.shared.begin_stopping();
         let _ = self.shared.poller.notify();
         self.finished.recv_timeout(grace) == Err(mpsc::RecvTimeoutError::Disconnected)
     }
@@ -139,10 +141,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let mut table = self.shared.table();
-        table.stopping = true;
-        table.closed = true;
-        drop(table);
+        self.shared.begin_stopping();
+        self.shared.table().closed = true;
         let _ = self.shared.poller.notify();
         // The poller closes every connection and ends the workers; one that is stuck ends when it comes back.
         let _ = self.finished.recv_timeout(Duration::from_secs(1));
@@ -158,6 +158,8 @@ fn discard(connection: Option<Box<Connection>>) {
 /// What the threads of a server share.
 struct Shared {
     table: Mutex<Table>,
+    /// As the table has it, for those who do not hold it.
+    stopping: AtomicBool,
     /// Told when there is something in the queue.
     work: Condvar,
     poller: Poller,
@@ -172,7 +174,12 @@ impl Shared {
     }
 
     fn is_stopping(&self) -> bool {
-        self.table().stopping
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn begin_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.table().stopping = true;
     }
 
     /// Lets the application do something, which may take long or panic. Every call of its code is made here.
@@ -184,9 +191,9 @@ impl Shared {
         if !table.begin_answer(token, work, Instant::now()) {
             return Err(Interruption::Gone);
         }
-        let wants_worker = table.wants_worker();
+        let wants_successor = table.wants_successor();
         drop(table);
-        if wants_worker {
+        if wants_successor {
             self.work.notify_one();
         }
         let result = catch_unwind(AssertUnwindSafe(task));

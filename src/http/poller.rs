@@ -196,14 +196,18 @@ impl PollThread {
 
     /// Answers a request that nobody has the time to read.
     fn refuse_for_want_of_room(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
+        // What came is read, or closing would reset the connection and take the answer with it.
+        let read = match stream.read(&mut self.scratch) {
+            // Nobody is there to be answered.
+            Ok(0) => return self.shared.close(key),
+            read => read.unwrap_or(0),
+        };
         self.refused += 1;
         if now.saturating_duration_since(self.busy_since) >= Duration::from_secs(1) {
             // It has the time in it.
             self.busy = refuse(&self.shared, Refusal::Busy, false, &mut self.clock).unwritten().to_vec();
             self.busy_since = now;
         }
-        // What came is read, or closing would reset the connection and take the answer with it.
-        let read = stream.read(&mut self.scratch).unwrap_or(0);
         let _ = stream.write(&self.busy);
         if is_whole_request(&self.scratch[..read], &self.shared.limits) {
             // Nothing more is coming, and there may be many of these.

@@ -246,11 +246,20 @@ impl Table {
         Readiness::Queued
     }
 
-    /// Whether a worker should be woken. Not while as many are moving as can run: each of them comes to the queue soon,
-    /// or asks this again before the application gets it. So a burst of quick requests does not wake a crowd, and
-    /// slow ones keep nobody waiting.
+    /// Whether a worker should be woken, now that there is more to do. Not while as many are moving as can run: each of
+    /// them comes to the queue soon, or asks the next question first.
     pub(super) fn wants_worker(&mut self) -> bool {
-        let wanted = !self.queue.is_empty() && self.sleeping > 0 && !self.waking && self.moving < self.processors;
+        self.wants_worker_beside(self.processors)
+    }
+
+    /// Whether a worker should be woken, now that one goes to the application, which may block. Not while another is
+    /// moving. So quick requests keep a few threads busy and do not wake a crowd, and slow ones keep nobody waiting.
+    pub(super) fn wants_successor(&mut self) -> bool {
+        self.wants_worker_beside(1)
+    }
+
+    fn wants_worker_beside(&mut self, moving: usize) -> bool {
+        let wanted = !self.queue.is_empty() && self.sleeping > 0 && !self.waking && self.moving < moving;
         self.waking |= wanted;
         wanted
     }

@@ -21,18 +21,31 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<thread::JoinHandle<()>> 
 
 fn work(shared: &Shared) {
     let mut tools = Tools::new();
-    while let Some((token, mut connection)) = next(shared) {
+    let mut following = None;
+    while let Some((token, mut connection)) = following.take().or_else(|| wait_for_work(shared)) {
         // The application's panics are caught where it is asked; whatever else panics costs its connection.
         let next = catch_unwind(AssertUnwindSafe(|| connection.proceed(shared, token, &mut tools)));
-        let is_late = !give_back(shared, token, connection, next.unwrap_or(Next::Close));
-        if is_late && shared.retires() {
-            return;
+        match give_back(shared, token, connection, next.unwrap_or(Next::Close)) {
+            Returned::InTime(work) => following = work,
+            Returned::Late if shared.retires() => return,
+            Returned::Late => {}
         }
     }
 }
 
+/// What a worker has to do next.
+type Assignment = (Token, Box<Connection>);
+
+/// How a connection was given back.
+enum Returned {
+    /// As it should be; there may be something to do next.
+    InTime(Option<Assignment>),
+    /// It is gone, because the worker was stuck on it.
+    Late,
+}
+
 /// Waits for something to do; `None` at the end of the server.
-fn next(shared: &Shared) -> Option<(Token, Box<Connection>)> {
+fn wait_for_work(shared: &Shared) -> Option<Assignment> {
     let mut table = shared.table();
     loop {
         if table.closed {
@@ -48,8 +61,8 @@ fn next(shared: &Shared) -> Option<(Token, Box<Connection>)> {
     }
 }
 
-/// Gives a connection back; `false` if it is gone because the worker was stuck on it.
-fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: Next) -> bool {
+/// Gives a connection back, and takes another if one waits.
+fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: Next) -> Returned {
     let stream = connection.stream().clone();
     let now = Instant::now();
     let mut table = shared.table();
@@ -57,7 +70,7 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
     if !table.is_current(token) {
         drop(table);
         super::discard(Some(connection));
-        return false;
+        return Returned::Late;
     }
     let stopping = table.stopping;
     let (mut forgotten, mut rest) = (None, None);
@@ -78,6 +91,7 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
             rest = Some(connection);
         }
     }
+    let following = table.take();
     drop(table);
     shared.end(forgotten);
     super::discard(rest);
@@ -88,5 +102,5 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
     if stopping {
         let _ = shared.poller.notify();
     }
-    true
+    Returned::InTime(following)
 }
