@@ -120,6 +120,18 @@ impl Raw {
         assert!(!self.was_reset, "the connection was reset");
     }
 
+    /// Reads to the end, however it comes, and returns how many bytes that were.
+    #[track_caller]
+    pub(crate) fn count_rest(&mut self) -> usize {
+        let mut received = 0;
+        loop {
+            match self.read() {
+                0 => return received,
+                read => received += read,
+            }
+        }
+    }
+
     /// Reads what there is; 0 at the end, however it comes.
     #[track_caller]
     pub(crate) fn read(&mut self) -> usize {
