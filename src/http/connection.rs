@@ -127,6 +127,8 @@ impl Connection {
         token: Token,
         tools: &mut Tools,
     ) -> Result<Step, Interruption> {
+        // What the request before wanted says nothing of this one, which may be refused before it is understood.
+        self.head_only = false;
         let Some(range) = scanner.find(&self.input, &shared.limits)? else {
             return match self.read(tools)? {
                 Some(0) if self.is_between_requests() => Err(Interruption::Gone),

@@ -52,7 +52,8 @@ pub trait Application: Send + Sync + 'static {
     /// Looks at a request whose client waits to be asked for the body, and refuses it if the head is enough for that.
     fn refuse_head(&self, request: &Request) -> Option<Response>;
 
-    /// Words a refusal of the server's own. The response for [`Refusal::Busy`] is made once and sent many times.
+    /// Words a refusal of the server's own. The response for [`Refusal::Busy`] is made once a second
+    /// at most, and sent many times.
     fn refuse(&self, refusal: Refusal) -> Response;
 }
 
@@ -85,7 +86,7 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
-/// A running server. Dropped, it stops without waiting for anything.
+/// A running server. Dropped, it stops without waiting for answers.
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -182,7 +183,8 @@ impl Shared {
         self.table().stopping = true;
     }
 
-    /// Lets the application do something, which may take long or panic. Every call of its code is made here.
+    /// Lets the application do something, which may take long or panic: answers and their bodies are made here, and
+    /// nowhere else. (Its words for a refusal are asked for without a deadline, by `connection::refuse`.)
     ///
     /// # Errors
     /// When it took too long, so that there is nobody left to send the result to.

@@ -329,7 +329,7 @@ impl Table {
         if self.stopping && phase == Phase::Idle && !slot.stirred {
             return Err(connection);
         }
-        slot.last_try &= !progress;
+        slot.last_try &= phase == Phase::Writing && !progress;
         if slot.phase != phase || progress {
             self.enter(token.key, phase, now);
         }

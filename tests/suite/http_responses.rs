@@ -54,6 +54,12 @@ fn a_refusal_of_a_head_request_has_no_body_either() {
         raw.assert_closed();
     }
     server.gate().open();
+    // The request behind it is another one.
+    let mut raw = server.connect();
+    raw.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(raw.head_answer().status, 200);
+    let refusal = raw.ask(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!((refusal.status, refusal.body.is_empty()), (400, false));
 }
 
 #[test]
