@@ -9,8 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use crate::api::Context;
-use crate::config::{self, Config, Pool, Server};
+use crate::config::{self, Address, Config, Pool, Server};
+use crate::exporter::Exporter;
 use crate::http::{self, Limits};
+use crate::metrics::Metrics;
 use crate::store::migrations::{self, MigrationError};
 use crate::store::private::{PrivateError, PrivatePostgres};
 use crate::store::{ConnectError, Database, Target};
@@ -25,8 +27,11 @@ const SPARE_CONNECTIONS: u32 = 10;
 /// Descriptors that one connection to PostgreSQL takes: its socket, and what the driver needs to wait for it.
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
 
-/// Descriptors for everything else: the log, the private PostgreSQL, signals, the poller.
-const OTHER_DESCRIPTORS: usize = 48;
+/// Descriptors for everything else: the log, the private PostgreSQL, signals, the poller, who asks for metrics.
+const OTHER_DESCRIPTORS: usize = 160;
+
+/// Connections of those who ask for metrics.
+const METRICS_CONNECTIONS: usize = 32;
 
 /// Fewer connections than this are of no use, whatever the limit on descriptors.
 const LEAST_CONNECTIONS: usize = 16;
@@ -43,7 +48,7 @@ pub enum StartError {
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
-        /// `APP_HOST:APP_PORT`.
+        /// `APP_HOST:APP_PORT` or `METRICS_HOST:METRICS_PORT`.
         address: String,
         /// What the operating system says.
         reason: String,
@@ -74,6 +79,7 @@ impl From<ConnectError> for StartError {
 /// A running service; dropping it stops it at once, [`App::stop`] in order.
 pub struct App {
     server: http::Server,
+    exporter: Option<http::Server>,
     context: Arc<Context>,
     grace: Duration,
     /// Dropped last of all.
@@ -90,22 +96,37 @@ impl App {
         for warning in config.warnings() {
             log::warn!("{warning}");
         }
-        let listener = listen(&config.http)?;
+        let listener = listen(&config.http.address)?;
+        let for_metrics = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = open_server(config, stop)?;
         migrate_patiently(&server, &config.pool, stop)?;
         let target = Target::new(&server, &config.pool, config.pool.query_timeout)?;
-        let context =
-            Arc::new(Context { database: Database::open(target, &config.pool), stopping: AtomicBool::new(false) });
+        let metrics = Arc::new(Metrics::default());
+        let database = Arc::new(Database::open(target, &config.pool, metrics.clone()));
+        let stopping = AtomicBool::new(false);
+        let context = Arc::new(Context { database: database.clone(), metrics: metrics.clone(), stopping });
         let limits = fit_to_descriptors(&config.http.limits, &config.pool);
-        let server = http::Server::start(listener, limits, context.clone())
-            .map_err(|error| cannot_listen(&config.http, &error))?;
-        Ok(App { server, context, grace: config.http.shutdown_grace, postgres })
+        let server = http::Server::start(listener, limits.clone(), context.clone());
+        let server = server.map_err(|error| cannot_listen(&config.http.address, &error))?;
+        let exporter = for_metrics.zip(config.metrics.as_ref()).map(|(listener, address)| {
+            let exporter = Exporter::new(server.observer(), database, metrics);
+            let limits = Limits { workers: 1, max_connections: METRICS_CONNECTIONS, ..limits };
+            http::Server::start(listener, limits, Arc::new(exporter)).map_err(|error| cannot_listen(address, &error))
+        });
+        let exporter = exporter.transpose()?;
+        Ok(App { server, exporter, context, grace: config.http.shutdown_grace, postgres })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Where it tells what it counts, if it does.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.exporter.as_ref().map(http::Server::address)
     }
 
     /// A few lines for the person who started it: where things are, and how to stop.
@@ -119,6 +140,9 @@ impl App {
         let url = format!("http://{}", to_be_visited(self.address()));
         let _ = writeln!(lines, "  Address  {url} (listening on {})", self.address());
         let _ = writeln!(lines, "  API      {url}/docs");
+        if let Some(address) = self.metrics_address() {
+            let _ = writeln!(lines, "  Metrics  http://{}/metrics", to_be_visited(address));
+        }
         let _ = writeln!(lines, "  Stop     Ctrl-C");
         lines
     }
@@ -152,7 +176,7 @@ pub fn migrate(config: &Config, stop: &AtomicBool) -> Result<i32, StartError> {
         _ => open_server(config, stop)?,
     };
     migrate_patiently(&server, &config.pool, stop)?;
-    Ok(migrations::newest())
+    Ok(migrations::NEWEST)
 }
 
 /// Where the database is, after starting it if it is the service's own.
@@ -188,7 +212,7 @@ fn migrate_patiently(server: &Server, pool: &Pool, stop: &AtomicBool) -> Result<
         attempt += 1;
     };
     if applied > 0 {
-        log::info!(applied, version = migrations::newest(); "Schema migrated");
+        log::info!(applied, version = migrations::NEWEST; "Schema migrated");
     }
     Ok(())
 }
@@ -206,12 +230,12 @@ fn sleep_unless_stopped(wait: Duration, stop: &AtomicBool) -> Result<(), StartEr
 
 /// Listens before anything else is started, so that a port in use is told at once. Who comes before the service is
 /// up waits.
-fn listen(http: &config::Http) -> Result<TcpListener, StartError> {
-    TcpListener::bind((http.host.as_str(), http.port)).map_err(|error| cannot_listen(http, &error))
+fn listen(address: &Address) -> Result<TcpListener, StartError> {
+    TcpListener::bind((address.host.as_str(), address.port)).map_err(|error| cannot_listen(address, &error))
 }
 
-fn cannot_listen(http: &config::Http, reason: &io::Error) -> StartError {
-    StartError::Listen { address: format!("{}:{}", http.host, http.port), reason: reason.to_string() }
+fn cannot_listen(address: &Address, reason: &io::Error) -> StartError {
+    StartError::Listen { address: address.to_string(), reason: reason.to_string() }
 }
 
 /// As many connections as there are descriptors for, beside those that the rest of the service needs: a client too many

@@ -15,10 +15,10 @@ use crate::store::{Findings, inspect};
 pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     let mut report = Report(findings);
     report.line("Environment", format_args!("{:?}", config.environment));
-    report.line(
-        "Address",
-        format_args!("{}:{}, {} workers", config.http.host, config.http.port, config.http.limits.workers),
-    );
+    report.line("Address", format_args!("{}, {} workers", config.http.address, config.http.limits.workers));
+    if let Some(address) = &config.metrics {
+        report.line("Metrics", address);
+    }
     report.line("Pool", format_args!("{} to {} connections", config.pool.min_size, config.pool.max_size));
     for warning in config.warnings() {
         report.line("Warning", warning);
@@ -55,7 +55,7 @@ impl Report<'_> {
     fn findings(&mut self, findings: &Findings) -> Result<(), MigrationError> {
         let tls = findings.tls.as_deref().unwrap_or("no TLS");
         self.line("PostgreSQL", format_args!("{}, {tls}", findings.version));
-        let (found, known) = (findings.schema, migrations::newest());
+        let (found, known) = (findings.schema, migrations::NEWEST);
         match found {
             0 => self.line(
                 "Schema",

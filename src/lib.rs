@@ -6,8 +6,10 @@
 //! - `main` (the binary): arguments, exit codes, the wait for a signal.
 //! - [`check`]: says what the service would start with, for the operator.
 //! - [`app`]: puts the parts together, starts and stops them in order.
+//! - [`exporter`]: the operator's port, with what is counted.
 //! - [`api`]: what a client sees; the route table and the life of a request are here.
 //! - [`store`]: PostgreSQL; the pool, the migrations, the private server, one file per table.
+//! - [`metrics`]: what is counted for the operator.
 //! - [`logging`]: what is logged, and what never is.
 //! - [`config`]: every setting, read once from the environment.
 //! - [`http`]: a synchronous HTTP/1.1 server that knows nothing of the rest.
@@ -17,7 +19,9 @@ pub mod api;
 pub mod app;
 pub mod check;
 pub mod config;
+pub mod exporter;
 pub mod http;
 pub mod logging;
+pub mod metrics;
 pub mod session_id;
 pub mod store;

@@ -1,19 +1,14 @@
 //! `/health/…`: whether the database answers, whether the process lives, whether it may be sent requests.
 
-use std::time::Duration;
-
 use rouille::{Request, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::later::Later;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::timestamp::Timestamp;
 use super::{Context, respond};
-use crate::store::{self, PoolState, migrations};
-
-/// What the probe may wait for a connection, and then for its answer: together within the contract's 5 s.
-const ACQUIRE_LIMIT: Duration = Duration::from_millis(1500);
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
+use crate::store::{self, PoolState, health};
 
 /// Whether the database answers.
 #[derive(Serialize, ToSchema)]
@@ -56,29 +51,23 @@ struct ConnectionPool {
         "timestamp": "2026-02-21T10:30:45.123456Z", "connection_pool": {"total": 0, "available": 0, "max": 20}
     })),
 ))]
-pub(super) fn database(context: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
-    let probe = probe(context);
-    // The probe's connection is back in the pool by now, so it counts as idle.
-    let PoolState { total, idle, max } = context.database.state();
-    let connection_pool = ConnectionPool { total, available: idle, max };
-    let timestamp = Timestamp::now();
-    Ok(match probe {
-        Ok(()) => {
-            let health =
-                DatabaseHealth { status: "healthy", database: "connected", error: None, timestamp, connection_pool };
-            respond::json(200, &health)
-        }
-        Err(_) => {
-            let error = Some("The database cannot be reached.");
-            let health =
-                DatabaseHealth { status: "unhealthy", database: "disconnected", error, timestamp, connection_pool };
-            respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S)
-        }
-    })
-}
-
-fn probe(context: &Context) -> Result<(), store::Error> {
-    context.database.connection_within(ACQUIRE_LIMIT)?.probe(PROBE_LIMIT)
+pub(super) fn database(context: &Context, _: &Request, _: &str, later: Later<'_>) -> Result<(), Problem> {
+    let database = context.database.clone();
+    let reply = later.reply(move |probe: Result<(), store::Error>| {
+        // The probe's connection is back in the pool by now, so it counts as idle.
+        let PoolState { total, idle, max, .. } = database.state();
+        let connection_pool = ConnectionPool { total, available: idle, max };
+        let timestamp = Timestamp::now();
+        let (status, database) = if probe.is_ok() { ("healthy", "connected") } else { ("unhealthy", "disconnected") };
+        let error = probe.is_err().then_some("The database cannot be reached.");
+        let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
+        Ok(match error {
+            None => respond::json(200, &health),
+            Some(_) => respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S),
+        })
+    });
+    health::probe(&context.database, reply);
+    Ok(())
 }
 
 /// A word on the state of the process.
@@ -106,17 +95,15 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Response, Proble
     (status = 200, description = "It can serve requests", body = ProcessHealth, example = json!({"status": "ready"})),
     (status = 503, description = "Not now"),
 ))]
-pub(super) fn ready(context: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+pub(super) fn ready(context: &Context, _: &Request, _: &str, later: Later<'_>) -> Result<(), Problem> {
     if context.is_stopping() {
         return Err(Problem::unavailable("The service is stopping."));
     }
-    match is_current(context) {
+    let reply = later.reply(|is_current: Result<bool, store::Error>| match is_current {
         Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
         Ok(false) => Err(Problem::unavailable("The database has the schema of another version.")),
         Err(_) => Err(Problem::unavailable("The database does not answer as it should.")),
-    }
-}
-
-fn is_current(context: &Context) -> Result<bool, store::Error> {
-    migrations::is_current(&mut *context.database.connection_within(ACQUIRE_LIMIT)?)
+    });
+    health::is_current(&context.database, reply);
+    Ok(())
 }

@@ -126,11 +126,11 @@ impl Problem {
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Problem {
         match error {
-            store::Error::Unavailable => {
+            store::Error::Unavailable | store::Error::GaveWay => {
                 Problem::unavailable("The database cannot be reached at the moment. Please try again shortly.")
             }
             store::Error::Timeout => Problem::timeout(),
-            store::Error::Refused(_) => Problem::internal(error.to_string()),
+            store::Error::Refused(_) | store::Error::Misunderstood => Problem::internal(error.to_string()),
         }
     }
 }

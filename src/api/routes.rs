@@ -5,11 +5,18 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use rouille::{Request, Response};
 
+use super::later::Later;
 use super::problem::Problem;
 use super::{Context, docs, health, openapi, service, sessions};
 
-/// Answers one kind of request. The last argument is the decoded text at the pattern's `{…}`, or empty.
-pub(super) type Handler = fn(&Context, &Request, &str) -> Result<Response, Problem>;
+/// Answers one kind of request. The text is the decoded one at the pattern's `{…}`, or empty.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// When it returns.
+    AtOnce(fn(&Context, &Request, &str) -> Result<Response, Problem>),
+    /// When a statement is done that it shares with others; a problem at once.
+    Later(fn(&Context, &Request, &str, Later<'_>) -> Result<(), Problem>),
+}
 
 /// One line of the table.
 pub struct Route {
@@ -23,16 +30,16 @@ pub struct Route {
 
 /// Every route there is.
 pub static ROUTES: &[Route] = &[
-    route("GET", "/", service::root),
-    route("GET", "/health/db", health::database),
-    route("GET", "/health/live", health::live),
-    route("GET", "/health/ready", health::ready),
-    route("GET", "/openapi.json", openapi::document),
-    route("GET", "/docs", docs::page),
-    route("GET", "/docs/{asset}", docs::asset),
-    route("POST", "/api/v1/sessions", sessions::create),
-    route("GET", "/api/v1/sessions/{session_id}", sessions::read),
-    route("DELETE", "/api/v1/sessions/{session_id}", sessions::delete),
+    route("GET", "/", Handler::AtOnce(service::root)),
+    route("GET", "/health/db", Handler::Later(health::database)),
+    route("GET", "/health/live", Handler::AtOnce(health::live)),
+    route("GET", "/health/ready", Handler::Later(health::ready)),
+    route("GET", "/openapi.json", Handler::AtOnce(openapi::document)),
+    route("GET", "/docs", Handler::AtOnce(docs::page)),
+    route("GET", "/docs/{asset}", Handler::AtOnce(docs::asset)),
+    route("POST", "/api/v1/sessions", Handler::Later(sessions::create)),
+    route("GET", "/api/v1/sessions/{session_id}", Handler::Later(sessions::read)),
+    route("DELETE", "/api/v1/sessions/{session_id}", Handler::Later(sessions::delete)),
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {

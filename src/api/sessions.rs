@@ -1,14 +1,16 @@
 //! `/api/v1/sessions`: anonymous sessions, created, looked at and erased.
 
-use rouille::{Request, Response};
+use chrono::{DateTime, Utc};
+use rouille::Request;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::later::Later;
 use super::problem::Problem;
 use super::timestamp::Timestamp;
 use super::{Context, body, respond};
 use crate::session_id::SessionId;
-use crate::store::sessions;
+use crate::store::{self, sessions};
 
 /// An anonymous session.
 #[derive(Serialize, ToSchema)]
@@ -35,12 +37,22 @@ pub(super) struct Session {
     (status = 503, description = "The database is not available"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn create(context: &Context, request: &Request, _: &str) -> Result<Response, Problem> {
+pub(super) fn create(context: &Context, request: &Request, _: &str, later: Later<'_>) -> Result<(), Problem> {
     body::json_object(request)?;
-    let session = Session { session_id: SessionId::random(), created_at: Timestamp::now() };
-    sessions::create(&mut *context.database.connection()?, session.session_id, session.created_at.0)?;
-    log::info!("Session created");
-    Ok(respond::json(201, &session))
+    let (session_id, created_at) = (SessionId::random(), Timestamp::now());
+    let reply = later.reply(move |result: Result<(), store::Error>| {
+        result?;
+        log::info!("Session created");
+        Ok(respond::json(201, &Session { session_id, created_at }))
+    });
+    let created = context.metrics.sessions_created.clone();
+    // Also when there is nobody left to be told.
+    let done = move |result: Result<(), store::Error>| {
+        created.inc_by(u64::from(result.is_ok()));
+        reply(result);
+    };
+    sessions::create(&context.database, session_id, created_at.0, Box::new(done));
+    Ok(())
 }
 
 /// Says when a session was created
@@ -53,11 +65,14 @@ pub(super) fn create(context: &Context, request: &Request, _: &str) -> Result<Re
     (status = 503, description = "The database is not available"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn read(context: &Context, _: &Request, session_id: &str) -> Result<Response, Problem> {
+pub(super) fn read(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
     let session_id = parse_id(session_id)?;
-    let created_at = sessions::find(&mut *context.database.connection()?, session_id)?;
-    let created_at = created_at.map(Timestamp).ok_or_else(Problem::no_such_session)?;
-    Ok(respond::json(200, &Session { session_id, created_at }))
+    let reply = later.reply(move |found: Result<Option<DateTime<Utc>>, store::Error>| {
+        let created_at = found?.map(Timestamp).ok_or_else(Problem::no_such_session)?;
+        Ok(respond::json(200, &Session { session_id, created_at }))
+    });
+    sessions::find(&context.database, session_id, reply);
+    Ok(())
 }
 
 /// Erases a session and all that belongs to it
@@ -72,13 +87,22 @@ pub(super) fn read(context: &Context, _: &Request, session_id: &str) -> Result<R
     (status = 503, description = "The database is not available: the session may still be there, try again"),
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]
-pub(super) fn delete(context: &Context, _: &Request, session_id: &str) -> Result<Response, Problem> {
+pub(super) fn delete(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
     let session_id = parse_id(session_id)?;
-    if !sessions::delete(&mut *context.database.connection()?, session_id)? {
-        return Err(Problem::no_such_session());
-    }
-    log::info!("Session deleted");
-    Ok(respond::no_content())
+    let reply = later.reply(move |was_there: Result<bool, store::Error>| {
+        if !was_there? {
+            return Err(Problem::no_such_session());
+        }
+        log::info!("Session deleted");
+        Ok(respond::no_content())
+    });
+    let deleted = context.metrics.sessions_deleted.clone();
+    let done = move |was_there: Result<bool, store::Error>| {
+        deleted.inc_by(u64::from(was_there == Ok(true)));
+        reply(was_there);
+    };
+    sessions::delete(&context.database, session_id, Box::new(done));
+    Ok(())
 }
 
 fn parse_id(session_id: &str) -> Result<SessionId, Problem> {

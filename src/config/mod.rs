@@ -5,6 +5,7 @@ mod reader;
 mod variables;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Config {
     pub pool: Pool,
     /// How it listens and answers.
     pub http: Http,
+    /// Where it tells the operator what it counts, if it does.
+    pub metrics: Option<Address>,
     /// What it logs.
     pub log: Log,
     /// Development or production.
@@ -50,13 +53,26 @@ pub struct Pool {
     pub acquire_timeout: Duration,
 }
 
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Name or address.
+    pub host: String,
+    /// 0 for a free one.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.host, self.port)
+    }
+}
+
 /// How the service listens and answers (`APP_*`).
 #[derive(Debug)]
 pub struct Http {
-    /// Name or address to listen on.
-    pub host: String,
-    /// Port to listen on; 0 for a free one.
-    pub port: u16,
+    /// Where it listens.
+    pub address: Address,
     /// The bounds of the server.
     pub limits: Limits,
     /// How long requests in flight may take after a signal to stop.
@@ -96,6 +112,10 @@ pub enum Environment {
 
 const ENVIRONMENTS: [(&str, Environment); 2] =
     [("development", Environment::Development), ("production", Environment::Production)];
+
+/// Threads that a database that hangs can hold: for each of the five statements that requests share, one for each batch
+/// that may run (1, 2, 2, 1, 1), for two more that run when those are overdue, and for one that waits.
+const MOST_HELD: usize = 22;
 
 const LOG_LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::Off),
@@ -145,11 +165,13 @@ impl Config {
             database: database::read(&mut reader, environment),
             pool: read_pool(&mut reader),
             http: Http {
-                host: reader.text("APP_HOST"),
-                port: reader.number("APP_PORT", 0..=u16::MAX),
+                address: Address { host: reader.text("APP_HOST"), port: reader.number("APP_PORT", 0..=u16::MAX) },
                 limits: read_limits(&mut reader),
                 shutdown_grace: Duration::from_secs(reader.number("APP_SHUTDOWN_GRACE", 1..=300)),
             },
+            metrics: reader
+                .optional_number("METRICS_PORT", 0..=u16::MAX)
+                .map(|port| Address { host: reader.text("METRICS_HOST"), port }),
             log: Log {
                 level: reader.choice("LOG_LEVEL", &LOG_LEVELS),
                 filter: reader.set("RUST_LOG"),
@@ -166,11 +188,12 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unknown = |name: &String| format!("{name} is set and means nothing; --help lists the variables there are");
         let mut warnings: Vec<String> = self.unknown_variables.iter().map(unknown).collect();
-        let (workers, connections) = (self.http.limits.workers, self.pool.max_size);
-        if workers <= connections as usize {
-            warnings.push(format!(
-                "APP_WORKERS is {workers} and DB_POOL_MAX_SIZE {connections}: while the database hangs, nobody is left to say so"
-            ));
+        let (workers, held) = (self.http.limits.workers, MOST_HELD);
+        if workers <= held {
+            let text = format!(
+                "APP_WORKERS is {workers} and should be more than {held}: while the database hangs, nobody is left to say so"
+            );
+            warnings.push(text);
         }
         if let Database::Server(server) = &self.database {
             let readable = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
@@ -190,7 +213,8 @@ fn is_known(name: &str) -> bool {
 }
 
 fn unknown_variables(variables: &HashMap<String, String>) -> Vec<String> {
-    let looks_like_ours = |name: &str| ["APP_", "DB_", "SAFESPACE_"].iter().any(|prefix| name.starts_with(prefix));
+    let looks_like_ours =
+        |name: &str| ["APP_", "DB_", "METRICS_", "SAFESPACE_"].iter().any(|prefix| name.starts_with(prefix));
     let mut unknown: Vec<String> =
         variables.keys().filter(|name| looks_like_ours(name) && !is_known(name)).cloned().collect();
     unknown.sort_unstable();

@@ -100,11 +100,28 @@ impl<'a> Reader<'a> {
         match text.trim().parse() {
             Ok(number) if allowed.contains(&number) => number,
             _ => {
-                let (least, most) = (allowed.start(), allowed.end());
-                self.problem(name, format_args!("\"{text}\" is not a whole number from {least} to {most}"));
+                self.not_within(name, &text, &allowed);
                 variable_named(name).default.parse().ok().expect("every default is a valid value")
             }
         }
+    }
+
+    /// A whole number within `allowed`, where there is one; after a problem, none.
+    pub(super) fn optional_number<T>(&mut self, name: &str, allowed: RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        let text = self.set(name)?;
+        let number = text.trim().parse().ok().filter(|number| allowed.contains(number));
+        if number.is_none() {
+            self.not_within(name, &text, &allowed);
+        }
+        number
+    }
+
+    fn not_within<T: fmt::Display>(&mut self, name: &str, text: &str, allowed: &RangeInclusive<T>) {
+        let (least, most) = (allowed.start(), allowed.end());
+        self.problem(name, format_args!("\"{text}\" is not a whole number from {least} to {most}"));
     }
 
     /// One of a few words, in any case; after a problem, the default.

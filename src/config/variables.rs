@@ -60,6 +60,8 @@ pub static VARIABLES: &[Variable] = &[
     ),
     variable("APP_HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 behind a proxy on the same machine"),
     variable("APP_PORT", "8000", "Port to listen on; 0 takes a free one"),
+    variable("METRICS_PORT", "", "Port for Prometheus, at /metrics; off where it is not set, 0 takes a free one"),
+    variable("METRICS_HOST", "127.0.0.1", "Address of that port"),
     variable("APP_WORKERS", "32", "Threads that answer requests, 1 to 1024"),
     variable("APP_REQUEST_TIMEOUT", "30", "Seconds an answer may take before its client gets 504, 1 to 3600"),
     variable(

@@ -8,10 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
-use rouille::Request;
+use rouille::{Request, Response};
 
 use super::body::Body;
 use super::head::{self, Scanner};
+use super::later::{Answer, Later};
 use super::response::{Clock, Output, Recipient, Unsendable};
 use super::table::{Phase, Token, Work};
 use super::{Head, Length, Refusal, Shared};
@@ -20,7 +21,7 @@ use super::{Head, Length, Refusal, Shared};
 const RESTING_BYTES: usize = 1024;
 
 /// What is read from a socket at once.
-const READ_BYTES: usize = 16 * 1024;
+const READ_BYTES: usize = 8 * 1024;
 
 /// A connection, wherever it has got to.
 pub(super) struct Connection {
@@ -30,6 +31,8 @@ pub(super) struct Connection {
     head_only: bool,
     /// What was read and not yet used: part of a request, or the requests after it.
     input: Vec<u8>,
+    /// Whether the last read left nothing, so that whatever comes later is told of.
+    drained: bool,
     stage: Stage,
 }
 
@@ -37,6 +40,9 @@ pub(super) struct Connection {
 enum Stage {
     Head(Scanner),
     Body(Head, Body),
+    /// The application answers later.
+    Later(Recipient),
+    Answer(Answer, Recipient),
     Output(Output, Afterwards),
 }
 
@@ -58,6 +64,8 @@ pub(super) enum Next {
         phase: Phase,
         progress: bool,
     },
+    /// It waits for the application.
+    Later,
     /// The next request is here already.
     Again,
     Linger,
@@ -72,13 +80,13 @@ impl Next {
 
 /// What a worker has at hand for any connection.
 pub(super) struct Tools {
-    scratch: Box<[u8]>,
+    scratch: Vec<u8>,
     clock: Clock,
 }
 
 impl Tools {
     pub(super) fn new() -> Tools {
-        Tools { scratch: vec![0; READ_BYTES].into(), clock: Clock::default() }
+        Tools { scratch: Vec::new(), clock: Clock::default() }
     }
 }
 
@@ -89,6 +97,7 @@ impl Connection {
             client,
             head_only: false,
             input: Vec::new(),
+            drained: false,
             stage: Stage::Head(Scanner::default()),
         }
     }
@@ -98,12 +107,14 @@ impl Connection {
     }
 
     /// Goes on for as long as there is something to do without waiting for the client.
-    pub(super) fn proceed(&mut self, shared: &Shared, token: Token, tools: &mut Tools) -> Next {
+    pub(super) fn proceed(&mut self, shared: &Arc<Shared>, token: Token, tools: &mut Tools) -> Next {
         loop {
             let stage = mem::replace(&mut self.stage, Stage::Head(Scanner::default()));
             let step = match stage {
                 Stage::Head(scanner) => self.read_head(scanner, shared, token, tools),
                 Stage::Body(head, body) => self.read_body(head, body, shared, token, tools),
+                Stage::Later(recipient) => Ok(Step::Pause(Next::Later, Stage::Later(recipient))),
+                Stage::Answer(answer, recipient) => self.answer(answer, recipient, shared, token, tools),
                 Stage::Output(output, afterwards) => self.write(output, afterwards, shared, token, tools),
             };
             match step {
@@ -117,6 +128,13 @@ impl Connection {
                 // The client has gone, or nobody will answer it any more.
                 Err(Interruption::Gone) => return Next::Close,
             }
+        }
+    }
+
+    /// Takes what the application answers later.
+    pub(super) fn take_answer(&mut self, answer: Answer) {
+        if let Stage::Later(recipient) = self.stage {
+            self.stage = Stage::Answer(answer, recipient);
         }
     }
 
@@ -151,11 +169,11 @@ impl Connection {
             let asked = request(self.client, head.clone(), None);
             let recipient = Recipient { keep_alive: false, ..recipient(&head) };
             let work = Work { midway: false, head_only: self.head_only };
-            let refusal = shared.ask(token, work, || {
-                let response = shared.application.refuse_head(&asked)?;
-                Some(Output::new(response, recipient, &mut tools.clock))
+            let refusal = shared.ask(token, work, |_| {
+                let response = shared.application.refuse_head(&asked);
+                Some(response.map(|response| Output::new(response, recipient, &mut tools.clock)))
             })?;
-            return match refusal {
+            return match refusal.map(Option::flatten) {
                 Ok(None) => {
                     let output = Output::of(*b"HTTP/1.1 100 Continue\r\n\r\n");
                     Ok(Step::To(Stage::Output(output, Afterwards::Body(head, body))))
@@ -176,7 +194,7 @@ impl Connection {
         &mut self,
         head: Head,
         mut body: Body,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         token: Token,
         tools: &mut Tools,
     ) -> Result<Step, Interruption> {
@@ -190,12 +208,30 @@ impl Connection {
         let recipient = recipient(&head);
         let asked = request(self.client, head, Some(body.into_bytes()));
         let work = Work { midway: false, head_only: self.head_only };
-        let output = shared.ask(token, work, || {
-            let response = shared.application.answer(&asked);
-            let keep_alive = recipient.keep_alive && !shared.is_stopping();
-            Output::new(response, Recipient { keep_alive, ..recipient }, &mut tools.clock)
+        let output = shared.ask(token, work, |due| {
+            let response = shared.application.answer(&asked, Later::new(shared, due))?;
+            Some(output(response, recipient, shared, tools))
         })?;
-        Ok(Step::To(respond(output)?))
+        Ok(Step::To(match output {
+            Ok(None) => Stage::Later(recipient),
+            Ok(Some(output)) => respond(Ok(output))?,
+            Err(panic) => respond(Err(panic))?,
+        }))
+    }
+
+    /// Has the answer made that was put off.
+    fn answer(
+        &mut self,
+        answer: Answer,
+        recipient: Recipient,
+        shared: &Shared,
+        token: Token,
+        tools: &mut Tools,
+    ) -> Result<Step, Interruption> {
+        let make = answer.ok_or(Refusal::ApplicationFailed)?;
+        let work = Work { midway: false, head_only: self.head_only };
+        let output = shared.ask(token, work, |_| Some(output(make(), recipient, shared, tools)))?;
+        Ok(Step::To(respond(output.map(|output| output.expect("it is not put off again")))?))
     }
 
     fn write(
@@ -211,8 +247,8 @@ impl Connection {
             if output.unwritten().is_empty() {
                 // A body that fails ends without its end, so that the client does not take it for the whole.
                 let work = Work { midway: true, head_only: self.head_only };
-                let read = shared.ask(token, work, || output.read_on())?;
-                read.map_err(|_| Interruption::Gone)?.map_err(|_| Interruption::Gone)?;
+                let read = shared.ask(token, work, |_| Some(output.read_on()))?;
+                read.ok().flatten().and_then(Result::ok).ok_or(Interruption::Gone)?;
             }
             match (&*self.stream).write(output.unwritten()) {
                 Ok(0) => return Err(Interruption::Gone),
@@ -231,11 +267,22 @@ impl Connection {
         Ok(match afterwards {
             Afterwards::Body(head, body) => Step::To(Stage::Body(head, body)),
             // In turns, so that a client that sends many requests at once keeps nobody waiting.
-            Afterwards::NextRequest if !self.input.is_empty() => Step::End(Next::Again),
+            Afterwards::NextRequest if !self.input.is_empty() => {
+                // More may have been told of meanwhile, and is told of once.
+                self.drained = false;
+                Step::End(Next::Again)
+            }
+            Afterwards::NextRequest if self.drained => {
+                self.rest();
+                Step::End(Next::wait(Phase::Idle))
+            }
             // The poller tells of what is new once, so nothing may be left to read for whom it is to wait.
             Afterwards::NextRequest => match self.read(tools)? {
                 Some(0) => return Err(Interruption::Gone),
-                Some(_) => Step::End(Next::Again),
+                Some(_) => {
+                    self.drained = false;
+                    Step::End(Next::Again)
+                }
                 None => {
                     self.rest();
                     Step::End(Next::wait(Phase::Idle))
@@ -250,13 +297,19 @@ impl Connection {
 
     /// Reads what is there: `Some(0)` at the end, `None` while there is nothing.
     fn read(&mut self, tools: &mut Tools) -> Result<Option<usize>, Interruption> {
+        // Many workers never come to need it.
+        tools.scratch.resize(READ_BYTES, 0);
         loop {
             match (&*self.stream).read(&mut tools.scratch) {
                 Ok(read) => {
+                    self.drained = read < tools.scratch.len();
                     self.input.extend_from_slice(&tools.scratch[..read]);
                     return Ok(Some(read));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.drained = true;
+                    return Ok(None);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(Interruption::Gone),
             }
@@ -305,6 +358,12 @@ impl From<Unsendable> for Interruption {
 
 fn recipient(head: &Head) -> Recipient {
     Recipient { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
+}
+
+/// The bytes of a response. Whether another request may follow is seen now: the server may have begun to stop.
+fn output(response: Response, recipient: Recipient, shared: &Shared, tools: &mut Tools) -> Result<Output, Unsendable> {
+    let keep_alive = recipient.keep_alive && !shared.is_stopping();
+    Output::new(response, Recipient { keep_alive, ..recipient }, &mut tools.clock)
 }
 
 /// Sends what came of asking the application, which may have panicked.

@@ -2,7 +2,7 @@
 //!
 //! It speaks rouille's [`Request`] and [`Response`], and knows nothing of the [`Application`] that answers.
 //!
-//! - `poller`: one thread has the listener and every connection that waits, so that waiting costs no thread.
+//! - `poller`: one thread at a time has the listener and every connection that waits, so that waiting costs no thread.
 //! - `table`: what each connection is doing and until when; the queue of those that can be worked on.
 //! - `workers`: threads that take a connection from the queue, go as far as they can, and give it back.
 //! - `connection`: the life of a request, from its first byte to the last of its answer.
@@ -13,6 +13,7 @@ pub mod body;
 mod connection;
 mod descriptors;
 pub mod head;
+mod later;
 mod poller;
 mod refusal;
 mod response;
@@ -22,32 +23,37 @@ mod workers;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Registry, Waker};
 use nix::sys::socket;
-use polling::{Event, PollMode, Poller};
 use rouille::{Request, Response};
 
 pub use descriptors::raise_limit;
 pub use head::{Head, Length};
+pub use later::{Later, Reply};
 pub use refusal::Refusal;
 pub use status::reason;
 pub use table::MOST_LINGERING;
 
-use connection::{Connection, Interruption};
-use table::{Forgotten, Table, Token, Work};
+use connection::Interruption;
+use later::Answer;
+use table::{Due, Forgotten, Table, Token, Work};
 
 /// What the operating system keeps of a response for a client that does not take it, about.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
 /// What the server serves. Its methods are called on many threads at once.
 pub trait Application: Send + Sync + 'static {
-    /// Answers a request whose body is there in full. What the response says of its framing is ignored.
-    fn answer(&self, request: &Request) -> Response;
+    /// Answers a request whose body is there in full: at once, or, having taken a [`Reply`] from `later`, with `None` and
+    /// through that. What the response says of its framing is ignored.
+    fn answer(&self, request: &Request, later: Later<'_>) -> Option<Response>;
 
     /// Looks at a request whose client waits to be asked for the body, and refuses it if the head is enough for that.
     fn refuse_head(&self, request: &Request) -> Option<Response>;
@@ -86,6 +92,39 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
+/// What a server is doing at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// How many connections are in each of their states, in the order of a request's life.
+    pub connections: [(&'static str, usize); 6],
+    /// Connections with something to be read that no worker has taken yet.
+    pub queued: usize,
+    /// Requests that were refused for want of room since the start.
+    pub refused_busy: u64,
+}
+
+/// Looks at a running server, and does not keep it running.
+#[derive(Clone)]
+pub struct Observer(Arc<Shared>);
+
+impl Observer {
+    /// What the server is doing now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let table = self.0.table();
+        let [idle, head, body, answering, writing, lingering] = table.phases();
+        let connections = [
+            ("idle", idle),
+            ("head", head),
+            ("body", body),
+            ("answering", answering),
+            ("writing", writing),
+            ("lingering", lingering),
+        ];
+        State { connections, queued: table.queued(), refused_busy: self.0.refused_busy.load(Ordering::Relaxed) }
+    }
+}
+
 /// A running server. Dropped, it stops without waiting for answers.
 pub struct Server {
     address: SocketAddr,
@@ -108,18 +147,21 @@ impl Server {
         socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
         // A small answer must not wait for the acknowledgement of the one before it.
         socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;
+        let poll = Poll::new()?;
         let shared = Arc::new(Shared {
             table: Mutex::new(Table::new(&limits)),
             stopping: AtomicBool::new(false),
-            work: Condvar::new(),
-            poller: Poller::new()?,
+            refused_busy: AtomicU64::new(0),
+            registry: poll.registry().try_clone()?,
+            waker: Waker::new(poll.registry(), poller::WAKER)?,
             limits,
             application,
         });
-        let finished = poller::start(shared.clone(), listener)?;
+        let (poller, finished) = poller::prepare(shared.clone(), poll, listener)?;
         let server = Server { address, shared, finished };
+        workers::start(&server.shared, Some(poller))?;
         for _ in 0..server.shared.limits.workers {
-            workers::start(&server.shared)?;
+            workers::start(&server.shared, None)?;
         }
         Ok(server)
     }
@@ -130,12 +172,18 @@ impl Server {
         self.address
     }
 
+    /// A way to look at it.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer(self.shared.clone())
+    }
+
     /// Stops: closes the listener and what is idle, answers the requests that have begun, and says whether all of them
     /// were answered within `grace`. Whatever is left then is cut.
     #[must_use]
     pub fn stop(self, grace: Duration) -> bool {
         self.shared.begin_stopping();
-        let _ = self.shared.poller.notify();
+        self.shared.wake_poller();
         self.finished.recv_timeout(grace) == Err(mpsc::RecvTimeoutError::Disconnected)
     }
 }
@@ -144,16 +192,23 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.begin_stopping();
         self.shared.table().closed = true;
-        let _ = self.shared.poller.notify();
+        self.shared.wake_poller();
         // The poller closes every connection and ends the workers; one that is stuck ends when it comes back.
         let _ = self.finished.recv_timeout(Duration::from_secs(1));
     }
 }
 
-/// Drops a connection, and with it what the application gave to be sent: its code must not end the thread, and must
-/// not run under the lock.
-fn discard(connection: Option<Box<Connection>>) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(connection)));
+/// Drops something with what the application gave to be sent: its code must not end the thread, and must not run under
+/// the lock.
+fn discard<T>(something: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(something)));
+}
+
+/// Wakes a worker that the table chose, without the lock, so that it does not run into it.
+fn wake(worker: Option<Thread>) {
+    if let Some(worker) = worker {
+        worker.unpark();
+    }
 }
 
 /// What the threads of a server share.
@@ -161,9 +216,12 @@ struct Shared {
     table: Mutex<Table>,
     /// As the table has it, for those who do not hold it.
     stopping: AtomicBool,
-    /// Told when there is something in the queue.
-    work: Condvar,
-    poller: Poller,
+    /// Requests refused for want of room.
+    refused_busy: AtomicU64,
+    /// Where sockets are waited for.
+    registry: Registry,
+    /// Ends the wait.
+    waker: Waker,
     limits: Limits,
     application: Arc<dyn Application>,
 }
@@ -184,22 +242,40 @@ impl Shared {
     }
 
     /// Lets the application do something, which may take long or panic: answers and their bodies are made here, and
-    /// nowhere else. (Its words for a refusal are asked for without a deadline, by `connection::refuse`.)
+    /// nowhere else. (Its words for a refusal are asked for without a deadline, by `connection::refuse`.) `None` is for
+    /// what it will do later: its time goes on.
     ///
     /// # Errors
     /// When it took too long, so that there is nobody left to send the result to.
-    fn ask<T>(&self, token: Token, work: Work, task: impl FnOnce() -> T) -> Result<thread::Result<T>, Interruption> {
+    fn ask<T>(
+        &self,
+        token: Token,
+        work: Work,
+        task: impl FnOnce(Due) -> Option<T>,
+    ) -> Result<thread::Result<Option<T>>, Interruption> {
         let mut table = self.table();
-        if !table.begin_answer(token, work, Instant::now()) {
-            return Err(Interruption::Gone);
-        }
-        let wants_successor = table.wants_successor();
+        let due = table.begin_answer(token, work, Instant::now()).ok_or(Interruption::Gone)?;
+        let successor = table.choose_successor();
         drop(table);
-        if wants_successor {
-            self.work.notify_one();
-        }
-        let result = catch_unwind(AssertUnwindSafe(task));
-        if self.table().end_answer(token, Instant::now()) { Ok(result) } else { Err(Interruption::Gone) }
+        wake(successor);
+        let result = catch_unwind(AssertUnwindSafe(|| task(due)));
+        let is_later = matches!(result, Ok(None));
+        let mut table = self.table();
+        let is_current = table.end_answer(token, is_later, Instant::now());
+        let unwanted = if is_later { None } else { table.take_unwanted(token) };
+        drop(table);
+        discard(unwanted);
+        if is_current { Ok(result) } else { Err(Interruption::Gone) }
+    }
+
+    /// Takes what the application has put off.
+    fn answer(&self, due: Due, answer: Answer) {
+        let mut table = self.table();
+        let unwanted = table.answer(due, answer, Instant::now());
+        let woken = table.choose_worker();
+        drop(table);
+        wake(woken);
+        discard(unwanted);
     }
 
     /// Whether a worker that comes back late is one too many, since another has its place.
@@ -207,21 +283,32 @@ impl Shared {
         let mut table = self.table();
         let retires = table.surplus > 0;
         table.surplus -= usize::from(retires);
-        let wants_worker = retires && table.wants_worker();
+        let woken = if retires { table.choose_worker() } else { None };
         drop(table);
-        if wants_worker {
-            self.work.notify_one();
-        }
+        wake(woken);
         retires
     }
 
-    /// Has the poller tell of a connection once more, although nothing new may come.
-    fn tell_again(&self, key: usize, stream: &TcpStream) {
-        // Should it have been closed since, it is not in the poller, which says so.
-        let _ = self.poller.modify_with_mode(stream, Event::all(key), PollMode::Edge);
+    /// Ends the wait for sockets.
+    fn wake_poller(&self) {
+        let _ = self.waker.wake();
     }
 
-    /// Closes a connection that the poll thread has: a key says nothing of which connection is meant to anyone else.
+    /// Has a socket told of whenever something new comes, or there is room again. Who has it open must end that by
+    /// [`Shared::end`].
+    fn register(&self, key: usize, stream: &TcpStream) -> io::Result<()> {
+        let (fd, interest) = (stream.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
+        self.registry.register(&mut SourceFd(&fd), mio::Token(key), interest)
+    }
+
+    /// Has a connection told of once more, although nothing new may come.
+    fn tell_again(&self, key: usize, stream: &TcpStream) {
+        let (fd, interest) = (stream.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
+        // Should it have been closed since, it is not registered, which is said.
+        let _ = self.registry.reregister(&mut SourceFd(&fd), mio::Token(key), interest);
+    }
+
+    /// Closes a connection that the poller has: a key says nothing of which connection is meant to anyone else.
     fn close(&self, key: usize) {
         let forgotten = self.table().remove(key);
         self.end(forgotten);
@@ -229,10 +316,11 @@ impl Shared {
 
     /// Ends what the table forgot. The one place where connections are closed.
     fn end(&self, forgotten: Option<Forgotten>) {
-        let Some(Forgotten { stream, connection }) = forgotten else { return };
-        let _ = self.poller.delete(&*stream);
+        let Some(Forgotten { stream, connection, answer }) = forgotten else { return };
+        let _ = self.registry.deregister(&mut SourceFd(&stream.as_raw_fd()));
         // A worker may hold the socket too.
         let _ = stream.shutdown(Shutdown::Both);
         discard(connection);
+        discard(answer);
     }
 }

@@ -1,24 +1,30 @@
-//! The thread that has the listener and every connection that waits for its client. What it answers itself are
-//! requests that there is no room for, and those whose time is over.
+//! What has the listener and every connection that waits for its client; one thread at a time runs it. What it answers
+//! itself are requests that there is no room for, and those whose time is over.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use polling::{Event, Events, PollMode, Poller};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Connection, refuse};
 use super::head::{self, Scanner};
 use super::response::Clock;
-use super::table::{Ending, Expired, Readiness};
+use super::table::{Ending, Expired, Readiness, Told};
 use super::{Length, Limits, Refusal, Shared, workers};
 
-/// The listener's key in the poller; connections have the numbers from 0.
-const LISTENER: usize = usize::MAX - 1;
+/// The listener's key, and that of who ends the wait; connections have the numbers from 0.
+const LISTENER: Token = Token(usize::MAX);
+pub(super) const WAKER: Token = Token(usize::MAX - 1);
+
+/// Sockets that are told of at once.
+const EVENTS_AT_ONCE: usize = 256;
 
 /// Connections that are accepted before others are looked at.
 const ACCEPT_AT_ONCE: usize = 256;
@@ -42,10 +48,15 @@ const LEAST_TICK: Duration = Duration::from_millis(10);
 /// Says so at most this often that requests are refused for want of room.
 const BUSY_LOG_PACE: Duration = Duration::from_secs(10);
 
-pub(super) struct PollThread {
+/// The role of polling. It goes from thread to thread, and exactly one has it, or is being woken to take it.
+pub(super) struct Poller {
     shared: Arc<Shared>,
+    poll: Poll,
+    events: Events,
     /// `None` once the server stops.
     listener: Option<TcpListener>,
+    /// Whether there may be more to be accepted, of which nothing tells again.
+    more_to_accept: bool,
     /// When to accept again, after an error.
     accept_again: Option<Instant>,
     tick: Duration,
@@ -58,6 +69,8 @@ pub(super) struct PollThread {
     next_busy_log: Option<Instant>,
     clock: Clock,
     scratch: Box<[u8]>,
+    /// Gone when this is.
+    _running: mpsc::Sender<()>,
 }
 
 /// Whether this is one request without a body, and nothing else.
@@ -67,33 +80,31 @@ fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
     range.end == input.len() && head.is_ok_and(|head| head.length == Length::Known(0))
 }
 
-/// Adds a socket to a poller.
-fn register(poller: &Poller, source: &impl AsRawFd, interest: Event, mode: PollMode) -> io::Result<()> {
-    // SAFETY: `Poller::add` wants sockets to be deleted from it before they are closed. Connections are closed only
-    // by `Shared::end`, the listener by `PollThread::stop_listening`, which both do that first.
-    #[allow(unsafe_code, reason = "the poller cannot know how long a socket lives")]
-    unsafe {
-        poller.add_with_mode(source, interest, mode)
-    }
-}
-
-/// Starts the thread; the receiver is disconnected when it ends.
+/// Prepares it for the first thread to poll; the receiver is disconnected when the server has stopped.
 ///
 /// # Errors
-/// When the operating system does not let the listener be polled, or gives no thread.
-pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mpsc::Receiver<()>> {
+/// When the operating system does not let the listener be polled.
+pub(super) fn prepare(
+    shared: Arc<Shared>,
+    poll: Poll,
+    listener: TcpListener,
+) -> io::Result<(Box<Poller>, mpsc::Receiver<()>)> {
     listener.set_nonblocking(true)?;
-    register(&shared.poller, &listener, Event::readable(LISTENER), PollMode::Oneshot)?;
+    shared.registry.register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
     let limits = &shared.limits;
     let shortest =
         [limits.head_timeout, limits.body_timeout, limits.idle_timeout, limits.write_timeout, limits.request_timeout];
     let shortest = shortest.into_iter().min().unwrap_or(TICK);
     let mut clock = Clock::default();
-    let poll_thread = PollThread {
+    let (running, finished) = mpsc::channel();
+    let poller = Poller {
         busy: refuse(&shared, Refusal::Busy, false, &mut clock).unwritten().to_vec(),
         busy_since: Instant::now(),
         shared,
+        poll,
+        events: Events::with_capacity(EVENTS_AT_ONCE),
         listener: Some(listener),
+        more_to_accept: false,
         accept_again: None,
         tick: TICK.min(shortest / 10).max(LEAST_TICK),
         more_expired: false,
@@ -101,40 +112,49 @@ pub(super) fn start(shared: Arc<Shared>, listener: TcpListener) -> io::Result<mp
         next_busy_log: None,
         clock,
         scratch: vec![0; 16 * 1024].into(),
+        _running: running,
     };
-    let (running, finished) = mpsc::channel();
-    thread::Builder::new().name("poller".to_owned()).spawn(move || {
-        let _running: mpsc::Sender<()> = running;
-        poll_thread.run();
-    })?;
-    Ok(finished)
+    Ok((Box::new(poller), finished))
 }
 
-impl PollThread {
-    fn run(mut self) {
-        let mut events = Events::new();
-        loop {
-            // The server would be deaf without this thread, so not even a fault of its own ends it.
-            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut events))) {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(_) => thread::sleep(ACCEPT_PAUSE),
+impl Poller {
+    /// Polls until there is something to do for this thread, or the server has stopped. In the first case another
+    /// thread is woken, not to do it but to poll: who has it at hand is sooner at it than who has to wake up first.
+    pub(super) fn run(mut self: Box<Self>) {
+        let shared = self.shared.clone();
+        let mut stopped = false;
+        while !stopped {
+            let mut table = shared.table();
+            if let Some(woken) = table.choose_worker() {
+                table.poller = Some(self);
+                drop(table);
+                woken.unpark();
+                return;
             }
+            drop(table);
+            // The server would be deaf without it, so not even a fault of its own ends it.
+            stopped = catch_unwind(AssertUnwindSafe(|| self.turn())).unwrap_or_else(|_| {
+                thread::sleep(ACCEPT_PAUSE);
+                false
+            });
         }
     }
 
     /// Waits for something and sees to it; `true` when the server has stopped.
-    fn turn(&mut self, events: &mut Events) -> bool {
-        events.clear();
-        let timeout = if self.more_expired { Some(Duration::ZERO) } else { self.timeout() };
-        if let Err(error) = self.shared.poller.wait(events, timeout) {
-            // Nothing a client does can bring this about.
-            log::error!(error:%; "Polling failed");
-            thread::sleep(ACCEPT_PAUSE);
+    fn turn(&mut self) -> bool {
+        let is_busy = self.more_expired || (self.more_to_accept && self.accept_again.is_none());
+        let timeout = if is_busy { Some(Duration::ZERO) } else { self.timeout() };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                // Nothing a client does can bring this about.
+                log::error!(error:%; "Polling failed");
+                thread::sleep(ACCEPT_PAUSE);
+            }
+            _ => {}
         }
         let now = Instant::now();
-        let listener_is_ready = self.dispatch(events, now);
-        if listener_is_ready || self.accept_again.is_some_and(|again| again <= now) {
+        self.dispatch(now);
+        if self.more_to_accept && self.accept_again.is_none_or(|again| again <= now) {
             self.accept(ACCEPT_AT_ONCE, now);
         }
         self.more_expired = self.end_expired(now);
@@ -152,34 +172,35 @@ impl PollThread {
         others.map(|moment| moment.saturating_duration_since(now)).chain(tick).min()
     }
 
-    /// Puts what is ready into the queue, and says whether the listener is.
-    fn dispatch(&mut self, events: &Events, now: Instant) -> bool {
-        let mut listener_is_ready = false;
+    /// Puts what is ready into the queue.
+    fn dispatch(&mut self, now: Instant) {
         let (mut unwanted, mut lingering) = (Vec::new(), Vec::new());
         let mut table = self.shared.table();
-        for event in events.iter() {
-            if event.key == LISTENER {
-                listener_is_ready = true;
-                continue;
-            }
-            match table.ready(event.key, event.readable, event.writable, now) {
+        for event in &self.events {
+            let key = match event.token() {
+                LISTENER => {
+                    self.more_to_accept = true;
+                    continue;
+                }
+                WAKER => continue,
+                Token(key) => key,
+            };
+            // The end of a connection, and an error, are found by reading or writing.
+            let ended = event.is_read_closed() || event.is_write_closed() || event.is_error();
+            let told = Told { readable: event.is_readable() || ended, writable: event.is_writable() || ended, ended };
+            match table.ready(key, told, now) {
                 Readiness::Queued | Readiness::Ignored => {}
-                Readiness::NoRoom(stream) => unwanted.push((event.key, stream)),
-                Readiness::Lingering(stream) => lingering.push((event.key, stream)),
+                Readiness::NoRoom(stream) => unwanted.push((key, stream)),
+                Readiness::Lingering(stream) => lingering.push((key, stream)),
             }
         }
-        let wants_worker = table.wants_worker();
         drop(table);
-        if wants_worker {
-            self.shared.work.notify_one();
-        }
         for (key, stream) in lingering {
             self.discard(key, &stream);
         }
         for (key, stream) in unwanted {
             self.refuse_for_want_of_room(key, &stream, now);
         }
-        listener_is_ready
     }
 
     /// Throws away what a lingering client still sends, until it closes or has sent too much.
@@ -203,6 +224,7 @@ impl PollThread {
             read => read.unwrap_or(0),
         };
         self.refused += 1;
+        self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
         if now.saturating_duration_since(self.busy_since) >= Duration::from_secs(1) {
             // It has the time in it.
             self.busy = refuse(&self.shared, Refusal::Busy, false, &mut self.clock).unwritten().to_vec();
@@ -229,7 +251,10 @@ impl PollThread {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok((stream, client)) => self.admit(stream, client, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.more_to_accept = false;
+                    break;
+                }
                 // Of a client that has gone again, and of a signal, the next accept knows nothing.
                 Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
                 }
@@ -244,9 +269,6 @@ impl PollThread {
         }
         if self.accept_again.take().is_some() {
             log::info!("Accepting connections again");
-        }
-        if let Some(listener) = &self.listener {
-            let _ = self.shared.poller.modify(listener, Event::readable(LISTENER));
         }
     }
 
@@ -263,7 +285,7 @@ impl PollThread {
         let key = table.insert(connection, now);
         drop(table);
         // It is told of once whenever something new comes, and needs no further system call.
-        if register(&self.shared.poller, &*stream, Event::all(key), PollMode::Edge).is_err() {
+        if self.shared.register(key, &stream).is_err() {
             self.shared.close(key);
             return;
         }
@@ -277,10 +299,11 @@ impl PollThread {
     /// Ends what has taken too long, and says whether there may be more of it.
     fn end_expired(&mut self, now: Instant) -> bool {
         // All under one lock: no worker may take what is in the queue, and the answer of one that is stuck is nobody's.
-        let mut stuck = Vec::new();
+        let (mut stuck, mut stuck_workers) = (Vec::new(), 0);
         let mut table = self.shared.table();
         let expired = table.expired(now, EXPIRED_AT_ONCE);
-        for Expired { key, ending, .. } in &expired {
+        for Expired { key, ending, holds_worker, .. } in &expired {
+            stuck_workers += usize::from(*holds_worker);
             match ending {
                 Ending::Silent => {}
                 Ending::LastTry => table.try_last(*key, now),
@@ -288,13 +311,9 @@ impl PollThread {
                 Ending::Stuck { .. } | Ending::StuckMidway => stuck.extend(table.remove(*key)),
             }
         }
-        let wants_worker = table.wants_worker();
         drop(table);
-        if wants_worker {
-            self.shared.work.notify_one();
-        }
         let more = expired.len() == EXPIRED_AT_ONCE;
-        for Expired { key, stream, ending } in expired {
+        for Expired { key, stream, ending, .. } in expired {
             match ending {
                 Ending::Silent => self.shared.close(key),
                 Ending::LastTry | Ending::StuckMidway => {}
@@ -312,6 +331,8 @@ impl PollThread {
         }
         for forgotten in stuck {
             self.shared.end(Some(forgotten));
+        }
+        for _ in 0..stuck_workers {
             self.replace_worker();
         }
         more
@@ -323,7 +344,7 @@ impl PollThread {
         if table.surplus < self.shared.limits.workers {
             table.surplus += 1;
             drop(table);
-            if let Err(error) = workers::start(&self.shared) {
+            if let Err(error) = workers::start(&self.shared, None) {
                 log::error!(error:%; "Cannot start a worker in the place of one that is stuck");
                 self.shared.table().surplus -= 1;
             }
@@ -352,10 +373,10 @@ impl PollThread {
         if !table.closed {
             return false;
         }
-        let rest = table.all();
+        let (rest, sleepers) = (table.all(), table.sleepers());
         drop(table);
         self.close_all(rest);
-        self.shared.work.notify_all();
+        sleepers.iter().for_each(Thread::unpark);
         true
     }
 
@@ -371,12 +392,13 @@ impl PollThread {
         self.accept(usize::MAX, now);
         self.accept_again = None;
         if let Some(listener) = self.listener.take() {
-            let _ = self.shared.poller.delete(&listener);
+            let _ = self.shared.registry.deregister(&mut SourceFd(&listener.as_raw_fd()));
         }
-        let mut events = Events::new();
-        while self.shared.poller.wait(&mut events, Some(Duration::ZERO)).is_ok_and(|count| count > 0) {
-            self.dispatch(&events, now);
-            events.clear();
+        while self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_ok() {
+            self.dispatch(now);
+            if self.events.iter().count() < EVENTS_AT_ONCE {
+                break;
+            }
         }
     }
 }

@@ -47,6 +47,26 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A word for it, one of few.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::Malformed(_) => "malformed",
+            Refusal::HeadTooSlow(_) => "head_too_slow",
+            Refusal::BodyTooSlow(_) => "body_too_slow",
+            Refusal::BodyTooLarge(_) => "body_too_large",
+            Refusal::RequestLineTooLong(_) => "request_line_too_long",
+            Refusal::ExpectationUnknown => "expectation_unknown",
+            Refusal::HeadTooLarge(_) => "head_too_large",
+            Refusal::TooManyFields(_) => "too_many_fields",
+            Refusal::ApplicationFailed => "application_failed",
+            Refusal::TransferCodingUnknown => "transfer_coding_unknown",
+            Refusal::Busy => "busy",
+            Refusal::AnswerTooSlow => "answer_too_slow",
+            Refusal::VersionUnknown => "version_unknown",
+        }
+    }
+
     /// The status of the answer.
     #[must_use]
     pub fn status(self) -> u16 {

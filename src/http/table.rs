@@ -1,12 +1,15 @@
 //! Every open connection: what it waits for, until when, and who has it. The one state that threads share.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use super::later::Answer;
+use super::poller::Poller;
 use super::{Limits, Refusal};
 
 /// What a connection is doing. Each phase has one duration, so those in it, in the order in which they entered it,
@@ -43,6 +46,8 @@ enum Holder {
     Queue,
     /// A worker.
     Worker,
+    /// The application, which answers later.
+    Application,
 }
 
 /// Names a connection, and never a later one in its slot.
@@ -50,6 +55,13 @@ enum Holder {
 pub(super) struct Token {
     pub(super) key: usize,
     generation: u64,
+}
+
+/// An answer that the application may put off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    token: Token,
+    number: u64,
 }
 
 /// What the application is to do for a connection.
@@ -66,6 +78,7 @@ pub(super) struct Work {
 pub(super) struct Forgotten {
     pub(super) stream: Arc<TcpStream>,
     pub(super) connection: Option<Box<Connection>>,
+    pub(super) answer: Option<Answer>,
 }
 
 /// A connection whose time is over, and what it is told.
@@ -73,6 +86,8 @@ pub(super) struct Expired {
     pub(super) key: usize,
     pub(super) stream: Arc<TcpStream>,
     pub(super) ending: Ending,
+    /// Whether a worker is stuck on it.
+    pub(super) holds_worker: bool,
 }
 
 /// How the time of a connection ends.
@@ -82,9 +97,9 @@ pub(super) enum Ending {
     Silent,
     /// With an answer.
     Refused(Refusal),
-    /// With an answer, or its head only, while a worker is stuck on another.
+    /// With an answer, or its head only, while the application still works on another.
     Stuck { head_only: bool },
-    /// Without a word, in the middle of a response that a worker is stuck on.
+    /// Without a word, in the middle of a response that the application works on.
     StuckMidway,
     /// Not yet: the operating system tells only of much room for writing, so a worker tries whether there is any.
     LastTry,
@@ -94,8 +109,12 @@ struct Slot {
     generation: u64,
     /// `None` if the slot is free.
     stream: Option<Arc<TcpStream>>,
-    /// What the poller or the queue keeps for the next worker.
+    /// What is kept for the next worker.
     connection: Option<Box<Connection>>,
+    /// What the application put off and then had sooner than its worker was back.
+    answer: Option<Answer>,
+    /// Answers of the application so far, so that one that was put off is not taken for another.
+    answered: u64,
     holder: Holder,
     phase: Phase,
     deadline: Instant,
@@ -107,8 +126,8 @@ struct Slot {
     last_try: bool,
     /// Whether a worker found a part of the request missing, so that it is the client who takes long.
     incomplete: bool,
-    /// Whether the poller told of something new since a worker took it: it is told once.
-    stirred: bool,
+    /// What the poller told of since a worker took it to read, or to write, and of its end at any time: it is told once.
+    told: Told,
     previous: usize,
     next: usize,
 }
@@ -135,16 +154,26 @@ pub(super) struct Table {
     moving: usize,
     /// How many of those the machine can run at once.
     processors: usize,
-    /// Workers that wait for something to do.
-    pub(super) sleeping: usize,
+    /// Workers that wait for something to do, the last to have gone to sleep at the end.
+    sleepers: Vec<Thread>,
     /// Whether one of them was woken and is on its way.
-    pub(super) waking: bool,
+    waking: bool,
+    /// What that one is to run.
+    pub(super) poller: Option<Box<Poller>>,
     /// Workers beyond the configured number, since others are stuck.
     pub(super) surplus: usize,
     /// No further requests: what is idle is closed.
     pub(super) stopping: bool,
     /// Nothing further at all: workers end.
     pub(super) closed: bool,
+}
+
+/// What the poller tells of a connection.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Told {
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) ended: bool,
 }
 
 /// What became of a connection that can be read or written.
@@ -178,8 +207,9 @@ impl Table {
             generation: 0,
             moving: 0,
             processors: thread::available_parallelism().map_or(1, usize::from),
-            sleeping: 0,
+            sleepers: Vec::new(),
             waking: false,
+            poller: None,
             surplus: 0,
             stopping: false,
             closed: false,
@@ -189,6 +219,16 @@ impl Table {
     /// Connections that count.
     pub(super) fn count(&self) -> usize {
         self.slots.len() - self.free.len() - self.lists[Phase::Lingering as usize].length
+    }
+
+    /// How many connections are in each phase, as `Phase` orders them.
+    pub(super) fn phases(&self) -> [usize; 6] {
+        self.lists.map(|list| list.length)
+    }
+
+    /// How many connections wait for a worker.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
     }
 
     /// Whether there is no connection at all.
@@ -203,6 +243,8 @@ impl Table {
             generation: self.generation,
             stream: Some(connection.stream().clone()),
             connection: Some(connection),
+            answer: None,
+            answered: 0,
             holder: Holder::Poller,
             phase: Phase::Idle,
             deadline: now,
@@ -210,7 +252,7 @@ impl Table {
             head_only: false,
             last_try: false,
             incomplete: false,
-            stirred: false,
+            told: Told::default(),
             previous: NONE,
             next: NONE,
         };
@@ -225,10 +267,13 @@ impl Table {
         key
     }
 
-    /// The poller says that a connection can be read, or written, or both.
-    pub(super) fn ready(&mut self, key: usize, readable: bool, writable: bool, now: Instant) -> Readiness {
+    /// The poller says that a connection can be read, or written, or both, and whether its client has ended it.
+    pub(super) fn ready(&mut self, key: usize, told: Told, now: Instant) -> Readiness {
         let Some(slot) = self.slots.get_mut(key) else { return Readiness::Ignored };
-        slot.stirred = true;
+        let Told { readable, writable, ended } = told;
+        slot.told.readable |= readable;
+        slot.told.writable |= writable;
+        slot.told.ended |= ended;
         let Some(stream) = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller) else {
             return Readiness::Ignored;
         };
@@ -246,22 +291,44 @@ impl Table {
         Readiness::Queued
     }
 
-    /// Whether a worker should be woken, now that there is more to do. Not while as many are moving as can run: each of
-    /// them comes to the queue soon, or asks the next question first.
-    pub(super) fn wants_worker(&mut self) -> bool {
-        self.wants_worker_beside(self.processors)
+    /// The worker to be woken, if one should be, now that there is more to do. Not while as many are moving as can run:
+    /// each of them comes to the queue soon, or asks the next question first.
+    pub(super) fn choose_worker(&mut self) -> Option<Thread> {
+        self.choose_beside(self.processors)
     }
 
-    /// Whether a worker should be woken, now that one goes to the application, which may block. Not while another is
-    /// moving. So quick requests keep a few threads busy and do not wake a crowd, and slow ones keep nobody waiting.
-    pub(super) fn wants_successor(&mut self) -> bool {
-        self.wants_worker_beside(1)
+    /// The worker to be woken, if one should be, now that one goes to the application, which may block. Not while
+    /// another is moving. So quick requests keep a few threads busy and do not wake a crowd, and slow ones keep nobody
+    /// waiting.
+    pub(super) fn choose_successor(&mut self) -> Option<Thread> {
+        self.choose_beside(1)
     }
 
-    fn wants_worker_beside(&mut self, moving: usize) -> bool {
-        let wanted = !self.queue.is_empty() && self.sleeping > 0 && !self.waking && self.moving < moving;
-        self.waking |= wanted;
-        wanted
+    /// The last to have gone to sleep is woken first: its memory is at hand, and that of the others is not needed.
+    fn choose_beside(&mut self, moving: usize) -> Option<Thread> {
+        if self.queue.is_empty() || self.waking || self.moving >= moving {
+            return None;
+        }
+        let woken = self.sleepers.pop();
+        self.waking = woken.is_some();
+        woken
+    }
+
+    /// Notes that a worker goes to sleep.
+    pub(super) fn sleep(&mut self, worker: Thread) {
+        self.sleepers.push(worker);
+    }
+
+    /// Whether a worker was woken, rather than for no reason; then it notes so.
+    pub(super) fn note_awake(&mut self, worker: &Thread) -> bool {
+        let woken = self.sleepers.iter().all(|sleeper| sleeper.id() != worker.id());
+        self.waking &= !woken;
+        woken
+    }
+
+    /// Every worker that sleeps.
+    pub(super) fn sleepers(&mut self) -> Vec<Thread> {
+        mem::take(&mut self.sleepers)
     }
 
     /// Gives the connection that has been in the queue for longest to a worker.
@@ -272,7 +339,9 @@ impl Table {
             // One that was forgotten while it waited has left its key.
             if slot.stream.is_some() && slot.holder == Holder::Queue {
                 slot.holder = Holder::Worker;
-                slot.stirred = false;
+                slot.told.writable = false;
+                // Who is to write does not begin by reading, and the end is found behind all that came before it.
+                slot.told.readable &= slot.told.ended || slot.phase == Phase::Writing;
                 self.moving += 1;
                 let connection = slot.connection.take().expect("the queue keeps it");
                 return Some((Token { key, generation: slot.generation }, connection));
@@ -280,28 +349,72 @@ impl Table {
         }
     }
 
-    /// Notes that the application begins to work, on a response or on more of it; `false` if there is nobody left to
+    /// Notes that the application begins to work, on a response or on more of it, and says how that answer is known if
+    /// it is put off; `None` if there is nobody left to send it to.
+    pub(super) fn begin_answer(&mut self, token: Token, work: Work, now: Instant) -> Option<Due> {
+        if !self.is_current(token) {
+            return None;
+        }
+        let slot = &mut self.slots[token.key];
+        (slot.midway, slot.head_only) = (work.midway, work.head_only);
+        let due = Due { token, number: slot.answered };
+        self.enter(token.key, Phase::Answering, now);
+        self.moving -= 1;
+        Some(due)
+    }
+
+    /// Notes that the application is done, or will be later; `false` if that took too long and there is nobody left to
     /// send it to.
-    pub(super) fn begin_answer(&mut self, token: Token, work: Work, now: Instant) -> bool {
+    pub(super) fn end_answer(&mut self, token: Token, is_later: bool, now: Instant) -> bool {
+        self.moving += 1;
         let current = self.is_current(token);
-        if current {
-            let slot = &mut self.slots[token.key];
-            (slot.midway, slot.head_only) = (work.midway, work.head_only);
-            self.enter(token.key, Phase::Answering, now);
-            self.moving -= 1;
+        if current && !is_later {
+            // Whatever comes next, it is not the application that takes long any more.
+            self.enter(token.key, Phase::Writing, now);
+            self.slots[token.key].answered += 1;
         }
         current
     }
 
-    /// Notes that the application is done; `false` if that took too long and there is nobody left to send it to.
-    pub(super) fn end_answer(&mut self, token: Token, now: Instant) -> bool {
+    /// Takes out what was to be an answer beside the one that there was at once.
+    pub(super) fn take_unwanted(&mut self, token: Token) -> Option<Answer> {
+        if self.is_current(token) { self.slots[token.key].answer.take() } else { None }
+    }
+
+    /// Takes a connection back whose answer was put off, or returns it if that is there already.
+    pub(super) fn wait_for_answer(
+        &mut self,
+        token: Token,
+        mut connection: Box<Connection>,
+        now: Instant,
+    ) -> Option<Box<Connection>> {
+        let slot = &mut self.slots[token.key];
+        let Some(answer) = slot.answer.take() else {
+            (slot.connection, slot.holder) = (Some(connection), Holder::Application);
+            return None;
+        };
+        connection.take_answer(answer);
+        self.enter(token.key, Phase::Writing, now);
         self.moving += 1;
-        let current = self.is_current(token);
-        if current {
-            // Whatever comes next, it is not the application that takes long any more.
-            self.enter(token.key, Phase::Writing, now);
+        Some(connection)
+    }
+
+    /// Takes an answer that was put off, or returns it if there is nobody left to send it to.
+    pub(super) fn answer(&mut self, due: Due, answer: Answer, now: Instant) -> Option<Answer> {
+        let Due { token, number } = due;
+        if !self.is_current(token) || self.slots[token.key].answered != number {
+            return Some(answer);
         }
-        current
+        let slot = &mut self.slots[token.key];
+        match &mut slot.connection {
+            Some(connection) => {
+                connection.take_answer(answer);
+                self.enter(token.key, Phase::Writing, now);
+                self.enqueue(token.key, now);
+            }
+            None => slot.answer = Some(answer),
+        }
+        None
     }
 
     /// Notes that a worker is done with a connection.
@@ -326,7 +439,7 @@ impl Table {
         now: Instant,
     ) -> Result<(), Box<Connection>> {
         let slot = &mut self.slots[token.key];
-        if self.stopping && phase == Phase::Idle && !slot.stirred {
+        if self.stopping && phase == Phase::Idle && !slot.told.readable {
             return Err(connection);
         }
         slot.last_try &= phase == Phase::Writing && !progress;
@@ -337,7 +450,8 @@ impl Table {
         slot.holder = Holder::Poller;
         slot.connection = Some(connection);
         slot.incomplete = matches!(phase, Phase::Head | Phase::Body);
-        if slot.stirred {
+        let is_ready = if phase == Phase::Writing { slot.told.writable } else { slot.told.readable };
+        if is_ready {
             self.enqueue(token.key, now);
         }
         Ok(())
@@ -402,7 +516,8 @@ impl Table {
                     (Phase::Idle | Phase::Writing | Phase::Lingering, _) => Some(Ending::Silent),
                 };
                 if let (Some(ending), Some(stream)) = (ending, &slot.stream) {
-                    expired.push(Expired { key, stream: stream.clone(), ending });
+                    let holds_worker = slot.phase == Phase::Answering && slot.holder == Holder::Worker;
+                    expired.push(Expired { key, stream: stream.clone(), ending, holds_worker });
                 }
                 key = slot.next;
             }
@@ -420,7 +535,8 @@ impl Table {
         let stream = self.slots[key].stream.take()?;
         self.unlink(key);
         self.free.push(key);
-        Some(Forgotten { stream, connection: self.slots[key].connection.take() })
+        let slot = &mut self.slots[key];
+        Some(Forgotten { stream, connection: slot.connection.take(), answer: slot.answer.take() })
     }
 
     /// The connections between requests.

@@ -8,18 +8,24 @@ use std::time::Instant;
 
 use super::Shared;
 use super::connection::{Connection, Next, Tools};
+use super::poller::Poller;
 use super::table::Token;
 
-/// Starts one worker.
+/// Starts one worker, or a thread that begins by polling and is a worker afterwards.
 ///
 /// # Errors
 /// When the operating system gives no thread.
-pub(super) fn start(shared: &Arc<Shared>) -> io::Result<thread::JoinHandle<()>> {
+pub(super) fn start(shared: &Arc<Shared>, poller: Option<Box<Poller>>) -> io::Result<thread::JoinHandle<()>> {
     let shared = shared.clone();
-    thread::Builder::new().name("worker".to_owned()).spawn(move || work(&shared))
+    thread::Builder::new().name("worker".to_owned()).spawn(move || {
+        if let Some(poller) = poller {
+            poller.run();
+        }
+        work(&shared);
+    })
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &Arc<Shared>) {
     let mut tools = Tools::new();
     let mut following = None;
     while let Some((token, mut connection)) = following.take().or_else(|| wait_for_work(shared)) {
@@ -44,20 +50,31 @@ enum Returned {
     Late,
 }
 
-/// Waits for something to do; `None` at the end of the server.
+/// Waits for something to do, and polls when it is this worker's turn to; `None` at the end of the server.
 fn wait_for_work(shared: &Shared) -> Option<Assignment> {
     let mut table = shared.table();
     loop {
+        if let Some(poller) = table.poller.take() {
+            drop(table);
+            poller.run();
+            table = shared.table();
+        }
         if table.closed {
             return None;
         }
         if let Some(work) = table.take() {
             return Some(work);
         }
-        table.sleeping += 1;
-        table = shared.work.wait(table).unwrap_or_else(std::sync::PoisonError::into_inner);
-        table.sleeping -= 1;
-        table.waking = false;
+        let this = thread::current();
+        table.sleep(this.clone());
+        loop {
+            drop(table);
+            thread::park();
+            table = shared.table();
+            if table.note_awake(&this) {
+                break;
+            }
+        }
     }
 }
 
@@ -73,8 +90,9 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
         return Returned::Late;
     }
     let stopping = table.stopping;
-    let (mut forgotten, mut rest) = (None, None);
+    let (mut forgotten, mut rest, mut following) = (None, None, None);
     match next {
+        Next::Later => following = table.wait_for_answer(token, connection, now).map(|connection| (token, connection)),
         Next::Again => table.requeue(token, connection, now),
         Next::Wait { phase, progress } => {
             rest = table.park(token, connection, phase, progress, now).err();
@@ -91,7 +109,7 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
             rest = Some(connection);
         }
     }
-    let following = table.take();
+    let following = following.or_else(|| table.take());
     drop(table);
     shared.end(forgotten);
     super::discard(rest);
@@ -100,7 +118,7 @@ fn give_back(shared: &Shared, token: Token, connection: Box<Connection>, next: N
     }
     // Whoever stops waits for the last of them.
     if stopping {
-        let _ = shared.poller.notify();
+        shared.wake_poller();
     }
     Returned::InTime(following)
 }

@@ -1,14 +1,15 @@
 //! The pool of connections, as handlers see it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use r2d2::{HandleError, ManageConnection, PooledConnection};
 
 use super::availability::Availability;
-use super::{ConnectError, Connection, Error, Target};
+use super::{ConnectError, Connection, Error, Target, health, sessions};
 use crate::config::Pool;
+use crate::metrics::Metrics;
 
 /// How long a checkout may wait for a sign of life of one connection; at least the lesser, even at the end of the time
 /// that is left, since nothing is wrong with a connection that came late.
@@ -24,10 +25,13 @@ const RECONNECT_PACE: Duration = Duration::from_secs(1);
 pub struct Database {
     pool: r2d2::Pool<Manager>,
     availability: Arc<Availability>,
-    acquire_timeout: Duration,
     /// Whether the last request that waited for a connection waited in vain. Then others do not wait any more: a
     /// database that hangs would keep every worker waiting, and with them requests that need no database.
     stalled: AtomicBool,
+    waiting: AtomicU32,
+    metrics: Arc<Metrics>,
+    pub(super) health: health::Statements,
+    pub(super) sessions: sessions::Statements,
 }
 
 /// How many connections there are.
@@ -39,12 +43,14 @@ pub struct PoolState {
     pub idle: u32,
     /// Connections there may be at most.
     pub max: u32,
+    /// Statements that wait for one.
+    pub waiting: u32,
 }
 
 impl Database {
     /// A pool that opens its connections in the background; it does not fail when the database is away.
     #[must_use]
-    pub fn open(target: Target, config: &Pool) -> Database {
+    pub fn open(target: Target, config: &Pool, metrics: Arc<Metrics>) -> Database {
         let availability = Arc::new(Availability::default());
         let pool = r2d2::Pool::builder()
             .max_size(config.max_size)
@@ -53,15 +59,15 @@ impl Database {
             .connection_timeout(RECONNECT_PACE)
             .error_handler(Box::new(AlreadyLogged))
             .build_unchecked(Manager { target, availability: availability.clone() });
-        Database { pool, availability, acquire_timeout: config.acquire_timeout, stalled: AtomicBool::new(false) }
-    }
-
-    /// Borrows a connection, waiting at most `DB_ACQUIRE_TIMEOUT_MS`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when none that works came free.
-    pub fn connection(&self) -> Result<PooledConnection<Manager>, Error> {
-        self.connection_within(self.acquire_timeout)
+        Database {
+            pool,
+            availability,
+            stalled: AtomicBool::new(false),
+            waiting: AtomicU32::new(0),
+            health: health::Statements::new(&metrics),
+            sessions: sessions::Statements::new(config.acquire_timeout, &metrics),
+            metrics,
+        }
     }
 
     /// Borrows a connection, waiting at most `limit`.
@@ -86,6 +92,12 @@ impl Database {
         }
     }
 
+    /// Notes that somebody waits for a connection, until what it returns is dropped.
+    pub(super) fn note_wait(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting { database: self, since: Instant::now() }
+    }
+
     /// Says nothing more of a database that goes away: the service is stopping.
     pub fn close(&self) {
         self.availability.close();
@@ -95,7 +107,25 @@ impl Database {
     #[must_use]
     pub fn state(&self) -> PoolState {
         let state = self.pool.state();
-        PoolState { total: state.connections, idle: state.idle_connections, max: self.pool.max_size() }
+        PoolState {
+            total: state.connections,
+            idle: state.idle_connections,
+            max: self.pool.max_size(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Somebody who waits for a connection.
+pub(super) struct Waiting<'a> {
+    database: &'a Database,
+    since: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.database.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.database.metrics.wait(self.since.elapsed());
     }
 }
 

@@ -53,18 +53,21 @@ impl From<postgres::Error> for MigrationError {
 }
 
 /// The version of the newest migration in this binary.
+pub const NEWEST: i32 = 1;
+
+/// The versions of the migrations in this binary. Asking refinery takes its time and leaves half a megabyte behind.
 #[must_use]
-pub fn newest() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
+pub fn versions() -> Vec<i32> {
+    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).collect()
 }
 
 /// Whether the database has exactly the schema this binary was built for.
 ///
 /// # Errors
 /// As [`Error`] has them.
-pub fn is_current(connection: &mut Connection) -> Result<bool, Error> {
+pub(super) fn is_current(connection: &mut Connection) -> Result<bool, Error> {
     let version: Option<i32> = connection.query(VERSION, &[])?.first().and_then(|row| row.get(0));
-    Ok(version == Some(newest()))
+    Ok(version == Some(NEWEST))
 }
 
 /// The version of the database's schema; 0 for one that was never migrated.
@@ -82,7 +85,7 @@ pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
 const TAKE_TURN: &str = include_str!("../../sql/schema/take_turn.sql");
 const VERSION: &str = include_str!("../../sql/schema/version.sql");
 
-/// Brings the schema to [`newest`] and returns how many migrations that took.
+/// Brings the schema to [`NEWEST`] and returns how many migrations that took.
 ///
 /// Where it is current nothing is written, so that a service whose role may not change the schema can start.
 ///
@@ -118,6 +121,6 @@ pub fn apply(server: &Server, pool: &Pool, stop: &AtomicBool) -> Result<usize, M
 }
 
 fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
-    let (found, known) = (version(client)?, newest());
+    let (found, known) = (version(client)?, NEWEST);
     if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
 }

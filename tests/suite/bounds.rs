@@ -149,7 +149,7 @@ fn the_number_of_waiting_requests_can_be_set_and_says_when_to_come_back() {
     busy.send(POST);
     wait_for_lock(&mut app.sql());
     waiting.send(GET);
-    // The poll thread takes them in the order in which they came.
+    // The poller takes them in the order in which they came.
     let mut refused = connect();
     let answer = refused.ask(GET);
     answer.assert_problem(503);

@@ -33,7 +33,7 @@ fn without_any_variable_everything_has_its_default() {
     assert_eq!(config.pool.query_timeout, Duration::from_secs(30));
     assert_eq!(config.pool.connection_timeout, Duration::from_secs(10));
     assert_eq!(config.pool.acquire_timeout, Duration::from_secs(1));
-    assert_eq!((config.http.host.as_str(), config.http.port), ("0.0.0.0", 8000));
+    assert_eq!(config.http.address.to_string(), "0.0.0.0:8000");
     assert_eq!(config.http.limits.max_body_bytes, 65_536);
     assert_eq!((config.log.level, config.log.format), (log::LevelFilter::Info, LogFormat::Text));
 }
@@ -234,7 +234,7 @@ fn a_misspelled_variable_and_a_readable_way_to_the_database_are_warnings() {
     let warnings = |pairs: &[(&str, &str)]| read(pairs).warnings().join("\n");
     assert_eq!(warnings(&[("HOME", "/h"), ("PATH", "/bin"), ("DB_PASSWORD_FILE", ""), ("DB_PASSWORD", "p")]), "");
     assert!(warnings(&[("HOME", "/h"), ("DB_POOL_MAXSIZE", "5")]).contains("DB_POOL_MAXSIZE is set and means nothing"));
-    assert!(warnings(&[("HOME", "/h"), ("APP_WORKERS", "20")]).contains("nobody is left to say so"));
+    assert!(warnings(&[("HOME", "/h"), ("APP_WORKERS", "8")]).contains("nobody is left to say so"));
     let production = |url| warnings(&[("ENVIRONMENT", "production"), ("DATABASE_URL", url)]);
     assert!(production("postgres://u:p@db.example.org/d").contains("DB_SSLMODE is weaker"));
     assert_eq!(production("postgres://u:p@db.example.org/d?sslmode=require"), "");

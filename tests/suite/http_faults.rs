@@ -12,9 +12,9 @@ use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::support::cluster::Schema;
-use crate::support::eventually;
 use crate::support::process::{Binary, Service};
 use crate::support::raw::Raw;
+use crate::support::{eventually, wait_for_locks};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const POST: &[u8] = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -122,6 +122,8 @@ fn running_out_of_descriptors_is_one_line_in_the_log_and_passes() {
     let few = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "1"), ("DB_POOL_MAX_SIZE", "1")];
     // Enough to start, and too few for the 16 connections that are allowed at least.
     let service = Binary::with_descriptors(&few, 26).serve();
+    // The pool opens its connection in the background, and must have its descriptors before the crowd comes.
+    eventually(Duration::from_secs(5), || (service.client.get("/health/db").status == 200).then_some(()));
     let crowd = connect_many(service.address, 30);
     eventually(Duration::from_secs(5), || service.log().contains("Cannot accept connections").then_some(()));
     thread::sleep(Duration::from_millis(300));
@@ -220,14 +222,20 @@ fn clients_that_reset_and_speak_http_2_leave_nothing_behind() {
 
 #[test]
 fn workers_that_were_stuck_end_when_others_have_their_place() {
-    let watched = Watched::start(&[("APP_REQUEST_TIMEOUT", "1"), ("APP_WORKERS", "8")]);
+    let patient = ("DB_ACQUIRE_TIMEOUT_MS", "10000");
+    let watched = Watched::start(&[("APP_REQUEST_TIMEOUT", "1"), ("APP_WORKERS", "8"), patient]);
     let mut sql = watched.schema.client();
     let mut lock = sql.transaction().unwrap();
     lock.batch_execute("LOCK TABLE sessions").unwrap();
-    let mut stuck = connect_many(watched.address(), 4);
-    stuck.iter_mut().for_each(|raw| raw.send(POST));
+    // However many create sessions, one batch runs and one waits for its turn. Each holds up the worker that leads it,
+    // and those who only joined one hold up none.
+    let mut stuck = connect_many(watched.address(), 10);
+    let mut questions = watched.schema.client();
+    stuck[0].send(POST);
+    wait_for_locks(&mut questions, 1);
+    stuck[1..].iter_mut().for_each(|raw| raw.send(POST));
     stuck.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 504));
-    eventually(Duration::from_secs(5), || (watched.open().0 == watched.threads + 4).then_some(()));
+    eventually(Duration::from_secs(5), || (watched.open().0 == watched.threads + 2).then_some(()));
     lock.commit().unwrap();
     watched.assert_as_before();
 }

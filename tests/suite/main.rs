@@ -7,16 +7,20 @@
 mod support;
 
 mod bad_input;
+mod batches;
 mod bounds;
 mod configuration;
 mod documentation;
 mod health;
 mod http_bounds;
 mod http_faults;
+mod http_later;
 mod http_parsing;
 mod http_requests;
 mod http_responses;
+mod http_wakeups;
 mod logs;
+mod metrics;
 mod migrations;
 mod outages;
 mod private_postgres;
@@ -24,4 +28,5 @@ mod process;
 mod repository;
 mod service;
 mod sessions;
+mod shared_statements;
 mod tls;

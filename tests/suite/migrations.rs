@@ -22,15 +22,15 @@ fn five_services_starting_at_once_migrate_once() {
         }
     });
     let rows = schema.client().query("SELECT version FROM refinery_schema_history", &[]).unwrap();
-    assert_eq!(rows.len(), usize::try_from(migrations::newest()).unwrap());
+    assert_eq!(rows.len(), usize::try_from(migrations::NEWEST).unwrap());
 }
 
 #[test]
 fn migrating_twice_changes_nothing() {
     let schema = Schema::new();
     let config = configure(&schema.url(), &[]);
-    assert_eq!(app::migrate(&config, &NOT_STOPPED).unwrap(), migrations::newest());
-    assert_eq!(app::migrate(&config, &NOT_STOPPED).unwrap(), migrations::newest());
+    assert_eq!(app::migrate(&config, &NOT_STOPPED).unwrap(), migrations::NEWEST);
+    assert_eq!(app::migrate(&config, &NOT_STOPPED).unwrap(), migrations::NEWEST);
 }
 
 #[test]

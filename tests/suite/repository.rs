@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from top to bottom; each may use only those after it. The same order as in `src/lib.rs`.
-const ORDER: [&str; 9] = ["main", "check", "app", "api", "store", "logging", "config", "http", "session_id"];
+const ORDER: [&str; 11] =
+    ["main", "check", "app", "exporter", "api", "store", "metrics", "logging", "config", "http", "session_id"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -1,6 +1,7 @@
 //! What the tests are written with.
 
 pub(crate) mod app;
+pub(crate) mod batcher;
 pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod process;
@@ -33,6 +34,12 @@ pub(crate) fn eventually<T>(limit: Duration, mut attempt: impl FnMut() -> Option
 /// Waits until somebody waits for a lock on the table of sessions in this client's schema.
 #[track_caller]
 pub(crate) fn wait_for_lock(sql: &mut postgres::Client) {
+    wait_for_locks(sql, 1);
+}
+
+/// Waits until so many connections wait for it.
+#[track_caller]
+pub(crate) fn wait_for_locks(sql: &mut postgres::Client, count: usize) {
     let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
-    eventually(Duration::from_secs(5), || (!sql.query(waiting, &[]).unwrap().is_empty()).then_some(()));
+    eventually(Duration::from_secs(5), || (sql.query(waiting, &[]).unwrap().len() == count).then_some(()));
 }

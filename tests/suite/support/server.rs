@@ -6,9 +6,10 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use rouille::{Request, Response, ResponseBody};
-use safespace::http::{Application, Limits, Refusal, Server};
+use safespace::http::{Application, Later, Limits, Refusal, Reply, Server};
 use serde_json::{Value, json};
 
+use super::eventually;
 use super::raw::Raw;
 
 /// The defaults of the service, with few workers.
@@ -58,6 +59,30 @@ impl TestServer {
         self.application.gate.clone()
     }
 
+    /// What answers the requests for `/later` that came since the last call, the first first.
+    pub(crate) fn replies(&self) -> Vec<Reply> {
+        std::mem::take(&mut *self.application.replies.lock().unwrap())
+    }
+
+    /// The same, once so many have come.
+    #[track_caller]
+    pub(crate) fn wait_for_replies(&self, count: usize) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        eventually(Duration::from_secs(5), || {
+            replies.extend(self.replies());
+            (replies.len() >= count).then_some(())
+        });
+        assert_eq!(replies.len(), count);
+        replies
+    }
+
+    /// Sends a request for `/later` and waits until the application has it.
+    #[track_caller]
+    pub(crate) fn ask_later(&self, raw: &mut Raw) -> Reply {
+        raw.send(b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
+        self.wait_for_replies(1).remove(0)
+    }
+
     /// Gives the next request for `/stream` its body, piece by piece; the end of the sender is the end of the body.
     pub(crate) fn stream(&self) -> mpsc::Sender<Vec<u8>> {
         let (sender, pieces) = mpsc::channel();
@@ -84,7 +109,7 @@ impl Gate {
         self.opened.notify_all();
     }
 
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let _open = self.opened.wait_while(self.is_open.lock().unwrap(), |open| !*open).unwrap();
     }
 }
@@ -95,12 +120,26 @@ struct Echo {
     seen: Mutex<Vec<String>>,
     gate: Arc<Gate>,
     pieces: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
+    replies: Mutex<Vec<Reply>>,
 }
 
 impl Application for Echo {
-    fn answer(&self, request: &Request) -> Response {
+    fn answer(&self, request: &Request, later: Later<'_>) -> Option<Response> {
         self.seen.lock().unwrap().push(format!("{} {}", request.method(), request.raw_url()));
-        match request.raw_url() {
+        Some(match request.raw_url() {
+            "/later" => {
+                self.replies.lock().unwrap().push(later.reply());
+                return None;
+            }
+            "/later-at-once" => {
+                later.reply().send(|| Response::text("later, at once"));
+                return None;
+            }
+            "/later-and-now" => {
+                self.replies.lock().unwrap().push(later.reply());
+                Response::text("now")
+            }
+            "/thread" => Response::text(format!("{:?}", std::thread::current().id())),
             "/panic" => panic!("as asked"),
             "/wait" => {
                 self.gate.wait();
@@ -131,7 +170,7 @@ impl Application for Echo {
                 .with_additional_header("Connection", "keep-alive, x")
                 .with_additional_header("Date", "yesterday"),
             _ => Response::from_data("application/json", echo(request).to_string()),
-        }
+        })
     }
 
     fn refuse_head(&self, request: &Request) -> Option<Response> {

@@ -1,0 +1,147 @@
+//! The operator's port: what it tells, and that it tells nothing of a session.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use safespace::app::App;
+
+use crate::support::app::configure;
+use crate::support::cluster::Schema;
+use crate::support::http::Client;
+
+/// A running service with its metrics.
+struct Measured {
+    app: App,
+    client: Client,
+    metrics: Client,
+    _schema: Schema,
+}
+
+impl Measured {
+    fn start() -> Measured {
+        let schema = Schema::new();
+        let config = configure(&schema.url(), &[("METRICS_PORT", "0")]);
+        let app = App::start(&config, &AtomicBool::new(false)).unwrap();
+        let (client, metrics) = (Client::new(app.address()), Client::new(app.metrics_address().unwrap()));
+        Measured { app, client, metrics, _schema: schema }
+    }
+
+    fn text(&self) -> String {
+        self.metrics.get("/metrics").assert_status(200).text()
+    }
+
+    /// Every sample, by its name and labels.
+    fn samples(&self) -> BTreeMap<String, f64> {
+        let text = self.text();
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap())
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect()
+    }
+}
+
+#[test]
+fn requests_are_counted_by_method_route_pattern_and_status() {
+    let service = Measured::start();
+    let session = service.client.post("/api/v1/sessions").assert_status(201).json();
+    let path = format!("/api/v1/sessions/{}", session["session_id"].as_str().unwrap());
+    service.client.get(&path).assert_status(200);
+    service.client.delete(&path).assert_status(204);
+    service.client.delete(&path).assert_status(404);
+    let samples = service.samples();
+    let count = |method: &str, route: &str, status: &str| {
+        samples[&format!("safespace_http_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}")]
+    };
+    assert_eq!(count("POST", "/api/v1/sessions", "201"), 1.0);
+    assert_eq!(count("GET", "/api/v1/sessions/{session_id}", "200"), 1.0);
+    assert_eq!(count("DELETE", "/api/v1/sessions/{session_id}", "204"), 1.0);
+    assert_eq!(count("DELETE", "/api/v1/sessions/{session_id}", "404"), 1.0);
+    let durations =
+        "safespace_http_request_duration_seconds_count{method=\"DELETE\",route=\"/api/v1/sessions/{session_id}\"}";
+    assert_eq!(samples[durations], 2.0);
+    assert_eq!(samples["safespace_sessions_created_total"], 1.0);
+    assert_eq!(samples["safespace_sessions_deleted_total"], 1.0);
+    assert_eq!(samples["safespace_batch_items_sum{statement=\"sessions/delete\"}"], 2.0);
+    assert!(samples["safespace_pool_wait_seconds_count"] >= 4.0);
+    service.app.stop();
+}
+
+#[test]
+fn the_server_and_the_pool_are_as_they_are_when_asked() {
+    let service = Measured::start();
+    service.client.get("/health/db").assert_status(200);
+    let samples = service.samples();
+    assert_eq!(samples["safespace_pool_max_connections"], 4.0);
+    assert!(samples["safespace_pool_connections"] >= samples["safespace_pool_idle_connections"]);
+    assert!(samples["safespace_pool_idle_connections"] >= 1.0);
+    assert_eq!(samples["safespace_pool_waiting"], 0.0);
+    assert_eq!(samples["safespace_http_connections{state=\"idle\"}"], 1.0);
+    assert_eq!(samples["safespace_http_requests_in_flight"], 0.0);
+    assert_eq!(samples["safespace_http_queue_length"], 0.0);
+    assert_eq!(samples["safespace_http_refusals_total{reason=\"busy\"}"], 0.0);
+    let version = format!("safespace_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(samples[&version], 1.0);
+    service.app.stop();
+}
+
+#[test]
+fn no_label_is_a_clients_and_no_id_is_told() {
+    let service = Measured::start();
+    let session = service.client.post("/api/v1/sessions").assert_status(201).json();
+    let id = session["session_id"].as_str().unwrap();
+    service.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
+    let before = service.text().lines().count();
+    for (method, path) in
+        [("BREW", "/invented"), ("GET", "/invented"), ("GET", "/docs/invented"), ("GET", "/invented?again")]
+    {
+        service.client.send(method, path);
+    }
+    let text = service.text();
+    assert!(!text.contains(id) && !text.contains(&id[..8]), "{text}");
+    assert!(!text.contains("invented") && !text.contains("BREW"), "{text}");
+    assert!(text.contains("route=\"none\"") && text.contains("method=\"OTHER\""), "{text}");
+    // However many are invented, they share these.
+    let after = text.lines().count();
+    for number in 0..50 {
+        service.client.get(&format!("/invented/{number}"));
+    }
+    assert_eq!(service.text().lines().count(), after);
+    assert!(after > before);
+    service.app.stop();
+}
+
+#[test]
+fn what_the_server_refuses_is_counted_by_reason() {
+    let service = Measured::start();
+    let mut raw = crate::support::raw::Raw::connect(service.app.address());
+    assert_eq!(raw.ask(b"GET / HTTP/2.0\r\n\r\n").status, 505);
+    assert_eq!(service.samples()["safespace_http_refusals_total{reason=\"version_unknown\"}"], 1.0);
+    service.app.stop();
+}
+
+#[test]
+fn the_port_answers_nothing_else_and_is_closed_where_it_is_not_wanted() {
+    let service = Measured::start();
+    service.metrics.get("/").assert_status(404);
+    service.metrics.get("/api/v1/sessions").assert_status(404);
+    let answer = service.metrics.get("/metrics").assert_status(200);
+    assert_eq!(answer.header("Content-Type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert!(answer.text().ends_with("# EOF\n"));
+    service.app.stop();
+    let without = crate::support::app::TestApp::start();
+    without.client.get("/metrics").assert_problem(404);
+}
+
+#[test]
+fn every_metric_is_explained_to_the_operator() {
+    let service = Measured::start();
+    let operations = include_str!("../../docs/operations.md");
+    let text = service.text();
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(operations.contains(&format!("`{name}")), "docs/operations.md says nothing of {name}");
+    }
+    service.app.stop();
+}

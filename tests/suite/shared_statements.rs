@@ -1,0 +1,217 @@
+//! Requests that share a statement, as the clients of the API see them.
+
+use std::collections::HashSet;
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::app::TestApp;
+use crate::support::cluster::Schema;
+use crate::support::raw::Raw;
+use crate::support::{eventually, wait_for_locks};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const POST: &[u8] = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n";
+const HEALTH: &[u8] = b"GET /health/db HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Whoever waits for the locked table has the time to.
+const PATIENT: (&str, &str) = ("DB_ACQUIRE_TIMEOUT_MS", "10000");
+
+fn connect_many(app: &TestApp, count: usize) -> Vec<Raw> {
+    (0..count).map(|_| Raw::connect(app.client.address())).collect()
+}
+
+fn about(method: &str, id: &str) -> Vec<u8> {
+    format!("{method} /api/v1/sessions/{id} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// Sends each request on a connection of its own while the table is locked: the first runs
+/// alone and waits for the table, and the others share the batches after it.
+#[track_caller]
+fn pile_up(app: &TestApp, requests: &[Vec<u8>]) -> Vec<Raw> {
+    let mut sql = app.sql();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let mut questions = app.sql();
+    let mut raws = connect_many(app, requests.len());
+    for (at, (raw, request)) in raws.iter_mut().zip(requests).enumerate() {
+        raw.send(request);
+        if at == 0 {
+            wait_for_locks(&mut questions, 1);
+        }
+    }
+    // It is served in its turn, so the others are where they wait, and they do not hold up all workers.
+    assert_eq!(Raw::connect(app.client.address()).ask(GET).status, 200);
+    lock.commit().unwrap();
+    raws
+}
+
+fn session_id(raw: &mut Raw) -> String {
+    raw.answer().assert_status(201).json()["session_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn three_hundred_creates_at_once_are_three_hundred_sessions_and_few_transactions() {
+    let app = TestApp::with(&[PATIENT]);
+    let mut raws = pile_up(&app, &vec![POST.to_vec(); 300]);
+    let ids: Vec<String> = raws.iter_mut().map(session_id).collect();
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 300);
+    // All of them are asked for at once, too, and each is told of its own.
+    raws.iter_mut().zip(&ids).for_each(|(raw, id)| raw.send(&about("GET", id)));
+    for (raw, id) in raws.iter_mut().zip(&ids) {
+        assert_eq!(raw.answer().assert_status(200).json()["session_id"], **id);
+    }
+    let row = app.sql().query_one("SELECT count(*), count(DISTINCT xmin::text) FROM sessions", &[]).unwrap();
+    let (sessions, transactions): (i64, i64) = (row.get(0), row.get(1));
+    assert_eq!(sessions, 300);
+    assert!(transactions <= 20, "{transactions} transactions");
+}
+
+#[test]
+fn each_of_many_lookups_at_once_is_told_of_its_own_session() {
+    let app = TestApp::with(&[PATIENT]);
+    let sessions: Vec<_> = (0..20).map(|_| app.client.post("/api/v1/sessions").assert_status(201).json()).collect();
+    let unknown = "550e8400-e29b-41d4-a716-446655440000";
+    let mut ids: Vec<&str> = sessions.iter().map(|session| session["session_id"].as_str().unwrap()).collect();
+    // One that is not there, and one twice.
+    ids.extend([unknown, ids[10]]);
+    let requests: Vec<Vec<u8>> = ids.iter().map(|id| about("GET", id)).collect();
+    let mut raws = pile_up(&app, &requests);
+    for (raw, session) in raws.iter_mut().zip(&sessions) {
+        assert_eq!(raw.answer().assert_status(200).json(), *session);
+    }
+    raws[20].answer().assert_problem(404);
+    assert_eq!(raws[21].answer().assert_status(200).json(), sessions[10]);
+}
+
+#[test]
+fn of_many_deletes_that_share_a_batch_exactly_one_erases() {
+    let app = TestApp::with(&[PATIENT]);
+    let (first, second, id) = (app.create_session(), app.create_session(), app.create_session());
+    let mut requests = vec![about("DELETE", &first), about("DELETE", &second)];
+    requests.resize(40, about("DELETE", &id));
+    let mut raws = pile_up(&app, &requests);
+    let mut statuses: Vec<u16> = raws.iter_mut().map(|raw| raw.answer().status).collect();
+    assert_eq!(statuses[..2], [204, 204]);
+    statuses.sort_unstable();
+    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 404).count(), 37, "{statuses:?}");
+    app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404);
+}
+
+#[test]
+fn of_many_deletes_of_the_same_session_one_erases_whether_or_not_they_share_a_batch() {
+    let app = TestApp::with(&[PATIENT]);
+    let id = app.create_session();
+    let mut raws = pile_up(&app, &vec![about("DELETE", &id); 40]);
+    let statuses: Vec<u16> = raws.iter_mut().map(|raw| raw.answer().status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 404).count(), 39, "{statuses:?}");
+}
+
+#[test]
+fn a_delete_that_the_database_refuses_is_a_500_and_those_beside_it_are_done() {
+    let app = TestApp::with(&[PATIENT]);
+    let ids: Vec<String> = (0..12).map(|_| app.create_session()).collect();
+    let refused = 7;
+    let trigger = format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+         CREATE TRIGGER refuse BEFORE DELETE ON sessions FOR EACH ROW WHEN (OLD.id = '{}') EXECUTE FUNCTION refuse()",
+        ids[refused]
+    );
+    app.sql().batch_execute(&trigger).unwrap();
+    let requests: Vec<Vec<u8>> = ids.iter().map(|id| about("DELETE", id)).collect();
+    let mut raws = pile_up(&app, &requests);
+    for (at, (raw, id)) in raws.iter_mut().zip(&ids).enumerate() {
+        let answer = raw.answer();
+        let path = format!("/api/v1/sessions/{id}");
+        if at == refused {
+            answer.assert_problem(500);
+            app.client.get(&path).assert_status(200);
+        } else {
+            answer.assert_status(204);
+            app.client.get(&path).assert_problem(404);
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_is_a_503_for_its_batch_and_nothing_for_the_next() {
+    let app = TestApp::with(&[PATIENT]);
+    let (mut sql, mut questions) = (app.sql(), app.sql());
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let mut first = Raw::connect(app.client.address());
+    first.send(POST);
+    wait_for_locks(&mut questions, 1);
+    let mut others = connect_many(&app, 10);
+    others.iter_mut().for_each(|raw| raw.send(POST));
+    assert_eq!(Raw::connect(app.client.address()).ask(GET).status, 200);
+    lock.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+         WHERE NOT granted AND relnamespace = current_schema()::regnamespace",
+        &[],
+    )
+    .unwrap();
+    first.answer().assert_problem(503);
+    // The turn is the next batch's at once.
+    wait_for_locks(&mut questions, 1);
+    lock.commit().unwrap();
+    let ids: HashSet<String> = others.iter_mut().map(session_id).collect();
+    let stored: i64 = questions.query_one("SELECT count(*) FROM sessions", &[]).unwrap().get(0);
+    assert_eq!((ids.len(), stored), (10, 10));
+}
+
+#[test]
+fn stopping_answers_all_who_wait_for_a_batch() {
+    let schema = Schema::new();
+    let app = TestApp::at(&schema.url(), &[PATIENT]);
+    let address = app.client.address();
+    let (mut sql, mut questions) = (schema.client(), schema.client());
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let mut raws = connect_many(&app, 50);
+    for (at, raw) in raws.iter_mut().enumerate() {
+        raw.send(POST);
+        if at == 0 {
+            wait_for_locks(&mut questions, 1);
+        }
+    }
+    let stop = thread::spawn(move || drop(app));
+    eventually(Duration::from_secs(5), || TcpStream::connect(address).is_err().then_some(()));
+    assert!(!stop.is_finished());
+    lock.commit().unwrap();
+    let ids: HashSet<String> = raws.iter_mut().map(session_id).collect();
+    raws.iter_mut().for_each(Raw::assert_closed);
+    drop(raws);
+    stop.join().unwrap();
+    let stored: i64 = questions.query_one("SELECT count(*) FROM sessions", &[]).unwrap().get(0);
+    assert_eq!((ids.len(), stored), (50, 50));
+}
+
+#[test]
+fn a_flood_of_probes_takes_one_connection_of_the_pool_at_most() {
+    let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "4"), ("DB_POOL_MAX_SIZE", "4"), PATIENT]);
+    let pool = |health: serde_json::Value| {
+        let count = |field: &str| health["connection_pool"][field].as_u64().unwrap();
+        (count("total"), count("available"))
+    };
+    eventually(Duration::from_secs(5), || (pool(app.client.get("/health/db").json()) == (4, 4)).then_some(()));
+    let mut sql = app.sql();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let mut creating = Raw::connect(app.client.address());
+    creating.send(POST);
+    wait_for_locks(&mut app.sql(), 1);
+    let mut probes = connect_many(&app, 100);
+    for _ in 0..10 {
+        probes.iter_mut().for_each(|raw| raw.send(HEALTH));
+        for raw in &mut probes {
+            // The create holds one; while this answer is made the next probe may hold another.
+            let (total, available) = pool(raw.answer().assert_status(200).json());
+            assert!(total == 4 && available >= 2, "{available} of {total}");
+        }
+    }
+    lock.commit().unwrap();
+    creating.answer().assert_status(201);
+}
