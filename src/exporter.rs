@@ -80,11 +80,19 @@ impl Gauges {
     fn register(&self, registry: &mut Registry) {
         registry.register("http_connections", "Open connections, by what they are doing", self.connections.clone());
         registry.register("http_requests_in_flight", "Requests that are being answered", self.in_flight.clone());
-        registry.register("http_queue_length", "Connections that wait for a worker", self.queued.clone());
+        registry.register(
+            "http_queue_length",
+            "Connections to be read or answered that wait for a worker",
+            self.queued.clone(),
+        );
         registry.register("pool_connections", "Open connections to PostgreSQL", self.pool_total.clone());
         registry.register("pool_idle_connections", "Those that nobody uses", self.pool_idle.clone());
         registry.register("pool_max_connections", "Connections there may be at most", self.pool_max.clone());
-        registry.register("pool_waiting", "Statements that wait for a connection", self.pool_waiting.clone());
+        registry.register(
+            "pool_waiting",
+            "Batches that wait for their turn and a connection",
+            self.pool_waiting.clone(),
+        );
     }
 }
 

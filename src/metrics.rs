@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 /// Upper bounds of the number of requests that share a statement.
-const ITEMS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+const ITEMS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// A request that was answered. Clients choose among these values and cannot add to them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,7 +40,7 @@ struct Reason {
 }
 
 /// Counters and histograms, filled as things happen. What can be looked up when it is asked for is in `exporter`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Route, Histogram, fn() -> Histogram>,
@@ -84,7 +84,7 @@ impl Metrics {
         self.refusals.get_or_create(&Reason { reason }).inner().store(count, Ordering::Relaxed);
     }
 
-    /// Notes how long a statement waited for its turn and its connection, whether it got them or not.
+    /// Notes how long a batch waited for its turn and its connection, whether it got them or not.
     pub fn wait(&self, waited: Duration) {
         self.waits.observe(waited.as_secs_f64());
     }
@@ -105,7 +105,11 @@ impl Metrics {
         );
         registry.register("http_refusals", "Requests the server refused by itself", self.refusals.clone());
         registry.register("batch_items", "Requests that shared one statement", self.batches.clone());
-        registry.register("pool_wait_seconds", "Time a statement waited for its connection", self.waits.clone());
+        registry.register(
+            "pool_wait_seconds",
+            "Time a batch waited for its turn and its connection",
+            self.waits.clone(),
+        );
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("sessions_deleted", "Sessions erased", self.sessions_deleted.clone());
     }

@@ -3,7 +3,6 @@
 use std::env;
 use std::fmt::Write;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -20,9 +19,6 @@ use crate::settings::Settings;
 const DOCUMENT: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
-
-/// What stands around the tables where there is no document yet.
-const HEADING: &str = "# Performance\n\nMeasured by `cargo bench --bench performance`.\n";
 
 /// All that was measured, as Markdown.
 pub(crate) fn write(circumstances: &str, results: &Results, goals: &[Goal]) -> Outcome<String> {
@@ -59,15 +55,10 @@ pub(crate) fn write(circumstances: &str, results: &Results, goals: &[Goal]) -> O
 /// Puts the report between the markers of the document, and leaves what is around them.
 pub(crate) fn keep(report: &str) -> Outcome<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error.into()),
-    };
+    let before = fs::read_to_string(&path)?;
     let around = before.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
     let (head, tail) = match around {
         Some((head, tail)) => (head.to_owned(), tail),
-        None if before.is_empty() => (format!("{HEADING}\n"), "\n"),
         None => (format!("{}\n\n", before.trim_end()), "\n"),
     };
     fs::write(&path, format!("{head}{BEGIN}\n\n{}\n\n{END}{tail}", report.trim()))?;

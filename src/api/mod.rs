@@ -102,7 +102,7 @@ fn refuse(found: &Match<'_>) -> Result<Response, Problem> {
     }
 }
 
-/// What the log says of a request, whatever comes of it.
+/// What is counted and logged of a request, whatever comes of it.
 #[derive(Clone, Copy)]
 struct Entry {
     method: &'static str,

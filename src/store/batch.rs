@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::database::STALLED_WAIT;
 use super::{Connection, Database, Error};
 
 /// Does something for each of several items, for all of them or for none, and says what came of each, in their order.
@@ -37,9 +38,6 @@ const MOST_OVERDUE: usize = 2;
 
 /// For how long items of a refused batch are tried alone; those that are left then are told to come again.
 const MOST_ALONE: Duration = Duration::from_secs(5);
-
-/// How long to wait after others have waited in vain.
-const STALLED_WAIT: Duration = Duration::from_millis(1);
 
 /// Runs one statement for all who ask for it while a turn or a connection is awaited.
 ///

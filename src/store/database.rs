@@ -15,8 +15,9 @@ use crate::metrics::Metrics;
 /// that is left, since nothing is wrong with a connection that came late.
 const PROBE_DEADLINES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// How long to wait for a connection after others have waited in vain. The pool goes on opening one meanwhile.
-const STALLED_WAIT: Duration = Duration::from_millis(1);
+/// How long to wait for a connection, or for a turn to use one, after others have waited in vain. The pool goes on opening
+/// connections meanwhile.
+pub(super) const STALLED_WAIT: Duration = Duration::from_millis(1);
 
 /// r2d2 waits at most half of this between two attempts to connect, so a database that is back is found within 0.5 s.
 const RECONNECT_PACE: Duration = Duration::from_secs(1);
@@ -43,7 +44,7 @@ pub struct PoolState {
     pub idle: u32,
     /// Connections there may be at most.
     pub max: u32,
-    /// Statements that wait for one.
+    /// Batches that wait for their turn and then for one.
     pub waiting: u32,
 }
 
