@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::api::Context;
+use crate::companion::{self, OpenError};
 use crate::config::{self, Address, Config, Pool, Server};
 use crate::exporter::Exporter;
 use crate::http::{self, Limits};
@@ -16,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::store::migrations::{self, MigrationError};
 use crate::store::private::{PrivateError, PrivatePostgres};
 use crate::store::{ConnectError, Database, Target};
+use crate::turns::{Bounds, Turns};
 
 /// Attempts to reach the database at start, and the wait after the first; it doubles after each.
 const START_ATTEMPTS: u32 = 3;
@@ -26,6 +28,9 @@ const SPARE_CONNECTIONS: u32 = 10;
 
 /// Descriptors that one connection to PostgreSQL takes: its socket, and what the driver needs to wait for it.
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
+
+/// Descriptors that one call to a model takes: its socket, and what looks its name up.
+const DESCRIPTORS_PER_CALL: usize = 2;
 
 /// Descriptors for everything else: the log, the private PostgreSQL, signals, the poller, who asks for metrics.
 const OTHER_DESCRIPTORS: usize = 160;
@@ -53,6 +58,9 @@ pub enum StartError {
         /// What the operating system says.
         reason: String,
     },
+    /// There is nobody to answer as the configuration says.
+    #[error("the companion is not usable: {0}")]
+    Companion(#[from] OpenError),
     /// The operating system does not let signals be handled.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -82,6 +90,8 @@ pub struct App {
     exporter: Option<http::Server>,
     context: Arc<Context>,
     grace: Duration,
+    /// Who answers, for the greeting.
+    answers: String,
     /// Dropped last of all.
     postgres: Option<PrivatePostgres>,
 }
@@ -96,6 +106,7 @@ impl App {
         for warning in config.warnings() {
             log::warn!("{warning}");
         }
+        let companion = companion::open(&config.companion)?;
         let listener = listen(&config.http.address)?;
         let for_metrics = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = open_server(config, stop)?;
@@ -104,8 +115,10 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let database = Arc::new(Database::open(target, &config.pool, metrics.clone()));
         let stopping = AtomicBool::new(false);
-        let context = Arc::new(Context { database: database.clone(), metrics: metrics.clone(), stopping });
-        let limits = fit_to_descriptors(&config.http.limits, &config.pool);
+        let bounds = Bounds { timeout: config.companion.timeout, concurrency: config.companion.concurrency };
+        let turns = Turns::new(database.clone(), companion, bounds, metrics.clone());
+        let context = Arc::new(Context { database: database.clone(), turns, metrics: metrics.clone(), stopping });
+        let limits = fit_to_descriptors(&config.http.limits, config);
         let server = http::Server::start(listener, limits.clone(), context.clone());
         let server = server.map_err(|error| cannot_listen(&config.http.address, &error))?;
         let exporter = for_metrics.zip(config.metrics.as_ref()).map(|(listener, address)| {
@@ -114,7 +127,8 @@ impl App {
             http::Server::start(listener, limits, Arc::new(exporter)).map_err(|error| cannot_listen(address, &error))
         });
         let exporter = exporter.transpose()?;
-        Ok(App { server, exporter, context, grace: config.http.shutdown_grace, postgres })
+        let answers = config.companion.to_string();
+        Ok(App { server, exporter, context, grace: config.http.shutdown_grace, answers, postgres })
     }
 
     /// Where it listens.
@@ -137,6 +151,7 @@ impl App {
             let (version, folder) = (postgres.version(), postgres.data_folder().display());
             let _ = writeln!(lines, "  Data     {folder} (a private PostgreSQL {version}, kept between starts)");
         }
+        let _ = writeln!(lines, "  Answers  {}", self.answers);
         let url = format!("http://{}", to_be_visited(self.address()));
         let _ = writeln!(lines, "  Address  {url} (listening on {})", self.address());
         let _ = writeln!(lines, "  API      {url}/docs");
@@ -156,10 +171,16 @@ impl App {
     /// Stops in order: not ready any more, no new connections, requests in flight answered within `APP_SHUTDOWN_GRACE`,
     /// the pool closed, the private PostgreSQL stopped.
     pub fn stop(self) {
+        let now = Instant::now();
         self.context.stopping.store(true, Ordering::Relaxed);
-        if !self.server.stop(self.grace) {
-            log::warn!(grace_s = self.grace.as_secs(); "Stopping with requests still in flight");
-        }
+        thread::scope(|scope| {
+            // A little sooner than the server, so that who waits for an answer is told that there is none. It also
+            // waits for turns whose clients have gone away.
+            scope.spawn(|| self.context.turns.close(now + self.grace * 9 / 10));
+            if !self.server.stop(self.grace) {
+                log::warn!(grace_s = self.grace.as_secs(); "Stopping with requests still in flight");
+            }
+        });
         self.context.database.close();
     }
 }
@@ -240,7 +261,7 @@ fn cannot_listen(address: &Address, reason: &io::Error) -> StartError {
 
 /// As many connections as there are descriptors for, beside those that the rest of the service needs: a client too many
 /// can be told so, a database that cannot be reached for want of a descriptor helps nobody.
-fn fit_to_descriptors(limits: &Limits, pool: &Pool) -> Limits {
+fn fit_to_descriptors(limits: &Limits, config: &Config) -> Limits {
     let descriptors = http::raise_limit().unwrap_or_else(|error| {
         log::warn!(error:%; "The limit on open descriptors is not known");
         u64::MAX
@@ -248,7 +269,9 @@ fn fit_to_descriptors(limits: &Limits, pool: &Pool) -> Limits {
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     // A worker that is stuck keeps its socket, and there can be twice as many of them.
     let sockets_apart = http::MOST_LINGERING + 2 * limits.workers;
-    let needed = pool.max_size as usize * DESCRIPTORS_PER_CONNECTION + sockets_apart + OTHER_DESCRIPTORS;
+    let for_database = config.pool.max_size as usize * DESCRIPTORS_PER_CONNECTION;
+    let for_companion = config.companion.concurrency * DESCRIPTORS_PER_CALL;
+    let needed = for_database + for_companion + sockets_apart + OTHER_DESCRIPTORS;
     let room = descriptors.saturating_sub(needed).max(LEAST_CONNECTIONS);
     if room < limits.max_connections {
         log::warn!(descriptors, connections = room; "The limit on open descriptors allows fewer than APP_MAX_CONNECTIONS");

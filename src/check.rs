@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::app::StartError;
+use crate::companion;
 use crate::config::{self, Config};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::private::PrivatePostgres;
@@ -11,7 +12,7 @@ use crate::store::{Findings, inspect};
 /// Looks at the configuration and the database, changes neither, and adds what it finds to `findings`, a line each.
 ///
 /// # Errors
-/// When the database cannot be reached, or there is no PostgreSQL to keep a private one. What was found before stands.
+/// When there can be no companion as configured, the database cannot be reached, or there is no PostgreSQL to keep a private one. What was found before stands.
 pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     let mut report = Report(findings);
     report.line("Environment", format_args!("{:?}", config.environment));
@@ -23,6 +24,8 @@ pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     for warning in config.warnings() {
         report.line("Warning", warning);
     }
+    report.line("Companion", &config.companion);
+    companion::open(&config.companion)?;
     match &config.database {
         config::Database::Server(server) => {
             report.line("Database", server);

@@ -151,7 +151,9 @@ fn variables_help() -> String {
         let default = if variable.default.is_empty() { String::new() } else { format!(" [{}]", variable.default) };
         let _ = write!(help, "  {}{default}\n          {}\n", variable.name, variable.meaning);
     }
-    help.push_str("\nDATABASE_URL and DB_PASSWORD can also be given as files: DATABASE_URL_FILE, DB_PASSWORD_FILE.\n");
+    let secrets: Vec<String> =
+        VARIABLES.iter().filter(|variable| variable.secret).map(|variable| format!("{}_FILE", variable.name)).collect();
+    let _ = writeln!(help, "\nSecrets can also be given as files: {}.", secrets.join(", "));
     help.push_str("Exit codes: 0 stopped in order, 1 could not start, 2 configuration or arguments cannot be used.\n");
     help
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -39,6 +40,11 @@ struct Reason {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 /// Counters and histograms, filled as things happen. What can be looked up when it is asked for is in `exporter`.
 #[derive(Debug)]
 pub struct Metrics {
@@ -47,6 +53,9 @@ pub struct Metrics {
     refusals: Family<Reason, Counter>,
     batches: Family<Statement, Histogram, fn() -> Histogram>,
     waits: Histogram,
+    turns: Family<Outcome, Counter>,
+    turn_durations: Histogram,
+    turns_with_companion: Gauge,
     /// Sessions created.
     pub sessions_created: Counter,
     /// Sessions erased.
@@ -61,6 +70,9 @@ impl Default for Metrics {
             refusals: Family::default(),
             batches: Family::new_with_constructor(|| Histogram::new(ITEMS)),
             waits: Histogram::new(SECONDS),
+            turns: Family::default(),
+            turn_durations: Histogram::new(SECONDS),
+            turns_with_companion: Gauge::default(),
             sessions_created: Counter::default(),
             sessions_deleted: Counter::default(),
         }
@@ -89,6 +101,19 @@ impl Metrics {
         self.waits.observe(waited.as_secs_f64());
     }
 
+    /// Notes a turn that is over, and how.
+    pub fn turn(&self, outcome: &'static str, took: Duration) {
+        self.turns.get_or_create(&Outcome { outcome }).inc();
+        self.turn_durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts a turn as being with the companion until what it returns is dropped.
+    #[must_use]
+    pub fn turn_with_companion(&self) -> WithCompanion<'_> {
+        self.turns_with_companion.inc();
+        WithCompanion(&self.turns_with_companion)
+    }
+
     /// The histogram of how many requests shared this statement each time.
     #[must_use]
     pub fn batch_sizes(&self, statement: &'static str) -> Histogram {
@@ -110,7 +135,27 @@ impl Metrics {
             "Time a batch waited for its turn and its connection",
             self.waits.clone(),
         );
+        registry.register("turns", "Turns that are over, by how they ended", self.turns.clone());
+        registry.register(
+            "turn_duration_seconds",
+            "Time from the request to the end of its turn",
+            self.turn_durations.clone(),
+        );
+        registry.register(
+            "turns_with_companion",
+            "Turns whose answer the companion is giving",
+            self.turns_with_companion.clone(),
+        );
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("sessions_deleted", "Sessions erased", self.sessions_deleted.clone());
+    }
+}
+
+/// A turn that is with the companion.
+pub struct WithCompanion<'a>(&'a Gauge);
+
+impl Drop for WithCompanion<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

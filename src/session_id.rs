@@ -9,9 +9,8 @@ use uuid::fmt::Hyphenated;
 
 /// The id of an anonymous session: a random `UUIDv4` (RFC 9562, section 5.4).
 ///
-/// Whoever holds it owns the session, so it has no `Display` and its `Debug` is redacted. It leaves the program in two
-/// ways only: as a parameter of a statement ([`SessionId::expose`]) and in the answer to the client it belongs to
-/// (`Serialize`).
+/// Whoever holds it owns the session, so it has no `Display` and its `Debug` is redacted. It leaves the program in one
+/// way only: in the answer to the client it belongs to (`Serialize`). In the database there is what is derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Uuid);
 
@@ -27,7 +26,7 @@ impl SessionId {
         SessionId(Uuid::new_v4())
     }
 
-    /// The id itself, for a statement's parameter.
+    /// The id itself, to derive from it.
     #[must_use]
     pub fn expose(&self) -> &Uuid {
         &self.0

@@ -69,6 +69,19 @@ id=$(field session_id)
 session=$(cat "$files/body")
 expect 200 GET "/api/v1/sessions/$id"
 [ "$(cat "$files/body")" = "$session" ]
+json='Content-Type: application/json'
+expect 422 POST "/api/v1/sessions/$id/chat" -H "$json" -d '{"message": " "}'
+expect 200 POST "/api/v1/sessions/$id/chat" -H "$json" -H 'Idempotency-Key: one' -d '{"message": "Hello"}'
+[ "$(field source)" = script ]
+answer=$(cat "$files/body")
+expect 200 POST "/api/v1/sessions/$id/chat" -H "$json" -H 'Idempotency-Key: one' -d '{"message": "Hello"}'
+[ "$(cat "$files/body")" = "$answer" ]
+expect 200 POST "/api/v1/sessions/$id/chat" -H "$json" -H 'Accept: text/event-stream' -d '{"message": "Thank you"}'
+[ "$(head -n 1 "$files/body")" = ": SafeSpace" ] && grep -q '^event: message.end$' "$files/body"
+expect 204 POST "/api/v1/sessions/$id/chat/stop"
+expect 200 GET "/api/v1/sessions/$id/chat"
+[ "$(grep -o '"role"' "$files/body" | wc -l)" = 4 ]
+talk=$(cat "$files/body")
 
 echo "        kill -9, and a start on the same data"
 kill -9 "$server"
@@ -76,8 +89,11 @@ wait "$server" 2>/dev/null || true
 start
 expect 200 GET "/api/v1/sessions/$id"
 [ "$(cat "$files/body")" = "$session" ]
+expect 200 GET "/api/v1/sessions/$id/chat"
+[ "$(cat "$files/body")" = "$talk" ]
 expect 204 DELETE "/api/v1/sessions/$id"
 expect 404 DELETE "/api/v1/sessions/$id"
+expect 404 GET "/api/v1/sessions/$id/chat"
 expect 404 GET "/api/v1/sessions/$id"
 
 kill -TERM "$server"

@@ -1,12 +1,13 @@
 //! The goals: what SafeSpace has to reach beside its peers, as it grows, and as it starts.
 
-use crate::load::{Case, Work};
+use crate::growth::{self, grown};
 use crate::peers::{AXUM, FASTAPI};
 use crate::pgbench;
 use crate::results::{Results, Row, Sample};
-use crate::rounds::{FEW_SESSIONS, GROWTH_CASES, grown};
+use crate::rounds::FEW_SESSIONS;
 use crate::services::SAFESPACE;
 use crate::settings::Settings;
+use crate::work::{Case, Work};
 
 /// A goal and what was measured.
 pub(crate) struct Goal {
@@ -17,13 +18,14 @@ pub(crate) struct Goal {
 }
 
 /// How many times the requests per second of another SafeSpace has to answer at least.
-const LEAST_RATES: [(Work, usize, &str, f64); 6] = [
+const LEAST_RATES: [(Work, usize, &str, f64); 7] = [
     (Work::Create, 128, AXUM, 3.0),
     (Work::Create, 128, pgbench::NAME, 2.5),
     (Work::Create, 128, FASTAPI, 30.0),
     (Work::Delete, 128, AXUM, 2.0),
     (Work::Read, 128, AXUM, 1.0),
     (Work::Health, 32, AXUM, 1.0),
+    (Work::Chat, 64, FASTAPI, 3.0),
 ];
 
 /// A value that has to be below axum's, or may at most be the same.
@@ -53,6 +55,10 @@ const LOWER: [Lower; 3] = [
 /// What a large database may cost: its requests per second are at least this part of a small one's.
 const LEAST_GROWN: f64 = 0.9;
 
+/// A lone client waits less than this for a history of 1,000 messages, in milliseconds, all but once in a hundred times.
+const HISTORY: Case = Case { work: Work::History, connections: 1 };
+const BELOW_FOR_HISTORY: f64 = 20.0;
+
 /// Milliseconds that a start may take.
 const MOST_FOR_START: f64 = 150.0;
 
@@ -78,7 +84,13 @@ pub(crate) fn judge(settings: &Settings, results: &Results, start: f64) -> Vec<G
     }
     let memory = [SAFESPACE, AXUM].map(|service| most_resident(results, service));
     goals.extend(below(format!("{MOST_CONNECTIONS} connections: resident MiB"), memory, false));
-    goals.extend(growth(settings, results));
+    goals.extend(grow(settings, results));
+    goals.extend(results.median(SAFESPACE, HISTORY, |sample| sample.p99).map(|p99| Goal {
+        name: format!("{}: p99 in ms", title(HISTORY)),
+        value: format!("{p99:.3}"),
+        wanted: format!("below {BELOW_FOR_HISTORY}"),
+        met: p99 < BELOW_FOR_HISTORY,
+    }));
     goals.push(Goal {
         name: "start in ms".to_owned(),
         value: format!("{start:.0}"),
@@ -100,13 +112,13 @@ pub(crate) fn absent(results: &Results) -> Vec<&'static str> {
     [AXUM, FASTAPI].into_iter().filter(|&peer| results.of(peer).next().is_none()).collect()
 }
 
-fn growth(settings: &Settings, results: &Results) -> Vec<Goal> {
+fn grow(settings: &Settings, results: &Results) -> Vec<Goal> {
     let [small, large] = [FEW_SESSIONS, settings.growth_sessions].map(grown);
     let goal = |case| {
         let name = format!("{}: requests/s with many sessions / with few", title(case));
         at_least(name, results, (&large, case), (&small, case), LEAST_GROWN)
     };
-    GROWTH_CASES.into_iter().filter_map(goal).collect()
+    growth::CASES.into_iter().filter_map(goal).collect()
 }
 
 fn at_least(name: String, results: &Results, ours: (&str, Case), theirs: (&str, Case), least: f64) -> Option<Goal> {

@@ -1,4 +1,4 @@
-//! The load: what wrk asks for, with which ids, and what its report says.
+//! The load: wrk's scripts, and what its report says.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,63 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use safespace::session_id::SessionId;
+
 use crate::Outcome;
-
-/// What a client does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Work {
-    Create,
-    Read,
-    Delete,
-    Health,
-    Root,
-}
-
-pub(crate) const WORKS: [Work; 5] = [Work::Create, Work::Read, Work::Delete, Work::Health, Work::Root];
-
-impl Work {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Work::Create => "create",
-            Work::Read => "read",
-            Work::Delete => "delete",
-            Work::Health => "health",
-            Work::Root => "root",
-        }
-    }
-
-    fn request(self) -> (&'static str, &'static str) {
-        match self {
-            Work::Create => ("POST", "/api/v1/sessions"),
-            Work::Read => ("GET", "/api/v1/sessions/"),
-            Work::Delete => ("DELETE", "/api/v1/sessions/"),
-            Work::Health => ("GET", "/health/db"),
-            Work::Root => ("GET", "/"),
-        }
-    }
-
-    /// How many ids the load needs. An id can be deleted once, so there are more than any service here deletes in that
-    /// time; a load that runs out of them begins again, and its errors say so.
-    pub(crate) fn ids(self, connections: usize, seconds: u64, slow: bool) -> usize {
-        let per_second = match (self, connections) {
-            (Work::Read, _) => return READ_IDS,
-            (Work::Delete, 1) => 15_000,
-            (Work::Delete, _) => 60_000,
-            _ => return 0,
-        };
-        per_second * usize::try_from(seconds).unwrap_or(1) / if slow { 10 } else { 1 }
-    }
-}
-
-/// Existing sessions that are read in turn.
-const READ_IDS: usize = 10_000;
-
-/// What is done by how many clients at once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Case {
-    pub(crate) work: Work,
-    pub(crate) connections: usize,
-}
+use crate::work::{Case, Request};
 
 /// What wrk found.
 pub(crate) struct Report {
@@ -84,11 +31,12 @@ pub(crate) fn wrk_version() -> Outcome<String> {
 }
 
 /// Runs wrk once; its script and the ids are written to the folder.
-pub(crate) fn run(folder: &Path, address: SocketAddr, case: Case, seconds: u64, ids: &[String]) -> Outcome<Report> {
+pub(crate) fn run(folder: &Path, address: SocketAddr, case: Case, seconds: u64, ids: &[SessionId]) -> Outcome<Report> {
     let (script, list) = (folder.join("load.lua"), folder.join("ids"));
-    fs::write(&list, ids.join("\n"))?;
-    let (method, path) = case.work.request();
-    fs::write(&script, if ids.is_empty() { same_script(method) } else { ids_script(method, path, address, &list) })?;
+    fs::write(&list, ids.iter().map(|id| format!("{}\n", id.expose())).collect::<String>())?;
+    let request = case.work.request();
+    let path = request.path[0];
+    fs::write(&script, if ids.is_empty() { same_script(&request) } else { ids_script(&request, address, &list) })?;
     let mut command = Command::new("wrk");
     command.args(["-t1", "--latency", "-c"]).arg(case.connections.to_string()).arg(format!("-d{seconds}s"));
     let output = command.arg("-s").arg(&script).arg(format!("http://{address}{path}")).output()?;
@@ -98,30 +46,66 @@ pub(crate) fn run(folder: &Path, address: SocketAddr, case: Case, seconds: u64, 
 }
 
 /// Every request is the same.
-fn same_script(method: &str) -> String {
-    format!("wrk.method = \"{method}\"\n")
+fn same_script(request: &Request) -> String {
+    format!("wrk.method = \"{}\"\n", request.method)
 }
 
 /// Every request has the next id. It is put together as one text, which costs wrk less than its own way to do so.
-fn ids_script(method: &str, path: &str, address: SocketAddr, list: &Path) -> String {
+fn ids_script(request: &Request, address: SocketAddr, list: &Path) -> String {
+    let Request { method, path: [before, after], head, body, proof } = request;
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    // Rust writes such texts as Lua does.
+    let begin = format!("{method} {before}");
+    let end = format!("{after} HTTP/1.1\r\nHost: {address}\r\n{head}{length}\r\n{body}");
+    let choice = proof.map_or(IN_TURN.to_owned(), |proof| format!("local proof = {proof:?}\n{ALONE}"));
+    let list = list.display();
     format!(
         r#"local ids, last = {{}}, 0
 function init()
   for id in io.lines("{list}") do ids[#ids + 1] = id end
+  prepare()
 end
+{choice}
 function request()
-  last = last % #ids + 1
-  return "{method} {path}" .. ids[last] .. " HTTP/1.1\r\nHost: {address}\r\n\r\n"
+  return {begin:?} .. next_id() .. {end:?}
 end
-"#,
-        list = list.display()
+"#
     )
 }
+
+/// The ids in turn, again and again.
+const IN_TURN: &str = "
+function prepare() end
+function next_id()
+  last = last % #ids + 1
+  return ids[last]
+end
+";
+
+/// Each id is asked for by one connection at a time: it comes to the end of the queue with its answer, which names it.
+const ALONE: &str = r#"
+local first, worker = 1
+broken = 0
+function setup(thread) worker = thread end
+function prepare() last = #ids end
+function next_id()
+  local id = ids[first]
+  ids[first], first = nil, first + 1
+  return id or "none-is-left"
+end
+function response(status, _, body)
+  if status == 200 and not body:find(proof, 1, true) then broken = broken + 1 end
+  local id = body:match('"session_id":"([%x-]+)"')
+  if id then last = last + 1; ids[last] = id end
+end
+function done() io.write("Broken answers: ", worker:get("broken"), "\n") end
+"#;
 
 impl Report {
     fn read(report: &str) -> Option<Report> {
         // Of errors it says nothing while there are none.
-        let errors = ["Socket errors:", "Non-2xx or 3xx responses:"].map(|name| after(report, name).map_or(0.0, sum));
+        let errors = ["Socket errors:", "Non-2xx or 3xx responses:", "Broken answers:"];
+        let errors = errors.map(|name| after(report, name).map_or(0.0, sum));
         Some(Report {
             requests: sum(report.lines().find_map(|line| line.split_once(" requests in "))?.0),
             rate: after(report, "Requests/sec:")?.parse().ok()?,

@@ -6,6 +6,7 @@
 
 mod database;
 mod goals;
+mod growth;
 mod load;
 mod peers;
 mod pgbench;
@@ -13,9 +14,12 @@ mod processes;
 mod report;
 mod results;
 mod rounds;
+mod rows;
 mod services;
+mod sessions;
 mod settings;
 mod start;
+mod work;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -93,7 +97,7 @@ fn measure_all(
     let pgbench = Pgbench::new(postgres)?;
     rounds::compare(settings, postgres, peers, &pgbench, stop, results)?;
     let start = start::measure(postgres, stop)?;
-    rounds::grow(settings, postgres, stop, results)?;
+    growth::measure(settings, postgres, stop, results)?;
     Ok(start)
 }
 

@@ -6,19 +6,20 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use safespace::config::PrivateServer;
+use safespace::conversation;
+use safespace::sealing::Seal;
+use safespace::session_id::SessionId;
 use safespace::store::private::PrivatePostgres;
 
 use crate::Outcome;
 use crate::database::{OWNER, Postgres};
-use crate::load::{Case, Work};
 use crate::results::Sample;
+use crate::work::{Case, Work};
 
 pub(crate) const NAME: &str = "pgbench";
 
 /// As many connections as SafeSpace's pool has by default.
 pub(crate) const CASE: Case = Case { work: Work::Create, connections: 20 };
-
-const INSERT: &str = "INSERT INTO sessions (id, created_at) VALUES (gen_random_uuid(), now())";
 
 pub(crate) struct Pgbench {
     program: PathBuf,
@@ -38,7 +39,7 @@ pub(crate) fn find() -> Option<PathBuf> {
 impl Pgbench {
     pub(crate) fn new(postgres: &Postgres) -> Outcome<Pgbench> {
         let script = postgres.folder().join("insert.sql");
-        fs::write(&script, format!("{INSERT};\n"))?;
+        fs::write(&script, insert())?;
         let program = find().ok_or("pgbench is gone")?;
         Ok(Pgbench { program, script, sockets: postgres.sockets() })
     }
@@ -53,8 +54,15 @@ impl Pgbench {
         let words = String::from_utf8_lossy(&output.stderr);
         let rate = first_number(&report, "tps = ").ok_or_else(|| format!("pgbench measured nothing: {words}"))?;
         let errors = first_number(&report, "number of failed transactions: ").unwrap_or(0.0);
-        Ok(Sample { rate, p50: None, p99: None, errors, processor: None, resident: None })
+        Ok(Sample { rate, p50: None, p99: None, errors, turns: None, processor: None, resident: None })
     }
+}
+
+/// Inserts a session as large as those of SafeSpace, without the work of sealing it.
+fn insert() -> String {
+    let sealed = conversation::seal_creation(&Seal::of(&SessionId::random()), conversation::now());
+    let digits: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("INSERT INTO sessions (id, sealed) VALUES (gen_random_uuid(), '\\x{digits}');\n")
 }
 
 /// The number that follows a name at the beginning of a line.

@@ -27,17 +27,21 @@ pub(crate) fn write(circumstances: &str, results: &Results, goals: &[Goal]) -> O
 
 "
     );
-    writeln!(text, "| Service | Work | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB |")?;
-    writeln!(text, "|---|---|--:|--:|--:|--:|--:|--:|--:|")?;
+    writeln!(
+        text,
+        "| Service | Work | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB | Turns/session |"
+    )?;
+    writeln!(text, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     for row in &results.rows {
         let (service, work, connections) = (&row.service, row.case.work.name(), row.case.connections);
         let rate = shown(row.median(|sample| Some(sample.rate)), 0);
         let (p50, p99) = (shown(row.median(|sample| sample.p50), 3), shown(row.median(|sample| sample.p99), 3));
         let processor = shown(row.median(|sample| sample.processor), 1);
         let (errors, resident) = (row.errors(), shown(row.median(|sample| sample.resident), 1));
+        let turns = shown(row.median(|sample| sample.turns), 1);
         writeln!(
             text,
-            "| {service} | {work} | {connections} | {rate} | {p50} | {p99} | {errors} | {processor} | {resident} |"
+            "| {service} | {work} | {connections} | {rate} | {p50} | {p99} | {errors} | {processor} | {resident} | {turns} |"
         )?;
     }
     writeln!(text, "\n| Goal | Measured | Wanted | |\n|---|--:|---|---|")?;

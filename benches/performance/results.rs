@@ -1,6 +1,6 @@
 //! What was measured: a row for each service and case, with a sample from each round.
 
-use crate::load::Case;
+use crate::work::Case;
 
 /// What one run of a load found. A value is absent where the load or the service has none.
 #[derive(Clone, Copy)]
@@ -12,6 +12,8 @@ pub(crate) struct Sample {
     pub(crate) p99: Option<f64>,
     /// Answers that were no success, and what failed before an answer was there.
     pub(crate) errors: f64,
+    /// Turns that each session had, in a load that chats.
+    pub(crate) turns: Option<f64>,
     /// Microseconds of processor time that the service, all its processes together, took for a request.
     pub(crate) processor: Option<f64>,
     /// Resident memory of the service in MiB, read right after the load.

@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::database::{OWNER, Postgres, Sessions};
-use crate::load::{self, Case};
+use crate::database::{OWNER, Postgres};
+use crate::load;
 use crate::processes;
 use crate::results::Sample;
+use crate::sessions::Sessions;
+use crate::work::{Case, Subjects};
 use crate::{Outcome, Stop};
 
 pub(crate) const SAFESPACE: &str = "SafeSpace";
@@ -46,11 +48,11 @@ pub(crate) struct Process {
 }
 
 impl Service {
-    /// Starts it and waits until it answers.
+    /// Starts it and waits until it answers. These are the sessions in its database.
     pub(crate) fn start(
         postgres: &Postgres,
         name: &str,
-        database: &str,
+        sessions: Sessions,
         command: impl Fn(SocketAddr) -> Command,
         stop: &Stop,
     ) -> Outcome<Service> {
@@ -67,14 +69,14 @@ impl Service {
             }
             thread::sleep(Duration::from_millis(50));
         }
-        let sessions = postgres.connect(database)?;
         let folder = postgres.folder().to_owned();
         Ok(Service { name: name.to_owned(), slow: false, sessions, process, folder })
     }
 
-    /// Puts it under a load, for which ids are chosen first.
+    /// Puts it under a load, for which sessions are chosen first.
     pub(crate) fn measure(&mut self, case: Case, seconds: u64) -> Outcome<Sample> {
-        let ids = self.sessions.sample(case.work.ids(case.connections, seconds, self.slow))?;
+        let wanted = case.work.subjects(case.connections, seconds, self.slow);
+        let ids = self.sessions.subjects(&wanted)?;
         let process = self.process.child.id();
         let before = processes::processor_time(process);
         let report = load::run(&self.folder, self.process.address, case, seconds, &ids)
@@ -87,6 +89,7 @@ impl Service {
             p50: Some(report.p50),
             p99: Some(report.p99),
             errors: report.errors,
+            turns: matches!(wanted, Subjects::New(_)).then_some(report.requests / ids.len() as f64),
             processor: Some(spent / report.requests.max(1.0)),
             resident: Some(resident),
         })

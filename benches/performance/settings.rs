@@ -18,7 +18,7 @@ pub(crate) struct Settings {
     /// Rounds that count. An odd number has a median that was measured.
     pub(crate) rounds: usize,
     /// Sessions in the large database.
-    pub(crate) growth_sessions: u64,
+    pub(crate) growth_sessions: usize,
     /// The folder of the peers.
     pub(crate) peers: Option<PathBuf>,
     /// Whether what was measured goes into the documentation.

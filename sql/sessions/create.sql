@@ -1,1 +1,1 @@
-INSERT INTO sessions (id, created_at) VALUES ($1, $2)
+INSERT INTO sessions (id, sealed) VALUES ($1, $2)

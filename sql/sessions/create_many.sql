@@ -1,2 +1,2 @@
 -- Each array has one session's part at each place.
-INSERT INTO sessions (id, created_at) SELECT unnest($1::uuid[]), unnest($2::timestamptz[])
+INSERT INTO sessions (id, sealed) SELECT unnest($1::uuid[]), unnest($2::bytea[])

@@ -1,2 +1,2 @@
 -- Every table that holds something of a session cascades from here.
-DELETE FROM sessions WHERE id = ANY($1::uuid[]) RETURNING id
+DELETE FROM sessions WHERE id = $1::uuid RETURNING id

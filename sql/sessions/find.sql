@@ -1,1 +1,1 @@
-SELECT id, created_at FROM sessions WHERE id = ANY($1::uuid[])
+SELECT id, sealed FROM sessions WHERE id = ANY($1::uuid[])

@@ -63,7 +63,7 @@ pub(super) fn database(context: &Context, _: &Request, _: &str, later: Later<'_>
         let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
         Ok(match error {
             None => respond::json(200, &health),
-            Some(_) => respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S),
+            Some(_) => respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S.to_string()),
         })
     });
     health::probe(&context.database, reply);

@@ -1,4 +1,4 @@
-//! Answers that wait for a statement that others share.
+//! Answers that come later: when a statement is done that others share, or when a turn is over.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rouille::Response;
 
 use super::problem::Problem;
 use super::{Entry, finish};
-use crate::http;
+use crate::http::{self, Reply};
 use crate::metrics::Metrics;
 use crate::store::{self, Done};
 
@@ -23,7 +23,27 @@ impl Later<'_> {
         self,
         answer: impl FnOnce(Result<T, store::Error>) -> Result<Response, Problem> + Send + 'static,
     ) -> Done<T> {
-        let (reply, entry, metrics) = (self.later.reply(), self.entry, self.metrics.clone());
-        Box::new(move |result| reply.send(move || finish(entry, &metrics, move || answer(result))))
+        let responder = self.responder();
+        Box::new(move |result| responder.answer(move || answer(result)))
+    }
+
+    /// Answers whenever the handler has what to answer.
+    pub(super) fn responder(self) -> Responder {
+        Responder { reply: self.later.reply(), entry: self.entry, metrics: self.metrics.clone() }
+    }
+}
+
+/// Answers one request, from any thread. Dropped without an answer, the client gets a 500.
+pub(super) struct Responder {
+    reply: Reply,
+    entry: Entry,
+    metrics: Arc<Metrics>,
+}
+
+impl Responder {
+    /// Has a worker make the answer and send it.
+    pub(super) fn answer(self, answer: impl FnOnce() -> Result<Response, Problem> + Send + 'static) {
+        let Responder { reply, entry, metrics } = self;
+        reply.send(move || finish(entry, &metrics, answer));
     }
 }

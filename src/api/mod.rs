@@ -1,6 +1,7 @@
 //! What a client sees. The life of a request is [`serve`], the routes are in [`routes`], one file per resource.
 
 mod body;
+mod chat;
 mod docs;
 mod health;
 mod later;
@@ -23,6 +24,7 @@ use rouille::{Request, Response};
 use crate::http::{self, Application, Refusal};
 use crate::metrics::Metrics;
 use crate::store::Database;
+use crate::turns::Turns;
 use later::Later;
 use problem::Problem;
 use routes::{Handler, Match};
@@ -31,6 +33,8 @@ use routes::{Handler, Match};
 pub struct Context {
     /// The pool of connections.
     pub database: Arc<Database>,
+    /// Who answers what is said in sessions.
+    pub turns: Arc<Turns>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Set once the service was told to stop.
@@ -130,7 +134,7 @@ fn finish(entry: Entry, metrics: &Metrics, answer: impl FnOnce() -> Result<Respo
     let took = started.elapsed();
     metrics.request(method, route, status, took);
     let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
-    if let Some(cause) = cause {
+    if let Some(cause) = cause.as_deref() {
         log::error!(method, route, status, duration_ms, request_id = id, cause; "Request failed");
     } else {
         log::info!(method, route, status, duration_ms, request_id = id; "Request");

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 };
 
 use super::problem::{FieldError, Problem};
-use super::{Context, docs, health, respond, service, sessions};
+use super::{Context, chat, docs, health, respond, service, sessions};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -24,12 +24,13 @@ use super::{Context, docs, health, respond, service, sessions};
     servers((url = "./")),
     tags(
         (name = "Sessions", description = "Anonymous sessions"),
+        (name = "Chat", description = "What is said in a session"),
         (name = "Health", description = "For whoever runs the service"),
         (name = "Service", description = "The service itself and its description"),
     ),
     paths(
         service::root, health::database, health::live, health::ready, document, docs::page, docs::asset,
-        sessions::create, sessions::read, sessions::delete,
+        sessions::create, sessions::read, sessions::delete, chat::history, chat::say, chat::stop,
     ),
     components(schemas(Problem, FieldError)),
 )]
@@ -68,7 +69,7 @@ fn add_common_parts(operation: &mut Operation) {
         let RefOr::T(response) = response else { continue };
         let request_id = header(Type::String, "Random, for finding this request in the log");
         response.headers.insert("X-Request-Id".to_owned(), request_id.into());
-        if status == "503" {
+        if matches!(status.as_str(), "409" | "503") {
             let retry_after = header(Type::Integer, "Seconds to wait before the next try");
             response.headers.insert("Retry-After".to_owned(), retry_after.into());
         }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::respond;
 use crate::http::{self, Refusal};
+use crate::sealing::Unreadable;
 use crate::store;
 
 /// An error as the client sees it (RFC 9457).
@@ -35,9 +36,12 @@ pub(super) struct Problem {
     /// With 405: the methods that are allowed.
     #[serde(skip)]
     allow: Option<String>,
+    /// With 503, and with 409 while something else runs: seconds to wait.
+    #[serde(skip)]
+    retry_after_s: Option<u32>,
     /// What the log says of an internal error.
     #[serde(skip)]
-    pub(super) cause: Option<String>,
+    pub(super) cause: Option<Box<str>>,
 }
 
 /// One part of a request that was wrong.
@@ -62,12 +66,13 @@ impl Serialize for AboutBlank {
 }
 
 /// Seconds to wait after a 503: a database that is back is found within one.
-pub(super) const RETRY_AFTER_S: &str = "1";
+pub(super) const RETRY_AFTER_S: u32 = 1;
 
 impl Problem {
     fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
         let (title, detail) = (http::reason(status), detail.into());
-        Problem { kind: AboutBlank, title, status, detail, errors: Vec::new(), allow: None, cause: None }
+        let retry_after_s = (status == 503).then_some(RETRY_AFTER_S);
+        Problem { kind: AboutBlank, title, status, detail, errors: Vec::new(), allow: None, retry_after_s, cause: None }
     }
 
     /// What the server refused by itself.
@@ -103,23 +108,38 @@ impl Problem {
         Problem::new(503, detail)
     }
 
+    pub(super) fn conflict(detail: &'static str) -> Problem {
+        Problem::new(409, detail)
+    }
+
+    /// The same, to be tried again after so many seconds.
+    pub(super) fn after(self, seconds: u32) -> Problem {
+        Problem { retry_after_s: Some(seconds), ..self }
+    }
+
     pub(super) fn timeout() -> Problem {
         Problem::new(504, "The database took too long. It is not certain that nothing was done.")
     }
 
     /// A bug. `cause` goes to the log, so it must hold nothing of the request.
-    pub(super) fn internal(cause: impl Into<String>) -> Problem {
+    pub(super) fn internal(cause: impl Into<Box<str>>) -> Problem {
         let problem = Problem::new(500, "Something went wrong on our side. Please try again.");
         Problem { cause: Some(cause.into()), ..problem }
     }
 
     pub(super) fn response(&self) -> Response {
         let response = respond::with_body(self.status, "application/problem+json", respond::to_json(self));
-        match (&self.allow, self.status) {
+        match (&self.allow, self.retry_after_s) {
             (Some(allow), _) => response.with_additional_header("Allow", allow.clone()),
-            (None, 503) => response.with_additional_header("Retry-After", RETRY_AFTER_S),
-            (None, _) => response,
+            (None, Some(seconds)) => response.with_additional_header("Retry-After", seconds.to_string()),
+            (None, None) => response,
         }
+    }
+}
+
+impl From<Unreadable> for Problem {
+    fn from(error: Unreadable) -> Problem {
+        Problem::internal(error.to_string())
     }
 }
 

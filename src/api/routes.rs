@@ -7,14 +7,14 @@ use rouille::{Request, Response};
 
 use super::later::Later;
 use super::problem::Problem;
-use super::{Context, docs, health, openapi, service, sessions};
+use super::{Context, chat, docs, health, openapi, service, sessions};
 
 /// Answers one kind of request. The text is the decoded one at the pattern's `{…}`, or empty.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// When it returns.
     AtOnce(fn(&Context, &Request, &str) -> Result<Response, Problem>),
-    /// When a statement is done that it shares with others; a problem at once.
+    /// When a statement is done that it shares with others, or a turn is over; a problem at once.
     Later(fn(&Context, &Request, &str, Later<'_>) -> Result<(), Problem>),
 }
 
@@ -40,6 +40,9 @@ pub static ROUTES: &[Route] = &[
     route("POST", "/api/v1/sessions", Handler::Later(sessions::create)),
     route("GET", "/api/v1/sessions/{session_id}", Handler::Later(sessions::read)),
     route("DELETE", "/api/v1/sessions/{session_id}", Handler::Later(sessions::delete)),
+    route("GET", "/api/v1/sessions/{session_id}/chat", Handler::Later(chat::history)),
+    route("POST", "/api/v1/sessions/{session_id}/chat", Handler::Later(chat::say)),
+    route("POST", "/api/v1/sessions/{session_id}/chat/stop", Handler::Later(chat::stop)),
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {

@@ -1,6 +1,5 @@
 //! `/api/v1/sessions`: anonymous sessions, created, looked at and erased.
 
-use chrono::{DateTime, Utc};
 use rouille::Request;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,6 +8,8 @@ use super::later::Later;
 use super::problem::Problem;
 use super::timestamp::Timestamp;
 use super::{Context, body, respond};
+use crate::conversation;
+use crate::sealing::Seal;
 use crate::session_id::SessionId;
 use crate::store::{self, sessions};
 
@@ -51,7 +52,9 @@ pub(super) fn create(context: &Context, request: &Request, _: &str, later: Later
         created.inc_by(u64::from(result.is_ok()));
         reply(result);
     };
-    sessions::create(&context.database, session_id, created_at.0, Box::new(done));
+    let seal = Seal::of(&session_id);
+    let sealed = conversation::seal_creation(&seal, created_at.0);
+    sessions::create(&context.database, seal.lookup(), sealed, Box::new(done));
     Ok(())
 }
 
@@ -67,17 +70,21 @@ pub(super) fn create(context: &Context, request: &Request, _: &str, later: Later
 ))]
 pub(super) fn read(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
     let session_id = parse_id(session_id)?;
-    let reply = later.reply(move |found: Result<Option<DateTime<Utc>>, store::Error>| {
-        let created_at = found?.map(Timestamp).ok_or_else(Problem::no_such_session)?;
+    let seal = Seal::of(&session_id);
+    let session = seal.lookup();
+    let reply = later.reply(move |found: Result<Option<Vec<u8>>, store::Error>| {
+        let sealed = found?.ok_or_else(Problem::no_such_session)?;
+        let created_at = Timestamp(conversation::open_creation(&seal, &sealed)?);
         Ok(respond::json(200, &Session { session_id, created_at }))
     });
-    sessions::find(&context.database, session_id, reply);
+    sessions::find(&context.database, session, reply);
     Ok(())
 }
 
 /// Erases a session and all that belongs to it
 ///
-/// The panic button: when this answers 204, everything is gone from every table. Of two at once, exactly one gets 204.
+/// The panic button: when this answers 204, everything is gone from every table, and a turn that runs has ended. Of two at
+/// once, exactly one gets 204.
 #[utoipa::path(delete, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
@@ -88,7 +95,7 @@ pub(super) fn read(context: &Context, _: &Request, session_id: &str, later: Late
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]
 pub(super) fn delete(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
-    let session_id = parse_id(session_id)?;
+    let session = parse_id(session_id)?.lookup();
     let reply = later.reply(move |was_there: Result<bool, store::Error>| {
         if !was_there? {
             return Err(Problem::no_such_session());
@@ -96,16 +103,19 @@ pub(super) fn delete(context: &Context, _: &Request, session_id: &str, later: La
         log::info!("Session deleted");
         Ok(respond::no_content())
     });
-    let deleted = context.metrics.sessions_deleted.clone();
+    let (deleted, turns) = (context.metrics.sessions_deleted.clone(), context.turns.clone());
     let done = move |was_there: Result<bool, store::Error>| {
+        if was_there.is_ok() {
+            turns.forget(session);
+        }
         deleted.inc_by(u64::from(was_there == Ok(true)));
         reply(was_there);
     };
-    sessions::delete(&context.database, session_id, Box::new(done));
+    sessions::delete(&context.database, session, Box::new(done));
     Ok(())
 }
 
-fn parse_id(session_id: &str) -> Result<SessionId, Problem> {
+pub(super) fn parse_id(session_id: &str) -> Result<SessionId, Problem> {
     session_id
         .parse()
         .map_err(|_| Problem::invalid("session_id", "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000"))

@@ -1,17 +1,18 @@
 //! A moment as the wire has it.
 
-use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-/// A moment in UTC with microseconds, as PostgreSQL keeps it; on the wire `2026-02-21T10:30:45.123456Z` (RFC 3339),
+use crate::conversation;
+
+/// A moment in UTC with microseconds; on the wire `2026-02-21T10:30:45.123456Z` (RFC 3339),
 /// always with six decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timestamp(pub(super) DateTime<Utc>);
 
 impl Timestamp {
     pub(super) fn now() -> Timestamp {
-        let now = Utc::now();
-        Timestamp(now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now))
+        Timestamp(conversation::now())
     }
 }
 

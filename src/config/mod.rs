@@ -1,6 +1,8 @@
 //! Every setting, read once from the environment and `.env`, with all problems reported together.
 
+mod companion;
 mod database;
+mod locality;
 mod reader;
 mod variables;
 
@@ -12,7 +14,9 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use companion::{Companion, Kind, ModelSettings, Secret};
 pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
+pub use locality::is_local;
 pub use reader::Problems;
 pub use variables::{VARIABLES, Variable};
 
@@ -28,6 +32,8 @@ pub struct Config {
     pub pool: Pool,
     /// How it listens and answers.
     pub http: Http,
+    /// Who answers a person.
+    pub companion: Companion,
     /// Where it tells the operator what it counts, if it does.
     pub metrics: Option<Address>,
     /// What it logs.
@@ -113,9 +119,10 @@ pub enum Environment {
 const ENVIRONMENTS: [(&str, Environment); 2] =
     [("development", Environment::Development), ("production", Environment::Production)];
 
-/// Threads that a database that hangs can hold: for each of the five statements that requests share, one for each batch
-/// that may run (1, 2, 2, 1, 1), for two more that run when those are overdue, and for one that waits.
-const MOST_HELD: usize = 22;
+/// Threads that a database that hangs can hold: for each of the six statements that requests share, one for each batch
+/// that may run (1, 2, 2, 2, 1, 1), for two more that run when those are overdue, and for one that waits. (Turns have threads
+/// of their own.)
+const MOST_HELD: usize = 27;
 
 const LOG_LEVELS: [(&str, LevelFilter); 6] = [
     ("off", LevelFilter::Off),
@@ -161,14 +168,16 @@ impl Config {
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Problems> {
         let mut reader = Reader::new(variables);
         let environment = reader.choice("ENVIRONMENT", &ENVIRONMENTS);
+        let limits = read_limits(&mut reader);
         let config = Config {
             database: database::read(&mut reader, environment),
             pool: read_pool(&mut reader),
             http: Http {
                 address: Address { host: reader.text("APP_HOST"), port: reader.number("APP_PORT", 0..=u16::MAX) },
-                limits: read_limits(&mut reader),
+                limits: limits.clone(),
                 shutdown_grace: Duration::from_secs(reader.number("APP_SHUTDOWN_GRACE", 1..=300)),
             },
+            companion: companion::read(&mut reader, limits.workers, limits.request_timeout),
             metrics: reader
                 .optional_number("METRICS_PORT", 0..=u16::MAX)
                 .map(|port| Address { host: reader.text("METRICS_HOST"), port }),
@@ -188,10 +197,13 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unknown = |name: &String| format!("{name} is set and means nothing; --help lists the variables there are");
         let mut warnings: Vec<String> = self.unknown_variables.iter().map(unknown).collect();
-        let (workers, held) = (self.http.limits.workers, MOST_HELD);
+        warnings.extend(self.companion.warnings.iter().cloned());
+        let (workers, streams) = (self.http.limits.workers, self.companion.concurrency);
+        let held = MOST_HELD + streams;
         if workers <= held {
             let text = format!(
-                "APP_WORKERS is {workers} and should be more than {held}: while the database hangs, nobody is left to say so"
+                "APP_WORKERS is {workers} and should be more than {held} (COMPANION_CONCURRENCY and {MOST_HELD}): \
+                 while the database hangs, nobody is left to say so"
             );
             warnings.push(text);
         }
@@ -213,8 +225,9 @@ fn is_known(name: &str) -> bool {
 }
 
 fn unknown_variables(variables: &HashMap<String, String>) -> Vec<String> {
-    let looks_like_ours =
-        |name: &str| ["APP_", "DB_", "METRICS_", "SAFESPACE_"].iter().any(|prefix| name.starts_with(prefix));
+    let looks_like_ours = |name: &str| {
+        ["APP_", "COMPANION_", "DB_", "METRICS_", "SAFESPACE_"].iter().any(|prefix| name.starts_with(prefix))
+    };
     let mut unknown: Vec<String> =
         variables.keys().filter(|name| looks_like_ours(name) && !is_known(name)).cloned().collect();
     unknown.sort_unstable();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::histogram::Histogram;
@@ -16,6 +16,17 @@ pub type Statement<Item, Answer> = fn(&mut Connection, &[Item]) -> Result<Vec<An
 
 /// Is told what came of an item, on whichever thread had it done.
 pub type Done<Answer> = Box<dyn FnOnce(Result<Answer, Error>) + Send>;
+
+/// Waits for what a statement comes to, for those who have a thread to wait in.
+///
+/// # Errors
+/// As the statement has them, and [`Error::Timeout`] at the deadline: then it may be done all the same, now or later.
+pub fn wait<Answer: Send + 'static>(deadline: Instant, start: impl FnOnce(Done<Answer>)) -> Result<Answer, Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    start(Box::new(move |result| _ = sender.send(result)));
+    let left = deadline.saturating_duration_since(Instant::now());
+    receiver.recv_timeout(left).unwrap_or(Err(Error::Timeout))
+}
 
 /// How a statement is shared.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use r2d2::{HandleError, ManageConnection, PooledConnection};
 
 use super::availability::Availability;
-use super::{ConnectError, Connection, Error, Target, health, sessions};
+use super::{ConnectError, Connection, Error, Target, health, messages, sessions};
 use crate::config::Pool;
 use crate::metrics::Metrics;
 
@@ -33,6 +33,7 @@ pub struct Database {
     metrics: Arc<Metrics>,
     pub(super) health: health::Statements,
     pub(super) sessions: sessions::Statements,
+    pub(super) messages: messages::Statements,
 }
 
 /// How many connections there are.
@@ -67,6 +68,7 @@ impl Database {
             waiting: AtomicU32::new(0),
             health: health::Statements::new(&metrics),
             sessions: sessions::Statements::new(config.acquire_timeout, &metrics),
+            messages: messages::Statements::new(config.acquire_timeout, &metrics),
             metrics,
         }
     }

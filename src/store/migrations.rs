@@ -38,6 +38,12 @@ pub enum MigrationError {
         /// The newest version this binary has.
         known: i32,
     },
+    /// A version from before the first release was here.
+    #[error(
+        "the database has the schema of a SafeSpace from before the first release, which stored the ids of sessions: \
+         it cannot be carried over, so give the service a new, empty database and destroy this one"
+    )]
+    Unreleased,
     /// The service was told to stop while it waited for another to finish migrating.
     #[error("stopped while another service was migrating")]
     Interrupted,
@@ -55,6 +61,9 @@ impl From<postgres::Error> for MigrationError {
 /// The version of the newest migration in this binary.
 pub const NEWEST: i32 = 1;
 
+/// Its name. Before the first release the first migration was another, which stored the ids of sessions.
+const NEWEST_NAME: &str = "sessions_and_messages";
+
 /// The versions of the migrations in this binary. Asking refinery takes its time and leaves half a megabyte behind.
 #[must_use]
 pub fn versions() -> Vec<i32> {
@@ -66,17 +75,23 @@ pub fn versions() -> Vec<i32> {
 /// # Errors
 /// As [`Error`] has them.
 pub(super) fn is_current(connection: &mut Connection) -> Result<bool, Error> {
-    let version: Option<i32> = connection.query(VERSION, &[])?.first().and_then(|row| row.get(0));
-    Ok(version == Some(NEWEST))
+    let newest = connection.query(VERSION, &[])?;
+    Ok(newest.first().is_some_and(|row| row.get::<_, i32>(0) == NEWEST && row.get::<_, &str>(1) == NEWEST_NAME))
 }
 
 /// The version of the database's schema; 0 for one that was never migrated.
 ///
 /// # Errors
-/// When the database does not answer.
+/// When the database does not answer, or was made before the first release.
 pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
     match client.query_typed(VERSION, &[]) {
-        Ok(rows) => Ok(rows.first().and_then(|row| row.get(0)).unwrap_or(0)),
+        Ok(rows) => match rows.first() {
+            None => Ok(0),
+            Some(row) if row.get::<_, i32>(0) == NEWEST && row.get::<_, &str>(1) != NEWEST_NAME => {
+                Err(MigrationError::Unreleased)
+            }
+            Some(row) => Ok(row.get(0)),
+        },
         Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
         Err(error) => Err(error.into()),
     }

@@ -11,12 +11,13 @@ mod database;
 mod error;
 pub mod health;
 mod inspect;
+pub mod messages;
 pub mod migrations;
 pub mod private;
 pub mod sessions;
 mod tls;
 
-pub use batch::Done;
+pub use batch::{Done, wait};
 pub use connect::{ConnectError, Target};
 pub use connection::{Connection, Parameter};
 pub use database::{Database, PoolState};

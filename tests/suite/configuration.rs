@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use safespace::config::{Config, Database, Environment, LogFormat, SslMode};
+use safespace::config::{Config, Database, Environment, Kind, LogFormat, SslMode};
 
 use crate::support::process::Binary;
 use crate::support::{Variables, variables};
@@ -36,6 +36,8 @@ fn without_any_variable_everything_has_its_default() {
     assert_eq!(config.http.address.to_string(), "0.0.0.0:8000");
     assert_eq!(config.http.limits.max_body_bytes, 65_536);
     assert_eq!((config.log.level, config.log.format), (log::LevelFilter::Info, LogFormat::Text));
+    assert!(matches!(config.companion.kind, Kind::Script { path: None }));
+    assert_eq!((config.companion.timeout, config.companion.concurrency), (Duration::from_secs(12), 32));
 }
 
 #[test]

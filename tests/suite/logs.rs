@@ -40,9 +40,9 @@ fn use_everything(variables: &[(&str, &str)]) -> (Vec<String>, String) {
     client.raw(b"SECRETWORD /secretword HTTP/1.1\r\nHost: secretword\r\nX-Request-Id: secretword\r\nUser-Agent: secretword\r\nConnection: close\r\n\r\n");
     // Both kinds of internal error: a statement that is refused, and a panic.
     let id = client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap().to_owned();
-    schema.client().batch_execute("ALTER TABLE sessions ALTER created_at TYPE text").unwrap();
+    schema.client().batch_execute("ALTER TABLE sessions ALTER sealed TYPE text").unwrap();
     client.get(&format!("/api/v1/sessions/{id}")).assert_status(500);
-    schema.client().batch_execute("DROP TABLE sessions").unwrap();
+    schema.client().batch_execute("DROP TABLE sessions CASCADE").unwrap();
     client.delete(&format!("/api/v1/sessions/{id}")).assert_status(500);
     secrets.push(id);
     service.signal("TERM");

@@ -46,6 +46,18 @@ fn a_database_newer_than_the_binary_is_refused() {
 }
 
 #[test]
+fn a_database_from_before_the_first_release_is_refused() {
+    let schema = Schema::new();
+    let config = configure(&schema.url(), &[]);
+    app::migrate(&config, &NOT_STOPPED).unwrap();
+    schema.client().batch_execute("UPDATE refinery_schema_history SET name = 'sessions'").unwrap();
+    for error in [App::start(&config, &NOT_STOPPED).err(), app::migrate(&config, &NOT_STOPPED).err()] {
+        let error = error.expect("it does not start").to_string();
+        assert!(error.contains("before the first release") && error.contains("a new, empty database"), "{error}");
+    }
+}
+
+#[test]
 fn a_role_that_may_not_change_the_schema_can_serve_it() {
     let schema = Schema::new();
     app::migrate(&configure(&schema.url(), &[]), &NOT_STOPPED).unwrap();
@@ -56,12 +68,16 @@ fn a_role_that_may_not_change_the_schema_can_serve_it() {
         "CREATE ROLE {name};
          GRANT USAGE ON SCHEMA {name} TO {name};
          GRANT SELECT ON refinery_schema_history TO {name};
-         GRANT SELECT, INSERT, DELETE ON sessions TO {name};"
+         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO {name};
+         GRANT SELECT, INSERT ON messages TO {name};"
     ))
     .unwrap();
     let app = TestApp::at(&format!("{}%20-c%20role%3D{name}", schema.url()), &[]);
     let id = app.create_session();
     app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
+    let chat = format!("/api/v1/sessions/{id}/chat");
+    app.client.post_body(&chat, "application/json", br#"{"message": "hello"}"#).assert_status(200);
+    app.client.get(&chat).assert_status(200);
     app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
     drop(app);
     sql.batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).unwrap();
@@ -113,8 +129,10 @@ fn whatever_belongs_to_a_session_goes_with_it() {
 #[test]
 fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
     let app = TestApp::start();
-    let columns = "SELECT column_name::text FROM information_schema.columns
-                   WHERE table_schema = current_schema() AND table_name = 'sessions' ORDER BY ordinal_position";
+    let columns = "SELECT table_name || '.' || column_name FROM information_schema.columns
+                   WHERE table_schema = current_schema() AND table_name <> 'refinery_schema_history'
+                   ORDER BY table_name DESC, ordinal_position";
     let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    assert_eq!(columns, ["id", "created_at"]);
+    let known = ["sessions.id", "sessions.sealed", "messages.session_id", "messages.position", "messages.id"];
+    assert_eq!(columns, [known.as_slice(), &["messages.sealed"]].concat());
 }

@@ -24,6 +24,7 @@ fn the_service_keeps_its_data_through_a_stop_and_a_kill() {
     let mut first = serve();
     assert!(first.greeting.contains(folder.path().to_str().unwrap()), "{}", first.greeting);
     assert!(first.greeting.contains(&format!("http://{}/docs", first.address)), "{}", first.greeting);
+    assert!(first.greeting.contains("  Answers  script, embedded\n"), "{}", first.greeting);
     let session = first.client.post("/api/v1/sessions").assert_status(201).json();
     let path = format!("/api/v1/sessions/{}", session["session_id"].as_str().unwrap());
     first.signal("TERM");

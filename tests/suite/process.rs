@@ -77,7 +77,8 @@ fn check_refuses_a_schema_that_serve_would_refuse() {
     let schema = Schema::new();
     let mut sql = schema.client();
     sql.batch_execute(
-        "CREATE TABLE refinery_schema_history (version int4); INSERT INTO refinery_schema_history VALUES (99)",
+        "CREATE TABLE refinery_schema_history (version int4, name text);
+         INSERT INTO refinery_schema_history VALUES (99, 'later')",
     )
     .unwrap();
     let output = Binary::new(&[("DATABASE_URL", &schema.url())]).argument("check").run();

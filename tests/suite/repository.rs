@@ -4,8 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules from top to bottom; each may use only those after it. The same order as in `src/lib.rs`.
-const ORDER: [&str; 11] =
-    ["main", "check", "app", "exporter", "api", "store", "metrics", "logging", "config", "http", "session_id"];
+const ORDER: [&str; 15] = [
+    "main",
+    "check",
+    "app",
+    "exporter",
+    "api",
+    "turns",
+    "companion",
+    "store",
+    "metrics",
+    "logging",
+    "config",
+    "http",
+    "conversation",
+    "sealing",
+    "session_id",
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::thread;
 
 use chrono::{DateTime, Utc};
+use safespace::conversation;
+use safespace::sealing::Seal;
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
@@ -39,10 +41,11 @@ fn a_session_may_be_created_with_an_empty_body_or_any_object() {
 fn a_created_session_is_stored_when_it_is_answered() {
     let app = TestApp::start();
     let session = app.client.post("/api/v1/sessions").json();
-    let id: Uuid = session["session_id"].as_str().unwrap().parse().unwrap();
-    let row = app.sql().query_one("SELECT created_at FROM sessions WHERE id = $1", &[&id]).unwrap();
+    let id: SessionId = session["session_id"].as_str().unwrap().parse().unwrap();
+    let seal = Seal::of(&id);
+    let row = app.sql().query_one("SELECT sealed FROM sessions WHERE id = $1", &[seal.lookup().expose()]).unwrap();
     let created_at: DateTime<Utc> = session["created_at"].as_str().unwrap().parse().unwrap();
-    assert_eq!(row.get::<_, DateTime<Utc>>(0), created_at);
+    assert_eq!(conversation::open_creation(&seal, row.get(0)), Ok(created_at));
 }
 
 #[test]
@@ -82,7 +85,7 @@ fn a_deleted_session_is_gone_from_the_table() {
 
     let left: Vec<Uuid> =
         app.sql().query("SELECT id FROM sessions", &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    assert_eq!(left, [other.parse::<Uuid>().unwrap()]);
+    assert_eq!(left, [*other.parse::<SessionId>().unwrap().lookup().expose()]);
     app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404);
     app.client.delete(&format!("/api/v1/sessions/{id}")).assert_problem(404);
 }

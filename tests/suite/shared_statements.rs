@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use safespace::session_id::SessionId;
+
 use crate::support::app::TestApp;
 use crate::support::cluster::Schema;
 use crate::support::raw::Raw;
@@ -117,7 +119,7 @@ fn a_delete_that_the_database_refuses_is_a_500_and_those_beside_it_are_done() {
     let trigger = format!(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
          CREATE TRIGGER refuse BEFORE DELETE ON sessions FOR EACH ROW WHEN (OLD.id = '{}') EXECUTE FUNCTION refuse()",
-        ids[refused]
+        ids[refused].parse::<SessionId>().unwrap().lookup().expose()
     );
     app.sql().batch_execute(&trigger).unwrap();
     let requests: Vec<Vec<u8>> = ids.iter().map(|id| about("DELETE", id)).collect();

@@ -64,6 +64,16 @@ impl Client {
         Answer::read(self.agent.run(request).unwrap())
     }
 
+    /// Sends a request with a body of JSON and further header fields.
+    #[track_caller]
+    pub(crate) fn post_json(&self, path: &str, body: &Value, fields: &[(&str, &str)]) -> Answer {
+        let mut request = self.request("POST", path).header("Content-Type", "application/json");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        Answer::read(self.agent.run(request.body(body.to_string().as_bytes()).unwrap()).unwrap())
+    }
+
     /// Sends these bytes on a connection of their own and reads the answer.
     #[track_caller]
     pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {

@@ -3,10 +3,14 @@
 pub(crate) mod app;
 pub(crate) mod batcher;
 pub(crate) mod cluster;
+pub(crate) mod events;
 pub(crate) mod http;
+pub(crate) mod model;
+pub(crate) mod model_schema;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod server;
+pub(crate) mod talk;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

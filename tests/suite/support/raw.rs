@@ -58,6 +58,14 @@ impl Raw {
 
     #[track_caller]
     fn read_answer(&mut self, has_body: bool) -> Answer {
+        let answer = self.head();
+        let bodiless = !has_body || answer.status < 200 || matches!(answer.status, 204 | 304);
+        if bodiless { answer } else { self.body(answer) }
+    }
+
+    /// Reads the head of an answer.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> Answer {
         let end = loop {
             if let Some(at) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
@@ -66,11 +74,12 @@ impl Raw {
             assert!(read > 0, "no answer but: {:?}", String::from_utf8_lossy(&self.received));
         };
         let head: Vec<u8> = self.received.drain(..end).collect();
-        let mut answer = Answer::parse(&head);
-        let bodiless = !has_body || answer.status < 200 || matches!(answer.status, 204 | 304);
-        if bodiless {
-            return answer;
-        }
+        Answer::parse(&head)
+    }
+
+    /// Reads the body that follows a head.
+    #[track_caller]
+    pub(crate) fn body(&mut self, mut answer: Answer) -> Answer {
         if let Some(length) = answer.header("Content-Length") {
             let length = length.parse().unwrap();
             while self.received.len() < length {

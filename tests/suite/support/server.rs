@@ -112,6 +112,12 @@ impl Gate {
     pub(crate) fn wait(&self) {
         let _open = self.opened.wait_while(self.is_open.lock().unwrap(), |open| !*open).unwrap();
     }
+
+    /// Waits for so long at most, and says whether it is open.
+    pub(crate) fn wait_for(&self, limit: Duration) -> bool {
+        let is_open = self.is_open.lock().unwrap();
+        *self.opened.wait_timeout_while(is_open, limit, |open| !*open).unwrap().0
+    }
 }
 
 /// Answers most requests with what came, and a few paths as they say.

@@ -1,0 +1,11 @@
+-- Stores a message if its session is still there, which is kept there until the commit, and its position is free. No row: the
+-- session is not there.
+WITH there AS (
+    SELECT id FROM sessions WHERE id = $1::uuid FOR KEY SHARE
+), stored AS (
+    INSERT INTO messages (session_id, position, id, sealed)
+    SELECT id, $2::integer, $3::uuid, $4::bytea FROM there
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT $1::uuid AS session_id, $3::uuid AS id, EXISTS (SELECT FROM stored) AS is_stored FROM there

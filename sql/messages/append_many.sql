@@ -1,0 +1,15 @@
+-- The same for several, each array with one message's part at each place. Locks are taken in the order of ids, as everywhere.
+WITH wanted AS (
+    SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[]) AS wanted (session_id, position, id, sealed)
+), there AS (
+    SELECT id FROM sessions WHERE id IN (SELECT session_id FROM wanted) ORDER BY id FOR KEY SHARE
+), stored AS (
+    INSERT INTO messages (session_id, position, id, sealed)
+    SELECT session_id, position, wanted.id, sealed FROM wanted JOIN there ON there.id = session_id
+    ORDER BY session_id, position
+    ON CONFLICT DO NOTHING
+    RETURNING session_id, id
+)
+SELECT wanted.session_id, wanted.id, stored.id IS NOT NULL AS is_stored
+FROM wanted JOIN there ON there.id = wanted.session_id
+LEFT JOIN stored ON stored.session_id = wanted.session_id AND stored.id = wanted.id

@@ -1,0 +1,8 @@
+-- The newest messages of a session, at most $2, until they have $3 bytes together, in their order.
+SELECT session_id, position, id, sealed
+FROM (
+    SELECT *, sum(octet_length(sealed)) OVER (ORDER BY position DESC) - octet_length(sealed) AS bytes_behind
+    FROM (SELECT * FROM messages WHERE session_id = $1::uuid ORDER BY position DESC LIMIT $2::integer) AS last
+) AS newest
+WHERE bytes_behind < $3::bigint
+ORDER BY position

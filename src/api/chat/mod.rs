@@ -1,0 +1,159 @@
+//! `/api/v1/sessions/{session_id}/chat`: what is said in a session.
+
+mod events;
+mod listener;
+mod request;
+mod wire;
+
+use std::time::Instant;
+
+use rouille::{Request, Response};
+
+use super::later::{Later, Responder};
+use super::problem::Problem;
+use super::sessions::parse_id;
+use super::{Context, body, respond};
+use crate::conversation;
+use crate::sealing::Seal;
+use crate::store::messages::{self, Found, Page, Row};
+use crate::store::{self, sessions};
+use crate::turns::{self, Question};
+use listener::Listener;
+use wire::{Answer, History, Message, Words};
+
+/// Messages on a page, where the client does not say.
+const USUAL_PAGE: i32 = 50;
+
+const EXAMPLE_OF_A_STREAM: &str = concat!(
+    ": SafeSpace\n\n",
+    "id: 1\nevent: message.start\ndata: {\"id\":\"8c9b1d0e-3a55-8f51-b1a4-0f5a2b3c4d5e\",",
+    "\"session_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"role\":\"model\"}\n\n",
+    "id: 2\nevent: message.delta\ndata: {\"text\":\"Thank you for telling me. \"}\n\n",
+    "id: 3\nevent: message.end\ndata: {\"id\":\"8c9b1d0e-3a55-8f51-b1a4-0f5a2b3c4d5e\",",
+    "\"session_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"role\":\"model\",",
+    "\"content\":\"Thank you for telling me. \",\"created_at\":\"2026-02-21T10:30:45.123456Z\",\"source\":\"script\"}\n\n",
+);
+
+/// Says something and waits for the answer
+///
+/// With `Accept: text/event-stream` the answer comes as server-sent events while it is made: `message.start`,
+/// `message.delta` (`{"text"}`) for each piece, and `message.end` with the message, or `error` with a problem document
+/// whose `status` says what went wrong, since that of the answer was 200. `id` counts up from 1, and there is a comment at
+/// the beginning and after 15 s of silence. What is wrong before the companion is asked is an ordinary answer.
+/// A client that goes away does not stop it. A message sent again with the same `Idempotency-Key` is answered once.
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",
+    params(
+        ("session_id" = Uuid, Path, description = "The session's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "What the client calls this message, 1 to 200 printable characters, so that it can send it again"),
+    ),
+    request_body(content = inline(Words), content_type = "application/json"),
+    responses(
+    (status = 200, description = "The answer", content(
+        (Answer = "application/json"),
+        (String = "text/event-stream", example = json!(EXAMPLE_OF_A_STREAM)),
+    )),
+    (status = 404, description = "There is no such session, or it was deleted meanwhile"),
+    (status = 409, description = "Another message of this session is being answered (with Retry-After), or the turn was stopped before anything was said (without)"),
+    (status = 413, description = "The body is too large"),
+    (status = 415, description = "The body is not application/json"),
+    (status = 422, description = "The message, the id or the key is not valid, or the key came with another message before"),
+    (status = 503, description = "The companion or the database is not available; the message may be stored, so send it again with the same key"),
+    (status = 504, description = "The database took too long"),
+))]
+pub(super) fn say(context: &Context, request: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+    let since = Instant::now();
+    let session_id = parse_id(session_id)?;
+    let key = request::idempotency_key(request)?;
+    let text = request::message(body::json_object(request)?)?;
+    let is_streamed = request::wants_events(request);
+    let question = Question { seal: Seal::of(&session_id), text, key, is_streamed, since };
+    let responder = later.responder();
+    let tell: turns::Tell = if is_streamed {
+        let mut listener = Listener::Waiting(responder);
+        Box::new(move |event| listener.tell(session_id, event))
+    } else {
+        let mut responder = Some(responder);
+        Box::new(move |event| match event {
+            turns::Event::Began(_) | turns::Event::Said(_) => {}
+            turns::Event::Ended(message) => {
+                answer_with(&mut responder, move || Ok(respond::json(200, &Answer::new(session_id, message))));
+            }
+            turns::Event::Failed(failure) => answer_with(&mut responder, move || Err(failure.into())),
+        })
+    };
+    context.turns.begin(question, tell);
+    Ok(())
+}
+
+fn answer_with(responder: &mut Option<Responder>, answer: impl FnOnce() -> Result<Response, Problem> + Send + 'static) {
+    if let Some(responder) = responder.take() {
+        responder.answer(answer);
+    }
+}
+
+/// Ends the answer that is being given, and keeps what was said
+///
+/// It answers when that is done, also where nothing was being said.
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat/stop", tag = "Chat",
+    params(("session_id" = Uuid, Path, description = "The session's id")),
+    responses(
+    (status = 204, description = "Nothing is being said any more"),
+    (status = 404, description = "There is no such session"),
+    (status = 422, description = "The id is not a UUID"),
+    (status = 503, description = "The database is not available"),
+    (status = 504, description = "The database took too long"),
+))]
+pub(super) fn stop(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+    let session = parse_id(session_id)?.lookup();
+    // When the turn is over: whoever reads the conversation next is to find what was said.
+    let reply = later.reply(
+        |is_there: Result<bool, store::Error>| {
+            if is_there? { Ok(respond::no_content()) } else { Err(Problem::no_such_session()) }
+        },
+    );
+    if let Some(reply) = context.turns.stop(session, reply) {
+        let found = move |found: Result<Option<Vec<u8>>, store::Error>| reply(found.map(|found| found.is_some()));
+        sessions::find(&context.database, session, Box::new(found));
+    }
+    Ok(())
+}
+
+/// What was said in a session
+///
+/// The whole conversation, the oldest message first, or with `limit` or `before` one page, going backwards.
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",
+    params(
+        ("session_id" = Uuid, Path, description = "The session's id"),
+        ("limit" = Option<i32>, Query, minimum = 1, maximum = 200, description = "Messages on the page, 50 where only `before` is given"),
+        ("before" = Option<Uuid>, Query, description = "The id of a message: the page ends before it"),
+    ),
+    responses(
+    (status = 200, description = "The conversation", body = History),
+    (status = 404, description = "There is no such session"),
+    (status = 422, description = "The id, `limit` or `before` is not valid"),
+    (status = 503, description = "The database is not available"),
+    (status = 504, description = "The database took too long"),
+))]
+pub(super) fn history(context: &Context, request: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+    let session_id = parse_id(session_id)?;
+    let before = request::page_end(request)?;
+    let limit = request::page_length(request)?;
+    let is_page = before.is_some() || limit.is_some();
+    let most = if is_page { limit.unwrap_or(USUAL_PAGE) } else { i32::MAX };
+    let seal = Seal::of(&session_id);
+    let session = seal.lookup();
+    let reply = later.reply(move |found: Result<Option<Found>, store::Error>| {
+        let found = found?.ok_or_else(Problem::no_such_session)?;
+        if !found.is_before_known {
+            return Err(request::not_a_message());
+        }
+        let has_more = found.rows.first().is_some_and(|row| row.position > 1);
+        let open = |row: &Row| conversation::Message::open(&seal, row.id, row.position, &row.sealed);
+        let messages = found.rows.iter().map(open).map(|message| Ok(Message::new(session_id, message?)));
+        let messages = messages.collect::<Result<Vec<_>, Problem>>()?;
+        let has_more = (is_page || has_more).then_some(has_more);
+        Ok(respond::json(200, &History { session_id, messages, has_more }))
+    });
+    messages::page(&context.database, session, Page { before, most }, reply);
+    Ok(())
+}

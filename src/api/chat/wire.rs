@@ -1,0 +1,119 @@
+//! What a client is sent of a conversation, and how it looks as JSON.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::api::problem::Problem;
+use crate::api::timestamp::Timestamp;
+use crate::companion::Unavailable;
+use crate::conversation::{self, Role};
+use crate::session_id::SessionId;
+use crate::turns::Failure;
+
+/// A message of a conversation.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Message {
+    /// The message's id.
+    #[schema(example = "8c9b1d0e-3a55-8f51-b1a4-0f5a2b3c4d5e")]
+    pub(super) id: Uuid,
+    /// The session it belongs to.
+    #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
+    pub(super) session_id: SessionId,
+    /// `user` for the person, `model` for the companion.
+    #[schema(example = "model", pattern = "^(user|model)$")]
+    pub(super) role: &'static str,
+    /// What was said.
+    #[schema(example = "Thank you for telling me. I am listening.")]
+    content: String,
+    /// When it was written, in UTC.
+    #[schema(value_type = String, format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
+    created_at: Timestamp,
+}
+
+/// What the companion answered.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct Answer {
+    #[serde(flatten)]
+    message: Message,
+    /// `companion` for a model, `script` for a reply that a person wrote beforehand.
+    #[schema(example = "script", pattern = "^(companion|script)$")]
+    source: &'static str,
+}
+
+/// A conversation, or a page of it.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct History {
+    /// The session.
+    #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
+    pub(super) session_id: SessionId,
+    /// The messages, the oldest first.
+    pub(super) messages: Vec<Message>,
+    /// Whether there are messages before these; only where a page was asked for, or not all could be given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) has_more: Option<bool>,
+}
+
+/// What the person says.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(in crate::api) struct Words {
+    /// 1 to 4,096 characters, not only white space, without NUL. It is stored exactly as it is.
+    #[schema(min_length = 1, max_length = 4096, example = "I am afraid to go home.")]
+    message: String,
+}
+
+/// The answer that is about to come.
+#[derive(Serialize)]
+pub(super) struct Start {
+    pub(super) id: Uuid,
+    pub(super) session_id: SessionId,
+    pub(super) role: &'static str,
+}
+
+/// A piece of the answer.
+#[derive(Serialize)]
+pub(super) struct Delta<'a> {
+    pub(super) text: &'a str,
+}
+
+impl Message {
+    pub(super) fn new(session_id: SessionId, message: conversation::Message) -> Message {
+        let role = if message.role == Role::Person { "user" } else { "model" };
+        let created_at = Timestamp(message.created_at);
+        Message { id: message.id, session_id, role, content: message.text, created_at }
+    }
+}
+
+impl Answer {
+    pub(super) fn new(session_id: SessionId, message: conversation::Message) -> Answer {
+        let source = if message.role == Role::Script { "script" } else { "companion" };
+        Answer { message: Message::new(session_id, message), source }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        let unavailable = "There is no answer at the moment. Your message is kept; please try again shortly.";
+        match failure {
+            Failure::NoSession => Problem::no_such_session(),
+            Failure::Running => {
+                Problem::conflict("Another message of this session is being answered. Please wait for that answer.")
+                    .after(1)
+            }
+            Failure::OtherMessage => {
+                Problem::invalid("Idempotency-Key", "was used in this session with another message; take a new one")
+            }
+            Failure::Stopped => Problem::conflict("The answer was stopped before anything was said."),
+            Failure::Unavailable(Unavailable::Resting(left)) => Problem::unavailable(unavailable)
+                .after(u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
+            Failure::Unavailable(_) => Problem::unavailable(unavailable),
+            Failure::TooLate => Problem::unavailable("The answer took too long. Please try again shortly."),
+            Failure::Crowded => {
+                Problem::unavailable("Too many people are being answered at the moment. Please try again shortly.")
+            }
+            Failure::Store(error) => error.into(),
+            Failure::Unreadable => Problem::internal("what is stored does not open with this session's key"),
+        }
+    }
+}

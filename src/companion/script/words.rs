@@ -1,0 +1,64 @@
+//! The words of a message, without what people write differently.
+
+/// Words in lower case: without punctuation, with straight apostrophes inside words, and without drawn-out letters.
+pub(super) struct Words {
+    /// The words with one space between them.
+    text: String,
+    /// Where each begins and ends.
+    bounds: Vec<(usize, usize)>,
+}
+
+impl Words {
+    pub(super) fn of(said: &str) -> Words {
+        let plain: String = said.chars().flat_map(char::to_lowercase).map(straight).collect();
+        let mut words = Words { text: String::with_capacity(plain.len()), bounds: Vec::new() };
+        for word in plain.split(|character: char| !character.is_alphanumeric() && character != '\'') {
+            words.push(word.trim_matches('\''));
+        }
+        words
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bounds.is_empty()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.bounds.len()
+    }
+
+    /// All of them.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Every run of one to `longest` words.
+    pub(super) fn runs(&self, longest: usize) -> impl Iterator<Item = &str> {
+        self.bounds.iter().enumerate().flat_map(move |(first, (start, _))| {
+            self.bounds[first..].iter().take(longest).map(|(_, end)| &self.text[*start..*end])
+        })
+    }
+
+    fn push(&mut self, word: &str) {
+        if word.is_empty() {
+            return;
+        }
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        let start = self.text.len();
+        let letters: Vec<char> = word.chars().collect();
+        for same in letters.chunk_by(PartialEq::eq) {
+            // No word has a letter three times in a row; who writes "toloooong" means "tolong".
+            let is_drawn_out = same.len() > 2 && same[0].is_alphabetic();
+            self.text.extend(if is_drawn_out { &same[..1] } else { same });
+        }
+        self.bounds.push((start, self.text.len()));
+    }
+}
+
+fn straight(character: char) -> char {
+    match character {
+        '\u{2018}' | '\u{2019}' | '\u{02BC}' | '\u{FF07}' | '`' | '\u{B4}' => '\'',
+        other => other,
+    }
+}

@@ -1,0 +1,46 @@
+"""Prints the vectors of tests/suite/sealing.rs: what src/sealing.rs does, written once more on other libraries.
+
+    pip install pynacl && python tests/sealing_vectors.py
+"""
+
+import hashlib
+import hmac
+import uuid
+
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as encrypt
+
+SALT = b"SafeSpace"
+NONCE = bytes(range(24))
+MICROS = (1771669845123456).to_bytes(8, "big")  # 2026-02-21T10:30:45.123456Z
+
+
+def hkdf(secret, label, length):
+    """RFC 5869 with SHA-256, for as much as one block gives."""
+    extracted = hmac.new(SALT, secret, hashlib.sha256).digest()
+    return hmac.new(extracted, label + b"\x01", hashlib.sha256).digest()[:length]
+
+
+def version_8(value):
+    value = bytearray(value)
+    value[6] = value[6] & 0x0F | 0x80
+    value[8] = value[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(value))
+
+
+def seal(plain, place):
+    return b"\x01" + NONCE + encrypt(plain, b"\x01" + lookup.bytes + place, NONCE, key)
+
+
+session = uuid.UUID("550e8400-e29b-41d4-a716-446655440000").bytes
+lookup = version_8(hkdf(session, b"lookup", 16))
+key = hkdf(session, b"seal", 32)
+question = version_8(hkdf(session, b"message id question key", 16))
+answer = version_8(hkdf(session, b"message id answer key", 16))
+text = "Aku takut 😢".encode()
+message = b"\x00" + MICROS + len(text).to_bytes(4, "big") + text
+
+print("lookup  ", lookup)
+print("question", question)
+print("answer  ", answer)
+print("session ", seal(MICROS, b"\x00").hex())
+print("message ", seal(message.ljust(256, b"\x00"), b"\x01" + question.bytes + (7).to_bytes(4, "big")).hex())

@@ -1,0 +1,227 @@
+//! What the tables hold, and what becomes of rows that somebody changed.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::support::app::TestApp;
+use crate::support::cluster::Schema;
+use crate::support::process::Binary;
+use crate::support::talk::Talk;
+
+/// The sealed messages of all sessions, in the order of their writing.
+fn sealed(sql: &mut postgres::Client) -> Vec<Vec<u8>> {
+    sql.query("SELECT sealed FROM messages ORDER BY session_id, position", &[])
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect()
+}
+
+#[test]
+fn the_tables_have_no_column_for_anything_that_can_be_read() {
+    let app = TestApp::start();
+    let columns = "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
+                   WHERE table_schema = current_schema AND table_name NOT LIKE 'refinery%' ORDER BY 1";
+    let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        columns,
+        [
+            "messages.id uuid",
+            "messages.position integer",
+            "messages.sealed bytea",
+            "messages.session_id uuid",
+            "sessions.id uuid",
+            "sessions.sealed bytea"
+        ]
+    );
+}
+
+#[test]
+fn the_id_of_a_session_is_not_stored() {
+    let app = TestApp::start();
+    let talk = Talk::new(&app);
+    talk.say_as("key of mine", "halo").assert_status(200);
+    let id: Uuid = talk.id.parse().unwrap();
+    let mut sql = app.sql();
+    for table in ["sessions", "messages"] {
+        let stored = format!("SELECT count(*) FROM {table} WHERE id = $1 OR position($2 IN sealed) > 0");
+        let row = sql.query_one(&stored, &[&id, &id.as_bytes().as_slice()]).unwrap();
+        assert_eq!(row.get::<_, i64>(0), 0, "{table}");
+    }
+    let lookup: Uuid = sql.query_one("SELECT id FROM sessions", &[]).unwrap().get(0);
+    assert_ne!(lookup, id);
+    Talk::with(&app.client, &lookup.to_string()).history("").assert_problem(404);
+    Talk::with(&app.client, &lookup.to_string()).erase().assert_problem(404);
+}
+
+#[test]
+fn the_same_words_are_never_sealed_alike() {
+    let app = TestApp::start();
+    let (one, other) = (Talk::new(&app), Talk::new(&app));
+    for talk in [&one, &one, &other] {
+        talk.say("halo").assert_status(200);
+    }
+    let sealed = sealed(&mut app.sql());
+    assert_eq!(sealed.iter().collect::<BTreeSet<_>>().len(), 6);
+    // Beyond the version that leads there is nothing that two have in common.
+    let beginnings: BTreeSet<&[u8]> = sealed.iter().map(|sealed| &sealed[1..17]).collect();
+    assert_eq!(beginnings.len(), 6);
+    assert!(sealed.iter().all(|other| other[0] == sealed[0][0]), "the version leads");
+}
+
+#[test]
+fn what_is_stored_has_few_lengths_whatever_was_said() {
+    let app = TestApp::start();
+    let talk = Talk::new(&app);
+    let lengths = |app: &TestApp| -> BTreeSet<i32> {
+        let rows = app.sql().query("SELECT DISTINCT length(sealed) FROM messages WHERE position % 2 = 1", &[]).unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    for count in [1, 2, 10, 50, 99, 100] {
+        talk.say(&"x".repeat(count)).assert_status(200);
+    }
+    talk.say_as(&"k".repeat(20), "x").assert_status(200);
+    assert_eq!(lengths(&app).len(), 1, "{:?}", lengths(&app));
+    for step in 1..60 {
+        talk.say(&"x".repeat(step * 68)).assert_status(200);
+    }
+    talk.say(&"\u{1f9ed}".repeat(4_096)).assert_status(200);
+    let lengths = lengths(&app);
+    assert!(lengths.len() <= 9, "{lengths:?}");
+    // Powers of two, and the same beyond each.
+    let (first, second) = (lengths.iter().next().unwrap(), lengths.iter().nth(1).unwrap());
+    let overhead = first - (second - first);
+    assert!((17..=128).contains(&overhead), "{lengths:?}");
+    for length in &lengths {
+        assert!((length - overhead).count_ones() == 1, "{lengths:?} less {overhead}");
+    }
+}
+
+/// Two sessions with the same words; then someone changes rows.
+struct Tampered {
+    app: TestApp,
+    one: String,
+    other: String,
+}
+
+impl Tampered {
+    fn new() -> Tampered {
+        let mut tampered = Tampered { app: TestApp::start(), one: String::new(), other: String::new() };
+        tampered.start_again();
+        tampered
+    }
+
+    fn start_again(&mut self) {
+        self.app.sql().batch_execute("DELETE FROM sessions").unwrap();
+        for id in [&mut self.one, &mut self.other] {
+            let talk = Talk::new(&self.app);
+            for message in ["halo", "aku takut", "terima kasih"] {
+                talk.say(message).assert_status(200);
+            }
+            *id = talk.id;
+        }
+    }
+
+    fn change(&self, change: &str) {
+        assert!(self.app.sql().execute(change, &[]).unwrap() > 0, "{change}");
+    }
+
+    fn statuses(&self, query: &str) -> [u16; 2] {
+        [&self.one, &self.other].map(|id| Talk::with(&self.app.client, id).history(query).status)
+    }
+}
+
+#[test]
+fn rows_that_were_swapped_or_changed_are_never_read_as_words() {
+    let one = "session_id = (SELECT min(id::text)::uuid FROM sessions)";
+    let other = "session_id = (SELECT max(id::text)::uuid FROM sessions)";
+    let flip = |bit: &str| {
+        format!("UPDATE messages SET sealed = set_bit(sealed, {bit}, 1 - get_bit(sealed, {bit})) WHERE position = 3")
+    };
+    let changes = [
+        // Between sessions, at the same position.
+        format!("UPDATE messages m SET sealed = o.sealed FROM messages o WHERE m.{one} AND o.{other} AND m.position = 3 AND o.position = 3"),
+        format!("UPDATE messages m SET sealed = o.sealed, id = o.id FROM messages o WHERE m.{one} AND o.{other} AND m.position = 3 AND o.position = 3"),
+        format!("UPDATE messages SET session_id = (SELECT max(id::text)::uuid FROM sessions), position = position + 6 WHERE {one}"),
+        // Between positions of one session.
+        "UPDATE messages m SET sealed = o.sealed FROM messages o WHERE m.session_id = o.session_id AND m.position = 8 - o.position AND m.position IN (3, 5)".to_owned(),
+        "UPDATE messages m SET sealed = o.sealed, id = o.id FROM messages o WHERE m.session_id = o.session_id AND m.position = 8 - o.position AND m.position IN (3, 5)".to_owned(),
+        "UPDATE messages m SET id = o.id FROM messages o WHERE m.session_id = o.session_id AND m.position = 8 - o.position AND m.position IN (3, 5)".to_owned(),
+        "UPDATE messages SET id = gen_random_uuid() WHERE position = 3".to_owned(),
+        // A question again in place of a later one.
+        "UPDATE messages m SET sealed = o.sealed, id = o.id FROM messages o WHERE m.session_id = o.session_id AND m.position = 5 AND o.position = 1".to_owned(),
+        // One bit, in the version, in the nonce, within, and at the end.
+        flip("0"),
+        flip("7"),
+        flip("8"),
+        flip("100"),
+        flip("400"),
+        flip("8 * length(sealed) - 1"),
+        // Shorter and longer.
+        "UPDATE messages SET sealed = substr(sealed, 1, length(sealed) - 1) WHERE position = 3".to_owned(),
+        "UPDATE messages SET sealed = sealed || '\\x00' WHERE position = 3".to_owned(),
+        "UPDATE messages SET sealed = substr(sealed, 1, 1) WHERE position = 3".to_owned(),
+        "UPDATE messages SET sealed = '' WHERE position = 3".to_owned(),
+        "UPDATE messages SET sealed = (SELECT sealed FROM sessions LIMIT 1) WHERE position = 3".to_owned(),
+    ];
+    let mut tampered = Tampered::new();
+    for change in changes {
+        tampered.start_again();
+        assert_eq!(tampered.statuses(""), [200, 200]);
+        tampered.change(&change);
+        let whole = tampered.statuses("");
+        assert!(
+            whole.contains(&500) && whole.iter().all(|status| matches!(status, 200 | 500)),
+            "{whole:?} after {change}"
+        );
+        // Both are changed, but where one was given what is the other's.
+        if !change.contains("min(id::text)") {
+            assert_eq!(whole, [500, 500], "{change}");
+        }
+        let page = tampered.statuses("?limit=200");
+        assert_eq!(page, whole, "{change}");
+        // Nobody answers words that are not those that were said.
+        for (id, status) in [&tampered.one, &tampered.other].iter().zip(whole) {
+            assert_eq!(Talk::with(&tampered.app.client, id).say("halo").status, status, "{change}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_was_given_the_seal_of_another_is_not_read() {
+    let tampered = Tampered::new();
+    let find = |id: &str| tampered.app.client.get(&format!("/api/v1/sessions/{id}")).status;
+    assert_eq!((find(&tampered.one), find(&tampered.other)), (200, 200));
+    tampered.change("UPDATE sessions s SET sealed = o.sealed FROM sessions o WHERE s.id <> o.id");
+    assert_eq!((find(&tampered.one), find(&tampered.other)), (500, 500));
+    // It can still be erased.
+    Talk::with(&tampered.app.client, &tampered.one).erase().assert_status(204);
+}
+
+#[test]
+fn the_log_of_a_changed_row_has_neither_words_nor_ids() {
+    let schema = Schema::new();
+    let url = schema.url();
+    let mut service = Binary::new(&[("DATABASE_URL", &url), ("RUST_LOG", "trace")]).serve();
+    let talk = Talk::by(&service.client);
+    talk.say_as("key of mine", "secretword").assert_status(200);
+    let ids: Vec<String> = talk.messages().iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect();
+    let reply = talk.messages()[1]["content"].as_str().unwrap().to_owned();
+    let lookup: Uuid = schema.client().query_one("SELECT id FROM sessions", &[]).unwrap().get(0);
+    schema
+        .client()
+        .batch_execute("UPDATE messages SET sealed = set_byte(sealed, 60, 255 - get_byte(sealed, 60))")
+        .unwrap();
+    talk.history("").assert_problem(500);
+    talk.say("secretword").assert_problem(500);
+    let id = talk.id.clone();
+    service.signal("TERM");
+    assert!(service.wait().success());
+    let log = service.log();
+    assert!(log.contains("status=500"), "{log}");
+    let own = [id, lookup.to_string(), "secretword".to_owned(), "key of mine".to_owned(), reply];
+    for secret in own.iter().chain(&ids) {
+        assert!(!log.contains(secret.as_str()), "the log has {secret}: {log}");
+    }
+}

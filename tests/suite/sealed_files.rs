@@ -1,0 +1,209 @@
+//! Everything that a private PostgreSQL and the log are left with after the whole API was used: nothing of anybody.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::cluster::Cluster;
+use crate::support::model::{Model, says};
+use crate::support::process::Binary;
+use crate::support::talk::Talk;
+
+/// Finds any of many byte strings in one go.
+struct Search {
+    /// By their first three bytes.
+    needles: HashMap<[u8; 3], Vec<(String, Vec<u8>)>>,
+    /// Which first two bytes there are, so that most places are passed by fast.
+    beginnings: Vec<bool>,
+}
+
+impl Search {
+    fn new(needles: Vec<(String, Vec<u8>)>) -> Search {
+        let mut search = Search { needles: HashMap::new(), beginnings: vec![false; 1 << 16] };
+        for (name, needle) in needles {
+            assert!(needle.len() >= 8, "{name} would be found by chance");
+            search.beginnings[usize::from(u16::from_be_bytes([needle[0], needle[1]]))] = true;
+            search.needles.entry([needle[0], needle[1], needle[2]]).or_default().push((name, needle));
+        }
+        search
+    }
+
+    /// The names of those that are there.
+    fn find(&self, bytes: &[u8]) -> Vec<&str> {
+        let mut found = Vec::new();
+        for (at, three) in bytes.windows(3).enumerate() {
+            if !self.beginnings[usize::from(u16::from_be_bytes([three[0], three[1]]))] {
+                continue;
+            }
+            for (name, needle) in self.needles.get(three).into_iter().flatten() {
+                if bytes[at..].starts_with(needle) {
+                    found.push(name.as_str());
+                }
+            }
+        }
+        found
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Without what depends on the bytes that follow.
+fn base64(bytes: &[u8], last: [char; 2]) -> String {
+    let digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(last).collect();
+    let group = |group: &[u8]| {
+        let number = group.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+        [18, 12, 6, 0].map(|shift| digits[number >> shift & 63])
+    };
+    bytes.chunks_exact(3).flat_map(group).collect()
+}
+
+/// Every way in which an id might be written down.
+fn forms_of_id(id: &str) -> Vec<(String, Vec<u8>)> {
+    let uuid: Uuid = id.parse().unwrap();
+    let bytes = uuid.as_bytes();
+    let forms = [
+        ("with hyphens", id.as_bytes().to_vec()),
+        ("in upper case", id.to_uppercase().into_bytes()),
+        ("without hyphens", uuid.simple().to_string().into_bytes()),
+        ("without hyphens in upper case", uuid.simple().to_string().to_uppercase().into_bytes()),
+        ("as bytes", bytes.to_vec()),
+        ("as bytes backwards", bytes.iter().rev().copied().collect()),
+        ("in base64", base64(bytes, ['+', '/']).into_bytes()),
+        ("in base64 for a URL", base64(bytes, ['-', '_']).into_bytes()),
+        ("in UTF-16", utf16(id)),
+        ("in hex of its text", hex(id.as_bytes()).into_bytes()),
+    ];
+    forms.into_iter().map(|(form, bytes)| (format!("the id {id} {form}"), bytes)).collect()
+}
+
+/// Every way in which words might be.
+fn forms_of_text(text: &str) -> Vec<(String, Vec<u8>)> {
+    let forms = [
+        ("as it is", text.as_bytes().to_vec()),
+        ("in JSON", json!(text).to_string().trim_matches('"').as_bytes().to_vec()),
+        ("in UTF-16", utf16(text)),
+        ("in hex", hex(text.as_bytes()).into_bytes()),
+        ("in base64", base64(text.as_bytes(), ['+', '/']).into_bytes()),
+    ];
+    forms.into_iter().map(|(form, bytes)| (format!("{text:?} {form}"), bytes)).collect()
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// Calls with every file below a folder.
+fn each_file(folder: &Path, see: &mut dyn FnMut(&Path, &[u8])) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            each_file(&entry.path(), see);
+        } else if kind.is_file() {
+            see(&entry.path(), &fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+#[test]
+fn no_file_of_the_database_and_no_line_of_the_log_has_anything_of_a_session() {
+    const QUESTIONS: [&str; 3] = ["pertanyaan pertama zq1", "a second question zq2", "\u{e9}tranger \u{1f9ed} zq3 zq3"];
+    const ANSWERS: [&str; 2] = ["jawaban model zw1 zw1", "and half an answer zw2"];
+    const KEYS: [&str; 2] = ["key-of-mine-zk1", "key-of-mine-zk2"];
+    let (mut cluster, model) = (Cluster::start(), Model::start());
+    let (url, [base, key, name]) = (cluster.url(), model.variables());
+    let mut service = Binary::new(&[
+        ("DATABASE_URL", &url),
+        (base.0, &base.1),
+        (key.0, &key.1),
+        (name.0, &name.1),
+        ("RUST_LOG", "trace"),
+    ])
+    .serve();
+    let mut sql = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    let mut ids = Vec::new();
+    for round in 0..6 {
+        let talk = Talk::by(&service.client);
+        ids.push(talk.id.clone());
+        let upper = Talk::with(&service.client, &talk.id.to_uppercase());
+        model.always(Arc::new(says(&[ANSWERS[0]])));
+        talk.say_as(KEYS[0], QUESTIONS[0]).assert_status(200);
+        talk.say_as(KEYS[0], QUESTIONS[0]).assert_status(200);
+        talk.say_as(KEYS[0], QUESTIONS[1]).assert_problem(422);
+        upper.stream(QUESTIONS[2]).message();
+        // It fails in the middle, and refuses.
+        model.next(|reply| reply.say(ANSWERS[1]));
+        talk.stream_as(KEYS[1], QUESTIONS[1]).error(503);
+        model.next(|reply| reply.refuse(500));
+        model.next(|reply| reply.refuse(500));
+        talk.say_as(KEYS[1], QUESTIONS[1]).assert_problem(503);
+        talk.say_as(KEYS[1], QUESTIONS[1]).assert_status(200);
+        talk.say(" ").assert_problem(422);
+        let messages = talk.messages();
+        assert_eq!(messages.len(), 6);
+        talk.history(&format!("?limit=2&before={}", messages[3]["id"].as_str().unwrap())).assert_status(200);
+        talk.history(&format!("?before={}", talk.id)).assert_problem(422);
+        talk.stop().assert_status(204);
+        service.client.get(&format!("/api/v1/sessions/{}", talk.id)).assert_status(200);
+        service.client.get(&format!("/api/v1/sessions/{}0", talk.id)).assert_problem(422);
+        service.client.send("PATCH", &talk.path()).assert_problem(405);
+        service.client.get(&format!("{}/more", talk.path())).assert_problem(404);
+        if round % 2 == 0 {
+            talk.erase().assert_status(204);
+            talk.say(QUESTIONS[0]).assert_problem(404);
+            upper.history("").assert_problem(404);
+        }
+    }
+    // A fault of the database, about which it may write into its log.
+    let faulty = Talk::with(&service.client, &ids[1]);
+    sql.batch_execute("ALTER TABLE messages RENAME TO elsewhere").unwrap();
+    faulty.say_as(KEYS[1], QUESTIONS[1]).assert_problem(500);
+    faulty.history("").assert_problem(500);
+    sql.batch_execute("ALTER TABLE elsewhere RENAME TO messages; CHECKPOINT").unwrap();
+    // What can be found in those files, and how.
+    let control: Uuid = sql.query_one("SELECT id FROM sessions LIMIT 1", &[]).unwrap().get(0);
+    sql.batch_execute("CREATE TABLE control AS SELECT 'a control zc1 zc1' AS text").unwrap();
+    drop(sql);
+    service.signal("TERM");
+    assert!(service.wait().success());
+    cluster.stop(None);
+
+    let mut needles: Vec<_> = ids.iter().flat_map(|id| forms_of_id(id)).collect();
+    needles.extend(QUESTIONS.iter().chain(&ANSWERS).chain(&KEYS).flat_map(|text| forms_of_text(text)));
+    let provider = [forms_of_text(&key.1), forms_of_text("stand-in-model")].concat();
+    needles.extend(provider);
+    needles.push(("the control".to_owned(), b"a control zc1 zc1".to_vec()));
+    needles.push(("the control as bytes".to_owned(), control.as_bytes().to_vec()));
+    let search = Search::new(needles);
+    let (mut files, mut bytes, mut controls, mut found) = (0, 0, Vec::new(), Vec::new());
+    let (mut has_wal, mut has_log) = (false, false);
+    each_file(cluster.folder(), &mut |path, content| {
+        (files, bytes) = (files + 1, bytes + content.len());
+        let path = path.display().to_string();
+        has_wal |= path.contains("pg_wal/");
+        has_log |= path.ends_with("log");
+        for name in search.find(content) {
+            let place = format!("{name} in {path}");
+            if name.starts_with("the control") { controls.push(place) } else { found.push(place) }
+        }
+    });
+    println!("searched {files} files with {bytes} bytes");
+    assert!(found.is_empty(), "{found:#?}");
+    assert!(files > 500 && has_wal, "{files} files, {bytes} bytes, log: {has_log}");
+    for control in ["the control in", "the control as bytes in"] {
+        let places = controls.iter().filter(|place| place.starts_with(control));
+        assert!(places.clone().any(|place| place.contains("pg_wal")), "{controls:?}");
+        assert!(places.clone().any(|place| place.contains("/base/")), "{controls:?}");
+    }
+
+    let log = service.log();
+    assert!(log.lines().count() > 100, "{log}");
+    let found: Vec<&str> = search.find(log.as_bytes());
+    assert!(found.is_empty(), "{found:#?} in {log}");
+}
