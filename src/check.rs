@@ -12,7 +12,8 @@ use crate::store::{Findings, inspect};
 /// Looks at the configuration and the database, changes neither, and adds what it finds to `findings`, a line each.
 ///
 /// # Errors
-/// When there can be no companion as configured, the database cannot be reached, or there is no PostgreSQL to keep a private one. What was found before stands.
+/// When there can be no companion as configured, the database cannot be reached, or there is no PostgreSQL to keep a
+/// private one. What was found before stands.
 pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     let mut report = Report(findings);
     report.line("Environment", format_args!("{:?}", config.environment));

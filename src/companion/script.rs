@@ -77,10 +77,8 @@ impl Script {
 
     fn language_of_reply(&self, text: &str) -> Option<Language> {
         let languages = self.replies.iter().flat_map(|topic| topic.iter().enumerate());
-        languages
-            .into_iter()
-            .find(|(_, replies)| replies.iter().any(|reply| reply == text))
-            .map(|(language, _)| language)
+        let mut found = languages.filter(|(_, replies)| replies.iter().any(|reply| reply == text));
+        found.next().map(|(language, _)| language)
     }
 
     /// The phrase with the first topic, in whatever language: people mix languages, and danger is not to be missed.

@@ -23,7 +23,7 @@ const MOST_PAGES: usize = 16;
 
 /// Sealed bytes that one reader is given, at most and about. As JSON they can be six times as many, which are in
 /// memory until the client has taken them.
-const MOST_PAGE_BYTES: i64 = 1024 * 1024;
+const MOST_PAGE_BYTES: usize = 1024 * 1024;
 
 /// A message as it is stored.
 pub struct Row {
@@ -52,15 +52,6 @@ pub struct Found {
     pub rows: Vec<Row>,
 }
 
-/// How much of a conversation is read.
-#[derive(Debug, Clone, Copy)]
-pub struct Limit {
-    /// Messages, at most.
-    pub rows: usize,
-    /// Sealed bytes: no further message once they are reached.
-    pub bytes: usize,
-}
-
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
@@ -75,7 +66,7 @@ pub enum Appended {
 /// The statements on messages, shared by those who wait for them.
 pub(super) struct Statements {
     page: Batcher<(Lookup, Page), Option<Found>>,
-    recent: Batcher<(Lookup, Limit), Vec<Row>>,
+    recent: Batcher<(Lookup, usize), Vec<Row>>,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     append: Batcher<(Lookup, Row), Appended>,
 }
@@ -101,9 +92,7 @@ pub fn page(database: &Database, session: Lookup, page: Page, done: Done<Option<
 fn page_all(connection: &mut Connection, readers: &[(Lookup, Page)]) -> Result<Vec<Option<Found>>, Error> {
     let sessions: Vec<&Uuid> = readers.iter().map(|(session, _)| session.expose()).collect();
     let before: Vec<Option<Uuid>> = readers.iter().map(|(_, page)| page.before).collect();
-    // No more than there can be room for, so that no more are looked at.
-    let least_bytes = i64::try_from(LEAST_SEALED_BYTES).unwrap_or(i64::MAX);
-    let most_rows = i32::try_from(MOST_PAGE_BYTES / least_bytes + 1).unwrap_or(i32::MAX);
+    let (most_rows, most_bytes) = room(MOST_PAGE_BYTES);
     let most: Vec<i32> = readers.iter().map(|(_, page)| page.most.min(most_rows)).collect();
     let rows = connection.query(
         include_str!("../../sql/messages/page.sql"),
@@ -111,7 +100,7 @@ fn page_all(connection: &mut Connection, readers: &[(Lookup, Page)]) -> Result<V
             (&sessions, Type::UUID_ARRAY),
             (&before, Type::UUID_ARRAY),
             (&most, Type::INT4_ARRAY),
-            (&MOST_PAGE_BYTES, Type::INT8),
+            (&most_bytes, Type::INT8),
         ],
     )?;
     let mut found: Vec<Option<Found>> = readers.iter().map(|_| None).collect();
@@ -126,25 +115,28 @@ fn page_all(connection: &mut Connection, readers: &[(Lookup, Page)]) -> Result<V
     Ok(found)
 }
 
-/// Reads the newest messages of a session, the oldest first; none where there is no such session.
-pub fn recent(database: &Database, session: Lookup, limit: Limit, done: Done<Vec<Row>>) {
-    database.messages.recent.run(database, (session, limit), done);
+/// How many messages there can be in so many sealed bytes, so that no more are looked at, and the bytes, for a statement.
+fn room(bytes: usize) -> (i32, i64) {
+    let rows = bytes / LEAST_SEALED_BYTES + 1;
+    (i32::try_from(rows).unwrap_or(i32::MAX), i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
-fn recent_all(connection: &mut Connection, readers: &[(Lookup, Limit)]) -> Result<Vec<Vec<Row>>, Error> {
-    // All have the same companion, so one limit holds for all.
-    let most_rows = readers.iter().map(|(_, limit)| limit.rows).max().and_then(|rows| i32::try_from(rows).ok());
-    let most_bytes = readers.iter().map(|(_, limit)| limit.bytes).max().and_then(|bytes| i64::try_from(bytes).ok());
-    let (most_rows, most_bytes) = (most_rows.unwrap_or(i32::MAX), most_bytes.unwrap_or(i64::MAX));
-    let limit = [(&most_rows as _, Type::INT4), (&most_bytes as _, Type::INT8)];
+/// Reads the newest messages of a session until they have so many sealed bytes together, the oldest first; none where
+/// there is no such session.
+pub fn recent(database: &Database, session: Lookup, most_bytes: usize, done: Done<Vec<Row>>) {
+    database.messages.recent.run(database, (session, most_bytes), done);
+}
+
+fn recent_all(connection: &mut Connection, readers: &[(Lookup, usize)]) -> Result<Vec<Vec<Row>>, Error> {
+    // All have the same companion, so one bound holds for all.
+    let (most_rows, most_bytes) = room(readers.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default());
+    let [rows, bytes] = [(&most_rows as _, Type::INT4), (&most_bytes as _, Type::INT8)];
     let rows = if let [(session, _)] = readers {
         // For one alone, planning the arrays would take longer than all the rest.
-        let [rows, bytes] = limit;
-        connection
-            .query(include_str!("../../sql/messages/recent.sql"), &[(session.expose(), Type::UUID), rows, bytes])?
+        let statement = include_str!("../../sql/messages/recent.sql");
+        connection.query(statement, &[(session.expose(), Type::UUID), rows, bytes])?
     } else {
         let sessions: Vec<&Uuid> = readers.iter().map(|(session, _)| session.expose()).collect();
-        let [rows, bytes] = limit;
         let statement = include_str!("../../sql/messages/recent_many.sql");
         connection.query(statement, &[(&sessions, Type::UUID_ARRAY), rows, bytes])?
     };

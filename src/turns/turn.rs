@@ -9,9 +9,9 @@ use super::places::Place;
 use super::running::{Claim, Ending};
 use super::{Event, Failure, Question, Turns};
 use crate::companion::{Call, Said, Source, Speaker};
-use crate::conversation::{self, LEAST_SEALED_BYTES, Message, Role};
+use crate::conversation::{self, Message, Role};
 use crate::sealing::{Part, Unreadable};
-use crate::store::messages::{self, Appended, Limit, Row};
+use crate::store::messages::{self, Appended, Row};
 use crate::store::{self, Done, Error};
 
 /// In UTF-8.
@@ -147,9 +147,8 @@ impl Turns {
     /// What was said last, as much as the companion can use.
     fn read(&self, question: &Question) -> Result<Vec<Message>, Failure> {
         let bytes = self.companion.context_chars().saturating_mul(MOST_CHAR_BYTES);
-        let limit = Limit { rows: bytes / LEAST_SEALED_BYTES + 1, bytes };
         let session = question.seal.lookup();
-        let rows = self.wait(question, |done| messages::recent(&self.database, session, limit, done))?;
+        let rows = self.wait(question, |done| messages::recent(&self.database, session, bytes, done))?;
         Ok(open(question, &rows)?)
     }
 

@@ -45,13 +45,7 @@ fn a_session_is_erased_at_once_while_its_turn_runs() {
         let talk = Talk::new(&app);
         let is_streamed = round % 2 == 0;
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                if is_streamed {
-                    talk.stream_as("key", "hello").error(404);
-                } else {
-                    talk.say_as("key", "hello").assert_problem(404);
-                }
-            });
+            let waiting = scope.spawn(|| talk.say_until_erased(is_streamed));
             model.wait_until_asked(round);
             let started = Instant::now();
             talk.erase().assert_status(204);

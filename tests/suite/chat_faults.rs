@@ -11,7 +11,6 @@ use crate::support::app::TestApp;
 use crate::support::cluster::Schema;
 use crate::support::http::Answer;
 use crate::support::model::{Behaviour, MARKER, Model, Reply, says};
-use crate::support::process::Binary;
 use crate::support::talk::Talk;
 
 /// Words of a model that come to nothing.
@@ -139,15 +138,8 @@ fn a_model_that_fails_is_503_and_none_of_its_words_are_kept() {
 #[test]
 fn neither_the_words_of_a_provider_nor_those_of_a_person_reach_the_log() {
     let (model, schema) = (Model::start(), Schema::new());
-    let (url, [base, key, name]) = (schema.url(), model.variables());
-    let mut service = Binary::new(&[
-        ("DATABASE_URL", &url),
-        (base.0, &base.1),
-        (key.0, &key.1),
-        (name.0, &name.1),
-        ("RUST_LOG", "trace"),
-    ])
-    .serve();
+    let [_, key, _] = model.variables();
+    let mut service = model.service_at(&schema.url());
     for (at, (_, failure)) in failures().into_iter().enumerate() {
         let talk = Talk::by(&service.client);
         model.always(failure);

@@ -22,13 +22,7 @@ fn a_session_that_another_service_erases_stays_erased() {
         let talk = Talk::new(&one);
         let asked = model.asked().len();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                if is_streamed {
-                    talk.stream_as("key", "hello").error(404);
-                } else {
-                    talk.say_as("key", "hello").assert_problem(404);
-                }
-            });
+            let waiting = scope.spawn(|| talk.say_until_erased(is_streamed));
             model.wait_until_asked(asked + 1);
             Talk::with(&other.client, &talk.id).erase().assert_status(204);
             gate.open();

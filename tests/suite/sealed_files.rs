@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use crate::support::cluster::Cluster;
 use crate::support::model::{Model, says};
-use crate::support::process::Binary;
 use crate::support::talk::Talk;
 
 /// Finds any of many byte strings in one go.
@@ -117,15 +116,9 @@ fn no_file_of_the_database_and_no_line_of_the_log_has_anything_of_a_session() {
     const ANSWERS: [&str; 2] = ["jawaban model zw1 zw1", "and half an answer zw2"];
     const KEYS: [&str; 2] = ["key-of-mine-zk1", "key-of-mine-zk2"];
     let (mut cluster, model) = (Cluster::start(), Model::start());
-    let (url, [base, key, name]) = (cluster.url(), model.variables());
-    let mut service = Binary::new(&[
-        ("DATABASE_URL", &url),
-        (base.0, &base.1),
-        (key.0, &key.1),
-        (name.0, &name.1),
-        ("RUST_LOG", "trace"),
-    ])
-    .serve();
+    let url = cluster.url();
+    let [_, key, _] = model.variables();
+    let mut service = model.service_at(&url);
     let mut sql = postgres::Client::connect(&url, postgres::NoTls).unwrap();
     let mut ids = Vec::new();
     for round in 0..6 {

@@ -1,4 +1,4 @@
-//! A client that hears the answer while it is made, as server-sent events.
+//! A client that waits for an answer: for all of it, or for each piece as it is made.
 
 use std::mem;
 use std::sync::mpsc::{self, Sender};
@@ -8,12 +8,15 @@ use uuid::Uuid;
 use super::events::{self, Event};
 use super::wire::{Answer, Delta, Start};
 use crate::api::later::Responder;
+use crate::api::respond;
 use crate::session_id::SessionId;
 use crate::turns;
 
-/// A client that wants the answer as events.
+/// Who waits, and what it was sent.
 pub(super) enum Listener {
-    /// Nothing was sent: an error is an ordinary answer.
+    /// It wants the answer when it is whole.
+    ForAll(Responder),
+    /// It wants events, and nothing was sent: an error is an ordinary answer.
     Waiting(Responder),
     /// The stream has begun.
     Listening(Sender<Event>),
@@ -24,7 +27,11 @@ pub(super) enum Listener {
 impl Listener {
     pub(super) fn tell(&mut self, session_id: SessionId, event: turns::Event) {
         *self = match (mem::replace(self, Listener::Done), event) {
-            (Listener::Waiting(responder), turns::Event::Failed(failure)) => {
+            (Listener::ForAll(responder), turns::Event::Ended(message)) => {
+                responder.answer(move || Ok(respond::json(200, &Answer::new(session_id, message))));
+                Listener::Done
+            }
+            (Listener::ForAll(responder) | Listener::Waiting(responder), turns::Event::Failed(failure)) => {
                 responder.answer(move || Err(failure.into()));
                 Listener::Done
             }

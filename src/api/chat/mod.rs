@@ -7,9 +7,9 @@ mod wire;
 
 use std::time::Instant;
 
-use rouille::{Request, Response};
+use rouille::Request;
 
-use super::later::{Later, Responder};
+use super::later::Later;
 use super::problem::Problem;
 use super::sessions::parse_id;
 use super::{Context, body, respond};
@@ -17,7 +17,7 @@ use crate::conversation;
 use crate::sealing::Seal;
 use crate::store::messages::{self, Found, Page, Row};
 use crate::store::{self, sessions};
-use crate::turns::{self, Question};
+use crate::turns::Question;
 use listener::Listener;
 use wire::{Answer, History, Message, Words};
 
@@ -68,27 +68,9 @@ pub(super) fn say(context: &Context, request: &Request, session_id: &str, later:
     let is_streamed = request::wants_events(request);
     let question = Question { seal: Seal::of(&session_id), text, key, is_streamed, since };
     let responder = later.responder();
-    let tell: turns::Tell = if is_streamed {
-        let mut listener = Listener::Waiting(responder);
-        Box::new(move |event| listener.tell(session_id, event))
-    } else {
-        let mut responder = Some(responder);
-        Box::new(move |event| match event {
-            turns::Event::Began(_) | turns::Event::Said(_) => {}
-            turns::Event::Ended(message) => {
-                answer_with(&mut responder, move || Ok(respond::json(200, &Answer::new(session_id, message))));
-            }
-            turns::Event::Failed(failure) => answer_with(&mut responder, move || Err(failure.into())),
-        })
-    };
-    context.turns.begin(question, tell);
+    let mut listener = if is_streamed { Listener::Waiting(responder) } else { Listener::ForAll(responder) };
+    context.turns.begin(question, Box::new(move |event| listener.tell(session_id, event)));
     Ok(())
-}
-
-fn answer_with(responder: &mut Option<Responder>, answer: impl FnOnce() -> Result<Response, Problem> + Send + 'static) {
-    if let Some(responder) = responder.take() {
-        responder.answer(answer);
-    }
 }
 
 /// Ends the answer that is being given, and keeps what was said

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::app::TestApp;
 use super::eventually;
 use super::model_schema::{API_KEY, Asked, MODEL, Request};
+use super::process::{Binary, Service};
 use super::server::Gate;
 
 /// Is in whatever a provider says about its own faults, which neither a client nor a log may ever see.
@@ -85,6 +86,15 @@ impl Model {
         let own = self.variables();
         let own = own.iter().map(|(name, value)| (*name, value.as_str()));
         TestApp::at(url, &own.chain(further.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// The binary on a given database, logging all it can.
+    #[track_caller]
+    pub(crate) fn service_at(&self, url: &str) -> Service {
+        let [base, key, name] = self.variables();
+        let ours = [("DATABASE_URL", url), ("RUST_LOG", "trace")];
+        let theirs = [(base.0, base.1.as_str()), (key.0, key.1.as_str()), (name.0, name.1.as_str())];
+        Binary::new(&[ours.as_slice(), &theirs].concat()).serve()
     }
 
     /// What it does with the next request for which nothing else was said.

@@ -75,6 +75,16 @@ impl<'a> Talk<'a> {
         format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
     }
 
+    /// Says something under a key in a session that is erased before the answer, and is told so either way.
+    #[track_caller]
+    pub(crate) fn say_until_erased(&self, is_streamed: bool) {
+        if is_streamed {
+            self.stream_as("key", "hello").error(404);
+        } else {
+            self.say_as("key", "hello").assert_problem(404);
+        }
+    }
+
     pub(crate) fn stop(&self) -> Answer {
         self.client.post(&format!("{}/stop", self.path()))
     }
