@@ -1,6 +1,6 @@
 //! SafeSpace: the backend of an anonymous chatbot, a blocking server on PostgreSQL.
 //!
-//! The modules in reading order; each may use only those below it in this list, and `tests/suite/repository.rs`
+//! The modules in reading order; each may use only those below it in this list, and `tests/suite/operations/repository.rs`
 //! fails on an import that points up.
 //!
 //! - `main` (the binary): arguments, exit codes, the wait for a signal.

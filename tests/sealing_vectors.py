@@ -1,4 +1,4 @@
-"""Prints the vectors of tests/suite/sealing.rs: what src/sealing.rs does, written once more on other libraries.
+"""Prints the vectors of tests/suite/privacy/sealing.rs: what src/sealing.rs does, written once more on other libraries.
 
     pip install pynacl && python tests/sealing_vectors.py
 """

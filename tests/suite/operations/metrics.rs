@@ -136,7 +136,7 @@ fn the_port_answers_nothing_else_and_is_closed_where_it_is_not_wanted() {
 #[test]
 fn every_metric_is_explained_to_the_operator() {
     let service = Measured::start();
-    let operations = include_str!("../../docs/operations.md");
+    let operations = include_str!("../../../docs/operations.md");
     let text = service.text();
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
     assert!(names.len() > 10, "{names:?}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use safespace::companion::{MOST_BODY_BYTES, MOST_LINE_BYTES, MOST_STREAM_BYTES, Model, Unavailable};
 use safespace::config::Authorities;
 
-use crate::model::{Provider, STOP, ask, call, delta, response, settings, whole};
+use super::model::{Provider, STOP, ask, call, delta, response, settings, whole};
 
 const LONG: Duration = Duration::from_secs(10);
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use safespace::companion::{Call, Companion, Cut, Said, Script, Source, Speaker, Unavailable};
 use toml::{Table, Value};
 
-const FILE: &str = include_str!("../../src/companion/script.toml");
+const FILE: &str = include_str!("../../../src/companion/script.toml");
 
 static EMBEDDED: LazyLock<Script> = LazyLock::new(Script::embedded);
 

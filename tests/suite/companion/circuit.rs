@@ -11,7 +11,7 @@ use safespace::config::{ModelSettings, is_local};
 use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::model::{Provider, ask, call, settings, whole};
+use super::model::{Provider, ask, call, settings, whole};
 
 const LONG: Duration = Duration::from_secs(10);
 

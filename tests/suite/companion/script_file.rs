@@ -116,7 +116,7 @@ fn a_wrong_file_is_refused_with_the_line_and_the_reason() {
 
 #[test]
 fn a_marker_of_two_languages_is_refused() {
-    let both = include_str!("../../src/companion/script.toml").replacen("\"i\", \"i'm\"", "\"i\", \"AKU\"", 1);
+    let both = include_str!("../../../src/companion/script.toml").replacen("\"i\", \"i'm\"", "\"i\", \"AKU\"", 1);
     let refused = refusal(&both);
     assert!(refused.ends_with("the marker \"AKU\" is in another language, too, so it tells nothing"), "{refused}");
 }

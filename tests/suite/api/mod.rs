@@ -1,0 +1,7 @@
+//! What every route has in common, and the routes of sessions and health.
+
+mod bad_input;
+mod bounds;
+mod health;
+mod service;
+mod sessions;

@@ -1,0 +1,12 @@
+//! Chat through the API: turns, streams, idempotency, history, deadlines, erasure.
+
+mod context;
+mod deadlines;
+mod erasure;
+mod exchange;
+mod faults;
+mod history;
+mod idempotency;
+mod load;
+mod streams;
+mod two_services;

@@ -1,0 +1,8 @@
+//! What an operator meets: configuration, the process, logs, metrics, documents, the repository's own rules.
+
+mod configuration;
+mod documentation;
+mod logs;
+mod metrics;
+mod process;
+mod repository;

@@ -1,0 +1,8 @@
+//! PostgreSQL: shared statements, migrations, outages, TLS, the private server.
+
+mod batcher;
+mod migrations;
+mod outages;
+mod private_postgres;
+mod shared_statements;
+mod tls;
