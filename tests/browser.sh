@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Opens /docs in a headless Chromium that can reach this machine only, and has it create a session:
-# tests/browser.sh [BINARY] [SCREENSHOT.png]
+# Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page.
+# Usage: tests/browser.sh [BINARY] [SCREENSHOT.png]
 # Needs chromedriver (Debian: chromium-driver), curl and jq.
 set -euo pipefail
 
@@ -13,7 +13,7 @@ page=
 
 cleanup() {
     status=$?
-    # Chromium outlives its driver otherwise.
+    # Chromium keeps running after chromedriver ends, unless its WebDriver session is deleted.
     [ -z "$page" ] || webdriver DELETE "$page" >/dev/null || true
     for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
     [ $status = 0 ] || tail -n 20 "$files"/*.log >&2
@@ -22,14 +22,14 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# wait_for PATTERN FILE: the first match of a sed expression that prints something.
+# wait_for SCRIPT FILE: waits until the sed script prints something for the file, and prints it.
 wait_for() {
     for _ in $(seq 300); do
         found=$(sed -n "$1" "$2")
         if [ -n "$found" ]; then echo "$found"; return 0; fi
         sleep 0.1
     done
-    echo "nothing in $2" >&2
+    echo "no match in $2" >&2
     return 1
 }
 
@@ -43,7 +43,7 @@ chromedriver --port=0 >"$files/driver.log" 2>&1 &
 processes+=($!)
 driver=http://127.0.0.1:$(wait_for 's/.*successfully on port \([0-9]*\).*/\1/p' "$files/driver.log")
 
-# webdriver METHOD PATH [BODY]: prints the value of the answer (W3C WebDriver).
+# webdriver METHOD PATH [BODY]: sends a W3C WebDriver command and prints the value of the response.
 webdriver() {
     local answer
     answer=$(curl -sS -m 60 -X "$1" "$driver$2" ${3:+-H 'Content-Type: application/json' -d "$3"})
@@ -54,7 +54,7 @@ webdriver() {
     jq -c .value <<<"$answer"
 }
 
-# Names other than this machine's address do not resolve, so that whatever the page wants from elsewhere fails.
+# No host resolves except 127.0.0.1, so every request of the page to another host fails.
 arguments=$(jq -cn --arg data "$files/chromium" '["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
     "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--window-size=1200,1600", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--user-data-dir=\($data)"]')
@@ -62,7 +62,7 @@ session=$(webdriver POST /session "{\"capabilities\": {\"alwaysMatch\": {
     \"goog:loggingPrefs\": {\"browser\": \"ALL\"}, \"goog:chromeOptions\": {\"args\": $arguments}}}}" | jq -r .sessionId)
 page=/session/$session
 
-# click SELECTOR and text SELECTOR wait until the element is there.
+# element SELECTOR: waits until the element exists, and prints its id. click and text use it.
 element() {
     for _ in $(seq 100); do
         found=$(webdriver POST "$page/element" "$(jq -cn --arg css "$1" '{using: "css selector", value: $css}')" 2>/dev/null \
@@ -89,9 +89,9 @@ echo "ok      the page created a session"
 if [ -n "$screenshot" ]; then
     webdriver GET "$page/screenshot" | jq -r . | base64 -d >"$screenshot"
 fi
-complaints=$(webdriver POST "$page/se/log" '{"type": "browser"}' | jq -r '.[] | select(.level == "SEVERE") | .message')
-if [ -n "$complaints" ]; then
-    echo "FAILED  the browser complains: $complaints" >&2
+errors=$(webdriver POST "$page/se/log" '{"type": "browser"}' | jq -r '.[] | select(.level == "SEVERE") | .message')
+if [ -n "$errors" ]; then
+    echo "FAILED  the browser reports errors: $errors" >&2
     exit 1
 fi
-echo "ok      the browser has no complaint and asked nobody else"
+echo "ok      the browser reports no error and needed no other host"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Drives a live server with curl, as an operator would after a deployment: tests/smoke.sh [BINARY]
-# The server keeps a private PostgreSQL in a folder that goes when the test ends.
+# Sends requests to a running service with curl, as an operator does after a deployment.
+# Usage: tests/smoke.sh [BINARY]
+# The service keeps a private PostgreSQL in a temporary folder.
 set -euo pipefail
 
 binary=$(realpath "${1:-target/release/safespace}")
@@ -11,7 +12,7 @@ server=
 cleanup() {
     status=$?
     if [ -n "$server" ]; then kill "$server" 2>/dev/null && wait "$server" || true; fi
-    # One that a killed service left, if the test failed between.
+    # If the test failed after kill -9, the service's PostgreSQL may still run.
     if [ -f "$folder/cluster/postmaster.pid" ]; then kill -QUIT "$(head -n 1 "$folder/cluster/postmaster.pid")" || true; fi
     [ $status = 0 ] || cat "$files/log" >&2
     rm -rf "$folder" "$files"
@@ -21,7 +22,7 @@ trap cleanup EXIT
 
 start() {
     : >"$files/out"
-    # In its own folder, so that no .env is found; nothing of the environment that names another database.
+    # A folder without .env and an empty environment, so that no setting names another database.
     (cd "$files" && exec env -i PATH="$PATH" SAFESPACE_DATA_DIR="$folder" APP_HOST=127.0.0.1 APP_PORT=0 "$binary") \
         >"$files/out" 2>>"$files/log" &
     server=$!
@@ -34,7 +35,7 @@ start() {
     return 1
 }
 
-# expect STATUS METHOD PATH [CURL OPTIONS]: leaves the body in $files/body.
+# expect STATUS METHOD PATH [CURL OPTIONS]: checks the status and writes the body to $files/body.
 expect() {
     local status=$1 method=$2 path=$3 found
     shift 3
@@ -81,16 +82,16 @@ expect 200 POST "/api/v1/sessions/$id/chat" -H "$json" -H 'Accept: text/event-st
 expect 204 POST "/api/v1/sessions/$id/chat/stop"
 expect 200 GET "/api/v1/sessions/$id/chat"
 [ "$(grep -o '"role"' "$files/body" | wc -l)" = 4 ]
-talk=$(cat "$files/body")
+conversation=$(cat "$files/body")
 
-echo "        kill -9, and a start on the same data"
+echo "        kill -9, and a new start with the same data"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true
 start
 expect 200 GET "/api/v1/sessions/$id"
 [ "$(cat "$files/body")" = "$session" ]
 expect 200 GET "/api/v1/sessions/$id/chat"
-[ "$(cat "$files/body")" = "$talk" ]
+[ "$(cat "$files/body")" = "$conversation" ]
 expect 204 DELETE "/api/v1/sessions/$id"
 expect 404 DELETE "/api/v1/sessions/$id"
 expect 404 GET "/api/v1/sessions/$id/chat"
@@ -99,14 +100,14 @@ expect 404 GET "/api/v1/sessions/$id"
 kill -TERM "$server"
 wait "$server"
 server=
-echo "ok      SIGTERM ends it with 0"
+echo "ok      SIGTERM stops the service with exit code 0"
 if grep -q "$id" "$files/log"; then
-    echo "FAILED  the log has the session's id" >&2
+    echo "FAILED  the log contains the session's id" >&2
     exit 1
 fi
-echo "ok      the log has no session's id"
+echo "ok      the log does not contain the session's id"
 if ls "$folder"/cluster/postmaster.pid 2>/dev/null; then
-    echo "FAILED  PostgreSQL still runs" >&2
+    echo "FAILED  PostgreSQL still runs after the service" >&2
     exit 1
 fi
-echo "ok      PostgreSQL stopped with it"
+echo "ok      PostgreSQL stopped with the service"
