@@ -8,17 +8,17 @@ use safespace::config::PrivateServer;
 use safespace::store::private::PrivatePostgres;
 use tempfile::TempDir;
 
-use crate::Outcome;
-use crate::rows::Shape;
+use crate::outcome::Outcome;
+use crate::rows::Format;
 use crate::sessions::Sessions;
 
-/// The user of the private PostgreSQL, who is also the name of its first database.
+/// The user of the private PostgreSQL, and the name of its first database.
 pub(crate) const OWNER: &str = "safespace";
 
-/// All else is PostgreSQL's default, so what is stored is on the disk before it is answered.
+/// Everything else is PostgreSQL's default, so a commit is on disk before the client gets its response.
 const SETTINGS: [&str; 1] = ["max_connections=200"];
 
-/// The fields go from first to last: the server ends before its folder does.
+/// Fields drop in order: the server ends before its folder is removed.
 pub(crate) struct Postgres {
     _server: PrivatePostgres,
     config: Config,
@@ -28,7 +28,7 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) fn start(stop: &AtomicBool) -> Outcome<Postgres> {
-        // The path of a socket has to be short, hence /tmp.
+        // The path of a Unix socket has at most 107 bytes, hence /tmp.
         let new_folder = || tempfile::Builder::new().prefix("safespace-").tempdir_in("/tmp");
         let (data_folder, folder) = (new_folder()?, new_folder()?);
         let private = PrivateServer { data_folder: data_folder.path().to_owned(), binaries: None };
@@ -36,7 +36,7 @@ impl Postgres {
         Ok(Postgres { _server: server, config: PrivatePostgres::server(&private).connect, data_folder, folder })
     }
 
-    /// A folder for what belongs to the load and the services.
+    /// A folder for the files of the load and the services.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -50,8 +50,8 @@ impl Postgres {
         Ok(self.client(OWNER)?.query_one("SHOW server_version", &[])?.get(0))
     }
 
-    /// Makes a database if it is not there.
-    pub(crate) fn make(&self, name: &str) -> Outcome<()> {
+    /// Creates a database if it does not exist.
+    pub(crate) fn create_database(&self, name: &str) -> Outcome<()> {
         let mut first = self.client(OWNER)?;
         if first.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&name])?.is_none() {
             first.batch_execute(&format!("CREATE DATABASE {name}"))?;
@@ -59,8 +59,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// The sessions of a database, which are kept in that shape.
-    pub(crate) fn sessions(&self, name: &str, shape: Shape) -> Outcome<Sessions> {
+    /// The sessions of a database, stored in that format.
+    pub(crate) fn sessions(&self, name: &str, shape: Format) -> Outcome<Sessions> {
         Ok(Sessions::new(self.client(name)?, shape))
     }
 

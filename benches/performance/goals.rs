@@ -1,15 +1,15 @@
-//! The goals: what SafeSpace has to reach beside its peers, as it grows, and as it starts.
+//! The goals: SafeSpace beside its peers and the baseline, with many sessions, with many connections, and at start.
 
-use crate::growth::{self, grown};
+use crate::baseline;
+use crate::growth;
 use crate::peers::{AXUM, FASTAPI};
 use crate::pgbench;
 use crate::results::{Results, Row, Sample};
-use crate::rounds::FEW_SESSIONS;
 use crate::services::SAFESPACE;
-use crate::settings::Settings;
-use crate::work::{Case, Work};
+use crate::settings::{FEW_SESSIONS, Settings};
+use crate::workload::{Case, Workload};
 
-/// A goal and what was measured.
+/// A goal and its measured value.
 pub(crate) struct Goal {
     pub(crate) name: String,
     pub(crate) value: String,
@@ -17,87 +17,106 @@ pub(crate) struct Goal {
     pub(crate) met: bool,
 }
 
-/// How many times the requests per second of another SafeSpace has to answer at least.
-const LEAST_RATES: [(Work, usize, &str, f64); 7] = [
-    (Work::Create, 128, AXUM, 3.0),
-    (Work::Create, 128, pgbench::NAME, 2.5),
-    (Work::Create, 128, FASTAPI, 30.0),
-    (Work::Delete, 128, AXUM, 2.0),
-    (Work::Read, 128, AXUM, 1.0),
-    (Work::Health, 32, AXUM, 1.0),
-    (Work::Chat, 64, FASTAPI, 3.0),
+/// Minimum ratios of SafeSpace's requests per second to those of another service.
+const MIN_RATIOS: [(Workload, usize, &str, f64); 7] = [
+    (Workload::Create, 128, AXUM, 3.0),
+    (Workload::Create, 128, pgbench::NAME, 2.5),
+    (Workload::Create, 128, FASTAPI, 30.0),
+    (Workload::Delete, 128, AXUM, 2.0),
+    (Workload::Read, 128, AXUM, 1.0),
+    (Workload::Health, 32, AXUM, 1.0),
+    (Workload::Chat, 64, FASTAPI, 3.0),
 ];
 
-/// A value that has to be below axum's, or may at most be the same.
-struct Lower {
+/// A value that has to be below axum's, or at most equal to it.
+struct Below {
     name: &'static str,
     field: fn(&Sample) -> Option<f64>,
-    may_be_the_same: bool,
-    cases: &'static [(Work, usize)],
+    allows_equal: bool,
+    cases: &'static [(Workload, usize)],
 }
 
-const LOWER: [Lower; 3] = [
-    Lower { name: "p99 in ms", field: |sample| sample.p99, may_be_the_same: false, cases: &[(Work::Create, 128)] },
-    Lower {
+const BELOW_AXUM: [Below; 3] = [
+    Below { name: "p99 in ms", field: |sample| sample.p99, allows_equal: false, cases: &[(Workload::Create, 128)] },
+    Below {
         name: "p50 in ms",
         field: |sample| sample.p50,
-        may_be_the_same: true,
-        cases: &[(Work::Create, 1), (Work::Read, 1), (Work::Delete, 1), (Work::Health, 1)],
+        allows_equal: true,
+        cases: &[(Workload::Create, 1), (Workload::Read, 1), (Workload::Delete, 1), (Workload::Health, 1)],
     },
-    Lower {
+    Below {
         name: "CPU µs per request",
         field: |sample| sample.processor,
-        may_be_the_same: false,
-        cases: &[(Work::Create, 128), (Work::Read, 128), (Work::Delete, 128), (Work::Health, 32)],
+        allows_equal: false,
+        cases: &[(Workload::Create, 128), (Workload::Read, 128), (Workload::Delete, 128), (Workload::Health, 32)],
     },
 ];
 
-/// What a large database may cost: its requests per second are at least this part of a small one's.
-const LEAST_GROWN: f64 = 0.9;
+/// Minimum ratio of requests per second with many sessions to those with few.
+const MIN_GROWTH_RATIO: f64 = 0.9;
 
-/// A lone client waits less than this for a history of 1,000 messages, in milliseconds, all but once in a hundred times.
-const HISTORY: Case = Case { work: Work::History, connections: 1 };
-const BELOW_FOR_HISTORY: f64 = 20.0;
+/// Minimum ratio of requests per second to the baseline's, for each workload.
+const MIN_BASELINE_RATIO: f64 = 0.97;
 
-/// Milliseconds that a start may take.
-const MOST_FOR_START: f64 = 150.0;
+/// One client reads histories of 1,000 messages.
+const HISTORY: Case = Case { workload: Workload::History, connections: 1 };
 
-/// Where the memory is compared.
-const MOST_CONNECTIONS: usize = 128;
+/// Its p99 has to be below this, in milliseconds.
+const HISTORY_P99_MS: f64 = 20.0;
+
+/// Maximum time of a start, in milliseconds.
+const MAX_START_MS: f64 = 150.0;
+
+/// Number of connections of the cases whose memory is compared with axum's.
+const MEMORY_CONNECTIONS: usize = 128;
 
 /// All goals whose values were measured.
-pub(crate) fn judge(settings: &Settings, results: &Results, start: f64) -> Vec<Goal> {
+pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
     let mut goals = Vec::new();
-    for (work, connections, peer, least) in LEAST_RATES {
-        let case = Case { work, connections };
+    for (workload, connections, peer, min) in MIN_RATIOS {
+        let case = Case { workload, connections };
         let peer_case = if peer == pgbench::NAME { pgbench::CASE } else { case };
         let name = format!("{}: requests/s of {SAFESPACE} / {peer}", title(case));
-        goals.extend(at_least(name, results, (SAFESPACE, case), (peer, peer_case), least));
+        goals.extend(min_ratio(name, results, (SAFESPACE, case), (peer, peer_case), min));
     }
-    for lower in LOWER {
-        for &(work, connections) in lower.cases {
-            let case = Case { work, connections };
-            let name = format!("{}: {}", title(case), lower.name);
-            let values = [SAFESPACE, AXUM].map(|service| results.median(service, case, lower.field));
-            goals.extend(below(name, values, lower.may_be_the_same));
+    for below in BELOW_AXUM {
+        for &(workload, connections) in below.cases {
+            let case = Case { workload, connections };
+            let name = format!("{}: {}", title(case), below.name);
+            let values = [SAFESPACE, AXUM].map(|service| results.median(service, case, below.field));
+            goals.extend(below_axum(name, values, below.allows_equal));
         }
     }
-    let memory = [SAFESPACE, AXUM].map(|service| most_resident(results, service));
-    goals.extend(below(format!("{MOST_CONNECTIONS} connections: resident MiB"), memory, false));
-    goals.extend(grow(settings, results));
+    let memory = [SAFESPACE, AXUM].map(|service| max_resident(results, service));
+    goals.extend(below_axum(format!("{MEMORY_CONNECTIONS} connections: resident MiB"), memory, false));
+    goals.extend(growth_goals(settings, results));
     goals.extend(results.median(SAFESPACE, HISTORY, |sample| sample.p99).map(|p99| Goal {
         name: format!("{}: p99 in ms", title(HISTORY)),
         value: format!("{p99:.3}"),
-        wanted: format!("below {BELOW_FOR_HISTORY}"),
-        met: p99 < BELOW_FOR_HISTORY,
+        wanted: format!("below {HISTORY_P99_MS}"),
+        met: p99 < HISTORY_P99_MS,
     }));
-    goals.push(Goal {
+    goals.extend(baseline::means(results).into_iter().map(|(workload, ratio)| Goal {
+        name: format!("{workload}: requests/s of {SAFESPACE} / {}", baseline::NAME),
+        value: format!("{ratio:.3}"),
+        wanted: format!("at least {MIN_BASELINE_RATIO}"),
+        met: ratio >= MIN_BASELINE_RATIO,
+    }));
+    goals.extend(results.memory.iter().filter(|row| row.service == SAFESPACE).map(|row| Goal {
+        name: row.kind.to_owned(),
+        value: row.open.to_string(),
+        wanted: row.wanted.to_string(),
+        met: row.open == row.wanted,
+    }));
+    goals.extend(results.start_ms.map(|start| Goal {
         name: "start in ms".to_owned(),
         value: format!("{start:.0}"),
-        wanted: format!("at most {MOST_FOR_START}"),
-        met: start <= MOST_FOR_START,
-    });
-    let errors: f64 = results.rows.iter().filter(|row| row.service.starts_with(SAFESPACE)).map(Row::errors).sum();
+        wanted: format!("at most {MAX_START_MS}"),
+        met: start <= MAX_START_MS,
+    }));
+    let of_rows = results.rows.iter().filter(|row| row.service.starts_with(SAFESPACE)).map(Row::errors);
+    let beside = results.memory.iter().filter(|row| row.service == SAFESPACE).map(|row| row.beside.errors);
+    let errors: f64 = of_rows.chain(beside).sum();
     goals.push(Goal {
         name: format!("errors of {SAFESPACE}"),
         value: errors.to_string(),
@@ -107,40 +126,40 @@ pub(crate) fn judge(settings: &Settings, results: &Results, start: f64) -> Vec<G
     goals
 }
 
-/// The peers that were not measured, whose goals are left out.
+/// The peers without a measurement, whose goals are left out.
 pub(crate) fn absent(results: &Results) -> Vec<&'static str> {
-    [AXUM, FASTAPI].into_iter().filter(|&peer| results.of(peer).next().is_none()).collect()
+    [AXUM, FASTAPI].into_iter().filter(|&peer| results.rows_of(peer).next().is_none()).collect()
 }
 
-fn grow(settings: &Settings, results: &Results) -> Vec<Goal> {
-    let [small, large] = [FEW_SESSIONS, settings.growth_sessions].map(grown);
+fn growth_goals(settings: &Settings, results: &Results) -> Vec<Goal> {
+    let [small, large] = [FEW_SESSIONS, settings.growth_sessions].map(growth::service_name);
     let goal = |case| {
         let name = format!("{}: requests/s with many sessions / with few", title(case));
-        at_least(name, results, (&large, case), (&small, case), LEAST_GROWN)
+        min_ratio(name, results, (&large, case), (&small, case), MIN_GROWTH_RATIO)
     };
     growth::CASES.into_iter().filter_map(goal).collect()
 }
 
-fn at_least(name: String, results: &Results, ours: (&str, Case), theirs: (&str, Case), least: f64) -> Option<Goal> {
+fn min_ratio(name: String, results: &Results, ours: (&str, Case), theirs: (&str, Case), min: f64) -> Option<Goal> {
     let rate = |(service, case): (&str, Case)| results.median(service, case, |sample| Some(sample.rate));
     let ratio = rate(ours)? / rate(theirs)?;
-    Some(Goal { name, value: format!("{ratio:.2}"), wanted: format!("at least {least:.1}"), met: ratio >= least })
+    Some(Goal { name, value: format!("{ratio:.2}"), wanted: format!("at least {min:.1}"), met: ratio >= min })
 }
 
-fn below(name: String, [ours, axum]: [Option<f64>; 2], may_be_the_same: bool) -> Option<Goal> {
+fn below_axum(name: String, [ours, axum]: [Option<f64>; 2], allows_equal: bool) -> Option<Goal> {
     let (ours, axum) = (ours?, axum?);
-    let word = if may_be_the_same { "at most" } else { "below" };
-    let met = ours < axum || (may_be_the_same && ours <= axum);
-    Some(Goal { name, value: format!("{ours:.3}"), wanted: format!("{word} {AXUM}'s {axum:.3}"), met })
+    let bound = if allows_equal { "at most" } else { "below" };
+    let met = ours < axum || (allows_equal && ours <= axum);
+    Some(Goal { name, value: format!("{ours:.3}"), wanted: format!("{bound} {AXUM}'s {axum:.3}"), met })
 }
 
-/// The most of the medians, since memory that was used once is seldom given back.
-fn most_resident(results: &Results, service: &str) -> Option<f64> {
-    let rows = results.of(service).filter(|row| row.case.connections == MOST_CONNECTIONS);
+/// The largest of the medians, because an allocator seldom returns memory.
+fn max_resident(results: &Results, service: &str) -> Option<f64> {
+    let rows = results.rows_of(service).filter(|row| row.case.connections == MEMORY_CONNECTIONS);
     rows.filter_map(|row| row.median(|sample| sample.resident)).max_by(f64::total_cmp)
 }
 
 fn title(case: Case) -> String {
     let clients = if case.connections == 1 { "client" } else { "clients" };
-    format!("{}, {} {clients}", case.work.name(), case.connections)
+    format!("{}, {} {clients}", case.workload.name(), case.connections)
 }

@@ -1,13 +1,27 @@
-//! Measures SafeSpace beside its peers, as its sessions grow, and as it starts: `cargo bench --bench performance`.
+//! Measures SafeSpace beside its peers, with a growing number of sessions, and at start: `cargo bench --bench performance`.
 //!
-//! It needs `wrk` and `pgbench`. `PEERS` names the folder of the peers, `axum/` and `fastapi/`; without it SafeSpace is
-//! measured beside pgbench alone. `QUICK=1` is a short run to try the program, `GROWTH_SESSIONS` says how many sessions
-//! the large database has. The exit code is 1 if a goal is missed or the bench cannot run, 2 if a program is missing.
+//! It needs `wrk` and `pgbench`. Settings from the environment:
+//!
+//! - `PEERS`: folder of the peers, `axum/` and `fastapi/`. Without it, SafeSpace is measured beside pgbench alone.
+//! - `BASELINE`: path of another SafeSpace binary. It runs in the same alternating rounds; the report has the ratios of
+//!   the two, and each workload has to reach 0.97 of the baseline.
+//! - `ROUNDS`: rounds that count, 5 by default. More rounds make a ratio more certain.
+//! - `GROWTH_SESSIONS`: sessions in the large database, 10,000,000 by default.
+//! - `OPEN_STREAMS`, `IDLE_CONNECTIONS`: how many are open while memory is measured, 2,000 and 10,000 by default.
+//! - `LOG_LEVEL`: the log level of SafeSpace and of the baseline, `warn` by default, because no peer logs its requests.
+//! - `QUICK=1`: a short run that tries the program out; 2 rounds and 100,000 sessions unless set otherwise.
+//!
+//! A run without `QUICK` and `BASELINE` writes its tables to `docs/performance.md`. The exit code is 1 if a goal is
+//! missed or the bench cannot run, 2 if a program is missing.
 
+mod baseline;
 mod database;
 mod goals;
 mod growth;
 mod load;
+mod memory;
+mod model;
+mod outcome;
 mod peers;
 mod pgbench;
 mod processes;
@@ -19,21 +33,17 @@ mod services;
 mod sessions;
 mod settings;
 mod start;
-mod work;
+mod stop;
+mod workload;
 
-use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::database::Postgres;
+use crate::outcome::Outcome;
 use crate::pgbench::Pgbench;
 use crate::results::Results;
 use crate::settings::Settings;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
+use crate::stop::StopSignal;
 
 /// Exit code when a program that the bench needs is not installed.
 const PROGRAM_MISSING: u8 = 2;
@@ -54,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What has to be installed first, and how.
+/// The programs that are not installed, and how to install them.
 fn missing_programs() -> Vec<&'static str> {
     let mut missing = Vec::new();
     if !load::is_wrk_installed() {
@@ -66,62 +76,31 @@ fn missing_programs() -> Vec<&'static str> {
     missing
 }
 
-/// Measures, prints and writes down everything, and says whether all goals are met.
+/// Measures everything, prints and writes the report, and returns whether all goals are met.
 fn measure() -> Outcome<bool> {
     let settings = Settings::from_environment()?;
-    // From here on, a process that a signal ends would leave its PostgreSQL and its services behind.
-    let stop = Stop::on_signals()?;
-    let peers = peers::prepare(&settings).map_err(|error| stop.rather_than(error))?;
-    let postgres = Postgres::start(&stop.asked)?;
-    let circumstances = report::circumstances(&settings, &postgres)?;
-    let mut results = Results::default();
-    let measured = measure_all(&settings, &postgres, &peers, &stop, &mut results);
-    let start = measured.map_err(|error| stop.rather_than(error))?;
-    let goals = goals::judge(&settings, &results, start);
-    let report = report::write(&circumstances, &results, &goals)?;
+    // Without the handlers, a signal would end the bench and leave PostgreSQL and the services running.
+    let stop = StopSignal::install()?;
+    let peers = peers::prepare(&settings).map_err(|error| stop.or_error(error))?;
+    let postgres = Postgres::start(stop.flag())?;
+    let environment = report::environment(&settings, &postgres)?;
+    let measured = measure_all(&settings, &postgres, &peers, &stop);
+    let results = measured.map_err(|error| stop.or_error(error))?;
+    let goals = goals::judge(&settings, &results);
+    let report = report::render(&environment, &results, &goals)?;
     println!("{report}");
     if settings.writes_document {
-        report::keep(&report)?;
+        report::write_document(&report)?;
     }
     Ok(goals.iter().all(|goal| goal.met))
 }
 
-/// Fills the results, and returns the milliseconds of a start.
-fn measure_all(
-    settings: &Settings,
-    postgres: &Postgres,
-    peers: &[peers::Peer],
-    stop: &Stop,
-    results: &mut Results,
-) -> Outcome<f64> {
+fn measure_all(settings: &Settings, postgres: &Postgres, peers: &[peers::Peer], stop: &StopSignal) -> Outcome<Results> {
+    let mut results = Results::default();
     let pgbench = Pgbench::new(postgres)?;
-    rounds::compare(settings, postgres, peers, &pgbench, stop, results)?;
-    let start = start::measure(postgres, stop)?;
-    growth::measure(settings, postgres, stop, results)?;
-    Ok(start)
-}
-
-/// Whether a signal asked the bench to end.
-struct Stop {
-    asked: Arc<AtomicBool>,
-}
-
-impl Stop {
-    fn on_signals() -> Outcome<Stop> {
-        let stop = Stop { asked: Arc::default() };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, stop.asked.clone())?;
-        }
-        Ok(stop)
-    }
-
-    /// An error as soon as the bench was asked to end, so that everything it started ends on the way out.
-    fn check(&self) -> Outcome<()> {
-        if self.asked.load(Ordering::Relaxed) { Err("it was stopped".into()) } else { Ok(()) }
-    }
-
-    /// After a signal, whatever then failed did so because of it.
-    fn rather_than(&self, error: Box<dyn Error>) -> Box<dyn Error> {
-        self.check().err().unwrap_or(error)
-    }
+    rounds::compare(settings, postgres, peers, &pgbench, stop, &mut results)?;
+    results.start_ms = Some(start::measure(settings, postgres, stop)?);
+    results.memory = memory::measure(settings, postgres, stop)?;
+    growth::measure(settings, postgres, stop, &mut results)?;
+    Ok(results)
 }

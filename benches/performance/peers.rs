@@ -1,4 +1,4 @@
-//! The peers: what a user would pick instead of SafeSpace, built once and kept beside what cargo builds.
+//! The peers: alternatives to SafeSpace, built once into cargo's target folder.
 
 use std::env;
 use std::fs;
@@ -6,25 +6,25 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::Outcome;
 use crate::database::{OWNER, Postgres};
+use crate::outcome::Outcome;
 use crate::settings::Settings;
 
 pub(crate) const AXUM: &str = "axum";
 pub(crate) const FASTAPI: &str = "FastAPI";
 
-/// A peer that is ready to be started.
+/// A built peer.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) database: &'static str,
-    /// Whether it is so slow that fewer rounds and ids are enough.
+    /// Whether it is so slow that fewer rounds and ids suffice.
     pub(crate) slow: bool,
     program: PathBuf,
-    /// Its sources.
+    /// The folder of its sources.
     folder: PathBuf,
 }
 
-/// Builds the peers there are.
+/// Builds the peers whose folders exist.
 pub(crate) fn prepare(settings: &Settings) -> Outcome<Vec<Peer>> {
     let Some(peers) = &settings.peers else {
         eprintln!("PEERS is not set, so SafeSpace is measured beside pgbench alone.");
@@ -52,15 +52,15 @@ fn build_axum(folder: &Path, target: &Path) -> Outcome<PathBuf> {
     Ok(target.join("release/axum-peer"))
 }
 
-/// Installs its requirements into an environment of its own, again if they have changed.
+/// Installs the requirements into a virtual environment, again after they have changed.
 fn install_fastapi(folder: &Path, target: &Path) -> Outcome<PathBuf> {
-    let (wanted, installed) = (folder.join("requirements.txt"), target.join("installed.txt"));
-    let requirements = fs::read_to_string(&wanted)?;
+    let (required, installed) = (folder.join("requirements.txt"), target.join("installed.txt"));
+    let requirements = fs::read_to_string(&required)?;
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == requirements) {
         return Ok(target.join("bin/uvicorn"));
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(target))?;
-    run(Command::new(target.join("bin/python")).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))?;
+    run(Command::new(target.join("bin/python")).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&required))?;
     fs::write(installed, requirements)?;
     Ok(target.join("bin/uvicorn"))
 }
@@ -80,7 +80,7 @@ impl Peer {
             command.env("DATABASE_URL", format!("host={sockets} user={OWNER} dbname={database}"));
             command.arg(address.to_string());
         } else {
-            // Its sources are somebody else's, who does not want compiled files beside them.
+            // Compiled files do not belong into the folder of the sources.
             command.env("PYTHONDONTWRITEBYTECODE", "1");
             command.env("DATABASE_URL", format!("postgresql+asyncpg://{OWNER}@/{database}?host={sockets}"));
             command.args(["app:app", "--workers", "2", "--no-access-log", "--host"]).arg(address.ip().to_string());

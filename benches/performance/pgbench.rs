@@ -1,4 +1,4 @@
-//! pgbench, which shows what PostgreSQL does with single-row inserts and no service before it.
+//! pgbench: single-row inserts into PostgreSQL without a service in between.
 
 use std::env;
 use std::fs;
@@ -6,20 +6,18 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use safespace::config::PrivateServer;
-use safespace::conversation;
-use safespace::sealing::Seal;
-use safespace::session_id::SessionId;
 use safespace::store::private::PrivatePostgres;
 
-use crate::Outcome;
 use crate::database::{OWNER, Postgres};
+use crate::outcome::Outcome;
 use crate::results::Sample;
-use crate::work::{Case, Work};
+use crate::rows::insert_statement;
+use crate::workload::{Case, Workload};
 
 pub(crate) const NAME: &str = "pgbench";
 
-/// As many connections as SafeSpace's pool has by default.
-pub(crate) const CASE: Case = Case { work: Work::Create, connections: 20 };
+/// The connections are the default size of SafeSpace's pool.
+pub(crate) const CASE: Case = Case { workload: Workload::Create, connections: 20 };
 
 pub(crate) struct Pgbench {
     program: PathBuf,
@@ -27,10 +25,10 @@ pub(crate) struct Pgbench {
     sockets: PathBuf,
 }
 
-/// Beside the programs of PostgreSQL, or in `PATH`.
+/// Looks beside the programs of PostgreSQL, then in `PATH`.
 pub(crate) fn find() -> Option<PathBuf> {
-    let nowhere = PrivateServer { data_folder: PathBuf::new(), binaries: None };
-    let installed = PrivatePostgres::installed(&nowhere).ok()?;
+    let unused = PrivateServer { data_folder: PathBuf::new(), binaries: None };
+    let installed = PrivatePostgres::installed(&unused).ok()?;
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = [installed.folder].into_iter().chain(env::split_paths(&path));
     folders.map(|folder| folder.join(NAME)).find(|program| program.is_file())
@@ -39,33 +37,27 @@ pub(crate) fn find() -> Option<PathBuf> {
 impl Pgbench {
     pub(crate) fn new(postgres: &Postgres) -> Outcome<Pgbench> {
         let script = postgres.folder().join("insert.sql");
-        fs::write(&script, insert())?;
-        let program = find().ok_or("pgbench is gone")?;
+        fs::write(&script, insert_statement())?;
+        let program = find().ok_or("pgbench is not installed")?;
         Ok(Pgbench { program, script, sockets: postgres.sockets() })
     }
 
-    /// Inserts sessions one by one into a database.
+    /// Inserts sessions into a database, one per transaction.
     pub(crate) fn run(&self, database: &str, seconds: u64) -> Outcome<Sample> {
         let mut command = Command::new(&self.program);
         command.env_clear().args(["-n", "-M", "prepared", "-j", "2", "-c"]).arg(CASE.connections.to_string());
         command.arg("-T").arg(seconds.to_string()).arg("-f").arg(&self.script);
         let output = command.arg("-h").arg(&self.sockets).args(["-U", OWNER, database]).output()?;
         let report = String::from_utf8_lossy(&output.stdout);
-        let words = String::from_utf8_lossy(&output.stderr);
-        let rate = first_number(&report, "tps = ").ok_or_else(|| format!("pgbench measured nothing: {words}"))?;
+        let errors_text = String::from_utf8_lossy(&output.stderr);
+        let rate =
+            first_number(&report, "tps = ").ok_or_else(|| format!("pgbench printed no result: {errors_text}"))?;
         let errors = first_number(&report, "number of failed transactions: ").unwrap_or(0.0);
         Ok(Sample { rate, p50: None, p99: None, errors, turns: None, processor: None, resident: None })
     }
 }
 
-/// Inserts a session as large as those of SafeSpace, without the work of sealing it.
-fn insert() -> String {
-    let sealed = conversation::seal_creation(&Seal::of(&SessionId::random()), conversation::now());
-    let digits: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("INSERT INTO sessions (id, sealed) VALUES (gen_random_uuid(), '\\x{digits}');\n")
-}
-
-/// The number that follows a name at the beginning of a line.
-fn first_number(report: &str, name: &str) -> Option<f64> {
-    report.lines().find_map(|line| line.strip_prefix(name))?.split(' ').next()?.parse().ok()
+/// The number after a label at the start of a line.
+fn first_number(report: &str, label: &str) -> Option<f64> {
+    report.lines().find_map(|line| line.strip_prefix(label))?.split(' ').next()?.parse().ok()
 }

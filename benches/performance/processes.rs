@@ -1,18 +1,18 @@
-//! What a process and all that it started have used, from Linux's `/proc`.
+//! Processor time and memory of a process and its descendants, from Linux's `/proc` (proc(5)).
 
 use std::fs;
 
-/// Linux counts processor time in hundredths of a second.
+/// `/proc/PID/stat` counts processor time in ticks of 10 ms (`USER_HZ`).
 const MICROSECONDS_PER_TICK: f64 = 10_000.0;
 
 const KIB_PER_MIB: f64 = 1024.0;
 
-/// Where the values are in `/proc/PID/stat`, counted from after the name.
+/// Indexes of fields in `/proc/PID/stat`, counted from the one after the name.
 const PARENT: usize = 1;
 const USER_TICKS: usize = 11;
 const KERNEL_TICKS: usize = 12;
 
-/// Microseconds of processor time that the process and its descendants have spent, in themselves and in the kernel.
+/// User and kernel time of the process and its descendants, in microseconds.
 pub(crate) fn processor_time(root: u32) -> f64 {
     let ticks = |process| match stat(process) {
         Some(fields) => number(&fields, USER_TICKS) + number(&fields, KERNEL_TICKS),
@@ -21,7 +21,7 @@ pub(crate) fn processor_time(root: u32) -> f64 {
     tree(root).into_iter().map(ticks).sum::<f64>() * MICROSECONDS_PER_TICK
 }
 
-/// The resident memory of the process and its descendants, in MiB. What they share is counted once for each.
+/// The resident memory of the process and its descendants, in MiB. Shared pages count once per process.
 pub(crate) fn resident(root: u32) -> f64 {
     tree(root).into_iter().map(|process| resident_kib(process).unwrap_or(0.0)).sum::<f64>() / KIB_PER_MIB
 }
@@ -42,18 +42,18 @@ fn tree(root: u32) -> Vec<u32> {
     let mut next = 0;
     while next < found.len() {
         let parent = found[next];
-        found.extend(parents.iter().filter(|(_, its_parent)| *its_parent == parent).map(|(process, _)| process));
+        found.extend(parents.iter().filter(|(_, candidate)| *candidate == parent).map(|(process, _)| process));
         next += 1;
     }
     found
 }
 
-/// The fields of a process's `stat` after its name, which is in brackets and may hold anything.
+/// The fields of a process's `stat` after its name, which is in parentheses and may contain any character.
 fn stat(process: u32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     Some(text.rsplit_once(") ")?.1.split(' ').map(str::to_owned).collect())
 }
 
-fn number(fields: &[String], place: usize) -> f64 {
-    fields.get(place).and_then(|field| field.parse().ok()).unwrap_or(0.0)
+fn number(fields: &[String], index: usize) -> f64 {
+    fields.get(index).and_then(|field| field.parse().ok()).unwrap_or(0.0)
 }

@@ -1,7 +1,7 @@
-//! The tables of what was measured, printed and kept in the documentation.
+//! The report: tables in Markdown, printed and written to the documentation.
 
 use std::env;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,10 +9,11 @@ use std::thread;
 
 use chrono::Utc;
 
-use crate::Outcome;
+use crate::baseline;
 use crate::database::Postgres;
 use crate::goals::{Goal, absent};
 use crate::load;
+use crate::outcome::Outcome;
 use crate::results::Results;
 use crate::settings::Settings;
 
@@ -20,30 +21,12 @@ const DOCUMENT: &str = "docs/performance.md";
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
-/// All that was measured, as Markdown.
-pub(crate) fn write(circumstances: &str, results: &Results, goals: &[Goal]) -> Outcome<String> {
-    let mut text = format!(
-        "{circumstances}
-
-"
-    );
-    writeln!(
-        text,
-        "| Service | Work | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB | Turns/session |"
-    )?;
-    writeln!(text, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-    for row in &results.rows {
-        let (service, work, connections) = (&row.service, row.case.work.name(), row.case.connections);
-        let rate = shown(row.median(|sample| Some(sample.rate)), 0);
-        let (p50, p99) = (shown(row.median(|sample| sample.p50), 3), shown(row.median(|sample| sample.p99), 3));
-        let processor = shown(row.median(|sample| sample.processor), 1);
-        let (errors, resident) = (row.errors(), shown(row.median(|sample| sample.resident), 1));
-        let turns = shown(row.median(|sample| sample.turns), 1);
-        writeln!(
-            text,
-            "| {service} | {work} | {connections} | {rate} | {p50} | {p99} | {errors} | {processor} | {resident} | {turns} |"
-        )?;
-    }
+/// The whole report.
+pub(crate) fn render(environment: &str, results: &Results, goals: &[Goal]) -> Outcome<String> {
+    let mut text = format!("{environment}\n\n");
+    write_cases(&mut text, results)?;
+    write_memory(&mut text, results)?;
+    write_ratios(&mut text, results)?;
     writeln!(text, "\n| Goal | Measured | Wanted | |\n|---|--:|---|---|")?;
     for goal in goals {
         let met = if goal.met { "met" } else { "MISSED" };
@@ -51,13 +34,71 @@ pub(crate) fn write(circumstances: &str, results: &Results, goals: &[Goal]) -> O
     }
     let absent = absent(results);
     if !absent.is_empty() {
-        writeln!(text, "\nNot measured, and its goals left out: {}.", absent.join(", "))?;
+        writeln!(text, "\nNot measured, and their goals left out: {}.", absent.join(", "))?;
     }
     Ok(text)
 }
 
-/// Puts the report between the markers of the document, and leaves what is around them.
-pub(crate) fn keep(report: &str) -> Outcome<()> {
+fn write_cases(text: &mut String, results: &Results) -> fmt::Result {
+    writeln!(
+        text,
+        "| Service | Workload | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB | Turns/session |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    for row in &results.rows {
+        let (service, workload, connections) = (&row.service, row.case.workload.name(), row.case.connections);
+        let rate = number(row.median(|sample| Some(sample.rate)), 0);
+        let (p50, p99) = (number(row.median(|sample| sample.p50), 3), number(row.median(|sample| sample.p99), 3));
+        let processor = number(row.median(|sample| sample.processor), 1);
+        let (errors, resident) = (row.errors(), number(row.median(|sample| sample.resident), 1));
+        let turns = number(row.median(|sample| sample.turns), 1);
+        writeln!(
+            text,
+            "| {service} | {workload} | {connections} | {rate} | {p50} | {p99} | {errors} | {processor} | {resident} | {turns} |"
+        )?;
+    }
+    Ok(())
+}
+
+fn write_memory(text: &mut String, results: &Results) -> fmt::Result {
+    writeln!(
+        text,
+        "\n| Service | Open | Count | MiB before | during | after | Reads/s beside, 32 clients | p99 ms | Errors |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    for row in &results.memory {
+        let [before, during, after] = row.resident.map(|resident| number(Some(resident), 1));
+        let (rate, p99) = (number(Some(row.beside.rate), 0), number(row.beside.p99, 3));
+        writeln!(
+            text,
+            "| {} | {} | {} | {before} | {during} | {after} | {rate} | {p99} | {} |",
+            row.service, row.kind, row.open, row.beside.errors
+        )?;
+    }
+    Ok(())
+}
+
+/// The table of ratios; nothing without a baseline.
+fn write_ratios(text: &mut String, results: &Results) -> fmt::Result {
+    let ratios = baseline::ratios(results);
+    if ratios.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "\n| SafeSpace / baseline | Connections | Requests/s | p50 | p99 | CPU/request |\n|---|--:|--:|--:|--:|--:|"
+    )?;
+    for ratio in ratios {
+        let (workload, connections) = (ratio.row.case.workload.name(), ratio.row.case.connections);
+        let rate = number(Some(ratio.rate), 3);
+        let [p50, p99, processor] = [ratio.p50, ratio.p99, ratio.processor].map(|value| number(value, 3));
+        writeln!(text, "| {workload} | {connections} | {rate} | {p50} | {p99} | {processor} |")?;
+    }
+    Ok(())
+}
+
+/// Replaces the text between the markers of the document by the report.
+pub(crate) fn write_document(report: &str) -> Outcome<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
     let before = fs::read_to_string(&path)?;
     let around = before.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
@@ -66,22 +107,23 @@ pub(crate) fn keep(report: &str) -> Outcome<()> {
         None => (format!("{}\n\n", before.trim_end()), "\n"),
     };
     fs::write(&path, format!("{head}{BEGIN}\n\n{}\n\n{END}{tail}", report.trim()))?;
-    eprintln!("{DOCUMENT} has these tables now.");
+    eprintln!("The tables are in {DOCUMENT}.");
     Ok(())
 }
 
-/// When, on what and how it is measured; asked first, since it would be late to find out at the end what is not to be had.
-pub(crate) fn circumstances(settings: &Settings, postgres: &Postgres) -> Outcome<String> {
+/// Date, machine, versions and rounds. It is read before the rounds, so that an error does not cost a whole run.
+pub(crate) fn environment(settings: &Settings, postgres: &Postgres) -> Outcome<String> {
     let processors = thread::available_parallelism()?;
     let (rounds, seconds) = (settings.rounds, settings.seconds);
     Ok(format!(
-        "{date} UTC, {processors} processors ({model}), PostgreSQL {postgres}, {rustc}, {wrk}, safespace {ours}; medians of \
-         {rounds} runs of {seconds} s (FastAPI at most 3)",
+        "{date} UTC, {processors} processors ({model}), PostgreSQL {postgres}, {rustc}, {wrk}, safespace {ours}, \
+         LOG_LEVEL {log_level}; medians of {rounds} runs of {seconds} s (FastAPI at most 3)",
         date = Utc::now().format("%Y-%m-%d %H:%M"),
         model = processor_model(),
         postgres = postgres.version()?,
         rustc = rustc_version()?,
         wrk = load::wrk_version()?,
+        log_level = settings.log_level,
         ours = env!("CARGO_PKG_VERSION"),
     ))
 }
@@ -97,7 +139,7 @@ fn rustc_version() -> Outcome<String> {
     Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
-/// A value that was not measured is a dash.
-fn shown(value: Option<f64>, digits: usize) -> String {
+/// A dash where a value was not measured.
+fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
 }

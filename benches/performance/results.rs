@@ -1,20 +1,21 @@
-//! What was measured: a row for each service and case, with a sample from each round.
+//! Everything measured: a row for each service and case, with a sample from each round.
 
-use crate::work::Case;
+use crate::workload::Case;
 
-/// What one run of a load found. A value is absent where the load or the service has none.
+/// One run of a load. A value is absent where the load or the service has none.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     /// Requests per second.
     pub(crate) rate: f64,
-    /// Milliseconds that half of the requests, and all but one in a hundred, stayed below.
+    /// Median latency in milliseconds.
     pub(crate) p50: Option<f64>,
+    /// 99th percentile of the latency in milliseconds.
     pub(crate) p99: Option<f64>,
-    /// Answers that were no success, and what failed before an answer was there.
+    /// Responses with another status than 2xx or without the expected content, and socket errors.
     pub(crate) errors: f64,
-    /// Turns that each session had, in a load that chats.
+    /// Chat turns per session, in a load that chats.
     pub(crate) turns: Option<f64>,
-    /// Microseconds of processor time that the service, all its processes together, took for a request.
+    /// Microseconds of processor time of all the service's processes for one request.
     pub(crate) processor: Option<f64>,
     /// Resident memory of the service in MiB, read right after the load.
     pub(crate) resident: Option<f64>,
@@ -23,7 +24,7 @@ pub(crate) struct Sample {
 pub(crate) struct Row {
     pub(crate) service: String,
     pub(crate) case: Case,
-    samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Row {
@@ -36,38 +37,59 @@ impl Row {
     }
 }
 
-/// All rows, in the order in which they are shown.
+/// The memory of a service before, while and after many connections are open.
+pub(crate) struct MemoryRow {
+    pub(crate) service: String,
+    /// Kind of connection: `open streams` or `idle connections`.
+    pub(crate) kind: &'static str,
+    pub(crate) wanted: usize,
+    /// How many were still open after the load beside them.
+    pub(crate) open: usize,
+    /// Resident MiB before, during, after.
+    pub(crate) resident: [f64; 3],
+    /// A load of other requests while all of them are open.
+    pub(crate) beside: Sample,
+}
+
+/// All rows, in the order of the report.
 #[derive(Default)]
 pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
+    pub(crate) memory: Vec<MemoryRow>,
+    /// Median milliseconds of a start.
+    pub(crate) start_ms: Option<f64>,
 }
 
 impl Results {
-    /// Gives a row its place among the others, whose turns come in other orders.
-    pub(crate) fn place(&mut self, service: &str, case: Case) {
+    /// Adds an empty row. The order of rows is that of the report, whatever the order of the runs.
+    pub(crate) fn add_row(&mut self, service: &str, case: Case) {
         self.rows.push(Row { service: service.to_owned(), case, samples: Vec::new() });
     }
 
-    /// Adds to a row that has its place.
-    pub(crate) fn add(&mut self, service: &str, case: Case, sample: Sample) {
+    /// Adds a sample to an existing row.
+    pub(crate) fn add_sample(&mut self, service: &str, case: Case, sample: Sample) {
         let row = self.rows.iter_mut().find(|row| row.service == service && row.case == case);
         if let Some(row) = row {
             row.samples.push(sample);
         }
     }
 
-    /// The rows of a service; there are none if it did not take part.
-    pub(crate) fn of(&self, service: &str) -> impl Iterator<Item = &Row> {
+    /// The rows of a service; none if it was not measured.
+    pub(crate) fn rows_of(&self, service: &str) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(move |row| row.service == service)
+    }
+
+    pub(crate) fn row(&self, service: &str, case: Case) -> Option<&Row> {
+        self.rows_of(service).find(|row| row.case == case)
     }
 
     /// The median of one value, where it was measured.
     pub(crate) fn median(&self, service: &str, case: Case, field: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-        self.of(service).find(|row| row.case == case)?.median(field)
+        self.row(service, case)?.median(field)
     }
 }
 
-/// Between two values in the middle it lies half-way.
+/// For an even number of values, the mean of the two in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

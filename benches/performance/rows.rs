@@ -1,4 +1,4 @@
-//! The rows of sessions and of what was said in them, as SafeSpace writes them and as its peers do.
+//! Rows of sessions and messages, in the format of SafeSpace and in that of its peers.
 
 use postgres::Client;
 use postgres::binary_copy::BinaryCopyInWriter;
@@ -8,41 +8,41 @@ use safespace::sealing::{Part, Seal};
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
-use crate::Outcome;
+use crate::outcome::Outcome;
 
-/// How a service keeps what it stores.
+/// How a service stores sessions and messages.
 #[derive(Clone, Copy)]
-pub(crate) enum Shape {
-    /// As SafeSpace does: found and read with a session's id alone.
+pub(crate) enum Format {
+    /// SafeSpace's format: a row is found under the lookup of a session's id, and opened with a key derived from the id.
     Sealed,
-    /// As the peers do.
+    /// The peers' format: plain text.
     Plain,
 }
 
 type Row = Vec<Box<dyn ToSql + Sync>>;
 
-/// A turn of a conversation, of about 100 characters each.
+/// The two messages of a turn, about 100 characters each.
 const QUESTION: &str =
     "He took my phone again last night, and this morning he said that it was only because he worries so much.";
 const ANSWER: &str =
     "That sounds frightening, and it is not your fault. Would you like to tell me what happened after that?";
 
-impl Shape {
+impl Format {
     /// Stores sessions.
     pub(crate) fn store_sessions(self, client: &mut Client, ids: &[SessionId]) -> Outcome<()> {
         let now = conversation::now();
         match self {
-            Shape::Sealed => copy(client, "sessions (id, sealed)", &[Type::UUID, Type::BYTEA], ids, |id| {
+            Format::Sealed => copy(client, "sessions (id, sealed)", &[Type::UUID, Type::BYTEA], ids, |id| {
                 let seal = Seal::of(id);
                 vec![Box::new(*seal.lookup().expose()), Box::new(conversation::seal_creation(&seal, now))]
             }),
-            Shape::Plain => copy(client, "sessions (id, created_at)", &[Type::UUID, Type::TIMESTAMPTZ], ids, |id| {
+            Format::Plain => copy(client, "sessions (id, created_at)", &[Type::UUID, Type::TIMESTAMPTZ], ids, |id| {
                 vec![Box::new(*id.expose()), Box::new(now)]
             }),
         }
     }
 
-    /// Stores so many turns of a session that is there.
+    /// Stores turns of an existing session.
     pub(crate) fn store_turns(self, client: &mut Client, id: &SessionId, turns: i32) -> Outcome<()> {
         let seal = Seal::of(id);
         let message = |position: &i32| {
@@ -55,7 +55,7 @@ impl Shape {
         };
         let positions: Vec<i32> = (1..=2 * turns).collect();
         match self {
-            Shape::Sealed => {
+            Format::Sealed => {
                 let types = [Type::UUID, Type::INT4, Type::UUID, Type::BYTEA];
                 copy(client, "messages (session_id, position, id, sealed)", &types, &positions, |position| {
                     let message = message(position);
@@ -64,7 +64,7 @@ impl Shape {
                     vec![Box::new(session), Box::new(message.position), Box::new(message.id), Box::new(sealed)]
                 })
             }
-            Shape::Plain => {
+            Format::Plain => {
                 let types = [Type::UUID, Type::UUID, Type::TEXT, Type::TEXT, Type::TIMESTAMPTZ];
                 let table = "messages (session_id, id, role, content, created_at)";
                 copy(client, table, &types, &positions, |position| {
@@ -84,6 +84,14 @@ impl Shape {
     }
 }
 
+/// The SQL of one session as large as SafeSpace's, for a load that does not pay for sealing it.
+pub(crate) fn insert_statement() -> String {
+    let sealed = conversation::seal_creation(&Seal::of(&SessionId::random()), conversation::now());
+    let digits: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("INSERT INTO sessions (id, sealed) VALUES (gen_random_uuid(), '\\x{digits}');\n")
+}
+
+/// Writes rows with `COPY`.
 fn copy<T>(client: &mut Client, table: &str, types: &[Type], items: &[T], row: impl Fn(&T) -> Row) -> Outcome<()> {
     let copy = client.copy_in(&format!("COPY {table} FROM STDIN (FORMAT binary)"))?;
     let mut writer = BinaryCopyInWriter::new(copy, types);

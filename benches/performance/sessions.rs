@@ -1,50 +1,50 @@
-//! The sessions in the database of one service, and whose ids a load is given.
+//! The sessions in the database of one service, and the ids that a load gets.
 
 use postgres::Client;
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
-use crate::rows::Shape;
-use crate::work::Subjects;
-use crate::{Outcome, Stop};
+use crate::outcome::Outcome;
+use crate::rows::Format;
+use crate::stop::StopSignal;
+use crate::workload::SessionChoice;
 
-/// Sessions that are stored at once, so that a signal is noticed in between.
-const PIECE: usize = 500_000;
+/// Sessions per `COPY`; between two of them the bench checks for a signal.
+const CHUNK: usize = 500_000;
 
-/// Turns of a long history: 1,000 messages.
+/// Turns of a long history, two messages each.
 const LONG_TURNS: i32 = 500;
 
-/// The sessions of one database. Those that a load creates are not among them, for nobody knows their ids afterwards.
+/// The sessions of one database, without those that a load creates: their ids are in responses that nothing keeps.
 pub(crate) struct Sessions {
     client: Client,
-    shape: Shape,
-    /// Those that no load was told to delete.
+    format: Format,
+    /// Sessions that no load has deleted.
     ids: Vec<SessionId>,
-    /// And those with a long history.
+    /// Sessions with a long history.
     histories: Vec<SessionId>,
 }
 
 impl Sessions {
-    pub(crate) fn new(client: Client, shape: Shape) -> Sessions {
-        Sessions { client, shape, ids: Vec::new(), histories: Vec::new() }
+    pub(crate) fn new(client: Client, format: Format) -> Sessions {
+        Sessions { client, format, ids: Vec::new(), histories: Vec::new() }
     }
 
-    /// Makes the database as if it were new, but for that many sessions, and that many more with a long history.
-    pub(crate) fn begin_anew(&mut self, count: usize, histories: usize) -> Outcome<()> {
+    /// Replaces everything stored by `count` sessions, and by `histories` more with a long history.
+    pub(crate) fn reset(&mut self, count: usize, histories: usize) -> Outcome<()> {
         self.client.batch_execute("TRUNCATE sessions CASCADE")?;
         self.ids = self.store(count)?;
         self.histories = self.store(histories)?;
         for id in &self.histories {
-            self.shape.store_turns(&mut self.client, id, LONG_TURNS)?;
+            self.format.store_turns(&mut self.client, id, LONG_TURNS)?;
         }
-        // Otherwise PostgreSQL would plan for the table that it remembers, and look after the new one at some moment
-        // of the measurement.
+        // Without it, PostgreSQL plans with statistics of the old table, and autovacuum runs during the measurement.
         Ok(self.client.batch_execute("VACUUM (ANALYZE) sessions, messages")?)
     }
 
-    /// Stores very many sessions in a new, migrated database, with the index as it is after a rebuild.
-    pub(crate) fn fill(&mut self, count: usize, stop: &Stop) -> Outcome<()> {
-        // The primary key, and what refers to it, which cannot be there without it.
+    /// Stores a large number of sessions in a new, migrated database, and builds the indexes after it.
+    pub(crate) fn fill(&mut self, count: usize, stop: &StopSignal) -> Outcome<()> {
+        // The primary key, and the foreign keys that depend on it.
         let constraints = self.client.query(
             "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
                  format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
@@ -57,8 +57,8 @@ impl Sessions {
             self.client.batch_execute(constraint.get(0))?;
         }
         while self.ids.len() < count {
-            let piece = self.store(PIECE.min(count - self.ids.len()))?;
-            self.ids.extend(piece);
+            let chunk = self.store(CHUNK.min(count - self.ids.len()))?;
+            self.ids.extend(chunk);
             eprintln!("filling the large database: {} of {count} sessions", self.ids.len());
             stop.check()?;
         }
@@ -71,24 +71,24 @@ impl Sessions {
         Ok(())
     }
 
-    /// The ids for a load, in no order. Sessions are added if there are too few. The database is not asked which there
-    /// are, so that it does not find what it is about to be asked for in its memory.
-    pub(crate) fn subjects(&mut self, wanted: &Subjects) -> Outcome<Vec<SessionId>> {
-        let count = match *wanted {
-            Subjects::Nobody => return Ok(Vec::new()),
-            Subjects::New(count) => return self.store(count),
-            Subjects::Histories => return Ok(self.histories.clone()),
-            Subjects::Any(count) | Subjects::Once(count) => count,
+    /// The ids for a load, in random order. Sessions are added if there are too few. The ids come from the bench's memory,
+    /// because a query would bring the rows into PostgreSQL's cache.
+    pub(crate) fn choose(&mut self, choice: &SessionChoice) -> Outcome<Vec<SessionId>> {
+        let count = match *choice {
+            SessionChoice::None => return Ok(Vec::new()),
+            SessionChoice::New(count) => return self.store(count),
+            SessionChoice::Histories => return Ok(self.histories.clone()),
+            SessionChoice::Reused(count) | SessionChoice::Once(count) => count,
         };
         let more = self.store(count.saturating_sub(self.ids.len()))?;
         self.ids.extend(more);
-        // Those that are chosen by chance change places with the last ones.
+        // The first steps of a Fisher-Yates shuffle, from the end.
         let kept = self.ids.len() - count;
-        for place in (kept..self.ids.len()).rev() {
-            self.ids.swap(place, random_below(place + 1));
+        for index in (kept..self.ids.len()).rev() {
+            self.ids.swap(index, random_below(index + 1));
         }
-        Ok(match wanted {
-            Subjects::Once(_) => self.ids.split_off(kept),
+        Ok(match choice {
+            SessionChoice::Once(_) => self.ids.split_off(kept),
             _ => self.ids[kept..].to_vec(),
         })
     }
@@ -97,13 +97,13 @@ impl Sessions {
     fn store(&mut self, count: usize) -> Outcome<Vec<SessionId>> {
         let ids: Vec<SessionId> = (0..count).map(|_| SessionId::random()).collect();
         if count > 0 {
-            self.shape.store_sessions(&mut self.client, &ids)?;
+            self.format.store_sessions(&mut self.client, &ids)?;
         }
         Ok(ids)
     }
 }
 
-/// A number by chance; that the first are a trifle more likely is no matter here.
+/// A random number below `end`. The bias of the remainder is negligible: `end` is far below 2^122.
 fn random_below(end: usize) -> usize {
     let number = Uuid::new_v4().as_u128() % end as u128;
     usize::try_from(number).unwrap_or_default()

@@ -3,52 +3,73 @@
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use crate::Outcome;
-use crate::rounds::FEW_SESSIONS;
+use crate::outcome::Outcome;
+
+/// Sessions in the small database, and in every database at the start of a round.
+pub(crate) const FEW_SESSIONS: usize = 10_000;
 
 pub(crate) struct Settings {
     /// Seconds of one run of the load.
     pub(crate) seconds: u64,
-    /// Seconds of one run in the round before the first, which does not count; without it there is none.
+    /// Seconds of each run in the warm-up round, whose samples are dropped; `None` skips that round.
     pub(crate) warm_up: Option<u64>,
-    /// Seconds of the run before the rounds on a large database. After a checkpoint, PostgreSQL writes each page of the
-    /// index in full when it first changes: creates come upon all of them within this time, and then go on for minutes.
+    /// Seconds of the warm-up run on the small and the large database. After a checkpoint, PostgreSQL writes each page
+    /// of the index in full at its first change; creates touch all pages within this time, and run for minutes after it.
     pub(crate) growth_warm_up: u64,
-    /// Rounds that count. An odd number has a median that was measured.
+    /// Rounds that count. The median of an odd number is a measured value.
     pub(crate) rounds: usize,
     /// Sessions in the large database.
     pub(crate) growth_sessions: usize,
+    /// Streamed turns that are open while memory is measured.
+    pub(crate) open_streams: usize,
+    /// Idle connections that are open while memory is measured.
+    pub(crate) idle_connections: usize,
     /// The folder of the peers.
     pub(crate) peers: Option<PathBuf>,
-    /// Whether what was measured goes into the documentation.
+    /// Another SafeSpace binary.
+    pub(crate) baseline: Option<PathBuf>,
+    /// `LOG_LEVEL` of SafeSpace and of the baseline.
+    pub(crate) log_level: String,
+    /// Whether the report goes into the documentation.
     pub(crate) writes_document: bool,
 }
 
 impl Settings {
-    /// Reads `QUICK`, `GROWTH_SESSIONS` and `PEERS`.
+    /// Reads the variables that `main.rs` lists.
     pub(crate) fn from_environment() -> Outcome<Settings> {
         let quick = env::var_os("QUICK").is_some_and(|value| value == "1");
-        let growth_sessions = match env::var("GROWTH_SESSIONS") {
-            Ok(text) => text.parse().map_err(|_| format!("GROWTH_SESSIONS is no number: {text}"))?,
-            Err(_) if quick => 100_000,
-            Err(_) => 10_000_000,
-        };
+        let growth_sessions = number("GROWTH_SESSIONS", if quick { 100_000 } else { 10_000_000 })?;
         if growth_sessions <= FEW_SESSIONS {
             return Err(format!("GROWTH_SESSIONS has to be more than {FEW_SESSIONS}").into());
         }
-        let peers = match env::var_os("PEERS") {
-            Some(folder) => Some(fs::canonicalize(&folder).map_err(|error| format!("PEERS: {error}"))?),
-            None => None,
-        };
+        let baseline = path("BASELINE")?;
         Ok(Settings {
             seconds: if quick { 1 } else { 2 },
             warm_up: if quick { None } else { Some(1) },
             growth_warm_up: if quick { 1 } else { 10 },
-            rounds: if quick { 2 } else { 5 },
+            rounds: number("ROUNDS", if quick { 2 } else { 5 })?.max(1),
             growth_sessions,
-            peers,
-            writes_document: !quick,
+            open_streams: number("OPEN_STREAMS", 2_000)?.max(1),
+            idle_connections: number("IDLE_CONNECTIONS", 10_000)?.max(1),
+            peers: path("PEERS")?,
+            log_level: env::var("LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned()),
+            writes_document: !quick && baseline.is_none(),
+            baseline,
         })
     }
+}
+
+fn number(name: &str, default: usize) -> Outcome<usize> {
+    match env::var(name) {
+        Ok(text) => usize::from_str(&text).map_err(|_| format!("{name} is not a number: {text}").into()),
+        Err(_) => Ok(default),
+    }
+}
+
+/// The absolute path of something that exists.
+fn path(name: &str) -> Outcome<Option<PathBuf>> {
+    let Some(path) = env::var_os(name) else { return Ok(None) };
+    Ok(Some(fs::canonicalize(path).map_err(|error| format!("{name}: {error}"))?))
 }

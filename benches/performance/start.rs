@@ -1,29 +1,32 @@
-//! How long SafeSpace takes from its start to the first request it may be sent.
+//! The time from starting SafeSpace until it is ready for requests.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::database::{OWNER, Postgres};
+use crate::outcome::Outcome;
 use crate::results::median;
-use crate::services::{Process, is_well, safespace};
-use crate::{Outcome, Stop};
+use crate::services::{PROGRAM, Process, is_ok, safespace};
+use crate::settings::Settings;
+use crate::stop::StopSignal;
 
 const STARTS: usize = 9;
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The median of the milliseconds from starting the program, on a database that is migrated, until it is ready.
-pub(crate) fn measure(postgres: &Postgres, stop: &Stop) -> Outcome<f64> {
-    let command = |address: SocketAddr| safespace(postgres, OWNER, address);
+/// The median time in milliseconds, on a migrated database, from starting the program until `/health/ready` returns 200.
+pub(crate) fn measure(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> Outcome<f64> {
+    let command = |address: SocketAddr| safespace(settings, Path::new(PROGRAM), postgres, OWNER, address);
     let mut durations = Vec::new();
     for _ in 0..STARTS {
         let started = Instant::now();
         let process = Process::spawn(command, Stdio::null())?;
-        while !is_well(process.address, "/health/ready") {
+        while !is_ok(process.address, "/health/ready") {
             stop.check()?;
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > TIMEOUT {
                 return Err("SafeSpace does not become ready".into());
             }
             thread::sleep(POLL_INTERVAL);

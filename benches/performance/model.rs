@@ -1,0 +1,90 @@
+//! A fake model server that keeps streamed turns open: it sends the first delta of each answer, and the end when dropped.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crate::outcome::Outcome;
+use crate::services::TIMEOUT;
+
+/// The first event of a streamed chat completion.
+const FIRST_DELTA: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\
+    data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"I am here\"},\"finish_reason\":null}]}\n\n";
+
+/// The last events of a streamed chat completion.
+const LAST_EVENTS: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\".\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+/// The running server; dropping it finishes all answers.
+pub(crate) struct Model {
+    pub(crate) address: SocketAddr,
+    is_closing: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Model {
+    pub(crate) fn start() -> Outcome<Model> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let is_closing = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let is_closing = is_closing.clone();
+            move || serve(&listener, &is_closing)
+        });
+        Ok(Model { address, is_closing, thread: Some(thread) })
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        // It wakes the thread from `accept`.
+        let _ = TcpStream::connect(self.address);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// One thread suffices: a client sends its whole request at once, and nothing is read after it.
+fn serve(listener: &TcpListener, is_closing: &AtomicBool) {
+    let mut answers = Vec::new();
+    for stream in listener.incoming().flatten() {
+        if is_closing.load(Ordering::Relaxed) {
+            break;
+        }
+        answers.extend(begin(stream));
+    }
+    for mut stream in answers {
+        let _ = stream.write_all(LAST_EVENTS.as_bytes()).and_then(|()| stream.shutdown(Shutdown::Write));
+    }
+}
+
+/// Reads a request and starts its answer.
+fn begin(mut stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let mut request = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while !is_complete(&request) {
+        match stream.read(&mut buffer)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => request.extend_from_slice(&buffer[..count]),
+        }
+    }
+    stream.write_all(FIRST_DELTA.as_bytes())?;
+    Ok(stream)
+}
+
+/// Whether a body of the length in the head, or its last chunk, is there.
+fn is_complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("Content-Length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    match length {
+        Some(length) => request.len() >= head.len() + 4 + length,
+        None => request.ends_with(b"0\r\n\r\n"),
+    }
+}
