@@ -1,8 +1,8 @@
 //! The binary: arguments, exit codes, and the wait for a signal.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -48,15 +48,15 @@ fn main() -> ExitCode {
     let config = match Config::from_environment() {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("safespace: the configuration cannot be used:\n{problems}");
+            let _ = writeln!(io::stderr(), "safespace: the configuration cannot be used:\n{problems}");
             return ExitCode::from(UNUSABLE);
         }
     };
-    logging::start(&config.log);
+    let log = logging::start(&config.log);
     match run(arguments.command.unwrap_or(Command::Serve), &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("safespace: {error}");
+            log.write_line(format_args!("safespace: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -127,6 +127,7 @@ impl Stop {
                     if let Some(in_haste) = in_haste.get() {
                         in_haste();
                     }
+                    log::logger().flush();
                     process::exit(CUT_SHORT);
                 }
                 let _ = sender.send(());

@@ -1,14 +1,18 @@
-//! What is counted for the operator: by method, route pattern, status and the like, and never by anything of a session.
+//! Counters and histograms for the operator, by method, route pattern and status, and never by anything of a session.
 
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::logging;
 
 /// Upper bounds in seconds: from a request that waits for nothing to `APP_REQUEST_TIMEOUT`.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -16,7 +20,7 @@ const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 /// Upper bounds of the number of requests that share a statement.
 const ITEMS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
-/// A request that was answered. Clients choose among these values and cannot add to them.
+/// Labels of an answered request. All values come from lists in the program, so clients cannot add to them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
     method: &'static str,
@@ -45,7 +49,7 @@ struct Outcome {
     outcome: &'static str,
 }
 
-/// Counters and histograms, filled as things happen. What can be looked up when it is asked for is in `exporter`.
+/// The metrics that events update. Gauges that are read at each scrape are in `exporter`.
 #[derive(Debug)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
@@ -80,47 +84,47 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Notes an answered request.
+    /// Counts an answered request and its duration.
     pub fn request(&self, method: &'static str, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Request { method, route, status }).inc();
         self.durations.get_or_create(&Route { method, route }).observe(took.as_secs_f64());
     }
 
-    /// Notes a request that the server refused by itself.
+    /// Counts a request that the server refused by itself.
     pub fn refusal(&self, reason: &'static str) {
         self.refusals.get_or_create(&Reason { reason }).inc();
     }
 
-    /// Takes over how many requests the server has refused in all for a reason that it counts itself.
+    /// Sets the number of refusals since the start, for a reason that the server itself counts.
     pub fn refusals(&self, reason: &'static str, count: u64) {
         self.refusals.get_or_create(&Reason { reason }).inner().store(count, Ordering::Relaxed);
     }
 
-    /// Notes how long a batch waited for its turn and its connection, whether it got them or not.
+    /// Observes how long a batch waited for its permit and its connection, whether it got them or not.
     pub fn wait(&self, waited: Duration) {
         self.waits.observe(waited.as_secs_f64());
     }
 
-    /// Notes a turn that is over, and how.
+    /// Counts a turn that is over, by its outcome, and its duration.
     pub fn turn(&self, outcome: &'static str, took: Duration) {
         self.turns.get_or_create(&Outcome { outcome }).inc();
         self.turn_durations.observe(took.as_secs_f64());
     }
 
-    /// Counts a turn as being with the companion until what it returns is dropped.
+    /// Counts a turn as being with the companion until the guard is dropped.
     #[must_use]
     pub fn turn_with_companion(&self) -> WithCompanion<'_> {
         self.turns_with_companion.inc();
         WithCompanion(&self.turns_with_companion)
     }
 
-    /// The histogram of how many requests shared this statement each time.
+    /// The histogram of the number of requests that shared an execution of this statement.
     #[must_use]
     pub fn batch_sizes(&self, statement: &'static str) -> Histogram {
         self.batches.get_or_create_owned(&Statement { statement })
     }
 
-    /// Makes all of them known under their names.
+    /// Registers every metric under its name, without the prefix `safespace_`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("http_requests", "Requests answered, by route pattern", self.requests.clone());
         registry.register(
@@ -132,7 +136,7 @@ impl Metrics {
         registry.register("batch_items", "Requests that shared one statement", self.batches.clone());
         registry.register(
             "pool_wait_seconds",
-            "Time a batch waited for its turn and its connection",
+            "Time a batch waited for its permit and its connection",
             self.waits.clone(),
         );
         registry.register("turns", "Turns that are over, by how they ended", self.turns.clone());
@@ -148,10 +152,23 @@ impl Metrics {
         );
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("sessions_deleted", "Sessions erased", self.sessions_deleted.clone());
+        registry.register_collector(Box::new(DroppedLogLines));
     }
 }
 
-/// A turn that is with the companion.
+/// Reads [`logging::dropped_lines`] at each scrape.
+#[derive(Debug)]
+struct DroppedLogLines;
+
+impl Collector for DroppedLogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counter = ConstCounter::new(logging::dropped_lines());
+        let help = "Log lines dropped because standard error was too slow";
+        counter.encode(encoder.encode_descriptor("log_lines_dropped", help, None, counter.metric_type())?)
+    }
+}
+
+/// Counts a turn as being with the companion until it is dropped.
 pub struct WithCompanion<'a>(&'a Gauge);
 
 impl Drop for WithCompanion<'_> {

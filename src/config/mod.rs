@@ -37,7 +37,7 @@ pub struct Config {
     /// Where it tells the operator what it counts, if it does.
     pub metrics: Option<Address>,
     /// What it logs.
-    pub log: Log,
+    pub log: LogSettings,
     /// Development or production.
     pub environment: Environment,
     /// Variables that look like this program's and are not: misspelled, most likely.
@@ -87,7 +87,7 @@ pub struct Http {
 
 /// What is logged and how (`LOG_*`, `RUST_LOG`).
 #[derive(Debug)]
-pub struct Log {
+pub struct LogSettings {
     /// Least severe level that is logged.
     pub level: LevelFilter,
     /// A filter in `env_logger`'s syntax that wins over `level`.
@@ -181,7 +181,7 @@ impl Config {
             metrics: reader
                 .optional_number("METRICS_PORT", 0..=u16::MAX)
                 .map(|port| Address { host: reader.text("METRICS_HOST"), port }),
-            log: Log {
+            log: LogSettings {
                 level: reader.choice("LOG_LEVEL", &LOG_LEVELS),
                 filter: reader.set("RUST_LOG"),
                 format: reader.choice("LOG_FORMAT", &LOG_FORMATS),

@@ -103,7 +103,7 @@ fn more_connections_than_descriptors_do_not_make_it_deaf() {
     let pool = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "4"), ("DB_POOL_MAX_SIZE", "4")];
     let service = Binary::with_descriptors(&pool, 256).serve();
     let watched = Watched::over(service, schema);
-    assert!(watched.service.log().contains("descriptors allows fewer"), "{}", watched.service.log());
+    watched.service.wait_for_log("descriptors allows fewer");
     let mut crowd = connect_many(watched.address(), 400);
     // Also among them, who comes is served.
     assert_eq!(Raw::connect(watched.address()).ask(GET).status, 200);
@@ -125,7 +125,7 @@ fn running_out_of_descriptors_is_one_line_in_the_log_and_passes() {
     // The pool opens its connection in the background, and must have its descriptors before the crowd comes.
     eventually(Duration::from_secs(5), || (service.client.get("/health/db").status == 200).then_some(()));
     let crowd = connect_many(service.address, 30);
-    eventually(Duration::from_secs(5), || service.log().contains("Cannot accept connections").then_some(()));
+    service.wait_for_log("Cannot accept connections");
     thread::sleep(Duration::from_millis(300));
     drop(crowd);
     let started = Instant::now();
@@ -133,7 +133,7 @@ fn running_out_of_descriptors_is_one_line_in_the_log_and_passes() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let log = service.log();
     assert_eq!(log.matches("Cannot accept connections").count(), 1, "{log}");
-    eventually(Duration::from_secs(2), || service.log().contains("Accepting connections again").then_some(()));
+    service.wait_for_log("Accepting connections again");
     assert!(!log.contains("anicked"), "{log}");
 }
 

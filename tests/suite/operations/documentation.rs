@@ -1,4 +1,4 @@
-//! The OpenAPI description, the page that shows it, and the documents: equal to the code.
+//! The OpenAPI description, its page, `.env.example`, README and documents agree with the code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ fn read(file: &str) -> String {
 }
 
 #[test]
-fn every_route_is_described_and_nothing_else() {
+fn the_description_has_exactly_the_routes() {
     let document = serde_json::to_value(safespace::api::openapi::describe()).unwrap();
     let mut described = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -64,7 +64,7 @@ fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
 }
 
 #[test]
-fn every_reference_in_the_description_leads_somewhere() {
+fn every_reference_in_the_description_resolves() {
     fn references(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(object) => {
@@ -85,7 +85,7 @@ fn every_reference_in_the_description_leads_somewhere() {
 }
 
 #[test]
-fn the_page_loads_nothing_from_elsewhere() {
+fn the_page_loads_only_its_own_assets() {
     let app = TestApp::start();
     let page = app.client.get("/docs").assert_status(200);
     assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"));
@@ -108,7 +108,7 @@ fn the_page_loads_nothing_from_elsewhere() {
 }
 
 #[test]
-fn the_example_environment_holds_every_variable_with_its_default_and_meaning() {
+fn env_example_has_every_variable_with_its_default_and_meaning() {
     let text = read(".env.example");
     let mut rest = text.as_str();
     for variable in VARIABLES {
@@ -131,7 +131,7 @@ fn the_readme_has_a_row_for_every_variable() {
 }
 
 #[test]
-fn every_file_that_the_documents_name_exists() {
+fn every_link_of_the_documents_names_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut documents = vec![root.join("README.md")];
     documents.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));

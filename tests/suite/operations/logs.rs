@@ -1,14 +1,21 @@
-//! What the log says of requests, and what it never says.
+//! The log's content, what it never contains, and how it bears a standard error that is slow or gone.
 
 use std::collections::HashSet;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::cluster::Schema;
 use crate::support::process::Binary;
+use crate::support::raw::Raw;
 
-/// Uses the whole API, well and badly, and returns every secret that was in it with the log.
-fn use_everything(variables: &[(&str, &str)]) -> (Vec<String>, String) {
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Sends requests of every route, valid and invalid ones, and returns all their secrets with the log.
+fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
     let schema = Schema::new();
     let url = schema.url();
     let mut all = vec![("DATABASE_URL", url.as_str())];
@@ -38,20 +45,18 @@ fn use_everything(variables: &[(&str, &str)]) -> (Vec<String>, String) {
     client.post_body("/api/v1/sessions", "secretword/secretword", b"secretword").assert_status(415);
     client.post_body("/api/v1/sessions", "application/json", b"secretword").assert_status(422);
     client.raw(b"SECRETWORD /secretword HTTP/1.1\r\nHost: secretword\r\nX-Request-Id: secretword\r\nUser-Agent: secretword\r\nConnection: close\r\n\r\n");
-    // Both kinds of internal error: a statement that is refused, and a panic.
+    // Both kinds of internal error: a panic, and a statement that PostgreSQL refuses.
     let id = client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap().to_owned();
     schema.client().batch_execute("ALTER TABLE sessions ALTER sealed TYPE text").unwrap();
     client.get(&format!("/api/v1/sessions/{id}")).assert_status(500);
     schema.client().batch_execute("DROP TABLE sessions CASCADE").unwrap();
     client.delete(&format!("/api/v1/sessions/{id}")).assert_status(500);
     secrets.push(id);
-    service.signal("TERM");
-    assert!(service.wait().success());
-    (secrets, service.log())
+    (secrets, service.stop())
 }
 
 #[track_caller]
-fn assert_discreet(secrets: &[String], log: &str) {
+fn assert_no_secrets(secrets: &[String], log: &str) {
     let log = log.to_lowercase();
     for secret in secrets {
         assert!(!log.contains(&secret.to_lowercase()), "the log has {secret}");
@@ -59,16 +64,16 @@ fn assert_discreet(secrets: &[String], log: &str) {
 }
 
 #[test]
-fn no_log_line_holds_anything_of_a_session_even_at_trace_level() {
-    let (secrets, log) = use_everything(&[("RUST_LOG", "trace,tokio_postgres=trace,tokio_postgres::query=trace")]);
+fn no_line_contains_a_secret_of_a_session_at_trace_level() {
+    let (secrets, log) = use_every_route(&[("RUST_LOG", "trace,tokio_postgres=trace,tokio_postgres::query=trace")]);
     assert!(log.lines().count() > 60, "{log}");
-    assert_discreet(&secrets, &log);
+    assert_no_secrets(&secrets, &log);
 }
 
 #[test]
 fn every_request_is_one_json_line_with_its_route() {
-    let (secrets, log) = use_everything(&[("LOG_FORMAT", "json")]);
-    assert_discreet(&secrets, &log);
+    let (secrets, log) = use_every_route(&[("LOG_FORMAT", "json")]);
+    assert_no_secrets(&secrets, &log);
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
 
@@ -98,17 +103,128 @@ fn every_request_is_one_json_line_with_its_route() {
 }
 
 #[test]
-fn the_log_level_can_be_set_and_rust_log_wins() {
+fn rust_log_overrides_log_level() {
     let schema = Schema::new();
     let log = |variables: &[(&str, &str)]| {
         let url = schema.url();
         let mut all = vec![("DATABASE_URL", url.as_str())];
         all.extend_from_slice(variables);
-        let service = Binary::new(&all).serve();
+        let mut service = Binary::new(&all).serve();
         service.client.get("/").assert_status(200);
-        service.log()
+        service.stop()
     };
     assert_eq!(log(&[("LOG_LEVEL", "warn")]), "");
     let filtered = log(&[("LOG_LEVEL", "warn"), ("RUST_LOG", "safespace::api=info")]);
     assert!(filtered.contains("Request method=GET route=/ status=200"), "{filtered}");
+}
+
+/// Sends requests one after the other on each of four connections at once.
+fn send_requests(address: SocketAddr, count: usize) {
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut raw = Raw::connect(address);
+                for _ in 0..count / 4 {
+                    assert_eq!(raw.ask(GET).status, 200);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn lines_are_in_the_order_of_the_requests_of_a_connection() {
+    let schema = Schema::new();
+    let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
+    let mut raw = Raw::connect(service.address);
+    let answered: Vec<String> =
+        (0..200).map(|_| raw.ask(GET).header("X-Request-Id").expect("an id").to_owned()).collect();
+    let log = service.stop();
+    let logged: Vec<&str> = log.lines().filter_map(|line| line.split("request_id=").nth(1)).collect();
+    assert_eq!(logged, answered);
+    assert!(log.ends_with("Stopped\n"), "{log}");
+}
+
+#[test]
+fn a_panic_is_in_the_log_before_its_request_is_answered() {
+    let schema = Schema::new();
+    let service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
+    let id = service.client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap().to_owned();
+    schema.client().batch_execute("ALTER TABLE sessions ALTER sealed TYPE text").unwrap();
+    service.client.get(&format!("/api/v1/sessions/{id}")).assert_status(500);
+    assert!(service.log().contains("ERROR Panicked place="), "{}", service.log());
+}
+
+#[test]
+fn an_unread_standard_error_costs_lines_that_are_counted_and_no_request() {
+    const REQUESTS: usize = 20_000;
+    let schema = Schema::new();
+    let (stderr, writer) = io::pipe().unwrap();
+    let service = Binary::new(&[("DATABASE_URL", &schema.url()), ("METRICS_PORT", "0")]).serve_with_stderr(writer);
+    send_requests(service.address, REQUESTS);
+    let metrics = service.metrics().get("/metrics").text();
+    let counted = metrics.lines().find_map(|line| line.strip_prefix("safespace_log_lines_dropped_total "));
+    let counted: usize = counted.expect("the metric").parse().unwrap();
+    assert!(counted > 0, "everything fitted");
+
+    let mut lines = BufReader::new(stderr).lines().map(Result::unwrap);
+    let before: Vec<String> = lines.by_ref().take_while(|line| !line.contains("lines dropped")).collect();
+    let requests = before.iter().filter(|line| line.contains(" INFO  Request method=GET route=/ status=200 ")).count();
+    assert_eq!(requests + counted, REQUESTS);
+    service.client.get("/health/live").assert_status(200);
+    assert!(lines.next().unwrap().contains("route=/health/live"));
+}
+
+#[test]
+fn the_report_of_dropped_lines_is_a_line_of_the_chosen_format() {
+    let json = "\"level\":\"warn\",\"message\":\"Standard error is too slow, lines dropped\"";
+    for (format, start, content) in
+        [("text", "20", " WARN  Standard error is too slow, lines dropped dropped="), ("json", "{\"dropped\":", json)]
+    {
+        let schema = Schema::new();
+        let (stderr, writer) = io::pipe().unwrap();
+        let service = Binary::new(&[("DATABASE_URL", &schema.url()), ("LOG_FORMAT", format)]).serve_with_stderr(writer);
+        send_requests(service.address, 20_000);
+        let line = BufReader::new(stderr).lines().map(Result::unwrap).find(|line| line.contains("lines dropped"));
+        let line = line.expect("a report");
+        assert!(line.starts_with(start) && line.contains(content), "{format}: {line}");
+    }
+}
+
+#[test]
+fn an_unread_standard_error_delays_the_stop_by_a_second_and_tears_no_line() {
+    let schema = Schema::new();
+    let (mut stderr, writer) = io::pipe().unwrap();
+    let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve_with_stderr(writer);
+    send_requests(service.address, 4_000);
+    let started = Instant::now();
+    service.signal("TERM");
+    assert_eq!(service.wait().code(), Some(0));
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    assert!(log.ends_with('\n') && log.len() > 32 * 1024, "{} bytes", log.len());
+    let torn = log.lines().find(|line| !line.contains(" INFO  ") || !line.starts_with("20"));
+    assert_eq!(torn, None);
+}
+
+#[test]
+fn a_closed_standard_error_ends_nothing() {
+    let closed = || {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let schema = Schema::new();
+    let url = schema.url();
+    let mut service = Binary::new(&[("DATABASE_URL", &url)]).serve_with_stderr(closed());
+    send_requests(service.address, 400);
+    service.signal("TERM");
+    assert_eq!(service.wait().code(), Some(0));
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let failing = [("DATABASE_URL", url.as_str()), ("APP_HOST", "127.0.0.1"), ("APP_PORT", &port)];
+    assert_eq!(Binary::new(&failing).run_with_stderr(closed()).code(), Some(1), "a port in use");
+    assert_eq!(Binary::new(&[("APP_PORT", "none")]).run_with_stderr(closed()).code(), Some(2), "a wrong variable");
 }

@@ -1,4 +1,4 @@
-//! The operator's port: what it tells, and that it tells nothing of a session.
+//! The metrics port: its samples, and that no label or value comes from a session.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -9,28 +9,28 @@ use crate::support::app::configure;
 use crate::support::cluster::Schema;
 use crate::support::http::Client;
 
-/// A running service with its metrics.
-struct Measured {
+/// A service with a metrics port.
+struct MeteredApp {
     app: App,
     client: Client,
     metrics: Client,
     _schema: Schema,
 }
 
-impl Measured {
-    fn start() -> Measured {
+impl MeteredApp {
+    fn start() -> MeteredApp {
         let schema = Schema::new();
         let config = configure(&schema.url(), &[("METRICS_PORT", "0")]);
         let app = App::start(&config, &AtomicBool::new(false)).unwrap();
         let (client, metrics) = (Client::new(app.address()), Client::new(app.metrics_address().unwrap()));
-        Measured { app, client, metrics, _schema: schema }
+        MeteredApp { app, client, metrics, _schema: schema }
     }
 
     fn text(&self) -> String {
         self.metrics.get("/metrics").assert_status(200).text()
     }
 
-    /// Every sample, by its name and labels.
+    /// Every sample by its name with labels.
     fn samples(&self) -> BTreeMap<String, f64> {
         let text = self.text();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
@@ -43,7 +43,7 @@ impl Measured {
 
 #[test]
 fn requests_are_counted_by_method_route_pattern_and_status() {
-    let service = Measured::start();
+    let service = MeteredApp::start();
     let session = service.client.post("/api/v1/sessions").assert_status(201).json();
     let path = format!("/api/v1/sessions/{}", session["session_id"].as_str().unwrap());
     service.client.get(&path).assert_status(200);
@@ -68,8 +68,8 @@ fn requests_are_counted_by_method_route_pattern_and_status() {
 }
 
 #[test]
-fn the_server_and_the_pool_are_as_they_are_when_asked() {
-    let service = Measured::start();
+fn server_and_pool_gauges_are_read_at_the_scrape() {
+    let service = MeteredApp::start();
     service.client.get("/health/db").assert_status(200);
     let samples = service.samples();
     assert_eq!(samples["safespace_pool_max_connections"], 4.0);
@@ -86,8 +86,8 @@ fn the_server_and_the_pool_are_as_they_are_when_asked() {
 }
 
 #[test]
-fn no_label_is_a_clients_and_no_id_is_told() {
-    let service = Measured::start();
+fn labels_come_from_fixed_lists_and_contain_no_id() {
+    let service = MeteredApp::start();
     let session = service.client.post("/api/v1/sessions").assert_status(201).json();
     let id = session["session_id"].as_str().unwrap();
     service.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
@@ -101,7 +101,7 @@ fn no_label_is_a_clients_and_no_id_is_told() {
     assert!(!text.contains(id) && !text.contains(&id[..8]), "{text}");
     assert!(!text.contains("invented") && !text.contains("BREW"), "{text}");
     assert!(text.contains("route=\"none\"") && text.contains("method=\"OTHER\""), "{text}");
-    // However many are invented, they share these.
+    // Further invented paths add no series.
     let after = text.lines().count();
     for number in 0..50 {
         service.client.get(&format!("/invented/{number}"));
@@ -112,8 +112,8 @@ fn no_label_is_a_clients_and_no_id_is_told() {
 }
 
 #[test]
-fn what_the_server_refuses_is_counted_by_reason() {
-    let service = Measured::start();
+fn refusals_are_counted_by_reason() {
+    let service = MeteredApp::start();
     let mut raw = crate::support::raw::Raw::connect(service.app.address());
     assert_eq!(raw.ask(b"GET / HTTP/2.0\r\n\r\n").status, 505);
     assert_eq!(service.samples()["safespace_http_refusals_total{reason=\"version_unknown\"}"], 1.0);
@@ -121,8 +121,8 @@ fn what_the_server_refuses_is_counted_by_reason() {
 }
 
 #[test]
-fn the_port_answers_nothing_else_and_is_closed_where_it_is_not_wanted() {
-    let service = Measured::start();
+fn only_metrics_are_served_and_only_with_a_metrics_port() {
+    let service = MeteredApp::start();
     service.metrics.get("/").assert_status(404);
     service.metrics.get("/api/v1/sessions").assert_status(404);
     let answer = service.metrics.get("/metrics").assert_status(200);
@@ -134,14 +134,14 @@ fn the_port_answers_nothing_else_and_is_closed_where_it_is_not_wanted() {
 }
 
 #[test]
-fn every_metric_is_explained_to_the_operator() {
-    let service = Measured::start();
+fn operations_md_documents_every_metric() {
+    let service = MeteredApp::start();
     let operations = include_str!("../../../docs/operations.md");
     let text = service.text();
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
     assert!(names.len() > 10, "{names:?}");
     for name in names {
-        assert!(operations.contains(&format!("`{name}")), "docs/operations.md says nothing of {name}");
+        assert!(operations.contains(&format!("`{name}")), "docs/operations.md lacks {name}");
     }
     service.app.stop();
 }

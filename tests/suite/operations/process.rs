@@ -1,4 +1,4 @@
-//! The binary: its arguments, its exit codes, how it stops.
+//! The binary's arguments, exit codes and reaction to signals.
 
 use std::net::TcpStream;
 use std::thread;
@@ -23,7 +23,7 @@ fn help_names_every_command_and_variable() {
 }
 
 #[test]
-fn version_is_the_packages() {
+fn version_prints_the_version_of_the_package() {
     let output = Binary::new(&[]).argument("--version").run();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("safespace {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -35,7 +35,7 @@ fn an_unknown_argument_exits_with_2() {
 }
 
 #[test]
-fn check_says_what_it_found_and_changes_nothing() {
+fn check_prints_its_findings_and_changes_nothing() {
     let schema = Schema::new();
     let url = schema.url();
     let check = || {
@@ -56,7 +56,7 @@ fn check_says_what_it_found_and_changes_nothing() {
 }
 
 #[test]
-fn check_of_a_database_that_is_away_exits_with_1() {
+fn check_of_an_unreachable_database_exits_with_1() {
     let output = Binary::new(&[("DATABASE_URL", "postgres://u:hunter2@127.0.0.1:1/d")]).argument("check").run();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
@@ -64,7 +64,7 @@ fn check_of_a_database_that_is_away_exits_with_1() {
 }
 
 #[test]
-fn check_prints_the_warnings_and_what_it_knew_before_an_error() {
+fn check_prints_warnings_and_findings_before_an_error() {
     let url = "postgres://u:p@127.0.0.1:1/d";
     let output = Binary::new(&[("DATABASE_URL", url), ("DB_POOL_MAXSIZE", "5")]).argument("check").run();
     let found = String::from_utf8(output.stdout).unwrap();
@@ -87,7 +87,7 @@ fn check_refuses_a_schema_that_serve_would_refuse() {
 }
 
 #[test]
-fn a_port_in_use_exits_with_1_and_says_so() {
+fn a_port_in_use_exits_with_1_and_names_the_address() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let schema = Schema::new();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -112,8 +112,8 @@ fn a_signal_lets_requests_in_flight_finish() {
             let mut begun = Raw::connect(service.address);
             begun.send(b"GET /health/ready HTTP/1.1\r\nHost: x\r\nX: ");
             service.signal(signal);
-            eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
-            // Nobody new is let in; who has begun a request is answered, and told that the service is stopping.
+            service.wait_for_log("Stopping");
+            // New connections are refused; a request whose head has begun is answered with 503.
             eventually(Duration::from_secs(5), || TcpStream::connect(service.address).is_err().then_some(()));
             let answer = begun.ask(b"1\r\n\r\n");
             answer.assert_problem(503);
@@ -127,7 +127,7 @@ fn a_signal_lets_requests_in_flight_finish() {
 }
 
 #[test]
-fn requests_that_hang_do_not_hold_up_the_stop_for_ever() {
+fn hanging_requests_are_cut_off_after_the_shutdown_grace() {
     let schema = Schema::new();
     let mut service = Binary::new(&[("DATABASE_URL", &schema.url()), ("APP_SHUTDOWN_GRACE", "1")]).serve();
     let mut sql = schema.client();
@@ -146,7 +146,7 @@ fn requests_that_hang_do_not_hold_up_the_stop_for_ever() {
 #[test]
 fn a_signal_while_waiting_for_the_database_ends_the_start() {
     let mut process = Binary::new(&[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")]).start();
-    eventually(Duration::from_secs(5), || process.log().contains("Database not reached").then_some(()));
+    process.wait_for_log("Database not reached");
     send_signal("TERM", process.id());
     let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
@@ -160,7 +160,7 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
     let taken = turn.query_one(include_str!("../../../sql/schema/take_turn.sql"), &[]).unwrap();
     assert!(taken.get::<_, bool>(0));
     let mut process = Binary::new(&[("DATABASE_URL", &schema.url())]).start();
-    // It asks again and again, in one transaction.
+    // The service polls the advisory lock in one transaction.
     let waiting = "SELECT FROM pg_stat_activity
                    WHERE application_name = 'safespace' AND xact_start < clock_timestamp() - interval '0.2 s'
                      AND query LIKE '%safespace migrations%'";
@@ -173,9 +173,9 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
 }
 
 #[test]
-fn a_migration_that_is_stopped_is_not_a_success() {
+fn a_signal_during_migrate_exits_with_1() {
     let mut process = Binary::new(&[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")]).argument("migrate").start();
-    eventually(Duration::from_secs(5), || process.log().contains("Database not reached").then_some(()));
+    process.wait_for_log("Database not reached");
     send_signal("TERM", process.id());
     let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
@@ -183,7 +183,7 @@ fn a_migration_that_is_stopped_is_not_a_success() {
 }
 
 #[test]
-fn a_terminal_that_ends_twice_still_lets_requests_finish() {
+fn a_repeated_hangup_lets_requests_in_flight_finish() {
     let schema = Schema::new();
     let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
     let mut sql = schema.client();
@@ -193,7 +193,7 @@ fn a_terminal_that_ends_twice_still_lets_requests_finish() {
         let in_flight = scope.spawn(|| service.client.post("/api/v1/sessions"));
         wait_for_lock(&mut schema.client());
         service.signal("HUP");
-        eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
+        service.wait_for_log("Stopping");
         service.signal("HUP");
         lock.commit().unwrap();
         in_flight.join().unwrap().assert_status(201);
@@ -202,7 +202,7 @@ fn a_terminal_that_ends_twice_still_lets_requests_finish() {
 }
 
 #[test]
-fn a_second_signal_ends_it_now() {
+fn a_second_signal_exits_at_once_with_130() {
     let schema = Schema::new();
     let mut service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
     let mut sql = schema.client();
@@ -212,21 +212,23 @@ fn a_second_signal_ends_it_now() {
         let cut = scope.spawn(|| service.client.try_send("POST", "/api/v1/sessions"));
         wait_for_lock(&mut schema.client());
         service.signal("INT");
-        eventually(Duration::from_secs(5), || service.log().contains("Stopping").then_some(()));
+        service.wait_for_log("Stopping");
         service.signal("INT");
         assert!(cut.join().unwrap().is_err());
     });
     assert_eq!(service.wait().code(), Some(130));
+    assert!(service.log().contains("Stopping"), "{}", service.log());
 }
 
 #[test]
-fn the_password_is_in_no_argument_no_log_and_no_greeting() {
+fn the_database_password_is_in_no_argument_log_line_or_greeting() {
     let cluster = Cluster::start();
     let url = cluster.url().replacen("//safespace@", "//safespace:hunter2@", 1);
     assert!(url.contains("hunter2"));
-    let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
+    let mut service = Binary::new(&[("DATABASE_URL", &url)]).serve();
     service.client.get("/health/ready").assert_status(200);
     let arguments = std::fs::read(format!("/proc/{}/cmdline", service.process_id())).unwrap();
     assert!(!String::from_utf8_lossy(&arguments).contains("hunter2"));
-    assert!(!service.log().contains("hunter2") && !service.greeting.contains("hunter2"));
+    assert!(!service.greeting.contains("hunter2"));
+    assert!(!service.stop().contains("hunter2"));
 }

@@ -170,7 +170,7 @@ fn a_role_with_few_connections_is_not_an_outage() {
     sql.batch_execute("CREATE ROLE few SUPERUSER LOGIN; ALTER ROLE few NOSUPERUSER CONNECTION LIMIT 3; GRANT ALL ON SCHEMA public TO few").unwrap();
     let url = cluster.url().replacen("safespace@", "few@", 1);
     let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
-    eventually(Duration::from_secs(5), || service.log().contains("gives no more connections").then_some(()));
+    service.wait_for_log("gives no more connections");
     service.client.post("/api/v1/sessions").assert_status(201);
     assert!(!service.log().contains("went away"), "{}", service.log());
 }
@@ -185,7 +185,7 @@ fn an_outage_is_two_lines_in_the_log() {
     }
     cluster.start_again();
     eventually(Duration::from_secs(5), || (service.client.post("/api/v1/sessions").status == 201).then_some(()));
-    let log = service.log();
+    let log = service.wait_for_log("Database is back");
     assert_eq!(log.matches("Database went away").count(), 1, "{log}");
     assert_eq!(log.matches("Database is back").count(), 1, "{log}");
     assert!(!log.contains("ERROR"), "{log}");

@@ -187,7 +187,7 @@ fn a_server_that_dies_is_started_again() {
     send_signal("KILL", folder.postgres().unwrap());
     eventually(Duration::from_secs(10), || (service.client.get("/health/db").status == 503).then_some(()));
     eventually(Duration::from_secs(10), || (service.client.get(&path).status == 200).then_some(()));
-    assert!(service.log().contains("The private PostgreSQL ended; starting it again"), "{}", service.log());
+    service.wait_for_log("The private PostgreSQL ended; starting it again");
 }
 
 #[test]
@@ -228,7 +228,8 @@ fn a_server_that_cannot_stay_is_one_line_in_the_log() {
     eventually(Duration::from_secs(10), || {
         (std::fs::read_to_string(&log).unwrap().matches("pg_control").count() > 2).then_some(())
     });
-    assert_eq!(service.log().matches("starting it again").count(), 1, "{}", service.log());
+    let log = service.wait_for_log("starting it again");
+    assert_eq!(log.matches("starting it again").count(), 1, "{log}");
 }
 
 #[test]

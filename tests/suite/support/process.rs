@@ -1,4 +1,4 @@
-//! The real binary, as an operator runs it.
+//! The binary as an operator runs it.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use super::cluster::send_signal;
 use super::eventually;
 use super::http::Client;
 
-/// A command of the binary in an empty working folder, with nothing in its environment but what is given.
+/// A command line of the binary with an empty working folder and only the given environment variables.
 pub(crate) struct Binary {
     command: Command,
     folder: tempfile::TempDir,
@@ -27,7 +27,7 @@ impl Binary {
         Binary { command, folder }
     }
 
-    /// The same with a limit on open descriptors, the hard one too.
+    /// The same with a soft and hard limit on open descriptors.
     pub(crate) fn with_descriptors(variables: &[(&str, &str)], limit: u32) -> Binary {
         let mut binary = Binary::new(variables);
         let mut command = Command::new("sh");
@@ -43,7 +43,7 @@ impl Binary {
         self
     }
 
-    /// Puts a file into the working folder.
+    /// Writes a file into the working folder.
     pub(crate) fn file(self, name: &str, text: &str) -> Binary {
         fs::write(self.folder.path().join(name), text).unwrap();
         self
@@ -54,20 +54,32 @@ impl Binary {
         self.command.output().unwrap()
     }
 
-    /// Starts it and does not wait.
+    /// Runs it to its end with a standard error of its own.
+    pub(crate) fn run_with_stderr(mut self, stderr: impl Into<Stdio>) -> ExitStatus {
+        self.command.stdout(Stdio::null()).stderr(stderr).status().unwrap()
+    }
+
+    /// Starts it without waiting until it listens.
     pub(crate) fn start(mut self) -> Running {
         self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
-        let log = File::create(self.folder.path().join("log")).unwrap();
+        let log = File::create(self.log_path()).unwrap();
         let child = self.command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Running { child, folder: self.folder }
     }
 
     /// Starts it and waits until it listens.
     #[track_caller]
-    pub(crate) fn serve(mut self) -> Service {
-        let log = self.folder.path().join("log");
+    pub(crate) fn serve(self) -> Service {
+        let log = File::create(self.log_path()).unwrap();
+        self.serve_with_stderr(log)
+    }
+
+    /// The same with another standard error than the file that [`Service::log`] reads.
+    #[track_caller]
+    pub(crate) fn serve_with_stderr(mut self, stderr: impl Into<Stdio>) -> Service {
+        let log = self.log_path();
         self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
-        let mut process = self.command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let mut process = self.command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut greeting = String::new();
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
             greeting += &format!("{}\n", line.unwrap());
@@ -76,12 +88,16 @@ impl Binary {
             }
         }
         let address = greeting.split("listening on ").nth(1).and_then(|rest| rest.split(')').next()?.parse().ok());
-        let Some(address) = address else { panic!("{greeting}\n{}", fs::read_to_string(log).unwrap()) };
+        let Some(address) = address else { panic!("{greeting}\n{}", fs::read_to_string(log).unwrap_or_default()) };
         Service { process, client: Client::new(address), address, greeting, log, _folder: self.folder }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
     }
 }
 
-/// The binary while it runs; killed with the test.
+/// A process that may not listen yet; killed when dropped.
 pub(crate) struct Running {
     child: Child,
     folder: tempfile::TempDir,
@@ -90,6 +106,12 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Waits until the log contains `text`.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        eventually(Duration::from_secs(5), || self.log().contains(text).then_some(()));
     }
 }
 
@@ -114,7 +136,7 @@ impl Drop for Running {
     }
 }
 
-/// The binary while it serves.
+/// A process that listens; killed when dropped.
 pub(crate) struct Service {
     process: Child,
     pub(crate) client: Client,
@@ -129,6 +151,13 @@ impl Service {
         send_signal(signal, self.process.id());
     }
 
+    /// Where it serves metrics.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Client {
+        let address = self.greeting.split("Metrics  http://").nth(1).and_then(|rest| rest.split('/').next());
+        Client::new(address.expect("a metrics address in the greeting").parse().unwrap())
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
@@ -139,8 +168,24 @@ impl Service {
         self.process.id()
     }
 
+    /// The log as far as it is written. A line follows its event by a few milliseconds; a panic's line precedes the
+    /// answer.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until the log contains `text`, and returns the log.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        eventually(Duration::from_secs(5), || Some(self.log()).filter(|log| log.contains(text)))
+    }
+
+    /// Stops it in order and returns the whole log.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> String {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0), "{}", self.log());
+        self.log()
     }
 }
 
