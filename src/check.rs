@@ -1,32 +1,32 @@
-//! `safespace check`: says what the service would start with, and whether the database is as it should be.
+//! `safespace check`: prints what the service would start with, and whether the database can be used.
 
 use std::fmt::{self, Write};
 
-use crate::app::StartError;
+use crate::app::{self, StartError};
 use crate::companion;
 use crate::config::{self, Config};
+use crate::private_postgres::PrivatePostgres;
 use crate::store::migrations::{self, MigrationError};
-use crate::store::private::PrivatePostgres;
 use crate::store::{Findings, inspect};
 
-/// Looks at the configuration and the database, changes neither, and adds what it finds to `findings`, a line each.
+/// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each.
 ///
 /// # Errors
-/// When there can be no companion as configured, the database cannot be reached, or there is no PostgreSQL to keep a
-/// private one. What was found before stands.
+/// When the companion cannot be built, the database cannot be reached, or no PostgreSQL is installed for the private one.
+/// The findings up to there remain.
 pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     let mut report = Report(findings);
     report.line("Environment", format_args!("{:?}", config.environment));
-    report.line("Address", format_args!("{}, {} workers", config.http.address, config.http.limits.workers));
+    report.line("Address", format_args!("{}, {} workers", config.http.address, config.http.workers));
     if let Some(address) = &config.metrics {
         report.line("Metrics", address);
     }
     report.line("Pool", format_args!("{} to {} connections", config.pool.min_size, config.pool.max_size));
-    for warning in config.warnings() {
+    for warning in app::warnings(config) {
         report.line("Warning", warning);
     }
     report.line("Companion", &config.companion);
-    companion::open(&config.companion)?;
+    companion::build(&config.companion)?;
     match &config.database {
         config::Database::Server(server) => {
             report.line("Database", server);

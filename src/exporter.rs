@@ -1,4 +1,4 @@
-//! The operator's port: what is counted and what is going on, in the text format of OpenMetrics 1.0.
+//! The Prometheus endpoint: counters, and gauges read at each scrape, in the text format of OpenMetrics 1.0.
 
 use std::sync::Arc;
 
@@ -8,11 +8,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use rouille::{Request, Response};
 
-use crate::http::{Application, Later, Observer, Refusal};
+use crate::http::{Application, Observer, Refusal, Request, Responder, Response};
 use crate::metrics::Metrics;
-use crate::store::Database;
+use crate::store::Store;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -22,10 +21,10 @@ pub struct Exporter {
     metrics: Arc<Metrics>,
     gauges: Gauges,
     server: Observer,
-    database: Arc<Database>,
+    store: Arc<Store>,
 }
 
-/// What is looked up whenever it is asked for.
+/// Read at each scrape.
 #[derive(Default)]
 struct Gauges {
     connections: Family<State, Gauge>,
@@ -43,18 +42,19 @@ struct State {
 }
 
 impl Exporter {
-    /// Tells of this server, this database and what was counted.
+    /// Exports the state of this server and this store, and these metrics.
     #[must_use]
-    pub fn new(server: Observer, database: Arc<Database>, metrics: Arc<Metrics>) -> Exporter {
+    pub fn new(server: Observer, store: Arc<Store>, metrics: Arc<Metrics>) -> Exporter {
         let mut registry = Registry::with_prefix("safespace");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         metrics.register(&mut registry);
         let gauges = Gauges::default();
         gauges.register(&mut registry);
-        Exporter { registry, metrics, gauges, server, database }
+        Exporter { registry, metrics, gauges, server, store }
     }
 
-    fn look(&self) {
+    /// Reads the state of the server and of the pool.
+    fn update_gauges(&self) {
         let server = self.server.state();
         for (state, count) in server.connections {
             self.gauges.connections.get_or_create(&State { state }).set(whole(count));
@@ -64,7 +64,7 @@ impl Exporter {
         }
         self.gauges.queued.set(whole(server.queued));
         self.metrics.refusals(Refusal::Busy.name(), server.refused_busy);
-        let pool = self.database.state();
+        let pool = self.store.pool_state();
         self.gauges.pool_total.set(pool.total.into());
         self.gauges.pool_idle.set(pool.idle.into());
         self.gauges.pool_max.set(pool.max.into());
@@ -97,16 +97,16 @@ impl Gauges {
 }
 
 impl Application for Exporter {
-    fn answer(&self, request: &Request, _: Later<'_>) -> Option<Response> {
+    fn answer(&self, request: Request, responder: Responder) {
         if request.raw_url().split('?').next() != Some("/metrics") {
-            return Some(Response::text("There is only /metrics here.\n").with_status_code(404));
+            return responder.respond(Response::text("There is only /metrics here.\n").with_status_code(404));
         }
-        self.look();
+        self.update_gauges();
         let mut text = String::new();
-        Some(match text::encode(&mut text, &self.registry) {
+        responder.respond(match text::encode(&mut text, &self.registry) {
             Ok(()) => Response::from_data(MEDIA_TYPE, text),
             Err(_) => Response::text("The metrics cannot be written.\n").with_status_code(500),
-        })
+        });
     }
 
     fn refuse_head(&self, _: &Request) -> Option<Response> {

@@ -33,15 +33,15 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date and exit
     Migrate,
-    /// Check the configuration and the database, say what was found, change nothing
+    /// Check the configuration and the database, print the findings, change nothing
     Check,
 }
 
-/// Exit code for a configuration, or arguments, that cannot be used.
+/// Exit code for arguments or a configuration that cannot be used.
 const UNUSABLE: u8 = 2;
 
-/// Exit code when a second signal ends the service before it has stopped in order.
-const CUT_SHORT: i32 = 130;
+/// Exit code when a second signal ends the service before it has stopped in order: as of a program that SIGINT ends.
+const ABORTED: i32 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -65,12 +65,12 @@ fn main() -> ExitCode {
 fn run(command: Command, config: &Config) -> Result<(), StartError> {
     match command {
         Command::Serve => match serve(config) {
-            // Whoever stops a service that is still starting has what they wanted.
+            // A service that is stopped while it starts has done what was asked.
             Err(StartError::Interrupted) => Ok(()),
             result => result,
         },
         Command::Migrate => {
-            let stop = Stop::on_signals().map_err(StartError::Signals)?;
+            let stop = StopSignals::handle().map_err(StartError::Signals)?;
             let version = app::migrate(config, &stop.asked)?;
             println!("The schema is at version {version}.");
             Ok(())
@@ -85,10 +85,10 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
 }
 
 fn serve(config: &Config) -> Result<(), StartError> {
-    let stop = Stop::on_signals().map_err(StartError::Signals)?;
+    let stop = StopSignals::handle().map_err(StartError::Signals)?;
     let app = App::start(config, &stop.asked)?;
     if let Some(postgres) = app.postgres() {
-        let _ = stop.in_haste.set(Box::new(postgres.stopper()));
+        let _ = stop.on_abort.set(Box::new(postgres.stopper()));
     }
     print!("{}", app.greeting());
     // An error means that the thread is gone, which ends the process too.
@@ -99,36 +99,36 @@ fn serve(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// What a signal does: the first asks the service to stop in order, the second ends it now.
-struct Stop {
+/// The signals: the first one asks the service to stop in order, the second one ends it at once.
+struct StopSignals {
     asked: Arc<AtomicBool>,
     first: mpsc::Receiver<()>,
-    /// What is still to be done before the process ends in haste.
-    in_haste: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
+    /// Called before the second signal ends the process.
+    on_abort: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
 }
 
-impl Stop {
-    fn on_signals() -> io::Result<Stop> {
+impl StopSignals {
+    fn handle() -> io::Result<StopSignals> {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT])?;
-        // The terminal's end: PostgreSQL must not outlive the service there either.
+        // A terminal that closes sends it: PostgreSQL must not outlive the service there either.
         if !is_hangup_ignored() {
             signals.add_signal(SIGHUP)?;
         }
         let (sender, first) = mpsc::channel();
-        let stop = Stop { asked: Arc::default(), first, in_haste: Arc::default() };
-        let (asked, in_haste) = (stop.asked.clone(), stop.in_haste.clone());
+        let stop = StopSignals { asked: Arc::default(), first, on_abort: Arc::default() };
+        let (asked, on_abort) = (stop.asked.clone(), stop.on_abort.clone());
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
                 if asked.swap(true, Ordering::SeqCst) {
-                    // A terminal that ends may say so more than once.
+                    // A terminal that closes may send it more than once.
                     if signal == SIGHUP {
                         continue;
                     }
-                    if let Some(in_haste) = in_haste.get() {
-                        in_haste();
+                    if let Some(on_abort) = on_abort.get() {
+                        on_abort();
                     }
                     log::logger().flush();
-                    process::exit(CUT_SHORT);
+                    process::exit(ABORTED);
                 }
                 let _ = sender.send(());
             }
@@ -137,8 +137,7 @@ impl Stop {
     }
 }
 
-/// Whether the service was started with `nohup`, which a handler would undo. Only Linux tells without a system call of
-/// our own.
+/// Whether the service was started with `nohup`, which a handler would undo. Only Linux shows it in a file.
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,18 +1,18 @@
-//! What is stored can be read with the session's id alone, and the id is not stored. This is how.
+//! Authenticated encryption (AEAD) of stored data, under keys that derive from the session's id alone.
 //!
-//! From the id come, by HKDF-SHA256 (RFC 5869), each under a label of its own:
+//! HKDF-SHA256 (RFC 5869) derives from the id, each under a label of its own:
 //!
-//! - the lookup, under which the session is found in the database;
-//! - the key that seals what is stored of it;
-//! - the ids of its messages, from the key that the client gave its request, so that a request sent twice meets itself.
+//! - the lookup: the session's primary key in the database;
+//! - the key that seals the session's data;
+//! - the ids of its messages, from the client's `Idempotency-Key`, so that a resent request finds its own messages.
 //!
-//! An id is 122 random bits from the operating system. That is more than anybody can try, so no slow hash is needed, and no key
-//! of the server's that could be lost, stolen or demanded. Nothing leads back: from the lookup to the id, from a message's
-//! id to the client's key, from one of them to another.
+//! The id itself is not stored. It has 122 random bits from the operating system, too many for a brute-force search, so no
+//! slow hash is needed, and no server key that can be lost, stolen or demanded. The derivation is one-way: a lookup does not
+//! lead to the id, nor a message's id to the `Idempotency-Key`, nor one of them to another.
 //!
-//! Sealed bytes are a version, a nonce and the text under XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03). Its nonces of 24
-//! bytes can be random without a count of what was sealed before. The place of a text is bound as associated data: sealed bytes that
-//! were moved to another row, message or session do not open.
+//! The sealed format is a version, a nonce, the ciphertext of XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) and its tag.
+//! A nonce has 24 bytes, so random nonces need no counter. The row is bound as associated data: sealed bytes moved to another
+//! row, message or session do not open.
 
 use std::fmt;
 
@@ -25,30 +25,31 @@ use zeroize::Zeroizing;
 
 use crate::session_id::SessionId;
 
-/// Leads sealed bytes, and changes whenever anything here does.
+/// First byte of all sealed bytes; any change of the format or the derivation needs another version.
 const VERSION: u8 = 1;
 
-/// So that another program's keys from the same ids would be others.
+/// Salt of HKDF. It separates these keys from those of any other program that derives from the same ids.
 const SALT: &[u8] = b"SafeSpace";
 
-const LOOKUP: &[u8] = b"lookup";
-const SEAL: &[u8] = b"seal";
-const MESSAGE_ID: &[u8] = b"message id";
+// Labels (the `info` of RFC 5869) of what is derived.
+const LOOKUP_LABEL: &[u8] = b"lookup";
+const KEY_LABEL: &[u8] = b"seal";
+const MESSAGE_ID_LABEL: &[u8] = b"message id";
 
 const NONCE_BYTES: usize = 24;
 
 const TAG_BYTES: usize = 16;
 
-/// What sealing adds to the length of a text.
-pub const SEAL_BYTES: usize = 1 + NONCE_BYTES + TAG_BYTES;
+/// Bytes that sealing adds to a plaintext: version, nonce and tag.
+pub const SEALING_OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + TAG_BYTES;
 
-/// Under which a session is kept. It does not lead to the session's id, but it leads whoever has the database to its rows, so
-/// it has no `Display` and its `Debug` is redacted.
+/// Primary key of a session in the database. It does not lead to the session's id, but it identifies the session's rows,
+/// so it has no `Display` and its `Debug` is redacted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lookup(Uuid);
 
 impl Lookup {
-    /// The lookup itself, for a statement's parameter.
+    /// The UUID, for a statement's parameter.
     #[must_use]
     pub fn expose(&self) -> &Uuid {
         &self.0
@@ -61,136 +62,140 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Where sealed bytes are kept; they open nowhere else.
+/// The row that sealed bytes belong to. They open only with the associated data they were sealed with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum AssociatedData {
     /// The row of the session.
     Session,
     /// The row of a message.
     Message {
         /// The message's id.
         id: Uuid,
-        /// Its place in the conversation.
+        /// Its position in the conversation.
         position: i32,
     },
 }
 
-/// Which message of a turn.
+/// One of the two messages of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// What the person said.
+    /// The user's message.
     Question,
-    /// What the companion said.
+    /// The companion's answer.
     Answer,
 }
 
-/// The bytes do not open: they were changed, moved, or sealed for another session or by a later version.
+/// Authentication failed: the bytes were changed, moved to another row, or sealed for another session or by a later version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("what is stored does not open with this session's key")]
-pub struct Unreadable;
+pub struct OpenError;
 
-/// What follows from a session's id. The key in it is overwritten in memory when it is dropped.
-pub struct Seal {
+/// The keys of one session. They are overwritten in memory when this is dropped.
+pub struct SealingKey {
     lookup: Lookup,
     cipher: XChaCha20Poly1305,
     derivation: Hkdf<Sha256>,
 }
 
-impl Seal {
-    /// The one of a session.
+impl SealingKey {
+    /// Derives the keys of a session from its id.
     #[must_use]
-    pub fn of(id: &SessionId) -> Seal {
-        let derivation = Hkdf::<Sha256>::new(Some(SALT), id.expose().as_bytes());
-        let key: Zeroizing<[u8; 32]> = derive(&derivation, &[SEAL]);
-        Seal { lookup: lookup(&derivation), cipher: XChaCha20Poly1305::new((&*key).into()), derivation }
+    pub fn derive(id: &SessionId) -> SealingKey {
+        let derivation = derivation(id);
+        let key: Zeroizing<[u8; 32]> = expand(&derivation, &[KEY_LABEL]);
+        SealingKey { lookup: lookup(&derivation), cipher: XChaCha20Poly1305::new((&*key).into()), derivation }
     }
 
-    /// Under which the session is kept.
+    /// The session's primary key in the database.
     #[must_use]
     pub fn lookup(&self) -> Lookup {
         self.lookup
     }
 
-    /// The id of a message of the turn that a client asked for under this key.
+    /// Derives the id of one message of the turn with this idempotency key.
     #[must_use]
-    pub fn message_id(&self, part: Part, key: &[u8]) -> Uuid {
+    pub fn message_id(&self, part: Part, idempotency_key: &[u8]) -> Uuid {
         let part: &[u8] = match part {
             Part::Question => b" question ",
             Part::Answer => b" answer ",
         };
-        uuid(&derive(&self.derivation, &[MESSAGE_ID, part, key]))
+        uuid(&expand(&self.derivation, &[MESSAGE_ID_LABEL, part, idempotency_key]))
     }
 
-    /// Seals bytes for a place. Two seals of the same bytes have nothing in common.
+    /// Seals a plaintext under a random nonce: the same plaintext never gives the same bytes twice.
     ///
     /// # Panics
     /// When the operating system has no random bytes, or for more than 256 GiB.
     #[must_use]
-    pub fn seal(&self, place: Place, bytes: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, associated_data: AssociatedData, plaintext: &[u8]) -> Vec<u8> {
         let nonce = XNonce::generate();
-        let mut sealed = Vec::with_capacity(bytes.len() + SEAL_BYTES);
+        let mut sealed = Vec::with_capacity(plaintext.len() + SEALING_OVERHEAD_BYTES);
         sealed.push(VERSION);
         sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(bytes);
+        sealed.extend_from_slice(plaintext);
         let tag = self.cipher.encrypt_inout_detached(
             &nonce,
-            &self.associated(place),
+            &self.encode(associated_data),
             (&mut sealed[1 + NONCE_BYTES..]).into(),
         );
-        sealed.extend_from_slice(&tag.expect("no text is that long"));
+        sealed.extend_from_slice(&tag.expect("no plaintext exceeds 256 GiB"));
         sealed
     }
 
-    /// Opens what was sealed for a place.
+    /// Opens sealed bytes and returns their plaintext.
     ///
     /// # Errors
-    /// When the bytes are not what was sealed for this place under this session's key.
-    pub fn open(&self, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
-        let (version, rest) = sealed.split_first().ok_or(Unreadable)?;
-        let (nonce, text) = rest.split_at_checked(NONCE_BYTES).ok_or(Unreadable)?;
+    /// [`OpenError`] when the bytes were not sealed with this associated data under this key.
+    pub fn open(&self, associated_data: AssociatedData, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let (version, rest) = sealed.split_first().ok_or(OpenError)?;
+        let (nonce, ciphertext) = rest.split_at_checked(NONCE_BYTES).ok_or(OpenError)?;
         if *version != VERSION {
-            return Err(Unreadable);
+            return Err(OpenError);
         }
-        let nonce = XNonce::try_from(nonce).map_err(|_| Unreadable)?;
-        let payload = Payload { msg: text, aad: &self.associated(place) };
-        self.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| Unreadable)
+        let nonce = XNonce::try_from(nonce).map_err(|_| OpenError)?;
+        let payload = Payload { msg: ciphertext, aad: &self.encode(associated_data) };
+        self.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError)
     }
 
-    /// What is bound to sealed bytes without being among them. Its parts have fixed lengths, so no two places have the same.
-    fn associated(&self, place: Place) -> Vec<u8> {
-        let mut associated = vec![VERSION];
-        associated.extend_from_slice(self.lookup.0.as_bytes());
-        match place {
-            Place::Session => associated.push(0),
-            Place::Message { id, position } => {
-                associated.push(1);
-                associated.extend_from_slice(id.as_bytes());
-                associated.extend_from_slice(&position.to_be_bytes());
+    /// The bytes of the associated data. All fields have fixed lengths, so no two rows have the same encoding.
+    fn encode(&self, associated_data: AssociatedData) -> Vec<u8> {
+        let mut encoded = vec![VERSION];
+        encoded.extend_from_slice(self.lookup.0.as_bytes());
+        match associated_data {
+            AssociatedData::Session => encoded.push(0),
+            AssociatedData::Message { id, position } => {
+                encoded.push(1);
+                encoded.extend_from_slice(id.as_bytes());
+                encoded.extend_from_slice(&position.to_be_bytes());
             }
         }
-        associated
+        encoded
     }
 }
 
 impl SessionId {
-    /// Under which the session is kept, where nothing of it is to be opened.
+    /// The session's primary key in the database, for callers that open nothing of the session.
     #[must_use]
     pub fn lookup(&self) -> Lookup {
-        lookup(&Hkdf::<Sha256>::new(Some(SALT), self.expose().as_bytes()))
+        lookup(&derivation(self))
     }
 }
 
-fn lookup(derivation: &Hkdf<Sha256>) -> Lookup {
-    Lookup(uuid(&derive(derivation, &[LOOKUP])))
+fn derivation(id: &SessionId) -> Hkdf<Sha256> {
+    Hkdf::new(Some(SALT), id.expose().as_bytes())
 }
 
-fn derive<const BYTES: usize>(derivation: &Hkdf<Sha256>, label: &[&[u8]]) -> Zeroizing<[u8; BYTES]> {
+fn lookup(derivation: &Hkdf<Sha256>) -> Lookup {
+    Lookup(uuid(&expand(derivation, &[LOOKUP_LABEL])))
+}
+
+fn expand<const BYTES: usize>(derivation: &Hkdf<Sha256>, label: &[&[u8]]) -> Zeroizing<[u8; BYTES]> {
     let mut derived = Zeroizing::new([0; BYTES]);
-    derivation.expand_multi_info(label, &mut *derived).expect("HKDF gives 8,160 bytes");
+    derivation.expand_multi_info(label, &mut *derived).expect("HKDF-SHA256 gives up to 8,160 bytes");
     derived
 }
 
-/// 122 of the bits as a `UUIDv8` (RFC 9562, section 5.8), the version for whatever is made in a way of one's own.
+/// 122 of the 128 bits as a `UUIDv8` (RFC 9562, section 5.8), the version for application-defined content.
 fn uuid(bytes: &[u8; 16]) -> Uuid {
     uuid::Builder::from_custom_bytes(*bytes).into_uuid()
 }

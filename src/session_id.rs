@@ -1,4 +1,4 @@
-//! The one secret of a session, as a type that cannot be printed by accident.
+//! The session's id, its only credential, as a type that cannot be printed by accident.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,24 +9,24 @@ use uuid::fmt::Hyphenated;
 
 /// The id of an anonymous session: a random `UUIDv4` (RFC 9562, section 5.4).
 ///
-/// Whoever holds it owns the session, so it has no `Display` and its `Debug` is redacted. It leaves the program in one
-/// way only: in the answer to the client it belongs to (`Serialize`). In the database there is what is derived from it.
+/// The id grants full access to the session, so it has no `Display` and its `Debug` is redacted. `Serialize` is its only way
+/// out of the program: into the response to the client that owns it. The database holds only values derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Uuid);
 
-/// The text was not an id. It does not say what the text was, for it may be a mistyped secret.
+/// The text is not a session's id. The error does not quote the text, which may be a mistyped secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a UUID in its hyphenated form")]
 pub struct NotASessionId;
 
 impl SessionId {
-    /// A new id from the operating system's random source: 122 random bits.
+    /// A new id with 122 random bits from the operating system.
     #[must_use]
     pub fn random() -> SessionId {
         SessionId(Uuid::new_v4())
     }
 
-    /// The id itself, to derive from it.
+    /// The UUID, as input of the key derivation.
     #[must_use]
     pub fn expose(&self) -> &Uuid {
         &self.0
@@ -36,8 +36,8 @@ impl SessionId {
 impl FromStr for SessionId {
     type Err = NotASessionId;
 
-    /// Accepts the hyphenated form in either case; no braces, no `urn:uuid:`, no bare digits, so that an id has one
-    /// spelling per case wherever it is kept.
+    /// Accepts the hyphenated form in either case; no braces, no `urn:uuid:`, no bare digits, so that an id has exactly one
+    /// spelling per case.
     fn from_str(text: &str) -> Result<SessionId, NotASessionId> {
         let id = text.parse::<Hyphenated>().map_err(|_| NotASessionId)?;
         Ok(SessionId(id.into_uuid()))

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use postgres::{Client, Config, NoTls};
 use safespace::config::PrivateServer;
-use safespace::store::private::PrivatePostgres;
+use safespace::private_postgres::PrivatePostgres;
 use tempfile::TempDir;
 
 use crate::outcome::Outcome;

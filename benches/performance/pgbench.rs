@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use safespace::config::PrivateServer;
-use safespace::store::private::PrivatePostgres;
+use safespace::private_postgres::PrivatePostgres;
 
 use crate::database::{OWNER, Postgres};
 use crate::outcome::Outcome;

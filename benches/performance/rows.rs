@@ -3,8 +3,8 @@
 use postgres::Client;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::types::{ToSql, Type};
-use safespace::conversation::{self, Message, Role};
-use safespace::sealing::{Part, Seal};
+use safespace::message::{self, Message, Role};
+use safespace::sealing::{Part, SealingKey};
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
@@ -30,11 +30,11 @@ const ANSWER: &str =
 impl Format {
     /// Stores sessions.
     pub(crate) fn store_sessions(self, client: &mut Client, ids: &[SessionId]) -> Outcome<()> {
-        let now = conversation::now();
+        let now = message::now();
         match self {
             Format::Sealed => copy(client, "sessions (id, sealed)", &[Type::UUID, Type::BYTEA], ids, |id| {
-                let seal = Seal::of(id);
-                vec![Box::new(*seal.lookup().expose()), Box::new(conversation::seal_creation(&seal, now))]
+                let key = SealingKey::derive(id);
+                vec![Box::new(*key.lookup().expose()), Box::new(message::seal_creation_time(&key, now))]
             }),
             Format::Plain => copy(client, "sessions (id, created_at)", &[Type::UUID, Type::TIMESTAMPTZ], ids, |id| {
                 vec![Box::new(*id.expose()), Box::new(now)]
@@ -44,14 +44,14 @@ impl Format {
 
     /// Stores turns of an existing session.
     pub(crate) fn store_turns(self, client: &mut Client, id: &SessionId, turns: i32) -> Outcome<()> {
-        let seal = Seal::of(id);
+        let key = SealingKey::derive(id);
         let message = |position: &i32| {
             let (role, part, text) = match position % 2 {
-                1 => (Role::Person, Part::Question, QUESTION),
+                1 => (Role::User, Part::Question, QUESTION),
                 _ => (Role::Script, Part::Answer, ANSWER),
             };
-            let id = seal.message_id(part, Uuid::new_v4().as_bytes());
-            Message { id, position: *position, role, created_at: conversation::now(), text: text.to_owned() }
+            let id = key.message_id(part, Uuid::new_v4().as_bytes());
+            Message { id, position: *position, role, created_at: message::now(), text: text.to_owned() }
         };
         let positions: Vec<i32> = (1..=2 * turns).collect();
         match self {
@@ -59,8 +59,8 @@ impl Format {
                 let types = [Type::UUID, Type::INT4, Type::UUID, Type::BYTEA];
                 copy(client, "messages (session_id, position, id, sealed)", &types, &positions, |position| {
                     let message = message(position);
-                    let sealed = message.seal(&seal);
-                    let session = *seal.lookup().expose();
+                    let sealed = message.seal(&key);
+                    let session = *key.lookup().expose();
                     vec![Box::new(session), Box::new(message.position), Box::new(message.id), Box::new(sealed)]
                 })
             }
@@ -69,7 +69,7 @@ impl Format {
                 let table = "messages (session_id, id, role, content, created_at)";
                 copy(client, table, &types, &positions, |position| {
                     let message = message(position);
-                    let role = if message.role == Role::Person { "user" } else { "model" };
+                    let role = if message.role == Role::User { "user" } else { "model" };
                     let (session, created_at) = (*id.expose(), message.created_at);
                     vec![
                         Box::new(session),
@@ -86,7 +86,7 @@ impl Format {
 
 /// The SQL of one session as large as SafeSpace's, for a load that does not pay for sealing it.
 pub(crate) fn insert_statement() -> String {
-    let sealed = conversation::seal_creation(&Seal::of(&SessionId::random()), conversation::now());
+    let sealed = message::seal_creation_time(&SealingKey::derive(&SessionId::random()), message::now());
     let digits: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
     format!("INSERT INTO sessions (id, sealed) VALUES (gen_random_uuid(), '\\x{digits}');\n")
 }

@@ -13,9 +13,23 @@ use std::iter;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use safespace::http::body::Body;
-use safespace::http::head::{self, Scanner};
-use safespace::http::{Head, Length, Limits, Refusal};
+
+use body::Body;
+use head::{Head, HeadScanner, Length};
+use limits::Limits;
+use refusal::Refusal;
+
+// The parsers are private to the server, so the target compiles their files into itself.
+#[path = "../../src/http/body.rs"]
+mod body;
+#[path = "../../src/http/head.rs"]
+mod head;
+#[allow(dead_code)]
+#[path = "../../src/http/limits.rs"]
+mod limits;
+#[allow(dead_code)]
+#[path = "../../src/http/refusal.rs"]
+mod refusal;
 
 /// Limits so small that inputs exceed each of them.
 const LIMITS: Limits = Limits {
@@ -104,7 +118,7 @@ fn parse_all<'a>(reads: impl Iterator<Item = &'a [u8]>) -> Parsed {
 impl<'a, Reads: Iterator<Item = &'a [u8]>> Connection<'a, Reads> {
     /// Parses the next request.
     fn request(&mut self) -> Result<Request, End> {
-        let mut scanner = Scanner::default();
+        let mut scanner = HeadScanner::default();
         let range = loop {
             match scanner.find(&self.input, &LIMITS).map_err(refused)? {
                 Some(range) => break range,

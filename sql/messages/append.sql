@@ -1,5 +1,5 @@
--- Stores a message if its session is still there, which is kept there until the commit, and its position is free. No row: the
--- session is not there.
+-- Stores a message if its session exists and its position is free. The row lock keeps the session until the commit. No row
+-- if the session does not exist.
 WITH there AS (
     SELECT id FROM sessions WHERE id = $1::uuid FOR KEY SHARE
 ), stored AS (

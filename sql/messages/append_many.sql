@@ -1,4 +1,5 @@
--- The same for several, each array with one message's part at each place. Locks are taken in the order of ids, as everywhere.
+-- append.sql for several messages: each array has one value per message. Locks are taken in the order of ids, as everywhere,
+-- so that concurrent statements do not deadlock.
 WITH wanted AS (
     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[]) AS wanted (session_id, position, id, sealed)
 ), there AS (

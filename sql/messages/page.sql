@@ -1,6 +1,6 @@
--- Each array has one reader's part at each place. Each is given the newest messages of a session before one of them (before,
--- or NULL), at most so many (most), until they have $4 bytes together, in their order. There is one row with NULLs for a session
--- without such messages, and none for no session. is_known says whether there is a message to be before.
+-- One page per request, in the order of positions: the newest messages before the message `before` (NULL for the newest
+-- page), at most `most`, until they have $4 sealed bytes together. Each array has one value per request. A session without
+-- such messages gives one row of NULLs, an unknown session none. is_known: whether the message `before` exists.
 SELECT asked.place, edge.is_known, found.position, found.id, found.sealed
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, place)
 JOIN sessions ON sessions.id = asked.session_id

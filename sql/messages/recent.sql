@@ -1,4 +1,4 @@
--- The newest messages of a session, at most $2, until they have $3 bytes together, in their order.
+-- The newest messages of a session, at most $2, until they have $3 sealed bytes together, in the order of positions.
 SELECT session_id, position, id, sealed
 FROM (
     SELECT *, sum(octet_length(sealed)) OVER (ORDER BY position DESC) - octet_length(sealed) AS bytes_behind

@@ -1,4 +1,4 @@
--- The same for several sessions, each of which has its own in their order.
+-- recent.sql for several sessions.
 SELECT newest.session_id, newest.position, newest.id, newest.sealed
 FROM (SELECT DISTINCT unnest($1::uuid[])) AS asked (session_id)
 CROSS JOIN LATERAL (

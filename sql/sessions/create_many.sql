@@ -1,2 +1,2 @@
--- Each array has one session's part at each place.
+-- Each array has one value per session.
 INSERT INTO sessions (id, sealed) SELECT unnest($1::uuid[]), unnest($2::bytea[])

@@ -1,2 +1,2 @@
--- Every table that holds something of a session cascades from here.
+-- The foreign keys of the other tables cascade.
 DELETE FROM sessions WHERE id = $1::uuid RETURNING id

@@ -2,10 +2,10 @@
 
 use std::io::Read;
 
-use rouille::Request;
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
+use crate::http::Request;
 
 /// Refuses a body by its head alone, on any route.
 ///

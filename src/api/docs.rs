@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use rouille::{Request, Response};
 use utoipa_swagger_ui::Config;
 
+use super::context::Context;
 use super::problem::Problem;
-use super::{Context, respond};
+use super::respond;
+use super::responder::Answer;
+use crate::http::Request;
 
 /// Swagger UI keeps styles in the page, so those are allowed inline; everything else comes from this service, and
 /// nothing goes anywhere else.
@@ -19,9 +21,9 @@ static UNUSED: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config
 #[utoipa::path(get, path = "/docs", tag = "Service", responses(
     (status = 200, description = "Swagger UI", content_type = "text/html", body = String),
 ))]
-pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
+pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
     let page = respond::with_body(200, "text/html; charset=utf-8", include_bytes!("docs.html").as_slice());
-    Ok(page.with_additional_header("Content-Security-Policy", CONTENT_SECURITY_POLICY))
+    Ok(page.with_additional_header("Content-Security-Policy", CONTENT_SECURITY_POLICY).into())
 }
 
 /// Serves a file of the page
@@ -32,14 +34,15 @@ pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Response, Proble
      content((String = "text/css"), (String = "text/javascript"), (Vec<u8> = "image/png"))),
     (status = 404, description = "There is no such file"),
 ))]
-pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Response, Problem> {
+pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Answer<'static>, Problem> {
     if asset == "initializer.js" {
-        return Ok(respond::with_body(200, "text/javascript; charset=utf-8", include_bytes!("docs.js").as_slice()));
+        let script = include_bytes!("docs.js").as_slice();
+        return Ok(respond::with_body(200, "text/javascript; charset=utf-8", script).into());
     }
-    // Swagger UI brings a page of its own too, which would come without the policy.
-    let used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&asset);
+    // Swagger UI has a page of its own, which would come without the policy.
+    let is_used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&asset);
     match utoipa_swagger_ui::serve(asset, UNUSED.clone()) {
-        Ok(Some(file)) if used => Ok(respond::with_body(200, file.content_type, file.bytes)),
+        Ok(Some(file)) if is_used => Ok(respond::with_body(200, file.content_type, file.bytes).into()),
         _ => Err(Problem::no_such_path()),
     }
 }

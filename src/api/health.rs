@@ -1,14 +1,15 @@
 //! `/health/…`: whether the database answers, whether the process lives, whether it may be sent requests.
 
-use rouille::{Request, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::later::Later;
+use super::context::Context;
 use super::problem::{Problem, RETRY_AFTER_S};
+use super::respond;
+use super::responder::Answer;
 use super::timestamp::Timestamp;
-use super::{Context, respond};
-use crate::store::{self, PoolState, health};
+use crate::http::Request;
+use crate::store::PoolState;
 
 /// Whether the database answers.
 #[derive(Serialize, ToSchema)]
@@ -42,7 +43,7 @@ struct ConnectionPool {
     max: u32,
 }
 
-/// Asks the database for a sign of life
+/// Probes the database
 #[utoipa::path(get, path = "/health/db", tag = "Health", responses(
     (status = 200, description = "The database answers", body = DatabaseHealth),
     (status = 503, description = "It does not", body = DatabaseHealth,
@@ -51,26 +52,26 @@ struct ConnectionPool {
         "timestamp": "2026-02-21T10:30:45.123456Z", "connection_pool": {"total": 0, "available": 0, "max": 20}
     })),
 ))]
-pub(super) fn database(context: &Context, _: &Request, _: &str, later: Later<'_>) -> Result<(), Problem> {
-    let database = context.database.clone();
-    let reply = later.reply(move |probe: Result<(), store::Error>| {
-        // The probe's connection is back in the pool by now, so it counts as idle.
-        let PoolState { total, idle, max, .. } = database.state();
-        let connection_pool = ConnectionPool { total, available: idle, max };
-        let timestamp = Timestamp::now();
-        let (status, database) = if probe.is_ok() { ("healthy", "connected") } else { ("unhealthy", "disconnected") };
-        let error = probe.is_err().then_some("The database cannot be reached.");
-        let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
-        Ok(match error {
-            None => respond::json(200, &health),
-            Some(_) => respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S.to_string()),
-        })
-    });
-    health::probe(&context.database, reply);
-    Ok(())
+pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result<Answer<'a>, Problem> {
+    let store = context.store.clone();
+    Answer::later(|responder| {
+        context.store.health.probe(responder.on(move |probe| {
+            // The probe's own connection is back in the pool by now, so it counts as idle.
+            let PoolState { total, idle, max, .. } = store.pool_state();
+            let connection_pool = ConnectionPool { total, available: idle, max };
+            let (timestamp, error) = (Timestamp::now(), probe.is_err().then_some("The database cannot be reached."));
+            let (status, database) =
+                if error.is_none() { ("healthy", "connected") } else { ("unhealthy", "disconnected") };
+            let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
+            Ok(match error {
+                None => respond::json(200, &health),
+                Some(_) => respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S.to_string()),
+            })
+        }));
+    })
 }
 
-/// A word on the state of the process.
+/// The state of the process.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ProcessHealth {
     /// `live` or `ready`.
@@ -80,12 +81,12 @@ pub(super) struct ProcessHealth {
 
 /// Says that the process serves
 ///
-/// It never asks the database: whoever restarts a process on this answer would only make an outage longer.
+/// It never asks the database: a supervisor that restarts the process on this answer would only make an outage longer.
 #[utoipa::path(get, path = "/health/live", tag = "Health", responses(
     (status = 200, description = "It serves", body = ProcessHealth),
 ))]
-pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
-    Ok(respond::json(200, &ProcessHealth { status: "live" }))
+pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
+    Ok(respond::json(200, &ProcessHealth { status: "live" }).into())
 }
 
 /// Says whether to send requests here
@@ -95,15 +96,15 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Response, Proble
     (status = 200, description = "It can serve requests", body = ProcessHealth, example = json!({"status": "ready"})),
     (status = 503, description = "Not now"),
 ))]
-pub(super) fn ready(context: &Context, _: &Request, _: &str, later: Later<'_>) -> Result<(), Problem> {
+pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     if context.is_stopping() {
         return Err(Problem::unavailable("The service is stopping."));
     }
-    let reply = later.reply(|is_current: Result<bool, store::Error>| match is_current {
-        Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
-        Ok(false) => Err(Problem::unavailable("The database has the schema of another version.")),
-        Err(_) => Err(Problem::unavailable("The database does not answer as it should.")),
-    });
-    health::is_current(&context.database, reply);
-    Ok(())
+    Answer::later(|responder| {
+        context.store.health.schema_is_current(responder.on(|is_current| match is_current {
+            Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
+            Ok(false) => Err(Problem::unavailable("The database has the schema of another version.")),
+            Err(_) => Err(Problem::unavailable("The database does not answer as it should.")),
+        }));
+    })
 }

@@ -2,15 +2,17 @@
 
 use std::sync::LazyLock;
 
-use rouille::{Request, Response};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{
     Content, ContentBuilder, Header, Object, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Type,
 };
 
+use super::context::Context;
 use super::problem::{FieldError, Problem};
-use super::{Context, chat, docs, health, respond, service, sessions};
+use super::responder::Answer;
+use super::{chat, docs, health, respond, service, sessions};
+use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -30,7 +32,7 @@ use super::{Context, chat, docs, health, respond, service, sessions};
     ),
     paths(
         service::root, health::database, health::live, health::ready, document, docs::page, docs::asset,
-        sessions::create, sessions::read, sessions::delete, chat::history, chat::say, chat::stop,
+        sessions::create, sessions::read, sessions::delete, chat::history, chat::send, chat::stop,
     ),
     components(schemas(Problem, FieldError)),
 )]
@@ -93,6 +95,6 @@ static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| respond::to_json(&describe
 #[utoipa::path(get, path = "/openapi.json", tag = "Service", responses(
     (status = 200, description = "The description", content_type = "application/json", body = Object),
 ))]
-pub(super) fn document(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
-    Ok(respond::with_body(200, "application/json", DOCUMENT.as_slice()))
+pub(super) fn document(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
+    Ok(respond::with_body(200, "application/json", DOCUMENT.as_slice()).into())
 }

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
-use rouille::Response;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::respond;
-use crate::http::{self, Refusal};
-use crate::sealing::Unreadable;
+use crate::http::{self, Refusal, Response};
+use crate::sealing::OpenError;
 use crate::store;
 
 /// An error as the client sees it (RFC 9457).
@@ -127,6 +126,11 @@ impl Problem {
         Problem { cause: Some(cause.into()), ..problem }
     }
 
+    /// A handler panicked.
+    pub(super) fn panicked() -> Problem {
+        Problem::internal("a handler panicked")
+    }
+
     pub(super) fn response(&self) -> Response {
         let response = respond::with_body(self.status, "application/problem+json", respond::to_json(self));
         match (&self.allow, self.retry_after_s) {
@@ -137,8 +141,8 @@ impl Problem {
     }
 }
 
-impl From<Unreadable> for Problem {
-    fn from(error: Unreadable) -> Problem {
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Problem {
         Problem::internal(error.to_string())
     }
 }
@@ -146,11 +150,11 @@ impl From<Unreadable> for Problem {
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Problem {
         match error {
-            store::Error::Unavailable | store::Error::GaveWay => {
+            store::Error::Unavailable | store::Error::Conflict => {
                 Problem::unavailable("The database cannot be reached at the moment. Please try again shortly.")
             }
             store::Error::Timeout => Problem::timeout(),
-            store::Error::Refused(_) | store::Error::Misunderstood => Problem::internal(error.to_string()),
+            store::Error::Refused(_) | store::Error::Protocol => Problem::internal(error.to_string()),
         }
     }
 }

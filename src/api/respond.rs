@@ -1,22 +1,33 @@
-//! Builds the answers that are not errors.
+//! Builds responses, and adds the fields that every response has.
 
 use std::borrow::Cow;
 use std::io::Cursor;
 
-use rouille::{Response, ResponseBody};
 use serde::Serialize;
+
+use crate::http::{Response, ResponseBody};
+
+/// Sent with every response: nothing is cached, sniffed, or passed on to the next page.
+const COMMON_FIELDS: [(&str, &str); 3] =
+    [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
+
+/// Adds the fields that every response has.
+pub(super) fn with_common_fields(mut response: Response) -> Response {
+    response.headers.reserve(COMMON_FIELDS.len() + 1);
+    COMMON_FIELDS.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))
+}
 
 /// A JSON document with a status.
 pub(super) fn json<T: Serialize>(status: u16, value: &T) -> Response {
     with_body(status, "application/json", to_json(value))
 }
 
-/// 204.
+/// 204, without a body.
 pub(super) fn no_content() -> Response {
     Response { status_code: 204, headers: Vec::new(), data: ResponseBody::empty(), upgrade: None }
 }
 
-/// Any body with its media type. One that is part of the program is not copied, however many read it slowly.
+/// Any body with its media type. A static one is not copied, however many clients read it slowly.
 pub(super) fn with_body(
     status: u16,
     media_type: impl Into<Cow<'static, str>>,

@@ -2,21 +2,15 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode_str;
-use rouille::{Request, Response};
-
-use super::later::Later;
+use super::context::Context;
 use super::problem::Problem;
-use super::{Context, chat, docs, health, openapi, service, sessions};
+use super::responder::Answer;
+use super::{chat, docs, health, openapi, service, sessions};
+use crate::http::Request;
+use percent_encoding::percent_decode_str;
 
-/// Answers one kind of request. The text is the decoded one at the pattern's `{…}`, or empty.
-#[derive(Clone, Copy)]
-pub(super) enum Handler {
-    /// When it returns.
-    AtOnce(fn(&Context, &Request, &str) -> Result<Response, Problem>),
-    /// When a statement is done that it shares with others, or a turn is over; a problem at once.
-    Later(fn(&Context, &Request, &str, Later<'_>) -> Result<(), Problem>),
-}
+/// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, or empty.
+pub(super) type Handler = for<'a> fn(&'a Context, &'a Request, &'a str) -> Result<Answer<'a>, Problem>;
 
 /// One line of the table.
 pub struct Route {
@@ -30,19 +24,19 @@ pub struct Route {
 
 /// Every route there is.
 pub static ROUTES: &[Route] = &[
-    route("GET", "/", Handler::AtOnce(service::root)),
-    route("GET", "/health/db", Handler::Later(health::database)),
-    route("GET", "/health/live", Handler::AtOnce(health::live)),
-    route("GET", "/health/ready", Handler::Later(health::ready)),
-    route("GET", "/openapi.json", Handler::AtOnce(openapi::document)),
-    route("GET", "/docs", Handler::AtOnce(docs::page)),
-    route("GET", "/docs/{asset}", Handler::AtOnce(docs::asset)),
-    route("POST", "/api/v1/sessions", Handler::Later(sessions::create)),
-    route("GET", "/api/v1/sessions/{session_id}", Handler::Later(sessions::read)),
-    route("DELETE", "/api/v1/sessions/{session_id}", Handler::Later(sessions::delete)),
-    route("GET", "/api/v1/sessions/{session_id}/chat", Handler::Later(chat::history)),
-    route("POST", "/api/v1/sessions/{session_id}/chat", Handler::Later(chat::say)),
-    route("POST", "/api/v1/sessions/{session_id}/chat/stop", Handler::Later(chat::stop)),
+    route("GET", "/", service::root),
+    route("GET", "/health/db", health::database),
+    route("GET", "/health/live", health::live),
+    route("GET", "/health/ready", health::ready),
+    route("GET", "/openapi.json", openapi::document),
+    route("GET", "/docs", docs::page),
+    route("GET", "/docs/{asset}", docs::asset),
+    route("POST", "/api/v1/sessions", sessions::create),
+    route("GET", "/api/v1/sessions/{session_id}", sessions::read),
+    route("DELETE", "/api/v1/sessions/{session_id}", sessions::delete),
+    route("GET", "/api/v1/sessions/{session_id}/chat", chat::history),
+    route("POST", "/api/v1/sessions/{session_id}/chat", chat::send),
+    route("POST", "/api/v1/sessions/{session_id}/chat/stop", chat::stop),
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {

@@ -1,11 +1,13 @@
 //! `GET /`: says that the service runs, and which version.
 
-use rouille::{Request, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::context::Context;
 use super::problem::Problem;
-use super::{Context, respond};
+use super::respond;
+use super::responder::Answer;
+use crate::http::Request;
 
 /// That the service runs.
 #[derive(Serialize, ToSchema)]
@@ -21,6 +23,7 @@ pub(super) struct Service {
 #[utoipa::path(get, path = "/", tag = "Service", responses(
     (status = 200, description = "It runs", body = Service),
 ))]
-pub(super) fn root(_: &Context, _: &Request, _: &str) -> Result<Response, Problem> {
-    Ok(respond::json(200, &Service { message: "SafeSpace backend is running", version: env!("CARGO_PKG_VERSION") }))
+pub(super) fn root(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
+    Ok(respond::json(200, &Service { message: "SafeSpace backend is running", version: env!("CARGO_PKG_VERSION") })
+        .into())
 }

@@ -1,22 +1,23 @@
-//! `/api/v1/sessions`: anonymous sessions, created, looked at and erased.
+//! `/api/v1/sessions`: anonymous sessions, created, read and erased.
 
-use rouille::Request;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::later::Later;
+use super::body;
+use super::context::Context;
 use super::problem::Problem;
+use super::respond;
+use super::responder::Answer;
 use super::timestamp::Timestamp;
-use super::{Context, body, respond};
-use crate::conversation;
-use crate::sealing::Seal;
+use crate::http::Request;
+use crate::message;
+use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
-use crate::store::{self, sessions};
 
 /// An anonymous session.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Session {
-    /// The session's only credential: whoever holds it owns the session. A random `UUIDv4`.
+    /// The session's only credential: the client that holds it owns the session. A random `UUIDv4`.
     #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     session_id: SessionId,
     /// When it was created, in UTC.
@@ -26,8 +27,8 @@ pub(super) struct Session {
 
 /// Creates a session
 ///
-/// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. A 503 or
-/// a 504 may have made one whose id nobody knows.
+/// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. After a 503 or
+/// a 504 there may be one whose id no client knows.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
     request_body(content = inline(serde_json::Map<String, serde_json::Value>), content_type = "application/json", example = json!({})),
     responses(
@@ -38,24 +39,22 @@ pub(super) struct Session {
     (status = 503, description = "The database is not available"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn create(context: &Context, request: &Request, _: &str, later: Later<'_>) -> Result<(), Problem> {
+pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     body::json_object(request)?;
     let (session_id, created_at) = (SessionId::random(), Timestamp::now());
-    let reply = later.reply(move |result: Result<(), store::Error>| {
-        result?;
-        log::info!("Session created");
-        Ok(respond::json(201, &Session { session_id, created_at }))
-    });
-    let created = context.metrics.sessions_created.clone();
-    // Also when there is nobody left to be told.
-    let done = move |result: Result<(), store::Error>| {
-        created.inc_by(u64::from(result.is_ok()));
-        reply(result);
-    };
-    let seal = Seal::of(&session_id);
-    let sealed = conversation::seal_creation(&seal, created_at.0);
-    sessions::create(&context.database, seal.lookup(), sealed, Box::new(done));
-    Ok(())
+    let key = SealingKey::derive(&session_id);
+    let sealed = message::seal_creation_time(&key, created_at.0);
+    Answer::later(move |responder| {
+        context.store.sessions.create(
+            key.lookup(),
+            sealed,
+            responder.on(move |created| {
+                created?;
+                log::info!("Session created");
+                Ok(respond::json(201, &Session { session_id, created_at }))
+            }),
+        );
+    })
 }
 
 /// Says when a session was created
@@ -68,17 +67,19 @@ pub(super) fn create(context: &Context, request: &Request, _: &str, later: Later
     (status = 503, description = "The database is not available"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn read(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
-    let seal = Seal::of(&session_id);
-    let session = seal.lookup();
-    let reply = later.reply(move |found: Result<Option<Vec<u8>>, store::Error>| {
-        let sealed = found?.ok_or_else(Problem::no_such_session)?;
-        let created_at = Timestamp(conversation::open_creation(&seal, &sealed)?);
-        Ok(respond::json(200, &Session { session_id, created_at }))
-    });
-    sessions::find(&context.database, session, reply);
-    Ok(())
+    let key = SealingKey::derive(&session_id);
+    Answer::later(move |responder| {
+        context.store.sessions.find(
+            key.lookup(),
+            responder.on(move |found: Result<Option<Vec<u8>>, _>| {
+                let sealed = found?.ok_or_else(Problem::no_such_session)?;
+                let created_at = Timestamp(message::open_creation_time(&key, &sealed)?);
+                Ok(respond::json(200, &Session { session_id, created_at }))
+            }),
+        );
+    })
 }
 
 /// Erases a session and all that belongs to it
@@ -94,25 +95,20 @@ pub(super) fn read(context: &Context, _: &Request, session_id: &str, later: Late
     (status = 503, description = "The database is not available: the session may still be there, try again"),
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]
-pub(super) fn delete(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+pub(super) fn delete<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session = parse_id(session_id)?.lookup();
-    let reply = later.reply(move |was_there: Result<bool, store::Error>| {
-        if !was_there? {
-            return Err(Problem::no_such_session());
-        }
-        log::info!("Session deleted");
-        Ok(respond::no_content())
-    });
-    let (deleted, turns) = (context.metrics.sessions_deleted.clone(), context.turns.clone());
-    let done = move |was_there: Result<bool, store::Error>| {
-        if was_there.is_ok() {
-            turns.forget(session);
-        }
-        deleted.inc_by(u64::from(was_there == Ok(true)));
-        reply(was_there);
-    };
-    sessions::delete(&context.database, session, Box::new(done));
-    Ok(())
+    Answer::later(move |responder| {
+        context.turns.erase(
+            session,
+            responder.on(|existed| {
+                if !existed? {
+                    return Err(Problem::no_such_session());
+                }
+                log::info!("Session deleted");
+                Ok(respond::no_content())
+            }),
+        );
+    })
 }
 
 pub(super) fn parse_id(session_id: &str) -> Result<SessionId, Problem> {

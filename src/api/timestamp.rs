@@ -1,18 +1,18 @@
-//! A moment as the wire has it.
+//! A point in time as JSON.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-use crate::conversation;
+use crate::message;
 
-/// A moment in UTC with microseconds; on the wire `2026-02-21T10:30:45.123456Z` (RFC 3339),
+/// A time in UTC with microseconds; on the wire `2026-02-21T10:30:45.123456Z` (RFC 3339),
 /// always with six decimals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timestamp(pub(super) DateTime<Utc>);
 
 impl Timestamp {
     pub(super) fn now() -> Timestamp {
-        Timestamp(conversation::now())
+        Timestamp(message::now())
     }
 }
 

@@ -1,60 +1,60 @@
-//! Who answers: the script, or the model behind an OpenAI-compatible address.
+//! The companion: the script, or the model of an OpenAI-compatible server.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ureq::http::Uri;
+use ::http::Uri;
 
-use super::Authorities;
 use super::locality::{is_local, looks_local};
 use super::reader::Reader;
+use super::tls::Authorities;
 
-/// Who answers, within which bounds (`COMPANION_*`, `OPENAI_*`, `GOOGLE_API_KEY`).
+/// The companion and its bounds (`COMPANION_*`, `OPENAI_*`, `GOOGLE_API_KEY`).
 #[derive(Debug)]
-pub struct Companion {
-    /// Which of the two it is.
+pub struct CompanionSettings {
+    /// Script or model.
     pub kind: Kind,
     /// From a request to its answer; less than `APP_REQUEST_TIMEOUT`.
     pub timeout: Duration,
     /// Turns that are with the companion at once, at least 1.
     pub concurrency: usize,
-    /// What the operator should know although it can be used.
+    /// What the operator should know although the settings can be used.
     pub(super) warnings: Vec<String>,
 }
 
 /// Which companion answers.
 #[derive(Debug)]
 pub enum Kind {
-    /// Replies that people wrote: the embedded ones, or those of a file.
+    /// Prepared replies: the embedded ones, or those of a file.
     Script {
-        /// The file, where there is one (`COMPANION_SCRIPT`).
+        /// The file (`COMPANION_SCRIPT`); `None` for the embedded replies.
         path: Option<PathBuf>,
     },
     /// A model.
     Model(ModelSettings),
 }
 
-/// A model, and what it is told.
+/// A model, and what is sent to it.
 #[derive(Debug, Clone)]
 pub struct ModelSettings {
-    /// What `/chat/completions` is appended to: http or https, with a host, without a user, a query or a fragment.
+    /// The URL that `/chat/completions` is appended to: http or https, with a host, without a user, a query or a fragment.
     pub base_url: Uri,
-    /// What the server knows its customer by, where it wants to.
+    /// The bearer token, where the server requires one.
     pub api_key: Option<Secret>,
-    /// The model's name, as the server has it.
+    /// The server's name of the model.
     pub model: String,
-    /// Characters of a conversation that are sent at most, the system prompt not counted.
+    /// Maximum of characters of the conversation in a request, without the system prompt.
     pub context_chars: usize,
-    /// Whether only addresses of this machine and of private networks may be reached.
+    /// Whether connections are restricted to this machine and private networks.
     pub local_only: bool,
-    /// The file of the system prompt, if it is not the embedded one.
+    /// The file of the system prompt; `None` for the embedded one.
     pub prompt: Option<PathBuf>,
-    /// Whether `"store": false` is sent. It asks OpenAI to keep nothing of the conversation, and most others pass over it;
-    /// some refuse the whole request for it, Google for one: `Unknown name "store": Cannot find field`.
+    /// Whether `"store": false` is sent. It asks OpenAI not to keep the conversation. Most servers ignore it; some reject
+    /// the request, such as Google with `Unknown name "store": Cannot find field`.
     pub sends_store: bool,
-    /// Whom to trust for the server's certificate. Those of the system, unless a test says otherwise.
+    /// The authorities to trust for the server's certificate: those of the system, except in tests.
     pub authorities: Authorities,
 }
 
@@ -66,12 +66,12 @@ impl ModelSettings {
     }
 }
 
-/// A text that is not printed.
+/// A text that `Debug` does not print.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text, for the one who has to be told it.
+    /// The text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -84,40 +84,40 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl fmt::Display for Companion {
+impl fmt::Display for CompanionSettings {
     /// For the operator: `script, embedded`, or `model NAME at HOST, egress any`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Script { path: None } => formatter.write_str("script, embedded"),
             Kind::Script { path: Some(path) } => write!(formatter, "script, {}", path.display()),
             Kind::Model(settings) => {
-                let place = settings.base_url.authority().map_or("", |authority| authority.as_str());
+                let authority = settings.base_url.authority().map_or("", |authority| authority.as_str());
                 let egress = if settings.local_only { "local" } else { "any" };
-                write!(formatter, "model {} at {place}, egress {egress}", settings.model)
+                write!(formatter, "model {} at {authority}, egress {egress}", settings.model)
             }
         }
     }
 }
 
-/// Whether words may leave for the Internet: `any`, `local`.
+/// The values of `COMPANION_EGRESS`, and whether each restricts connections to local addresses.
 const EGRESS: [(&str, bool); 2] = [("any", false), ("local", true)];
 
-/// Hosts that refuse a request for a `store` in it, as public reports of 2024 to 2026 have it.
-const REFUSE_STORE: [&str; 4] =
+/// Hosts that reject a request with `store`, according to public reports of 2024 to 2026.
+const HOSTS_WITHOUT_STORE: [&str; 4] =
     ["generativelanguage.googleapis.com", "api.mistral.ai", "api.cerebras.ai", "api.groq.com"];
 
 const GOOGLE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
 
-/// What the first version asked Google for.
+/// The default model with `GOOGLE_API_KEY`.
 const GOOGLE_MODEL: &str = "gemini-2.5-flash-lite";
 
-pub(super) fn read(reader: &mut Reader<'_>, workers: usize, request_timeout: Duration) -> Companion {
+pub(super) fn read(reader: &mut Reader<'_>, request_timeout: Duration) -> CompanionSettings {
     let timeout = read_timeout(reader, request_timeout);
-    let concurrency = reader.optional_number("COMPANION_CONCURRENCY", 1..=1024).unwrap_or((workers / 2).max(1));
+    let concurrency = reader.number("COMPANION_CONCURRENCY", 1..=4096);
     let context_chars = reader.number("COMPANION_CONTEXT_CHARS", 1000..=1_000_000);
     let local_only = reader.choice("COMPANION_EGRESS", &EGRESS);
     let settings = |base_url: Uri, api_key, model| ModelSettings {
-        sends_store: !REFUSE_STORE.contains(&bare_host(&base_url).to_ascii_lowercase().as_str()),
+        sends_store: !HOSTS_WITHOUT_STORE.contains(&bare_host(&base_url).to_ascii_lowercase().as_str()),
         base_url,
         api_key,
         model,
@@ -147,8 +147,8 @@ pub(super) fn read(reader: &mut Reader<'_>, workers: usize, request_timeout: Dur
         settings.prompt = reader.set("COMPANION_PROMPT").map(PathBuf::from);
     }
     let mut warnings = unused(reader, &kind);
-    warnings.extend(readable_on_the_way(&kind));
-    Companion { kind, timeout, concurrency, warnings }
+    warnings.extend(plain_text_warning(&kind));
+    CompanionSettings { kind, timeout, concurrency, warnings }
 }
 
 fn read_timeout(reader: &mut Reader<'_>, request_timeout: Duration) -> Duration {
@@ -156,15 +156,15 @@ fn read_timeout(reader: &mut Reader<'_>, request_timeout: Duration) -> Duration 
     if timeout < request_timeout {
         return timeout;
     }
-    // Only a time that somebody chose can contradict the other; the default gives way.
+    // A timeout that was set contradicts the other; the default is lowered.
     if reader.set("COMPANION_TIMEOUT").is_some() {
-        let (seconds, most) = (timeout.as_secs(), request_timeout.as_secs());
-        reader.problem("COMPANION_TIMEOUT", format_args!("{seconds} is not less than APP_REQUEST_TIMEOUT, {most}"));
+        let (seconds, limit) = (timeout.as_secs(), request_timeout.as_secs());
+        reader.problem("COMPANION_TIMEOUT", format_args!("{seconds} is not less than APP_REQUEST_TIMEOUT, {limit}"));
     }
     request_timeout * 4 / 5
 }
 
-/// The URL is never quoted: somebody may have written a password into it.
+/// Problems never quote the URL, which may hold a password.
 fn read_url(reader: &mut Reader<'_>, url: &str, local_only: bool) -> Uri {
     let parsed = parse_url(url).and_then(|base_url| match bare_host(&base_url).parse::<IpAddr>() {
         Ok(address) if local_only && !is_local(address) => {
@@ -215,7 +215,7 @@ fn read_key(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
     Some(Secret(key))
 }
 
-/// A line for each variable that was set and means nothing, since another decides who answers.
+/// A warning for each variable that is set and has no effect with this kind of companion.
 fn unused(reader: &Reader<'_>, kind: &Kind) -> Vec<String> {
     let (answers, names): (_, &[&str]) = match kind {
         Kind::Script { .. } => {
@@ -233,10 +233,10 @@ fn unused(reader: &Reader<'_>, kind: &Kind) -> Vec<String> {
     given.map(|name| format!("{name} is set and not used: {answers}")).collect()
 }
 
-fn readable_on_the_way(kind: &Kind) -> Option<String> {
+fn plain_text_warning(kind: &Kind) -> Option<String> {
     let Kind::Model(settings) = kind else { return None };
-    let is_readable = settings.base_url.scheme_str() == Some("http") && !settings.local_only;
-    (is_readable && !looks_local(settings.host())).then(|| {
+    let is_plain_text = settings.base_url.scheme_str() == Some("http") && !settings.local_only;
+    (is_plain_text && !looks_local(settings.host())).then(|| {
         "OPENAI_BASE_URL is plain http to another network: whoever is on the way can read every conversation; use https"
             .to_owned()
     })

@@ -1,4 +1,4 @@
-//! Where the data lives: one URL, five variables, or a private PostgreSQL where none of them is set.
+//! Which PostgreSQL stores the data: that of a URL, that of five variables, or a private one if none of them is set.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,81 +6,46 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 use postgres::config::Host;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
-use super::Environment;
-use super::reader::{Reader, pick, words};
+use super::environment::Environment;
+use super::reader::Reader;
+use super::tls::{self, Authorities, SslMode, UrlTls};
 
-/// Where the data lives.
+/// Which PostgreSQL stores the data.
 #[derive(Debug)]
 pub enum Database {
-    /// A PostgreSQL the service starts and stops itself.
+    /// One that the service starts and stops itself.
     Private(PrivateServer),
-    /// A PostgreSQL that somebody else administers.
+    /// One that is administered elsewhere.
     Server(Box<Server>),
 }
 
-/// A PostgreSQL of the service's own (`SAFESPACE_DATA_DIR`, `PG_BIN`).
+/// The private PostgreSQL (`SAFESPACE_DATA_DIR`, `PG_BIN`).
 #[derive(Debug, Clone)]
 pub struct PrivateServer {
-    /// The folder that holds all of it.
+    /// The folder of its data, as an absolute path.
     pub data_folder: PathBuf,
-    /// Where `initdb` and `postgres` are, if the operator says so.
+    /// The folder of `initdb` and `postgres`; `None` to search for it.
     pub binaries: Option<PathBuf>,
 }
 
 /// How to reach a PostgreSQL (`DATABASE_URL` or `DB_*`).
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Hosts, database, user and password. Its `Debug` hides the password.
+    /// Hosts, database, user and password. `Debug` hides the password.
     pub connect: postgres::Config,
-    /// How much TLS is asked for.
+    /// How much TLS is required.
     pub ssl_mode: SslMode,
-    /// Whom to trust for a server's certificate.
+    /// The authorities to trust for the server's certificate.
     pub authorities: Authorities,
 }
 
-/// How much TLS is asked for, with libpq's meaning (PostgreSQL manual, section 34.19.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SslMode {
-    /// Never TLS.
-    Disable,
-    /// TLS if the server has it; its certificate is not looked at.
-    Prefer,
-    /// TLS or nothing. The certificate is checked only if authorities are given.
-    Require,
-    /// TLS, and the certificate leads to an authority; the host name is not compared.
-    VerifyCa,
-    /// TLS, the certificate leads to an authority and is for this host.
-    VerifyFull,
-}
-
-const SSL_MODES: [(&str, SslMode); 5] = [
-    ("disable", SslMode::Disable),
-    ("prefer", SslMode::Prefer),
-    ("require", SslMode::Require),
-    ("verify-ca", SslMode::VerifyCa),
-    ("verify-full", SslMode::VerifyFull),
-];
-
-/// Whom to trust for a server's certificate (`DB_SSLROOTCERT`).
-#[derive(Debug, Clone)]
-pub enum Authorities {
-    /// Nobody was named.
-    None,
-    /// Those the operating system trusts.
-    System,
-    /// Those of a PEM file.
-    Given(Vec<CertificateDer<'static>>),
-}
-
 impl Server {
-    /// Whether all its hosts are this machine, where there is no network to protect.
+    /// Whether every host is this machine, so that no network can read the connection.
     #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
         let is_loopback = |name: &String| name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-        // `hostaddr` is where the driver really goes.
+        // The driver connects to `hostaddr` where it is set.
         self.connect.get_hostaddrs().iter().all(IpAddr::is_loopback)
             && self.connect.get_hosts().iter().all(|host| match host {
                 Host::Unix(_) => true,
@@ -90,12 +55,12 @@ impl Server {
 }
 
 impl fmt::Display for Server {
-    /// The database's place, without its password.
+    /// Database, user and hosts, without the password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.connect.get_user().unwrap_or("(the system's user)");
         write!(formatter, "{} as {user} at ", self.connect.get_dbname().unwrap_or(user))?;
         for (number, host) in self.connect.get_hosts().iter().enumerate() {
-            // One port holds for all hosts, or there is one for each.
+            // There is one port for all hosts, or one for each.
             let ports = self.connect.get_ports();
             let port = ports.get(number).or(ports.first()).copied().unwrap_or(5432);
             let separator = if number == 0 { "" } else { ", " };
@@ -108,7 +73,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// The five variables that describe one server, as the first version had them.
+/// The five variables that describe one server.
 const PARTS: [&str; 5] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
 
 pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Database {
@@ -118,16 +83,21 @@ pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Databas
             reader
                 .problem("DATABASE_URL", format_args!("{} set too; keep the URL or the DB_* variables", list(&parts)));
         }
-        // One that could not be read is a problem already.
+        // A file that cannot be read is a problem already.
         let url = reader.set("DATABASE_URL").unwrap_or_else(|| "postgres://unread".to_owned());
         let (connect, tls) = read_url(reader, &url);
-        Database::Server(Box::new(read_tls(reader, connect, tls)))
+        Database::Server(Box::new(server(reader, connect, tls)))
     } else if parts.is_empty() {
         Database::Private(read_private(reader, environment))
     } else {
         let connect = read_parts(reader);
-        Database::Server(Box::new(read_tls(reader, connect, UrlTls::default())))
+        Database::Server(Box::new(server(reader, connect, UrlTls::default())))
     }
+}
+
+fn server(reader: &mut Reader<'_>, connect: postgres::Config, tls: UrlTls) -> Server {
+    let (ssl_mode, authorities) = tls::read(reader, tls);
+    Server { connect, ssl_mode, authorities }
 }
 
 fn list(names: &[&str]) -> String {
@@ -159,7 +129,7 @@ fn read_private(reader: &mut Reader<'_>, environment: Environment) -> PrivateSer
         },
     };
     PrivateServer {
-        // PostgreSQL is started in a working folder of its own, so a relative path would mean another place there.
+        // PostgreSQL runs in another working folder, where a relative path would name another folder.
         data_folder: std::path::absolute(&data_folder).unwrap_or(data_folder),
         binaries: reader.set("PG_BIN").map(PathBuf::from),
     }
@@ -182,13 +152,6 @@ fn read_parts(reader: &mut Reader<'_>) -> postgres::Config {
     connect
 }
 
-/// What a URL says of TLS. `postgres` knows three of libpq's modes and no authorities, so these are taken out first.
-#[derive(Default)]
-struct UrlTls {
-    ssl_mode: Option<String>,
-    authorities: Option<String>,
-}
-
 fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
     let mut tls = UrlTls::default();
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
@@ -206,7 +169,7 @@ fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
     if connect.as_ref().is_some_and(|connect| connect.get_hosts().is_empty()) {
         reader.problem("DATABASE_URL", "it names no host");
     }
-    // The parser's own error may quote a piece of a password that has a ? or an @ in it.
+    // The parser's error may quote a part of a password with a ? or an @ in it.
     let connect = connect.unwrap_or_else(|| {
         let problem = match parse_address(address) {
             Some(_) => "it has a parameter, after the ?, that is not known",
@@ -223,61 +186,7 @@ fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
 
 fn parse_address(url: &str) -> Option<postgres::Config> {
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    // With a second @, a password that was not encoded would be taken for the host, and printed as one.
-    let is_clear = url.split('?').next().is_some_and(|address| address.matches('@').count() < 2);
-    url.parse().ok().filter(|_| is_url && is_clear)
-}
-
-fn read_tls(reader: &mut Reader<'_>, connect: postgres::Config, url: UrlTls) -> Server {
-    let ssl_mode = match url.ssl_mode {
-        Some(mode) => {
-            if reader.set("DB_SSLMODE").is_some() {
-                reader.problem("DB_SSLMODE", "DATABASE_URL has a sslmode too; keep one of them");
-            }
-            pick(&mode, &SSL_MODES).unwrap_or_else(|| {
-                let problem = format!("its sslmode is not one of {}", words(&SSL_MODES));
-                reader.problem("DATABASE_URL", problem);
-                SslMode::Prefer
-            })
-        }
-        None => reader.choice("DB_SSLMODE", &SSL_MODES),
-    };
-    if url.authorities.is_some() && reader.set("DB_SSLROOTCERT").is_some() {
-        reader.problem("DB_SSLROOTCERT", "DATABASE_URL has a sslrootcert too; keep one of them");
-    }
-    let authorities = match url.authorities.or_else(|| reader.set("DB_SSLROOTCERT")) {
-        Some(path) => read_authorities(reader, &path, ssl_mode),
-        None => {
-            if ssl_mode >= SslMode::VerifyCa {
-                reader.problem(
-                    "DB_SSLROOTCERT",
-                    "required with verify-ca and verify-full: a PEM file, or 'system' with verify-full",
-                );
-            }
-            Authorities::None
-        }
-    };
-    Server { connect, ssl_mode, authorities }
-}
-
-fn read_authorities(reader: &mut Reader<'_>, path: &str, ssl_mode: SslMode) -> Authorities {
-    if path == "system" {
-        // As in libpq: anybody can get a certificate from a public authority, so only one for this host says anything.
-        if ssl_mode != SslMode::VerifyFull {
-            reader.problem("DB_SSLROOTCERT", "'system' needs DB_SSLMODE=verify-full");
-        }
-        return Authorities::System;
-    }
-    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Authorities::Given(certificates),
-        Ok(_) => {
-            reader.problem("DB_SSLROOTCERT", format_args!("{path} holds no certificate in PEM form"));
-            Authorities::None
-        }
-        Err(error) => {
-            reader.problem("DB_SSLROOTCERT", format_args!("cannot read {path}: {error}"));
-            Authorities::None
-        }
-    }
+    // With a second @, a password that is not percent-encoded is parsed as the host, and printed as such.
+    let is_unambiguous = url.split('?').next().is_some_and(|address| address.matches('@').count() < 2);
+    url.parse().ok().filter(|_| is_url && is_unambiguous)
 }

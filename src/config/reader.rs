@@ -1,4 +1,4 @@
-//! Reads single variables and gathers every problem, so that the operator sees all of them at once.
+//! Reads single variables and collects every problem, so that the operator sees all of them at once.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::variables::{VARIABLES, variable_named};
 
-/// Everything wrong with the configuration, one sentence a variable. Never holds the value of a secret.
+/// Everything wrong with the configuration, one line per problem. Never holds the value of a secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<String>);
 
@@ -18,10 +18,10 @@ impl fmt::Display for Problems {
     }
 }
 
-/// Variables as they were found, and the problems met so far.
+/// The variables, and the problems found so far.
 pub(super) struct Reader<'a> {
     variables: &'a HashMap<String, String>,
-    /// Secrets, wherever they came from: read once, for a file may be a pipe.
+    /// Secrets from variables and files. Each file is read once, since it may be a pipe.
     secrets: HashMap<&'static str, String>,
     problems: Vec<String>,
 }
@@ -37,33 +37,33 @@ impl<'a> Reader<'a> {
         reader
     }
 
-    /// Notes a problem with a variable.
+    /// Adds a problem with a variable.
     pub(super) fn problem(&mut self, name: &str, problem: impl fmt::Display) {
         self.problems.push(format!("{name}: {problem}"));
     }
 
-    /// `value` if no problem was met.
+    /// `value` if there is no problem.
     pub(super) fn finish<T>(self, value: T) -> Result<T, Problems> {
         if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
     }
 
-    /// A variable of the operating system rather than ours, such as `HOME`. Empty counts as not set.
+    /// A variable that is not in [`VARIABLES`], such as `HOME`. Empty counts as not set.
     pub(super) fn foreign(&self, name: &str) -> Option<String> {
         self.variables.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    /// What the operator set, without the default. Empty counts as not set, since container files can often not
-    /// leave a variable out.
+    /// The value that the operator set, without the default. Empty counts as not set, since container files often cannot
+    /// omit a variable.
     pub(super) fn set(&self, name: &str) -> Option<String> {
         if variable_named(name).secret { self.secrets.get(name).cloned() } else { self.foreign(name) }
     }
 
-    /// Whether the operator meant to set it, even if its file could not be read.
+    /// Whether the operator set the variable, or its file even if that cannot be read.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.foreign(name).is_some() || (variable_named(name).secret && self.foreign(&format!("{name}_FILE")).is_some())
     }
 
-    /// A secret from its variable, or from the file that `NAME_FILE` names, less the line ends after it.
+    /// A secret from its variable, or from the file that `NAME_FILE` names, without trailing line ends.
     fn read_secret(&mut self, name: &str) -> Option<String> {
         let value = self.foreign(name);
         let file_name = format!("{name}_FILE");
@@ -86,12 +86,12 @@ impl<'a> Reader<'a> {
         Some(text)
     }
 
-    /// What the operator set, or else the default.
+    /// The value that the operator set, or the default.
     pub(super) fn text(&self, name: &str) -> String {
         self.set(name).unwrap_or_else(|| variable_named(name).default.to_owned())
     }
 
-    /// A whole number within `allowed`; after a problem, the default.
+    /// A whole number within `allowed`; the default after a problem.
     pub(super) fn number<T>(&mut self, name: &str, allowed: RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + fmt::Display,
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number within `allowed`, where there is one; after a problem, none.
+    /// A whole number within `allowed`; `None` if it is not set, or after a problem.
     pub(super) fn optional_number<T>(&mut self, name: &str, allowed: RangeInclusive<T>) -> Option<T>
     where
         T: FromStr + PartialOrd + fmt::Display,
@@ -120,11 +120,11 @@ impl<'a> Reader<'a> {
     }
 
     fn not_within<T: fmt::Display>(&mut self, name: &str, text: &str, allowed: &RangeInclusive<T>) {
-        let (least, most) = (allowed.start(), allowed.end());
-        self.problem(name, format_args!("\"{text}\" is not a whole number from {least} to {most}"));
+        let (min, max) = (allowed.start(), allowed.end());
+        self.problem(name, format_args!("\"{text}\" is not a whole number from {min} to {max}"));
     }
 
-    /// One of a few words, in any case; after a problem, the default.
+    /// One of a few words, ignoring case; the default after a problem.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> T {
         let text = self.text(name);
         pick(&text, choices).unwrap_or_else(|| {
@@ -134,12 +134,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The choice that a word stands for.
+/// The choice that a word names.
 pub(super) fn pick<T: Copy>(word: &str, choices: &[(&str, T)]) -> Option<T> {
     choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.trim())).map(|(_, choice)| *choice)
 }
 
-/// The words there are to choose from.
+/// All words, separated by commas.
 pub(super) fn words<T>(choices: &[(&str, T)]) -> String {
     choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }

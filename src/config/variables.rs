@@ -66,7 +66,7 @@ pub static VARIABLES: &[Variable] = &[
         "Port of the Prometheus endpoint /metrics; if not set, there is none; 0 selects a free port",
     ),
     variable("METRICS_HOST", "127.0.0.1", "Address of the Prometheus endpoint"),
-    variable("APP_WORKERS", "64", "Worker threads that answer requests, 1 to 1024"),
+    variable("APP_WORKERS", "32", "Worker threads that answer requests, 1 to 1024"),
     variable("APP_REQUEST_TIMEOUT", "30", "Seconds to answer a request before the client gets 504, 1 to 3600"),
     variable(
         "APP_MAX_CONNECTIONS",
@@ -128,7 +128,7 @@ pub static VARIABLES: &[Variable] = &[
         "12",
         "Seconds from a request to the companion's answer, 2 to 300 (less than APP_REQUEST_TIMEOUT)",
     ),
-    variable("COMPANION_CONCURRENCY", "", "Turns that the companion answers at the same time, 1 to 4096"),
+    variable("COMPANION_CONCURRENCY", "128", "Turns that the companion answers at the same time, 1 to 4096"),
     variable(
         "ENVIRONMENT",
         "development",
@@ -145,4 +145,10 @@ pub static VARIABLES: &[Variable] = &[
 /// If there is no such variable, which is a misspelling in this program.
 pub(super) fn variable_named(name: &str) -> &'static Variable {
     VARIABLES.iter().find(|variable| variable.name == name).expect("every variable read is in VARIABLES")
+}
+
+/// Whether this is the name of a variable, or of the file of a secret.
+pub(super) fn is_known(name: &str) -> bool {
+    let is_file = |variable: &Variable| variable.secret && name.strip_suffix("_FILE") == Some(variable.name);
+    VARIABLES.iter().any(|variable| variable.name == name || is_file(variable))
 }

@@ -1,16 +1,17 @@
-//! The body of a request, gathered whole (RFC 9112, sections 6 and 7).
+//! The body of a request, buffered whole (RFC 9112, sections 6 and 7).
 
-use super::{Length, Refusal};
+use super::head::Length;
+use super::refusal::Refusal;
 
-/// Bytes that the line of a chunk's size may have, extensions included. Nobody sends any.
-const MOST_LINE_BYTES: usize = 256;
+/// Bytes of the line with a chunk's size, extensions included. Clients send none in practice.
+const MAX_SIZE_LINE_BYTES: usize = 256;
 
-/// Bytes that the trailer fields may have together. They are checked and dropped.
-const MOST_TRAILER_BYTES: usize = 4096;
+/// Bytes of all trailer fields together. They are validated and dropped.
+const MAX_TRAILER_BYTES: usize = 4096;
 
-/// A body that is coming in. It grows with what came, never by what was announced.
+/// A body that is being received. It grows with the bytes received, never by the length announced.
 #[derive(Debug)]
-pub struct Body {
+pub(super) struct Body {
     received: Vec<u8>,
     expected: Expected,
     max_bytes: usize,
@@ -34,11 +35,11 @@ enum Expected {
 }
 
 impl Body {
-    /// A body of which nothing has come yet.
+    /// A body of which nothing is received yet.
     ///
     /// # Errors
-    /// 413 for one that says it has more than `max_bytes`.
-    pub fn new(length: Length, max_bytes: usize) -> Result<Body, Refusal> {
+    /// 413 for an announced length of more than `max_bytes`.
+    pub(super) fn new(length: Length, max_bytes: usize) -> Result<Body, Refusal> {
         let expected = match length {
             Length::Chunked => Expected::ChunkSize,
             Length::Known(0) => Expected::Nothing,
@@ -50,11 +51,11 @@ impl Body {
         Ok(Body { received: Vec::new(), expected, max_bytes })
     }
 
-    /// Takes from the front of `input` what belongs to the body, and says whether that was all of it.
+    /// Takes from the front of `input` what belongs to the body, and returns whether the body is complete.
     ///
     /// # Errors
-    /// 413 as soon as it is too large, 400 for chunks that are not exactly as the RFC has them.
-    pub fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Refusal> {
+    /// 413 as soon as it is too large, 400 for chunks that the RFC does not allow.
+    pub(super) fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Refusal> {
         let mut rest = input.as_slice();
         let result = self.take_from(&mut rest);
         let taken = input.len() - rest.len();
@@ -64,7 +65,7 @@ impl Body {
 
     /// The bytes, once they are complete.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         self.received
     }
 
@@ -90,9 +91,9 @@ impl Body {
                     _ => return Err(Refusal::Malformed("a chunk is longer than its size")),
                 },
                 Expected::ChunkSize => {
-                    let Some(line) = take_line(rest, MOST_LINE_BYTES)? else { return Ok(false) };
+                    let Some(line) = take_line(rest, MAX_SIZE_LINE_BYTES)? else { return Ok(false) };
                     match chunk_size(line)? {
-                        0 => Expected::Trailer(MOST_TRAILER_BYTES),
+                        0 => Expected::Trailer(MAX_TRAILER_BYTES),
                         size if size > (self.max_bytes - self.received.len()) as u64 => {
                             return Err(Refusal::BodyTooLarge(self.max_bytes));
                         }
@@ -124,9 +125,9 @@ impl Body {
 }
 
 /// Takes a line off the front, without its end; `None` while it is not complete.
-fn take_line<'a>(rest: &mut &'a [u8], most_bytes: usize) -> Result<Option<&'a [u8]>, Refusal> {
-    let Some(end) = rest.iter().take(most_bytes + 2).position(|byte| *byte == b'\n') else {
-        if rest.len() >= most_bytes + 2 {
+fn take_line<'a>(rest: &mut &'a [u8], max_bytes: usize) -> Result<Option<&'a [u8]>, Refusal> {
+    let Some(end) = rest.iter().take(max_bytes + 2).position(|byte| *byte == b'\n') else {
+        if rest.len() >= max_bytes + 2 {
             return Err(Refusal::Malformed("a line between the chunks is too long"));
         }
         return Ok(None);

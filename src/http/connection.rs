@@ -1,188 +1,223 @@
-//! One connection, request after request: read, ask the application, write. This is the life of a request as the
-//! server sees it; a worker goes through it until the client keeps it waiting.
+//! One connection as a state machine: it reads requests and writes responses as far as the socket allows, and returns what
+//! it needs next. It knows neither the table nor the application; the worker does what it asks for.
 
 use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 
-use rouille::{Request, Response};
+use rouille::Request;
 
 use super::body::Body;
-use super::head::{self, Scanner};
-use super::later::{Answer, Later};
-use super::response::{Clock, Output, Recipient, Unsendable};
-use super::table::{Phase, Token, Work};
-use super::{Head, Length, Refusal, Shared};
+use super::deadlines::Phase;
+use super::head::{self, Head, HeadScanner, Length};
+use super::limits::Limits;
+use super::refusal::Refusal;
+use super::response_head::ClientCapabilities;
+use super::response_writer::{Next, ResponseWriter};
+use super::slot::ResponseState;
 
-/// Memory that a connection keeps between requests: enough for the usual head.
-const RESTING_BYTES: usize = 1024;
+/// Bytes of input buffer that a connection keeps between requests: enough for the usual head.
+const IDLE_BUFFER_BYTES: usize = 1024;
 
-/// What is read from a socket at once.
+/// Bytes that one read takes from a socket.
 const READ_BYTES: usize = 8 * 1024;
 
-/// A connection, wherever it has got to.
+/// A connection in any state.
 pub(super) struct Connection {
     stream: Arc<TcpStream>,
     client: SocketAddr,
-    /// Whether the request at hand wants no body with its answer.
-    head_only: bool,
-    /// What was read and not yet used: part of a request, or the requests after it.
+    /// Input that is not used yet: part of a request, or pipelined requests.
     input: Vec<u8>,
-    /// Whether the last read left nothing, so that whatever comes later is told of.
-    drained: bool,
-    stage: Stage,
+    /// The last read emptied the socket, so the poller reports whatever arrives later.
+    is_drained: bool,
+    /// The request at hand is `HEAD`.
+    head_only: bool,
+    state: ConnectionState,
 }
 
-/// Where a connection has got to.
-enum Stage {
-    Head(Scanner),
-    Body(Head, Body),
-    /// The application answers later.
-    Later(Recipient),
-    Answer(Answer, Recipient),
-    Output(Output, Afterwards),
+enum ConnectionState {
+    ReadingHead(HeadScanner),
+    ReadingBody(Head, Body),
+    /// The client sent `Expect: 100-continue`; the application judges the head.
+    JudgingHead(Head, Body),
+    AwaitingReply(ClientCapabilities),
+    Writing(ResponseWriter, AfterWrite),
 }
 
-/// What follows when everything is written.
-enum Afterwards {
+/// What follows a response.
+enum AfterWrite {
     NextRequest,
-    /// The body, for which a 100 has asked.
-    Body(Head, Body),
-    /// The end, once the client had the time to read the answer: it may still be sending.
+    /// The body that a `100 Continue` has asked for.
+    ReadBody(Head, Body),
+    /// The end of the connection, once the client had the time to read the response: it may still be sending.
     Linger,
 }
 
-/// What is to become of a connection that a worker is done with for now.
-#[derive(Clone, Copy)]
-pub(super) enum Next {
-    /// It waits for its client, to send something or, in [`Phase::Writing`], to take something; whether it has taken
-    /// something just now.
-    Wait {
+/// What a connection needs next.
+pub(super) enum Step {
+    /// The application answers this request: [`Connection::respond`] follows.
+    Answer(Request),
+    /// The application judges the head of this request: [`Connection::read_body`] or [`Connection::respond`] follows.
+    JudgeHead(Request),
+    /// The next part of the response's body is read: [`ResponseWriter::read_body`] follows.
+    ReadResponseBody,
+    /// A refusal: [`Connection::refuse`] follows.
+    Refuse(Refusal),
+    /// The connection is given back.
+    Done(Disposition),
+}
+
+/// What becomes of a connection that a worker gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Disposition {
+    /// It waits for its client, to send or, in [`Phase::Writing`], to read; `progress` says that the client has just read.
+    AwaitClient {
         phase: Phase,
         progress: bool,
     },
-    /// It waits for the application.
-    Later,
-    /// The next request is here already.
-    Again,
+    /// It waits for the reply to its request, or for the next piece of a stream.
+    AwaitApplication,
+    /// Its next request is here already.
+    Requeue,
     Linger,
     Close,
 }
 
-impl Next {
-    fn wait(phase: Phase) -> Next {
-        Next::Wait { phase, progress: false }
+/// Why a connection does not go on.
+enum ConnectionError {
+    Refused(Refusal),
+    /// The client is gone, or the connection is of no use any more.
+    Closed,
+}
+
+impl From<Refusal> for ConnectionError {
+    fn from(refusal: Refusal) -> ConnectionError {
+        ConnectionError::Refused(refusal)
     }
 }
 
-/// What a worker has at hand for any connection.
-pub(super) struct Tools {
-    scratch: Vec<u8>,
-    clock: Clock,
-}
-
-impl Tools {
-    pub(super) fn new() -> Tools {
-        Tools { scratch: Vec::new(), clock: Clock::default() }
+impl From<io::Error> for ConnectionError {
+    fn from(_: io::Error) -> ConnectionError {
+        ConnectionError::Closed
     }
 }
+
+/// What one part of the state machine leads to.
+enum Transition {
+    To(ConnectionState),
+    Stop(ConnectionState, Step),
+}
+
+use ConnectionState::{AwaitingReply, JudgingHead, ReadingBody, ReadingHead, Writing};
+use Transition::{Stop, To};
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
-        Connection {
-            stream: Arc::new(stream),
-            client,
-            head_only: false,
-            input: Vec::new(),
-            drained: false,
-            stage: Stage::Head(Scanner::default()),
-        }
+        let state = ReadingHead(HeadScanner::default());
+        let stream = Arc::new(stream);
+        Connection { stream, client, input: Vec::new(), is_drained: false, head_only: false, state }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
-    /// Goes on for as long as there is something to do without waiting for the client.
-    pub(super) fn proceed(&mut self, shared: &Arc<Shared>, token: Token, tools: &mut Tools) -> Next {
+    /// Whether the request at hand is `HEAD`.
+    pub(super) fn head_only(&self) -> bool {
+        self.head_only
+    }
+
+    /// How far the response has got, for a call of the application.
+    pub(super) fn response_state(&self) -> ResponseState {
+        ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.head_only }
+    }
+
+    /// What the client of the request at hand understands.
+    pub(super) fn capabilities(&self) -> ClientCapabilities {
+        match &self.state {
+            AwaitingReply(client) => *client,
+            // The body that follows is not read, so nothing can follow the response.
+            JudgingHead(head, _) => ClientCapabilities { keep_alive: false, ..capabilities(head) },
+            _ => ClientCapabilities { is_1_1: true, head_only: self.head_only, keep_alive: false },
+        }
+    }
+
+    /// Goes on until the connection needs something. `buffer` is the worker's, for reading.
+    pub(super) fn advance(&mut self, limits: &Limits, buffer: &mut Vec<u8>) -> Step {
         loop {
-            let stage = mem::replace(&mut self.stage, Stage::Head(Scanner::default()));
-            let step = match stage {
-                Stage::Head(scanner) => self.read_head(scanner, shared, token, tools),
-                Stage::Body(head, body) => self.read_body(head, body, shared, token, tools),
-                Stage::Later(recipient) => Ok(Step::Pause(Next::Later, Stage::Later(recipient))),
-                Stage::Answer(answer, recipient) => self.answer(answer, recipient, shared, token, tools),
-                Stage::Output(output, afterwards) => self.write(output, afterwards, shared, token, tools),
-            };
-            match step {
-                Ok(Step::To(stage)) => self.stage = stage,
-                Ok(Step::Pause(next, stage)) => {
-                    self.stage = stage;
-                    return next;
+            let state = mem::replace(&mut self.state, ReadingHead(HeadScanner::default()));
+            let transition = match state {
+                ReadingHead(scanner) => self.read_head(scanner, limits, buffer),
+                ReadingBody(head, body) => self.continue_body(head, body, buffer),
+                Writing(writer, after) => self.write(writer, after, buffer),
+                waiting @ (AwaitingReply(_) | JudgingHead(..)) => {
+                    Ok(Stop(waiting, Step::Done(Disposition::AwaitApplication)))
                 }
-                Ok(Step::End(next)) => return next,
-                Err(Interruption::Refused(refusal)) => self.stage = self.refuse(refusal, shared, tools),
-                // The client has gone, or nobody will answer it any more.
-                Err(Interruption::Gone) => return Next::Close,
+            };
+            match transition {
+                Ok(To(state)) => self.state = state,
+                Ok(Stop(state, step)) => {
+                    self.state = state;
+                    return step;
+                }
+                Err(ConnectionError::Refused(refusal)) => return Step::Refuse(refusal),
+                Err(ConnectionError::Closed) => return Step::Done(Disposition::Close),
             }
         }
     }
 
-    /// Takes what the application answers later.
-    pub(super) fn take_answer(&mut self, answer: Answer) {
-        if let Stage::Later(recipient) = self.stage {
-            self.stage = Stage::Answer(answer, recipient);
+    /// Sends the response to the request at hand.
+    pub(super) fn respond(&mut self, writer: ResponseWriter) {
+        let after = if writer.keep_alive { AfterWrite::NextRequest } else { AfterWrite::Linger };
+        self.state = Writing(writer, after);
+    }
+
+    /// Sends a refusal and nothing after it: where the next request begins is not known.
+    pub(super) fn refuse(&mut self, writer: ResponseWriter) {
+        self.input = Vec::new();
+        self.state = Writing(writer, AfterWrite::Linger);
+    }
+
+    /// Asks the client for the body whose head was judged (RFC 9110, section 10.1.1).
+    pub(super) fn read_body(&mut self) {
+        if let JudgingHead(head, body) = mem::replace(&mut self.state, ReadingHead(HeadScanner::default())) {
+            let writer = ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.state = Writing(writer, AfterWrite::ReadBody(head, body));
         }
+    }
+
+    /// The response that is being written.
+    pub(super) fn response_writer(&mut self) -> Option<&mut ResponseWriter> {
+        if let Writing(writer, _) = &mut self.state { Some(writer) } else { None }
     }
 
     fn read_head(
         &mut self,
-        mut scanner: Scanner,
-        shared: &Shared,
-        token: Token,
-        tools: &mut Tools,
-    ) -> Result<Step, Interruption> {
-        // What the request before wanted says nothing of this one, which may be refused before it is understood.
+        mut scanner: HeadScanner,
+        limits: &Limits,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Transition, ConnectionError> {
+        // The method of the request before says nothing of this one, which may be refused before it is parsed.
         self.head_only = false;
-        let Some(range) = scanner.find(&self.input, &shared.limits)? else {
-            return match self.read(tools)? {
-                Some(0) if self.is_between_requests() => Err(Interruption::Gone),
+        let Some(range) = scanner.find(&self.input, limits)? else {
+            return match self.read(buffer)? {
+                Some(0) if self.is_between_requests() => Err(ConnectionError::Closed),
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(Step::To(Stage::Head(scanner))),
-                None if self.is_between_requests() => {
-                    self.rest();
-                    let scanner = Scanner::default();
-                    Ok(Step::Pause(Next::wait(Phase::Idle), Stage::Head(scanner)))
-                }
-                None => Ok(Step::Pause(Next::wait(Phase::Head), Stage::Head(scanner))),
+                Some(_) => Ok(To(ReadingHead(scanner))),
+                None if self.is_between_requests() => Ok(self.idle()),
+                None => Ok(await_client(Phase::Head, ReadingHead(scanner))),
             };
         };
-        let head = head::parse(&self.input[range.clone()], &shared.limits)?;
+        let head = head::parse(&self.input[range.clone()], limits)?;
         self.input.drain(..range.end);
         self.head_only = head.method == "HEAD";
-        let body = Body::new(head.length, shared.limits.max_body_bytes)?;
+        let body = Body::new(head.length, limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
-            // Only a body that is wanted is asked for (RFC 9110, section 10.1.1).
-            let asked = request(self.client, head.clone(), None);
-            let recipient = Recipient { keep_alive: false, ..recipient(&head) };
-            let work = Work { midway: false, head_only: self.head_only };
-            let refusal = shared.ask(token, work, |_| {
-                let response = shared.application.refuse_head(&asked);
-                Some(response.map(|response| Output::new(response, recipient, &mut tools.clock)))
-            })?;
-            return match refusal.map(Option::flatten) {
-                Ok(None) => {
-                    let output = Output::of(*b"HTTP/1.1 100 Continue\r\n\r\n");
-                    Ok(Step::To(Stage::Output(output, Afterwards::Body(head, body))))
-                }
-                Ok(Some(output)) => Ok(Step::To(respond(Ok(output))?)),
-                Err(panic) => Ok(Step::To(respond(Err(panic))?)),
-            };
+            let request = request(self.client, head.clone(), None);
+            return Ok(Stop(JudgingHead(head, body), Step::JudgeHead(request)));
         }
-        Ok(Step::To(Stage::Body(head, body)))
+        Ok(To(ReadingBody(head, body)))
     }
 
     /// Whether nothing of a request has come. An empty line may come first (RFC 9112, section 2.2).
@@ -190,190 +225,120 @@ impl Connection {
         self.input.is_empty() || self.input == b"\r\n"
     }
 
-    fn read_body(
+    fn continue_body(
         &mut self,
         head: Head,
         mut body: Body,
-        shared: &Arc<Shared>,
-        token: Token,
-        tools: &mut Tools,
-    ) -> Result<Step, Interruption> {
+        buffer: &mut Vec<u8>,
+    ) -> Result<Transition, ConnectionError> {
         if !body.take(&mut self.input)? {
-            return match self.read(tools)? {
+            return match self.read(buffer)? {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(Step::To(Stage::Body(head, body))),
-                None => Ok(Step::Pause(Next::wait(Phase::Body), Stage::Body(head, body))),
+                Some(_) => Ok(To(ReadingBody(head, body))),
+                None => Ok(await_client(Phase::Body, ReadingBody(head, body))),
             };
         }
-        let recipient = recipient(&head);
-        let asked = request(self.client, head, Some(body.into_bytes()));
-        let work = Work { midway: false, head_only: self.head_only };
-        let output = shared.ask(token, work, |due| {
-            let response = shared.application.answer(&asked, Later::new(shared, due))?;
-            Some(output(response, recipient, shared, tools))
-        })?;
-        Ok(Step::To(match output {
-            Ok(None) => Stage::Later(recipient),
-            Ok(Some(output)) => respond(Ok(output))?,
-            Err(panic) => respond(Err(panic))?,
-        }))
-    }
-
-    /// Has the answer made that was put off.
-    fn answer(
-        &mut self,
-        answer: Answer,
-        recipient: Recipient,
-        shared: &Shared,
-        token: Token,
-        tools: &mut Tools,
-    ) -> Result<Step, Interruption> {
-        let make = answer.ok_or(Refusal::ApplicationFailed)?;
-        let work = Work { midway: false, head_only: self.head_only };
-        let output = shared.ask(token, work, |_| Some(output(make(), recipient, shared, tools)))?;
-        Ok(Step::To(respond(output.map(|output| output.expect("it is not put off again")))?))
+        let client = capabilities(&head);
+        let request = request(self.client, head, Some(body.into_bytes()));
+        Ok(Stop(AwaitingReply(client), Step::Answer(request)))
     }
 
     fn write(
         &mut self,
-        mut output: Output,
-        afterwards: Afterwards,
-        shared: &Shared,
-        token: Token,
-        tools: &mut Tools,
-    ) -> Result<Step, Interruption> {
+        mut writer: ResponseWriter,
+        after: AfterWrite,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Transition, ConnectionError> {
         let mut progress = false;
-        while !output.is_finished() {
-            if output.unwritten().is_empty() {
-                // A body that fails ends without its end, so that the client does not take it for the whole.
-                let work = Work { midway: true, head_only: self.head_only };
-                let read = shared.ask(token, work, |_| Some(output.read_on()))?;
-                read.ok().flatten().and_then(Result::ok).ok_or(Interruption::Gone)?;
+        loop {
+            match writer.next() {
+                Next::Write => {}
+                Next::ReadBody => return Ok(Stop(Writing(writer, after), Step::ReadResponseBody)),
+                Next::AwaitPiece => {
+                    return Ok(Stop(Writing(writer, after), Step::Done(Disposition::AwaitApplication)));
+                }
+                Next::Aborted => return Err(ConnectionError::Closed),
+                Next::Finished => break,
             }
-            match (&*self.stream).write(output.unwritten()) {
-                Ok(0) => return Err(Interruption::Gone),
+            match (&*self.stream).write(writer.unwritten()) {
+                Ok(0) => return Err(ConnectionError::Closed),
                 Ok(written) => {
-                    output.advance(written);
+                    writer.advance(written);
                     progress = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let next = Next::Wait { phase: Phase::Writing, progress };
-                    return Ok(Step::Pause(next, Stage::Output(output, afterwards)));
+                    let disposition = Disposition::AwaitClient { phase: Phase::Writing, progress };
+                    return Ok(Stop(Writing(writer, after), Step::Done(disposition)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(Interruption::Gone),
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(match afterwards {
-            Afterwards::Body(head, body) => Step::To(Stage::Body(head, body)),
-            // In turns, so that a client that sends many requests at once keeps nobody waiting.
-            Afterwards::NextRequest if !self.input.is_empty() => {
-                // More may have been told of meanwhile, and is told of once.
-                self.drained = false;
-                Step::End(Next::Again)
-            }
-            Afterwards::NextRequest if self.drained => {
-                self.rest();
-                Step::End(Next::wait(Phase::Idle))
-            }
-            // The poller tells of what is new once, so nothing may be left to read for whom it is to wait.
-            Afterwards::NextRequest => match self.read(tools)? {
-                Some(0) => return Err(Interruption::Gone),
-                Some(_) => {
-                    self.drained = false;
-                    Step::End(Next::Again)
-                }
-                None => {
-                    self.rest();
-                    Step::End(Next::wait(Phase::Idle))
-                }
-            },
-            Afterwards::Linger => {
+        match after {
+            AfterWrite::ReadBody(head, body) => Ok(To(ReadingBody(head, body))),
+            AfterWrite::NextRequest => self.next_request(buffer),
+            AfterWrite::Linger => {
                 let _ = self.stream.shutdown(Shutdown::Write);
-                Step::End(Next::Linger)
+                Ok(Stop(ReadingHead(HeadScanner::default()), Step::Done(Disposition::Linger)))
             }
-        })
+        }
     }
 
-    /// Reads what is there: `Some(0)` at the end, `None` while there is nothing.
-    fn read(&mut self, tools: &mut Tools) -> Result<Option<usize>, Interruption> {
-        // Many workers never come to need it.
-        tools.scratch.resize(READ_BYTES, 0);
+    /// Waits for the next request, or lets it wait for its turn behind those of other connections.
+    fn next_request(&mut self, buffer: &mut Vec<u8>) -> Result<Transition, ConnectionError> {
+        // The poller reports each arrival once, so the socket has to be empty before it is waited for.
+        let has_input = !self.input.is_empty()
+            || match if self.is_drained { None } else { self.read(buffer)? } {
+                Some(0) => return Err(ConnectionError::Closed),
+                Some(_) => true,
+                None => false,
+            };
+        if !has_input {
+            return Ok(self.idle());
+        }
+        // More may have been reported in the meantime, and is not reported again.
+        self.is_drained = false;
+        Ok(Stop(ReadingHead(HeadScanner::default()), Step::Done(Disposition::Requeue)))
+    }
+
+    /// Waits between requests with a small buffer, large enough that most requests need no new one.
+    fn idle(&mut self) -> Transition {
+        self.input.clear();
+        self.input.shrink_to(IDLE_BUFFER_BYTES);
+        await_client(Phase::Idle, ReadingHead(HeadScanner::default()))
+    }
+
+    /// Reads what is there: `Some(0)` at the end of the input, `None` while there is nothing.
+    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        // Many workers never need it.
+        buffer.resize(READ_BYTES, 0);
         loop {
-            match (&*self.stream).read(&mut tools.scratch) {
+            match (&*self.stream).read(buffer) {
                 Ok(read) => {
-                    self.drained = read < tools.scratch.len();
-                    self.input.extend_from_slice(&tools.scratch[..read]);
+                    self.is_drained = read < buffer.len();
+                    self.input.extend_from_slice(&buffer[..read]);
                     return Ok(Some(read));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.drained = true;
+                    self.is_drained = true;
                     return Ok(None);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(Interruption::Gone),
+                Err(error) => return Err(error),
             }
         }
     }
-
-    /// Keeps little memory between requests, and not so little that every request has to ask for some.
-    fn rest(&mut self) {
-        self.input.clear();
-        self.input.shrink_to(RESTING_BYTES);
-    }
-
-    /// Answers with a refusal, and with nothing after it: where the next request begins is not known.
-    fn refuse(&mut self, refusal: Refusal, shared: &Shared, tools: &mut Tools) -> Stage {
-        self.input = Vec::new();
-        let output = refuse(shared, refusal, self.head_only, &mut tools.clock);
-        Stage::Output(output, Afterwards::Linger)
-    }
 }
 
-/// The next step of a connection.
-enum Step {
-    To(Stage),
-    Pause(Next, Stage),
-    End(Next),
+fn await_client(phase: Phase, state: ConnectionState) -> Transition {
+    Stop(state, Step::Done(Disposition::AwaitClient { phase, progress: false }))
 }
 
-/// Why a connection does not go on as usual.
-pub(super) enum Interruption {
-    Refused(Refusal),
-    Gone,
+fn capabilities(head: &Head) -> ClientCapabilities {
+    ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
 }
 
-impl From<Refusal> for Interruption {
-    fn from(refusal: Refusal) -> Interruption {
-        Interruption::Refused(refusal)
-    }
-}
-
-impl From<Unsendable> for Interruption {
-    fn from(unsendable: Unsendable) -> Interruption {
-        log::error!("{unsendable}");
-        Interruption::Refused(Refusal::ApplicationFailed)
-    }
-}
-
-fn recipient(head: &Head) -> Recipient {
-    Recipient { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
-}
-
-/// The bytes of a response. Whether another request may follow is seen now: the server may have begun to stop.
-fn output(response: Response, recipient: Recipient, shared: &Shared, tools: &mut Tools) -> Result<Output, Unsendable> {
-    let keep_alive = recipient.keep_alive && !shared.is_stopping();
-    Output::new(response, Recipient { keep_alive, ..recipient }, &mut tools.clock)
-}
-
-/// Sends what came of asking the application, which may have panicked.
-fn respond(output: thread::Result<Result<Output, Unsendable>>) -> Result<Stage, Interruption> {
-    let output = output.map_err(|_| Refusal::ApplicationFailed)??;
-    let afterwards = if output.keep_alive { Afterwards::NextRequest } else { Afterwards::Linger };
-    Ok(Stage::Output(output, afterwards))
-}
-
-/// The request as the application sees it. Once its body is there, how that was framed is over: it has a length.
+/// The request as the application sees it. A body that was chunked has a length here.
 fn request(client: SocketAddr, head: Head, body: Option<Vec<u8>>) -> Request {
     let mut fields = head.fields;
     if let (Length::Chunked, Some(body)) = (head.length, &body) {
@@ -381,15 +346,4 @@ fn request(client: SocketAddr, head: Head, body: Option<Vec<u8>>) -> Request {
         fields.push(("Content-Length".to_owned(), body.len().to_string()));
     }
     Request::fake_http_from(client, head.method, head.target, fields, body.unwrap_or_default())
-}
-
-/// The application's words for a refusal, or, if even those fail, none.
-pub(super) fn refuse(shared: &Shared, refusal: Refusal, head_only: bool, clock: &mut Clock) -> Output {
-    let recipient = Recipient { is_1_1: true, head_only, keep_alive: false };
-    catch_unwind(AssertUnwindSafe(|| Output::new(shared.application.refuse(refusal), recipient, clock).ok()))
-        .ok()
-        .flatten()
-        .unwrap_or_else(|| {
-            Output::of(*b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        })
 }

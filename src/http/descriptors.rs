@@ -1,10 +1,11 @@
-//! How many files and sockets the process may have open.
+//! The limit on open descriptors of the process.
 
 use std::io;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Raises the limit on open descriptors from the soft to the hard one if that is allowed, and returns what it is now.
+/// Raises the soft limit on open descriptors (`RLIMIT_NOFILE`) to the hard one if that is allowed, and returns the limit
+/// in force.
 ///
 /// # Errors
 /// When the operating system does not tell.

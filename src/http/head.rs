@@ -1,60 +1,61 @@
-//! The head of a request: where it ends, and what it says (RFC 9112, sections 2 to 6).
+//! The head of a request: finds its end and parses it (RFC 9112, sections 2 to 6).
 
 use std::mem::MaybeUninit;
 
-use super::{Limits, Refusal};
+use super::limits::Limits;
+use super::refusal::Refusal;
 
-/// More fields than this cannot be allowed: their places are on the stack.
-pub const MOST_FIELDS: usize = 256;
+/// The highest value of [`Limits::max_head_fields`]: the parser keeps the fields on the stack.
+pub const MAX_FIELDS: usize = 256;
 
-/// The head of one request, and what follows from it for the connection.
+/// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// The method as it came; methods are case-sensitive.
-    pub method: String,
+pub(super) struct Head {
+    /// The method; methods are case-sensitive.
+    pub(super) method: String,
     /// The target in origin form, or `*`.
-    pub target: String,
-    /// Names and values in their order; a value that is not UTF-8 has replacement characters in it.
-    pub fields: Vec<(String, String)>,
+    pub(super) target: String,
+    /// Names and values in their order. Bytes of a value that are not UTF-8 become U+FFFD.
+    pub(super) fields: Vec<(String, String)>,
     /// How the end of the body is found.
-    pub length: Length,
-    /// Whether the client speaks HTTP/1.1 rather than 1.0.
-    pub is_1_1: bool,
-    /// Whether the client wants to send further requests on this connection.
-    pub keep_alive: bool,
-    /// Whether the client waits for a 100 before it sends the body.
-    pub expects_continue: bool,
+    pub(super) length: Length,
+    /// The client speaks HTTP/1.1, and not 1.0.
+    pub(super) is_1_1: bool,
+    /// The client may send further requests on this connection.
+    pub(super) keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
 }
 
 /// How the end of a body is found (RFC 9112, section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Length {
+pub(super) enum Length {
     /// `Content-Length`, or no body: then 0.
     Known(u64),
     /// `Transfer-Encoding: chunked`.
     Chunked,
 }
 
-/// Looks for the end of a head in what has come so far, each byte once, and refuses as early as it can.
+/// Finds the end of a head in the input received so far. It looks at each byte once and refuses as early as possible.
 #[derive(Debug, Default)]
-pub struct Scanner {
-    /// Where the request line begins: after one empty line, which some clients send behind a body.
+pub(super) struct HeadScanner {
+    /// Where the request line begins: after one empty line, which some clients send after a body.
     start: usize,
-    /// Bytes that were looked at.
+    /// Bytes that were scanned.
     examined: usize,
     /// Where the line of the next byte begins.
     line: usize,
 }
 
-impl Scanner {
-    /// The range of a complete head in `input`, which must be what it was with more behind it.
+impl HeadScanner {
+    /// The range of a complete head in `input`, which is the input of the call before with more bytes appended.
     ///
     /// # Errors
-    /// 414 and 431 for a head beyond its bounds; 400 for a line end other than CR LF, a folded line or a control
+    /// 414 and 431 for a head above its bounds; 400 for a line end other than CR LF, a folded line or a control
     /// character.
-    pub fn find(&mut self, input: &[u8], limits: &Limits) -> Result<Option<std::ops::Range<usize>>, Refusal> {
+    pub(super) fn find(&mut self, input: &[u8], limits: &Limits) -> Result<Option<std::ops::Range<usize>>, Refusal> {
         if self.examined < 2 && input.starts_with(b"\r\n") {
-            *self = Scanner { start: 2, examined: 2, line: 2 };
+            *self = HeadScanner { start: 2, examined: 2, line: 2 };
         }
         let mut previous = if self.examined > self.start { input[self.examined - 1] } else { 0 };
         for (at, &byte) in input.iter().enumerate().skip(self.examined) {
@@ -105,13 +106,13 @@ fn check_head(length: usize, limits: &Limits) -> Result<(), Refusal> {
     if length > max { Err(Refusal::HeadTooLarge(max)) } else { Ok(()) }
 }
 
-/// Reads a complete head, as [`Scanner::find`] found it.
+/// Parses a complete head, as [`HeadScanner::find`] found it.
 ///
 /// # Errors
-/// 400 for anything that is not exactly as the RFC has it, 417, 431, 501 and 505 as [`Refusal`] has them.
-pub fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
-    let mut places = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-    let places = &mut places[..limits.max_head_fields.min(MOST_FIELDS)];
+/// 400 for anything that the RFC does not allow; 417, 431, 501 and 505 as [`Refusal`] describes them.
+pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
+    let mut places = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let places = &mut places[..limits.max_head_fields.min(MAX_FIELDS)];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(head, places) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
@@ -224,7 +225,7 @@ fn number(value: &[u8]) -> Result<u64, Refusal> {
     number.ok_or(Refusal::Malformed("Content-Length is not a number of bytes"))
 }
 
-/// Whether a request line that was refused for its version has one at all.
+/// The refusal of a request line whose version httparse does not know: 505, or 400 if it has no version at all.
 fn version_refusal(head: &[u8]) -> Refusal {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut parts = line.split(|byte| *byte == b' ');

@@ -1,212 +1,190 @@
-//! What has the listener and every connection that waits for its client; one thread at a time runs it. What it answers
-//! itself are requests that there is no room for, and those whose time is over.
+//! Polls the listener and every connection that waits for its client; one worker at a time, the leader, runs it. It refuses
+//! requests for which there is no room, and ends those whose time is over.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 
-use super::connection::{Connection, refuse};
-use super::head::{self, Scanner};
-use super::response::Clock;
-use super::table::{Ending, Expired, Readiness, Told};
-use super::{Length, Limits, Refusal, Shared, workers};
+use super::acceptor::Acceptor;
+use super::application::{Application, refusal_writer};
+use super::busy::BusyRefusal;
+use super::connection::Connection;
+use super::deadlines::Phase;
+use super::head::{self, HeadScanner, Length};
+use super::limits::Limits;
+use super::refusal::Refusal;
+use super::response_head::DateClock;
+use super::shared::Shared;
+use super::slot::{Dispatch, Expired, ExpiryAction, Readiness};
 
-/// The listener's key, and that of who ends the wait; connections have the numbers from 0.
+/// The keys of the listener and of the waker; connections have the numbers from 0.
 const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
 
-/// Sockets that are told of at once.
-const EVENTS_AT_ONCE: usize = 256;
+/// Events that one wait returns at most.
+const MAX_EVENTS: usize = 256;
 
-/// Connections that are accepted before others are looked at.
-const ACCEPT_AT_ONCE: usize = 256;
+/// Connections that are accepted before others are served.
+const MAX_ACCEPTED: usize = 256;
 
-/// Connections that are told that their time is over before others are looked at.
-const EXPIRED_AT_ONCE: usize = 64;
+/// Connections whose deadline has passed that are ended before others are served.
+const MAX_EXPIRED: usize = 64;
 
-/// How long accepting rests after an error: most likely something has run out, and the listener would say at once
-/// and without end that it is readable.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Reads of what a lingering client sends, in a row. A client that sends more than that does not wait for its response.
+const MAX_DRAINING_READS: usize = 16;
 
-/// Reads at once of what a lingering client sends; one that sends faster than that is not waiting for its answer.
-const DISCARDED_AT_ONCE: usize = 16;
-
-/// Deadlines are kept to within this, but for those that are shorter.
+/// Deadlines are kept to within this time, or to a tenth of the shortest of them.
 const TICK: Duration = Duration::from_millis(500);
 
 /// The least time between two looks at the deadlines.
-const LEAST_TICK: Duration = Duration::from_millis(10);
+const MIN_TICK: Duration = Duration::from_millis(10);
 
-/// Says so at most this often that requests are refused for want of room.
-const BUSY_LOG_PACE: Duration = Duration::from_secs(10);
+/// The wait after an error that must not be repeated at once.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// The role of polling. It goes from thread to thread, and exactly one has it, or is being woken to take it.
+/// The state of polling.
 pub(super) struct Poller {
     shared: Arc<Shared>,
+    application: Arc<dyn Application>,
     poll: Poll,
     events: Events,
     /// `None` once the server stops.
-    listener: Option<TcpListener>,
-    /// Whether there may be more to be accepted, of which nothing tells again.
-    more_to_accept: bool,
-    /// When to accept again, after an error.
-    accept_again: Option<Instant>,
+    acceptor: Option<Acceptor>,
     tick: Duration,
-    /// Whether there are further connections whose time is over already.
-    more_expired: bool,
-    /// The answer to requests that there is no room for, ready to be sent, and when it was made.
-    busy: Vec<u8>,
-    busy_since: Instant,
-    refused: u64,
-    next_busy_log: Option<Instant>,
-    clock: Clock,
-    scratch: Box<[u8]>,
-    /// Gone when this is.
-    _running: mpsc::Sender<()>,
+    /// More deadlines have passed than one turn deals with.
+    has_more_expired: bool,
+    busy: BusyRefusal,
+    clock: DateClock,
+    buffer: Box<[u8]>,
+    /// Dropped when the server has stopped.
+    running: Option<mpsc::Sender<()>>,
 }
 
-/// Whether this is one request without a body, and nothing else.
-fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
-    let Ok(Some(range)) = Scanner::default().find(input, limits) else { return false };
-    let head = head::parse(&input[range.clone()], limits);
-    range.end == input.len() && head.is_ok_and(|head| head.length == Length::Known(0))
-}
-
-/// Prepares it for the first thread to poll; the receiver is disconnected when the server has stopped.
-///
-/// # Errors
-/// When the operating system does not let the listener be polled.
-pub(super) fn prepare(
-    shared: Arc<Shared>,
-    poll: Poll,
-    listener: TcpListener,
-) -> io::Result<(Box<Poller>, mpsc::Receiver<()>)> {
-    listener.set_nonblocking(true)?;
-    shared.registry.register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
-    let limits = &shared.limits;
-    let shortest =
-        [limits.head_timeout, limits.body_timeout, limits.idle_timeout, limits.write_timeout, limits.request_timeout];
-    let shortest = shortest.into_iter().min().unwrap_or(TICK);
-    let mut clock = Clock::default();
-    let (running, finished) = mpsc::channel();
-    let poller = Poller {
-        busy: refuse(&shared, Refusal::Busy, false, &mut clock).unwritten().to_vec(),
-        busy_since: Instant::now(),
-        shared,
-        poll,
-        events: Events::with_capacity(EVENTS_AT_ONCE),
-        listener: Some(listener),
-        more_to_accept: false,
-        accept_again: None,
-        tick: TICK.min(shortest / 10).max(LEAST_TICK),
-        more_expired: false,
-        refused: 0,
-        next_busy_log: None,
-        clock,
-        scratch: vec![0; 16 * 1024].into(),
-        _running: running,
-    };
-    Ok((Box::new(poller), finished))
+/// What one turn of polling led to.
+pub(super) struct Turn {
+    /// The server has stopped.
+    pub(super) has_stopped: bool,
+    /// Workers that are stuck in the application, whose connections were ended.
+    pub(super) stuck_workers: usize,
 }
 
 impl Poller {
-    /// Polls until there is something to do for this thread, or the server has stopped. In the first case another
-    /// thread is woken, not to do it but to poll: who has it at hand is sooner at it than who has to wake up first.
-    pub(super) fn run(mut self: Box<Self>) {
-        let shared = self.shared.clone();
-        let mut stopped = false;
-        while !stopped {
-            let mut table = shared.table();
-            if let Some(woken) = table.choose_worker() {
-                table.poller = Some(self);
-                drop(table);
-                woken.unpark();
-                return;
-            }
-            drop(table);
-            // The server would be deaf without it, so not even a fault of its own ends it.
-            stopped = catch_unwind(AssertUnwindSafe(|| self.turn())).unwrap_or_else(|_| {
-                thread::sleep(ACCEPT_PAUSE);
-                false
-            });
-        }
+    /// A poller, and a receiver that is disconnected when the server has stopped.
+    ///
+    /// # Errors
+    /// When the listener cannot be polled.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        application: Arc<dyn Application>,
+        poll: Poll,
+        listener: TcpListener,
+    ) -> io::Result<(Poller, mpsc::Receiver<()>)> {
+        let acceptor = Acceptor::new(listener, poll.registry(), LISTENER)?;
+        let limits = &shared.limits;
+        let timeouts = [
+            limits.head_timeout,
+            limits.body_timeout,
+            limits.idle_timeout,
+            limits.write_timeout,
+            limits.request_timeout,
+        ];
+        let shortest = timeouts.into_iter().min().unwrap_or(TICK);
+        let mut clock = DateClock::default();
+        let (running, finished) = mpsc::channel();
+        let poller = Poller {
+            busy: BusyRefusal::new(&*application, &mut clock, Instant::now()),
+            tick: TICK.min(shortest / 10).max(MIN_TICK),
+            shared,
+            application,
+            poll,
+            events: Events::with_capacity(MAX_EVENTS),
+            acceptor: Some(acceptor),
+            has_more_expired: false,
+            clock,
+            buffer: vec![0; 16 * 1024].into(),
+            running: Some(running),
+        };
+        Ok((poller, finished))
     }
 
-    /// Waits for something and sees to it; `true` when the server has stopped.
-    fn turn(&mut self) -> bool {
-        let is_busy = self.more_expired || (self.more_to_accept && self.accept_again.is_none());
-        let timeout = if is_busy { Some(Duration::ZERO) } else { self.timeout() };
+    /// Waits for events and deals with them.
+    pub(super) fn turn(&mut self) -> Turn {
+        let has_work =
+            self.has_more_expired || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(Instant::now()));
+        let timeout = if has_work { Some(Duration::ZERO) } else { self.timeout() };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                // Nothing a client does can bring this about.
+                // No client can cause this.
                 log::error!(error:%; "Polling failed");
-                thread::sleep(ACCEPT_PAUSE);
+                self.pause();
             }
             _ => {}
         }
         let now = Instant::now();
         self.dispatch(now);
-        if self.more_to_accept && self.accept_again.is_none_or(|again| again <= now) {
-            self.accept(ACCEPT_AT_ONCE, now);
-        }
-        self.more_expired = self.end_expired(now);
-        self.log_refused(now);
-        self.shared.is_stopping() && self.stop(now)
+        self.accept(MAX_ACCEPTED, now);
+        let stuck_workers = self.end_expired(now);
+        self.busy.log(now);
+        Turn { has_stopped: self.shared.is_stopping() && self.stop(now), stuck_workers }
     }
 
-    /// How long to wait for sockets at most: without any connection, for ever.
+    /// Waits after an error.
+    pub(super) fn pause(&self) {
+        thread::sleep(ERROR_PAUSE);
+    }
+
+    /// How long to wait for events at most; without any connection, for ever.
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
-        let deadline = self.shared.table().next_deadline();
-        // A worker may set an earlier deadline than there is now; it is met within a tick.
-        let tick = deadline.map(|deadline| deadline.saturating_duration_since(now).clamp(LEAST_TICK, self.tick));
-        let others = [self.accept_again, self.next_busy_log].into_iter().flatten();
+        let deadline = self.shared.lock().table.deadlines.next();
+        // A worker may set an earlier deadline in the meantime; it is kept to within a tick.
+        let tick = deadline.map(|deadline| deadline.saturating_duration_since(now).clamp(MIN_TICK, self.tick));
+        let resume_at = self.acceptor.as_ref().and_then(Acceptor::resume_at);
+        let others = [resume_at, self.busy.next_log()].into_iter().flatten();
         others.map(|moment| moment.saturating_duration_since(now)).chain(tick).min()
     }
 
-    /// Puts what is ready into the queue.
+    /// Queues the connections that are ready.
     fn dispatch(&mut self, now: Instant) {
-        let (mut unwanted, mut lingering) = (Vec::new(), Vec::new());
-        let mut table = self.shared.table();
+        let (mut refused, mut lingering) = (Vec::new(), Vec::new());
+        let mut state = self.shared.lock();
         for event in &self.events {
             let key = match event.token() {
                 LISTENER => {
-                    self.more_to_accept = true;
+                    self.acceptor.iter_mut().for_each(Acceptor::set_readable);
                     continue;
                 }
                 WAKER => continue,
                 Token(key) => key,
             };
-            // The end of a connection, and an error, are found by reading or writing.
+            // A read or a write finds the end of a connection, or its error.
             let ended = event.is_read_closed() || event.is_write_closed() || event.is_error();
-            let told = Told { readable: event.is_readable() || ended, writable: event.is_writable() || ended, ended };
-            match table.ready(key, told, now) {
-                Readiness::Queued | Readiness::Ignored => {}
-                Readiness::NoRoom(stream) => unwanted.push((key, stream)),
-                Readiness::Lingering(stream) => lingering.push((key, stream)),
+            let readiness =
+                Readiness { readable: event.is_readable() || ended, writable: event.is_writable() || ended, ended };
+            match state.table.ready(key, readiness, now) {
+                Dispatch::None => {}
+                Dispatch::RefuseBusy(stream) => refused.push((key, stream)),
+                Dispatch::Drain(stream) => lingering.push((key, stream)),
             }
         }
-        drop(table);
+        drop(state);
         for (key, stream) in lingering {
-            self.discard(key, &stream);
+            self.drain(key, &stream);
         }
-        for (key, stream) in unwanted {
-            self.refuse_for_want_of_room(key, &stream, now);
+        for (key, stream) in refused {
+            self.refuse_busy(key, &stream, now);
         }
     }
 
-    /// Throws away what a lingering client still sends, until it closes or has sent too much.
-    fn discard(&mut self, key: usize, mut stream: &TcpStream) {
-        for _ in 0..DISCARDED_AT_ONCE {
-            match stream.read(&mut self.scratch) {
+    /// Discards what a lingering client sends, until it closes or has sent too much.
+    fn drain(&mut self, key: usize, mut stream: &TcpStream) {
+        for _ in 0..MAX_DRAINING_READS {
+            match stream.read(&mut self.buffer) {
                 Ok(1..) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(_) | Err(_) => break,
@@ -215,24 +193,17 @@ impl Poller {
         self.shared.close(key);
     }
 
-    /// Answers a request that nobody has the time to read.
-    fn refuse_for_want_of_room(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
-        // What came is read, or closing would reset the connection and take the answer with it.
-        let read = match stream.read(&mut self.scratch) {
-            // Nobody is there to be answered.
+    /// Refuses a request for which there is no room, without parsing it.
+    fn refuse_busy(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
+        // The input is read, or closing would reset the connection and discard the response with it.
+        let read = match stream.read(&mut self.buffer) {
             Ok(0) => return self.shared.close(key),
             read => read.unwrap_or(0),
         };
-        self.refused += 1;
         self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
-        if now.saturating_duration_since(self.busy_since) >= Duration::from_secs(1) {
-            // It has the time in it.
-            self.busy = refuse(&self.shared, Refusal::Busy, false, &mut self.clock).unwritten().to_vec();
-            self.busy_since = now;
-        }
-        let _ = stream.write(&self.busy);
-        if is_whole_request(&self.scratch[..read], &self.shared.limits) {
-            // Nothing more is coming, and there may be many of these.
+        let _ = stream.write(self.busy.response(&*self.application, &mut self.clock, now));
+        if is_whole_request(&self.buffer[..read], &self.shared.limits) {
+            // The client sends nothing more, and there may be many of these.
             self.shared.close(key);
         } else {
             self.linger(key, stream, now);
@@ -241,164 +212,124 @@ impl Poller {
 
     fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
         let _ = stream.shutdown(Shutdown::Write);
-        let excess = self.shared.table().linger(key, now);
-        self.shared.end(excess);
-        self.shared.tell_again(key, stream);
+        let removed = self.shared.lock().table.linger(key, now);
+        self.shared.close_removed(removed);
+        self.shared.rearm(key, stream);
     }
 
-    fn accept(&mut self, most: usize, now: Instant) {
-        for _ in 0..most {
-            let Some(listener) = &self.listener else { return };
-            match listener.accept() {
-                Ok((stream, client)) => self.admit(stream, client, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.more_to_accept = false;
-                    break;
-                }
-                // Of a client that has gone again, and of a signal, the next accept knows nothing.
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
-                }
-                Err(error) => {
-                    if self.accept_again.is_none() {
-                        log::warn!(error:%; "Cannot accept connections, trying on");
-                    }
-                    self.accept_again = Some(now + ACCEPT_PAUSE);
-                    return;
-                }
-            }
-        }
-        if self.accept_again.take().is_some() {
-            log::info!("Accepting connections again");
+    fn accept(&mut self, max: usize, now: Instant) {
+        let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_ready(now)) else { return };
+        for (stream, client) in acceptor.accept(max, now) {
+            self.admit(stream, client, now);
         }
     }
 
-    /// Takes a new connection in; the one that has been idle for longest gives way where there are too many.
+    /// Takes in a new connection. Above the limit the least recently used idle connection is closed, or the new one refused.
     fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
         if stream.set_nonblocking(true).is_err() {
             return;
         }
         let connection = Box::new(Connection::new(stream, client));
         let stream = connection.stream().clone();
-        let mut table = self.shared.table();
-        let is_full = table.count() >= self.shared.limits.max_connections;
-        let longest_idle = if is_full { table.longest_idle() } else { None };
-        let key = table.insert(connection, now);
-        drop(table);
-        // It is told of once whenever something new comes, and needs no further system call.
+        let mut state = self.shared.lock();
+        let is_full = state.table.count() >= self.shared.limits.max_connections;
+        let least_recently_used = if is_full { state.table.deadlines.first(Phase::Idle) } else { None };
+        let key = state.table.insert(stream.clone(), connection, now);
+        drop(state);
         if self.shared.register(key, &stream).is_err() {
             self.shared.close(key);
             return;
         }
-        match longest_idle {
+        match least_recently_used {
             Some(idle) => self.shared.close(idle),
-            None if is_full => self.refuse_for_want_of_room(key, &stream, now),
+            None if is_full => self.refuse_busy(key, &stream, now),
             None => {}
         }
     }
 
-    /// Ends what has taken too long, and says whether there may be more of it.
-    fn end_expired(&mut self, now: Instant) -> bool {
-        // All under one lock: no worker may take what is in the queue, and the answer of one that is stuck is nobody's.
-        let (mut stuck, mut stuck_workers) = (Vec::new(), 0);
-        let mut table = self.shared.table();
-        let expired = table.expired(now, EXPIRED_AT_ONCE);
-        for Expired { key, ending, holds_worker, .. } in &expired {
+    /// Ends connections whose deadline has passed, and returns how many workers are stuck on them.
+    fn end_expired(&mut self, now: Instant) -> usize {
+        // Decided under one lock: no worker may take what is queued, and a late response has no connection any more.
+        let (mut stuck_workers, mut abandoned) = (0, Vec::new());
+        let mut state = self.shared.lock();
+        let expired = state.table.expired(now, MAX_EXPIRED);
+        for Expired { key, action, holds_worker, .. } in &expired {
             stuck_workers += usize::from(*holds_worker);
-            match ending {
-                Ending::Silent => {}
-                Ending::LastTry => table.try_last(*key, now),
-                Ending::Refused(_) => table.claim(*key),
-                Ending::Stuck { .. } | Ending::StuckMidway => stuck.extend(table.remove(*key)),
+            match action {
+                ExpiryAction::Close => {}
+                ExpiryAction::LastWrite => state.table.queue_last_write(*key, now),
+                ExpiryAction::Refuse(_) => state.table.claim(*key),
+                ExpiryAction::AbandonAnswer { .. } | ExpiryAction::AbandonBody => {
+                    abandoned.push(state.table.remove(*key));
+                }
             }
         }
-        drop(table);
-        let more = expired.len() == EXPIRED_AT_ONCE;
-        for Expired { key, stream, ending, .. } in expired {
-            match ending {
-                Ending::Silent => self.shared.close(key),
-                Ending::LastTry | Ending::StuckMidway => {}
-                Ending::Refused(refusal) => {
-                    let output = refuse(&self.shared, refusal, false, &mut self.clock);
-                    let _ = (&*stream).read(&mut self.scratch);
-                    let _ = (&*stream).write(output.unwritten());
+        drop(state);
+        self.has_more_expired = expired.len() == MAX_EXPIRED;
+        for Expired { key, stream, action, .. } in expired {
+            match action {
+                ExpiryAction::Close => self.shared.close(key),
+                ExpiryAction::LastWrite | ExpiryAction::AbandonBody => {}
+                ExpiryAction::Refuse(refusal) => {
+                    let _ = (&*stream).read(&mut self.buffer);
+                    self.write_refusal(&stream, refusal, false);
                     self.linger(key, &stream, now);
                 }
-                Ending::Stuck { head_only } => {
-                    let output = refuse(&self.shared, Refusal::AnswerTooSlow, head_only, &mut self.clock);
-                    let _ = (&*stream).write(output.unwritten());
+                ExpiryAction::AbandonAnswer { head_only } => {
+                    self.write_refusal(&stream, Refusal::AnswerTooSlow, head_only);
                 }
             }
         }
-        for forgotten in stuck {
-            self.shared.end(Some(forgotten));
-        }
-        for _ in 0..stuck_workers {
-            self.replace_worker();
-        }
-        more
+        abandoned.into_iter().for_each(|removed| self.shared.close_removed(removed));
+        stuck_workers
     }
 
-    /// Starts a worker in the place of one that is stuck.
-    fn replace_worker(&self) {
-        let mut table = self.shared.table();
-        if table.surplus < self.shared.limits.workers {
-            table.surplus += 1;
-            drop(table);
-            if let Err(error) = workers::start(&self.shared, None) {
-                log::error!(error:%; "Cannot start a worker in the place of one that is stuck");
-                self.shared.table().surplus -= 1;
-            }
-        }
+    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, head_only: bool) {
+        let writer = refusal_writer(&*self.application, refusal, head_only, &mut self.clock);
+        let _ = stream.write(writer.unwritten());
     }
 
-    fn log_refused(&mut self, now: Instant) {
-        if self.refused > 0 && self.next_busy_log.is_none_or(|next| next <= now) {
-            log::warn!(refused = self.refused; "More requests than there is room for");
-            self.refused = 0;
-            self.next_busy_log = Some(now + BUSY_LOG_PACE);
-        } else if self.next_busy_log.is_some_and(|next| next <= now) {
-            self.next_busy_log = None;
-        }
-    }
-
-    /// Goes on stopping, and says whether that is done.
+    /// Goes on stopping, and says whether that is finished.
     fn stop(&mut self, now: Instant) -> bool {
-        if self.listener.is_some() {
-            self.stop_listening(now);
-        }
-        let idle = self.shared.table().idle();
+        self.stop_listening(now);
+        let idle: Vec<usize> = self.shared.lock().table.deadlines.keys(Phase::Idle).collect();
         self.close_all(idle);
-        let mut table = self.shared.table();
-        table.closed |= table.is_empty();
-        if !table.closed {
+        let mut state = self.shared.lock();
+        state.is_closed |= state.table.is_empty();
+        if !state.is_closed {
             return false;
         }
-        let (rest, sleepers) = (table.all(), table.sleepers());
-        drop(table);
+        let (rest, sleepers) = (state.table.keys(), state.scheduler.drain_sleepers());
+        drop(state);
         self.close_all(rest);
         sleepers.iter().for_each(Thread::unpark);
+        self.running = None;
         true
     }
 
     fn close_all(&self, keys: Vec<usize>) {
-        for key in keys {
-            self.shared.close(key);
-        }
+        keys.into_iter().for_each(|key| self.shared.close(key));
     }
 
-    /// Closes the listener. What has come until now is still answered: connections that wait to be accepted, and
-    /// requests on idle connections that the poller has not told of.
+    /// Closes the listener. What has arrived is still served: connections in the backlog, and requests on idle
+    /// connections that the poller has not reported yet.
     fn stop_listening(&mut self, now: Instant) {
+        self.acceptor.iter_mut().for_each(Acceptor::set_readable);
         self.accept(usize::MAX, now);
-        self.accept_again = None;
-        if let Some(listener) = self.listener.take() {
-            let _ = self.shared.registry.deregister(&mut SourceFd(&listener.as_raw_fd()));
-        }
+        let Some(acceptor) = self.acceptor.take() else { return };
+        acceptor.close(self.poll.registry());
         while self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_ok() {
             self.dispatch(now);
-            if self.events.iter().count() < EVENTS_AT_ONCE {
+            if self.events.iter().count() < MAX_EVENTS {
                 break;
             }
         }
     }
+}
+
+/// Whether this is one request without a body, and nothing else.
+fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
+    let Ok(Some(range)) = HeadScanner::default().find(input, limits) else { return false };
+    let head = head::parse(&input[range.clone()], limits);
+    range.end == input.len() && head.is_ok_and(|head| head.length == Length::Known(0))
 }

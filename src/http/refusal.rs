@@ -1,11 +1,11 @@
-//! What the server answers by itself, without asking the application.
+//! What the server answers without calling the application.
 
 use std::time::Duration;
 
-/// Why a request is answered by the server itself; the text is a sentence for whoever sent it.
+/// Why the server refuses a request. The text is a sentence for the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// 400: what came is not HTTP/1.1, or leaves in doubt where the request ends.
+    /// 400: the input is not valid HTTP/1.1, or the end of the request is ambiguous.
     #[error("The request is not valid HTTP: {0}.")]
     Malformed(&'static str),
     /// 408: the head took too long.
@@ -35,7 +35,7 @@ pub enum Refusal {
     /// 501: a transfer coding other than `chunked`.
     #[error("The only transfer coding that is understood is chunked.")]
     TransferCodingUnknown,
-    /// 503: more requests, or connections, than there is room for.
+    /// 503: the run queue or the table of connections is full.
     #[error("Too many requests at the moment. Please try again shortly.")]
     Busy,
     /// 504: the application took too long.
@@ -47,7 +47,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A word for it, one of few.
+    /// A short, stable name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

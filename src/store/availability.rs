@@ -1,73 +1,92 @@
-//! Says once that the database went away and once that it is back, however many requests notice.
+//! Logs one line when the database becomes unreachable and one when it is back, whatever number of attempts notice.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Whether the database could be reached when it was last tried.
-///
-/// Attempts overlap, and one that was begun before the last turn of events says nothing new: around a stop or a start
-/// some succeed and some fail, and each would be told as another outage.
+use parking_lot::Mutex;
+
+/// How often the log repeats that PostgreSQL is at its connection limit.
+const CONNECTION_LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Whether the database could be reached at the last attempt.
 #[derive(Debug, Default)]
 pub(super) struct Availability {
-    last_turn: Mutex<Turn>,
-    crowded_told: Mutex<Option<Instant>>,
+    last_transition: Mutex<Transition>,
+    connection_limit_logged_at: Mutex<Option<Instant>>,
     closed: AtomicBool,
 }
 
+/// The current state and when it began.
 #[derive(Debug, Default)]
-struct Turn {
-    gone: bool,
+struct Transition {
+    unreachable: bool,
     at: Option<Instant>,
 }
 
-impl Turn {
-    /// Turns to `gone`, unless it stands there or `begun` is older than the last turn; says how long the other state
-    /// lasted.
-    fn turn(&mut self, gone: bool, begun: Instant) -> Option<Duration> {
-        let is_news = self.gone != gone && self.at.is_none_or(|at| at <= begun);
-        let before = is_news.then(|| self.at.map_or(Duration::ZERO, |at| at.elapsed()));
-        if is_news {
-            *self = Turn { gone, at: Some(Instant::now()) };
+impl Transition {
+    /// Changes to `unreachable` and returns how long the previous state lasted; `None` if nothing changes.
+    ///
+    /// Attempts overlap: around a stop or a start of PostgreSQL some succeed and some fail. An attempt that began before
+    /// the last transition is older evidence than that transition, and counting it would log a second outage.
+    fn change(&mut self, unreachable: bool, attempt_began: Instant) -> Option<Duration> {
+        if self.unreachable == unreachable || self.at.is_some_and(|at| at > attempt_began) {
+            return None;
         }
-        before
+        let lasted = self.at.map_or(Duration::ZERO, |at| at.elapsed());
+        *self = Transition { unreachable, at: Some(Instant::now()) };
+        Some(lasted)
     }
 }
 
-/// How often it is said that PostgreSQL gives no more connections.
-const CROWDED_PACE: Duration = Duration::from_secs(60);
-
 impl Availability {
-    /// From now on nothing is said: a service that stops may stop its database too.
+    /// Ends the logging of outages: a service that stops may stop its database too.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// An attempt to connect that was begun at `begun` failed.
-    pub(super) fn failed(&self, begun: Instant, reason: &dyn fmt::Display) {
-        if !self.closed.load(Ordering::Relaxed) && self.turn(true, begun).is_some() {
+    /// An attempt to connect that began at `began` failed.
+    pub(super) fn failed(&self, began: Instant, reason: &dyn fmt::Display) {
+        let mut transition = self.last_transition.lock();
+        if !self.closed.load(Ordering::Relaxed) && transition.change(true, began).is_some() {
             log::warn!(reason:% = reason; "Database went away");
         }
     }
 
-    /// PostgreSQL is there, and gives no more connections than there are.
-    pub(super) fn crowded(&self, reason: &dyn fmt::Display) {
-        let mut told = self.crowded_told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.is_none_or(|told| told.elapsed() > CROWDED_PACE) {
-            *told = Some(Instant::now());
+    /// An attempt to connect that began at `began` succeeded.
+    ///
+    /// The line is written under the lock, so it is in the log before any connection of the new state is used.
+    pub(super) fn succeeded(&self, began: Instant) {
+        let mut transition = self.last_transition.lock();
+        if let Some(outage) = transition.change(false, began) {
+            log::info!(after_s = outage.as_secs(); "Database is back");
+        }
+    }
+
+    /// PostgreSQL is reachable and refuses another connection for lack of a resource.
+    pub(super) fn connection_limit_reached(&self, reason: &dyn fmt::Display) {
+        let mut logged_at = self.connection_limit_logged_at.lock();
+        if logged_at.is_none_or(|at| at.elapsed() > CONNECTION_LIMIT_LOG_INTERVAL) {
+            *logged_at = Some(Instant::now());
             log::warn!(reason:% = reason; "PostgreSQL gives no more connections; lower DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE");
         }
     }
+}
 
-    /// An attempt to connect that was begun at `begun` succeeded.
-    pub(super) fn succeeded(&self, begun: Instant) {
-        if let Some(gone_for) = self.turn(false, begun) {
-            log::info!(after_s = gone_for.as_secs(); "Database is back");
-        }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn turn(&self, gone: bool, begun: Instant) -> Option<Duration> {
-        self.last_turn.lock().unwrap_or_else(PoisonError::into_inner).turn(gone, begun)
+    #[test]
+    fn an_attempt_that_began_before_the_last_transition_changes_nothing() {
+        let mut transition = Transition::default();
+        let before_outage = Instant::now();
+        assert!(transition.change(true, Instant::now()).is_some());
+        assert!(transition.change(true, Instant::now()).is_none());
+        assert!(transition.change(false, before_outage).is_none());
+        let during_outage = Instant::now();
+        assert!(transition.change(false, Instant::now()).is_some());
+        assert!(transition.change(true, during_outage).is_none());
+        assert!(transition.change(true, Instant::now()).is_some());
     }
 }

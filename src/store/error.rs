@@ -1,33 +1,34 @@
-//! Why a statement has no result, in words that hold nothing of the statement.
+//! Why a statement failed, as texts that hold nothing of the statement or its values.
 
 use postgres::error::SqlState;
 
-/// Why a statement has no result.
+/// Why a statement failed.
 ///
-/// Its text is safe to log: a SQLSTATE at most, never PostgreSQL's message, which quotes values.
+/// The text is safe to log: at most a SQLSTATE, never PostgreSQL's message, which quotes values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// No connection came free in time, or the one there was broke: the same request may work in a moment.
+    /// No connection came free in time, or the connection broke. The client may retry.
     #[error("the database is not available")]
     Unavailable,
     /// PostgreSQL cancelled the statement after `DB_QUERY_TIMEOUT`.
     #[error("the statement took too long")]
     Timeout,
-    /// PostgreSQL undid the statement in favour of another at the same time: the same request may work in a moment.
+    /// PostgreSQL rolled the statement back because of a concurrent one: a deadlock or a serialization failure. The client
+    /// may retry.
     #[error("the statement gave way to another")]
-    GaveWay,
-    /// The driver and the database misunderstand each other, so that nobody knows what was done.
+    Conflict,
+    /// The driver received something unexpected, so it is unknown whether the statement was executed.
     #[error("the database said something unexpected")]
-    Misunderstood,
-    /// The program and the database disagree: a bug, or a schema somebody changed.
+    Protocol,
+    /// PostgreSQL rejected the statement: a bug, or a schema that was changed by hand.
     #[error("the database refused the statement ({0})")]
     Refused(String),
 }
 
 impl Error {
-    /// Whether PostgreSQL is sure to have done nothing, for a reason that may lie in a part of the statement.
-    pub(super) fn undid_everything(&self) -> bool {
-        matches!(self, Error::GaveWay | Error::Refused(_))
+    /// Whether PostgreSQL certainly rolled the statement back, for a reason that may lie in a single item of it.
+    pub(super) fn was_rolled_back(&self) -> bool {
+        matches!(self, Error::Conflict | Error::Refused(_))
     }
 }
 
@@ -35,12 +36,12 @@ impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Error {
         let Some(code) = error.code() else {
             let broken = error.is_closed() || source_is_io(&error);
-            return if broken { Error::Unavailable } else { Error::Misunderstood };
+            return if broken { Error::Unavailable } else { Error::Protocol };
         };
         if *code == SqlState::QUERY_CANCELED {
             Error::Timeout
         } else if [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(code) {
-            Error::GaveWay
+            Error::Conflict
         } else if is_outage(code) {
             Error::Unavailable
         } else {
@@ -49,8 +50,8 @@ impl From<postgres::Error> for Error {
     }
 }
 
-/// Codes that say the server, rather than the statement, is the trouble: connection failures, shutdown, start-up, no
-/// room for another connection or another row, a standby after a failover.
+/// SQLSTATEs whose cause is the server rather than the statement: connection failures (class 08), insufficient resources
+/// (class 53), shutdown, start-up, a dropped database, a read-only standby after a failover.
 fn is_outage(code: &SqlState) -> bool {
     const CLASSES: [&str; 2] = ["08", "53"];
     const CODES: [SqlState; 5] = [
@@ -67,8 +68,8 @@ fn source_is_io(error: &postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
-/// The innermost cause: what PostgreSQL or the operating system said. The texts around it only say that something
-/// failed.
+/// The text of the innermost cause, which is that of PostgreSQL or of the operating system. The outer ones only repeat that
+/// something failed.
 pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), root_cause)
 }

@@ -1,48 +1,58 @@
-//! Signs of life of the database, asked for once for all who wait for one: however many probe, each of these takes one
-//! connection at most.
+//! Probes of the database. Concurrent probes share one, so that each kind takes at most one connection of the pool.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch::{Batcher, Done, Sharing};
-use super::{Connection, Database, Error, migrations};
+use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
+use super::callback::Callback;
+use super::connection::Connection;
+use super::error::Error;
+use super::migrations;
+use super::pool::Pool;
 use crate::metrics::Metrics;
 
-/// What a probe may wait for its turn and a connection, and then for an answer: together within the contract's 5 s.
-const SHARING: Sharing =
-    Sharing { most_running: 1, most_items: usize::MAX, most_wait: Duration::from_millis(1500), items_differ: false };
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
+/// The wait for a permit and a connection, and then [`PROBE_TIMEOUT`], stay together below the 5 s that the API promises.
+const POLICY: BatchPolicy = BatchPolicy {
+    max_in_flight: 1,
+    max_items: usize::MAX,
+    max_wait: Duration::from_millis(1500),
+    retry_individually: false,
+};
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The questions, shared by those who ask.
-pub(super) struct Statements {
+/// The probes that `/health/…` needs.
+pub struct Health {
     probe: Batcher<(), ()>,
-    is_current: Batcher<(), bool>,
+    schema_is_current: Batcher<(), bool>,
 }
 
-impl Statements {
-    pub(super) fn new(metrics: &Metrics) -> Statements {
-        Statements {
-            probe: Batcher::new(probe_once, SHARING, metrics.batch_sizes("health/probe")),
-            is_current: Batcher::new(is_current_once, SHARING, metrics.batch_sizes("schema/version")),
+impl Health {
+    pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(POLICY.max_in_flight);
+
+    pub(super) fn new(pool: &Arc<Pool>, metrics: &Metrics) -> Health {
+        Health {
+            probe: Batcher::new(pool, probe, POLICY, metrics.batch_sizes("health/probe")),
+            schema_is_current: Batcher::new(pool, schema_is_current, POLICY, metrics.batch_sizes("schema/version")),
         }
+    }
+
+    /// Checks that the database answers a trivial query.
+    pub fn probe(&self, callback: Callback<()>) {
+        self.probe.run((), callback);
+    }
+
+    /// Reads whether the schema is exactly the one this binary was built for.
+    pub fn schema_is_current(&self, callback: Callback<bool>) {
+        self.schema_is_current.run((), callback);
     }
 }
 
-/// Asks the database for a sign of life.
-pub fn probe(database: &Database, done: Done<()>) {
-    database.health.probe.run(database, (), done);
+fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<()>, Error> {
+    connection.probe(PROBE_TIMEOUT)?;
+    Ok(requests.to_vec())
 }
 
-fn probe_once(connection: &mut Connection, all: &[()]) -> Result<Vec<()>, Error> {
-    connection.probe(PROBE_LIMIT)?;
-    Ok(all.to_vec())
-}
-
-/// Asks whether the database has exactly the schema this binary was built for.
-pub fn is_current(database: &Database, done: Done<bool>) {
-    database.health.is_current.run(database, (), done);
-}
-
-fn is_current_once(connection: &mut Connection, all: &[()]) -> Result<Vec<bool>, Error> {
+fn schema_is_current(connection: &mut Connection, requests: &[()]) -> Result<Vec<bool>, Error> {
     let is_current = migrations::is_current(connection)?;
-    Ok(vec![is_current; all.len()])
+    Ok(vec![is_current; requests.len()])
 }

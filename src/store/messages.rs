@@ -1,154 +1,169 @@
-//! The table `messages`: what was said in sessions, sealed.
+//! The table `messages`: the conversations, sealed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::{Batcher, Done, Sharing};
-use super::{Connection, Database, Error};
-use crate::conversation::LEAST_SEALED_BYTES;
+use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
+use super::callback::Callback;
+use super::connection::Connection;
+use super::error::Error;
+use super::pool::Pool;
+use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 
-/// Batches at once: two, since the one may wait for another's lock, or is over sooner than the next has gathered.
-const MOST_RUNNING: usize = 2;
+/// One batch may wait for a lock, or be over before the next has filled.
+const MAX_IN_FLIGHT: usize = 2;
 
-/// Little enough to take some milliseconds.
-const MOST_ITEMS: usize = 128;
+/// A batch of this size takes some milliseconds.
+const MAX_ITEMS: usize = 128;
 
-/// Those who read a conversation may each be given megabytes.
-const MOST_PAGES: usize = 16;
+/// Pages are large: each may have [`MAX_PAGE_BYTES`].
+const MAX_PAGES: usize = 16;
 
-/// Sealed bytes that one reader is given, at most and about. As JSON they can be six times as many, which are in
-/// memory until the client has taken them.
-const MOST_PAGE_BYTES: usize = 1024 * 1024;
+/// Sealed bytes of one page, exceeded by at most one message. As JSON they can take six times as many bytes, which stay in
+/// memory until the client has read them.
+const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
 /// A message as it is stored.
 pub struct Row {
-    /// Its place in the conversation, from 1 without gaps.
+    /// Its position in the conversation, from 1 without gaps.
     pub position: i32,
     /// Its id.
     pub id: Uuid,
-    /// Everything else of it.
+    /// Role, time and text, sealed.
     pub sealed: Vec<u8>,
 }
 
-/// A page of a conversation, going backwards.
+/// Which page of a conversation, going backwards.
 #[derive(Clone, Copy)]
-pub struct Page {
-    /// The messages before this one, or the newest.
+pub struct PageRequest {
+    /// The page ends before this message; `None` for the newest page.
     pub before: Option<Uuid>,
-    /// At most so many.
-    pub most: i32,
+    /// Maximum number of messages.
+    pub limit: i32,
 }
 
-/// What is on a page.
-pub struct Found {
-    /// Whether there is a message [`Page::before`].
-    pub is_before_known: bool,
+/// A page of a conversation.
+pub struct Page {
+    /// Whether the message [`PageRequest::before`] exists; true for the newest page.
+    pub before_exists: bool,
     /// The messages, the oldest first.
     pub rows: Vec<Row>,
 }
 
-/// What became of a message.
+/// The result of [`Messages::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
-    /// It is durable.
+    /// The message is durable.
     Stored,
     /// There is no such session.
     NoSession,
-    /// Another message has its position.
-    Taken,
+    /// Another message has this position.
+    PositionTaken,
 }
 
-/// The statements on messages, shared by those who wait for them.
-pub(super) struct Statements {
-    page: Batcher<(Lookup, Page), Option<Found>>,
+/// The statements on messages.
+pub struct Messages {
+    page: Batcher<(Lookup, PageRequest), Option<Page>>,
     recent: Batcher<(Lookup, usize), Vec<Row>>,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     append: Batcher<(Lookup, Row), Appended>,
 }
 
-impl Statements {
-    pub(super) fn new(most_wait: Duration, metrics: &Metrics) -> Statements {
-        let sharing = Sharing { most_running: MOST_RUNNING, most_items: MOST_ITEMS, most_wait, items_differ: true };
-        let sizes = |statement| metrics.batch_sizes(statement);
-        Statements {
-            page: Batcher::new(page_all, Sharing { most_items: MOST_PAGES, ..sharing }, sizes("messages/page")),
-            recent: Batcher::new(recent_all, sharing, sizes("messages/recent")),
-            find: Batcher::new(find_all, sharing, sizes("messages/find")),
-            append: Batcher::new(append_all, sharing, sizes("messages/append")),
+impl Messages {
+    /// Only pages are read on workers; turns call the other statements on their own threads.
+    pub(super) const MAX_BLOCKED_CALLERS: usize = max_blocked_callers(MAX_IN_FLIGHT);
+
+    pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
+        let policy =
+            BatchPolicy { max_in_flight: MAX_IN_FLIGHT, max_items: MAX_ITEMS, max_wait, retry_individually: true };
+        let page_policy = BatchPolicy { max_items: MAX_PAGES, ..policy };
+        Messages {
+            page: Batcher::new(pool, page, page_policy, metrics.batch_sizes("messages/page")),
+            recent: Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent")),
+            find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
+            append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
         }
+    }
+
+    /// Reads a page of a conversation; `None` if there is no such session.
+    pub fn page(&self, session: Lookup, request: PageRequest, callback: Callback<Option<Page>>) {
+        self.page.run((session, request), callback);
+    }
+
+    /// Reads the newest messages of a session, the oldest of them first, until they have `max_bytes` sealed bytes together.
+    /// Empty if there is no such session.
+    pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Vec<Row>>) {
+        self.recent.run((session, max_bytes), callback);
+    }
+
+    /// Reads those of the two messages of a turn that are stored.
+    pub fn find(&self, session: Lookup, ids: [Uuid; 2], callback: Callback<Vec<Row>>) {
+        self.find.run((session, ids), callback);
+    }
+
+    /// Stores a message if its session exists and its position is free. It is durable when the callback is called.
+    pub fn append(&self, session: Lookup, row: Row, callback: Callback<Appended>) {
+        self.append.run((session, row), callback);
     }
 }
 
-/// Reads a page of a conversation, or `None` where there is no such session.
-pub fn page(database: &Database, session: Lookup, page: Page, done: Done<Option<Found>>) {
-    database.messages.page.run(database, (session, page), done);
-}
-
-fn page_all(connection: &mut Connection, readers: &[(Lookup, Page)]) -> Result<Vec<Option<Found>>, Error> {
-    let sessions: Vec<&Uuid> = readers.iter().map(|(session, _)| session.expose()).collect();
-    let before: Vec<Option<Uuid>> = readers.iter().map(|(_, page)| page.before).collect();
-    let (most_rows, most_bytes) = room(MOST_PAGE_BYTES);
-    let most: Vec<i32> = readers.iter().map(|(_, page)| page.most.min(most_rows)).collect();
+fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Result<Vec<Option<Page>>, Error> {
+    let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
+    let before: Vec<Option<Uuid>> = requests.iter().map(|(_, request)| request.before).collect();
+    let (max_rows, max_bytes) = bounds(MAX_PAGE_BYTES);
+    let limits: Vec<i32> = requests.iter().map(|(_, request)| request.limit.min(max_rows)).collect();
     let rows = connection.query(
         include_str!("../../sql/messages/page.sql"),
         &[
             (&sessions, Type::UUID_ARRAY),
             (&before, Type::UUID_ARRAY),
-            (&most, Type::INT4_ARRAY),
-            (&most_bytes, Type::INT8),
+            (&limits, Type::INT4_ARRAY),
+            (&max_bytes, Type::INT8),
         ],
     )?;
-    let mut found: Vec<Option<Found>> = readers.iter().map(|_| None).collect();
+    let mut pages: Vec<Option<Page>> = requests.iter().map(|_| None).collect();
     for row in rows {
-        let place = usize::try_from(row.get::<_, i64>("place") - 1).map_err(|_| Error::Misunderstood)?;
-        let found = found.get_mut(place).ok_or(Error::Misunderstood)?;
-        let found = found.get_or_insert_with(|| Found { is_before_known: row.get("is_known"), rows: Vec::new() });
+        // Counted from 1 by WITH ORDINALITY.
+        let index = usize::try_from(row.get::<_, i64>("place") - 1).map_err(|_| Error::Protocol)?;
+        let page = pages.get_mut(index).ok_or(Error::Protocol)?;
+        let page = page.get_or_insert_with(|| Page { before_exists: row.get("is_known"), rows: Vec::new() });
         if let Some(position) = row.get("position") {
-            found.rows.push(Row { position, id: row.get("id"), sealed: row.get("sealed") });
+            page.rows.push(Row { position, id: row.get("id"), sealed: row.get("sealed") });
         }
     }
-    Ok(found)
+    Ok(pages)
 }
 
-/// How many messages there can be in so many sealed bytes, so that no more are looked at, and the bytes, for a statement.
-fn room(bytes: usize) -> (i32, i64) {
-    let rows = bytes / LEAST_SEALED_BYTES + 1;
-    (i32::try_from(rows).unwrap_or(i32::MAX), i64::try_from(bytes).unwrap_or(i64::MAX))
+/// The maximum number of messages that fit into `max_bytes` sealed bytes, so that the statement reads no more rows, and
+/// `max_bytes`, as parameters of a statement.
+fn bounds(max_bytes: usize) -> (i32, i64) {
+    let max_rows = max_bytes / MIN_SEALED_BYTES + 1;
+    (i32::try_from(max_rows).unwrap_or(i32::MAX), i64::try_from(max_bytes).unwrap_or(i64::MAX))
 }
 
-/// Reads the newest messages of a session until they have so many sealed bytes together, the oldest first; none where
-/// there is no such session.
-pub fn recent(database: &Database, session: Lookup, most_bytes: usize, done: Done<Vec<Row>>) {
-    database.messages.recent.run(database, (session, most_bytes), done);
-}
-
-fn recent_all(connection: &mut Connection, readers: &[(Lookup, usize)]) -> Result<Vec<Vec<Row>>, Error> {
-    // All have the same companion, so one bound holds for all.
-    let (most_rows, most_bytes) = room(readers.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default());
-    let [rows, bytes] = [(&most_rows as _, Type::INT4), (&most_bytes as _, Type::INT8)];
-    let rows = if let [(session, _)] = readers {
-        // For one alone, planning the arrays would take longer than all the rest.
+fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<Vec<Vec<Row>>, Error> {
+    // Every turn has the same companion, and so the same bound.
+    let (max_rows, max_bytes) = bounds(requests.iter().map(|(_, max_bytes)| *max_bytes).max().unwrap_or_default());
+    let [max_rows, max_bytes] = [(&max_rows as _, Type::INT4), (&max_bytes as _, Type::INT8)];
+    let rows = if let [(session, _)] = requests {
+        // Planning the arrays takes longer than the rest of the statement.
         let statement = include_str!("../../sql/messages/recent.sql");
-        connection.query(statement, &[(session.expose(), Type::UUID), rows, bytes])?
+        connection.query(statement, &[(session.expose(), Type::UUID), max_rows, max_bytes])?
     } else {
-        let sessions: Vec<&Uuid> = readers.iter().map(|(session, _)| session.expose()).collect();
+        let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
         let statement = include_str!("../../sql/messages/recent_many.sql");
-        connection.query(statement, &[(&sessions, Type::UUID_ARRAY), rows, bytes])?
+        connection.query(statement, &[(&sessions, Type::UUID_ARRAY), max_rows, max_bytes])?
     };
-    Ok(by_session(readers.iter().map(|(session, _)| *session), &rows))
+    Ok(by_session(requests.iter().map(|(session, _)| *session), &rows))
 }
 
-/// Finds the two messages of a turn, those that are there.
-pub fn find(database: &Database, session: Lookup, turn: [Uuid; 2], done: Done<Vec<Row>>) {
-    database.messages.find.run(database, (session, turn), done);
-}
-
-fn find_all(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Vec<Vec<Row>>, Error> {
+fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Vec<Vec<Row>>, Error> {
     let sessions: Vec<&Uuid> = turns.iter().map(|(session, _)| session.expose()).collect();
     let questions: Vec<&Uuid> = turns.iter().map(|(_, [question, _])| question).collect();
     let answers: Vec<&Uuid> = turns.iter().map(|(_, [_, answer])| answer).collect();
@@ -159,22 +174,18 @@ fn find_all(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Resul
     Ok(by_session(turns.iter().map(|(session, _)| *session), &rows))
 }
 
-/// Gives everybody the rows of their session. Who asks twice in one batch is given all that either asked for.
+/// The rows of each session. A session that is in the batch twice gets, both times, the rows of both requests.
 fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) -> Vec<Vec<Row>> {
     let mut found: HashMap<Uuid, Vec<&postgres::Row>> = HashMap::new();
     for row in rows {
         found.entry(row.get("session_id")).or_default().push(row);
     }
-    let of = |row: &&postgres::Row| Row { position: row.get("position"), id: row.get("id"), sealed: row.get("sealed") };
-    sessions.map(|session| found.get(session.expose()).into_iter().flatten().map(of).collect()).collect()
+    let to_row =
+        |row: &&postgres::Row| Row { position: row.get("position"), id: row.get("id"), sealed: row.get("sealed") };
+    sessions.map(|session| found.get(session.expose()).into_iter().flatten().map(to_row).collect()).collect()
 }
 
-/// Stores a message, if its session is still there and its position free. When that is done, it is durable.
-pub fn append(database: &Database, session: Lookup, row: Row, done: Done<Appended>) {
-    database.messages.append.run(database, (session, row), done);
-}
-
-fn append_all(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {
+fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {
     let rows = if let [(session, row)] = messages {
         connection.query(
             include_str!("../../sql/messages/append.sql"),
@@ -190,12 +201,12 @@ fn append_all(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result
     };
     let stored: HashMap<(Uuid, Uuid), bool> =
         rows.iter().map(|row| ((row.get("session_id"), row.get("id")), row.get("is_stored"))).collect();
-    let become_of = |(session, row): &(Lookup, Row)| match stored.get(&(*session.expose(), row.id)) {
+    let outcome = |(session, row): &(Lookup, Row)| match stored.get(&(*session.expose(), row.id)) {
         Some(true) => Appended::Stored,
-        Some(false) => Appended::Taken,
+        Some(false) => Appended::PositionTaken,
         None => Appended::NoSession,
     };
-    Ok(messages.iter().map(become_of).collect())
+    Ok(messages.iter().map(outcome).collect())
 }
 
 fn append_many(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<postgres::Row>, Error> {

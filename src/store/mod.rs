@@ -1,25 +1,35 @@
-//! PostgreSQL: how it is reached, how its schema came about, and one file per table.
+//! PostgreSQL: how it is reached, how its schema is migrated, and one file per table.
 //!
-//! A [`Connection`] is borrowed from the [`Database`] for one short statement and given back: it is never held across a call
-//! to something else or while a client is written to. Those who wait for one at the same time share it ([`batch`]).
+//! - `store`: the [`Store`], which owns the pool and the statements.
+//! - `sessions`, `messages`, `health`: the statements, one file per table.
+//! - `batcher`, `batch`, `callback`: group commit, by which concurrent requests share a statement.
+//! - `pool`, `availability`: r2d2, and the log lines about an outage.
+//! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
+//! - [`migrations`], `inspect`: the schema, at the start and for `safespace check`.
 
 mod availability;
-pub mod batch;
-mod connect;
+mod batch;
+mod batcher;
+mod callback;
 mod connection;
-mod database;
+mod connector;
 mod error;
-pub mod health;
+mod health;
 mod inspect;
-pub mod messages;
+mod messages;
 pub mod migrations;
-pub mod private;
-pub mod sessions;
+mod pool;
+mod sessions;
+#[expect(clippy::module_inception, reason = "the file is named after its type")]
+mod store;
 mod tls;
 
-pub use batch::{Done, wait};
-pub use connect::{ConnectError, Target};
-pub use connection::{Connection, Parameter};
-pub use database::{Database, PoolState};
+pub use callback::{Callback, wait};
+pub use connector::{ConnectError, Connector};
 pub use error::Error;
+pub use health::Health;
 pub use inspect::{Findings, inspect};
+pub use messages::{Appended, Messages, Page, PageRequest, Row};
+pub use pool::PoolState;
+pub use sessions::Sessions;
+pub use store::Store;

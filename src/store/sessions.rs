@@ -1,54 +1,86 @@
 //! The table `sessions`.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::types::Type;
+use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
-use super::batch::{Batcher, Done, Sharing};
-use super::{Connection, Database, Error};
+use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
+use super::callback::Callback;
+use super::connection::Connection;
+use super::error::Error;
+use super::pool::Pool;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 
-/// One batch of creates at a time: with two, a sixth fewer are created in the same time, since the batches are smaller.
-const CREATING: usize = 1;
+/// With two creating batches at once the batches are smaller, and throughput is a sixth lower.
+const MAX_CREATES_IN_FLIGHT: usize = 1;
 
-/// For what may have to wait for another's lock, or is over sooner than the next batch has gathered.
-const OTHERS: usize = 2;
+/// One batch may wait for a lock, or be over before the next has filled.
+const MAX_IN_FLIGHT: usize = 2;
 
-/// Little enough to take some milliseconds.
-const MOST_ITEMS: usize = 1024;
+/// A batch of this size takes some milliseconds.
+const MAX_ITEMS: usize = 1024;
 
-/// The statements on sessions, shared by those who wait for them.
-pub(super) struct Statements {
+/// The statements on sessions.
+pub struct Sessions {
     create: Batcher<(Lookup, Vec<u8>), ()>,
     find: Batcher<Lookup, Option<Vec<u8>>>,
     delete: Batcher<Lookup, bool>,
+    created: Counter,
+    deleted: Counter,
 }
 
-impl Statements {
-    pub(super) fn new(most_wait: Duration, metrics: &Metrics) -> Statements {
-        let sharing = Sharing { most_running: OTHERS, most_items: MOST_ITEMS, most_wait, items_differ: true };
-        Statements {
-            create: Batcher::new(
-                create_all,
-                Sharing { most_running: CREATING, ..sharing },
-                metrics.batch_sizes("sessions/create"),
-            ),
-            find: Batcher::new(find_all, sharing, metrics.batch_sizes("sessions/find")),
-            delete: Batcher::new(delete_all, sharing, metrics.batch_sizes("sessions/delete")),
+impl Sessions {
+    pub(super) const MAX_BLOCKED_CALLERS: usize =
+        max_blocked_callers(MAX_CREATES_IN_FLIGHT) + 2 * max_blocked_callers(MAX_IN_FLIGHT);
+
+    pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Sessions {
+        let policy =
+            BatchPolicy { max_in_flight: MAX_IN_FLIGHT, max_items: MAX_ITEMS, max_wait, retry_individually: true };
+        let create_policy = BatchPolicy { max_in_flight: MAX_CREATES_IN_FLIGHT, ..policy };
+        Sessions {
+            create: Batcher::new(pool, create, create_policy, metrics.batch_sizes("sessions/create")),
+            find: Batcher::new(pool, find, policy, metrics.batch_sizes("sessions/find")),
+            delete: Batcher::new(pool, delete, policy, metrics.batch_sizes("sessions/delete")),
+            created: metrics.sessions_created.clone(),
+            deleted: metrics.sessions_deleted.clone(),
         }
+    }
+
+    /// Stores a new session; it is durable when the callback is called.
+    pub fn create(&self, session: Lookup, sealed: Vec<u8>, callback: Callback<()>) {
+        // Counted here, since the client may be gone.
+        let created = self.created.clone();
+        let count = move |result: Result<(), Error>| {
+            created.inc_by(u64::from(result.is_ok()));
+            callback(result);
+        };
+        self.create.run((session, sealed), Box::new(count));
+    }
+
+    /// Reads the sealed bytes of a session; `None` if there is no such session.
+    pub fn find(&self, session: Lookup, callback: Callback<Option<Vec<u8>>>) {
+        self.find.run(session, callback);
+    }
+
+    /// Erases a session and everything that belongs to it. The result is whether the session existed; of several
+    /// concurrent deletes of one session, exactly one gets `true`.
+    pub fn delete(&self, session: Lookup, callback: Callback<bool>) {
+        let deleted = self.deleted.clone();
+        let count = move |existed: Result<bool, Error>| {
+            deleted.inc_by(u64::from(existed == Ok(true)));
+            callback(existed);
+        };
+        self.delete.run(session, Box::new(count));
     }
 }
 
-/// Stores a new session; when that is done, it is durable.
-pub fn create(database: &Database, session: Lookup, sealed: Vec<u8>, done: Done<()>) {
-    database.sessions.create.run(database, (session, sealed), done);
-}
-
-fn create_all(connection: &mut Connection, sessions: &[(Lookup, Vec<u8>)]) -> Result<Vec<()>, Error> {
-    // For one alone, planning the arrays would take a tenth of a millisecond.
+fn create(connection: &mut Connection, sessions: &[(Lookup, Vec<u8>)]) -> Result<Vec<()>, Error> {
+    // Planning the arrays takes a tenth of a millisecond, which a single session does not need.
     if let [(session, sealed)] = sessions {
         let statement = include_str!("../../sql/sessions/create.sql");
         connection.execute(statement, &[(session.expose(), Type::UUID), (sealed, Type::BYTEA)])?;
@@ -61,24 +93,14 @@ fn create_all(connection: &mut Connection, sessions: &[(Lookup, Vec<u8>)]) -> Re
     Ok(vec![(); sessions.len()])
 }
 
-/// Finds what is sealed in a session's row, or `None` where there is no such session.
-pub fn find(database: &Database, session: Lookup, done: Done<Option<Vec<u8>>>) {
-    database.sessions.find.run(database, session, done);
-}
-
-fn find_all(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<Vec<u8>>>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
     let rows = connection.query(include_str!("../../sql/sessions/find.sql"), &[(&ids, Type::UUID_ARRAY)])?;
     let found: HashMap<Uuid, Vec<u8>> = rows.iter().map(|row| (row.get("id"), row.get("sealed"))).collect();
     Ok(ids.into_iter().map(|id| found.get(id).cloned()).collect())
 }
 
-/// Erases a session and all that belongs to it, and says whether it was there. Of several at once, one is told `true`.
-pub fn delete(database: &Database, session: Lookup, done: Done<bool>) {
-    database.sessions.delete.run(database, session, done);
-}
-
-fn delete_all(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<bool>, Error> {
+fn delete(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<bool>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
     let rows = if let [id] = ids.as_slice() {
         connection.query(include_str!("../../sql/sessions/delete.sql"), &[(id, Type::UUID)])?
@@ -86,6 +108,6 @@ fn delete_all(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<bo
         connection.query(include_str!("../../sql/sessions/delete_many.sql"), &[(&ids, Type::UUID_ARRAY)])?
     };
     let mut erased: HashSet<Uuid> = rows.iter().map(|row| row.get("id")).collect();
-    // Who asks twice is told once that it was there.
+    // The first delete of a session in the batch gets `true`, the others `false`.
     Ok(ids.into_iter().map(|id| erased.remove(id)).collect())
 }

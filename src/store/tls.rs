@@ -11,7 +11,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Authorities, SslMode};
 
-/// A connector that checks the server's certificate as much as `mode` asks.
+/// A TLS connector that verifies the server's certificate as `mode` requires.
 ///
 /// # Errors
 /// When an authority's certificate cannot be used.
@@ -44,61 +44,29 @@ fn verifier(
         }
     }
     let checked = mode >= SslMode::VerifyCa || (mode == SslMode::Require && !roots.is_empty());
+    let algorithms = provider.signature_verification_algorithms;
     if !checked {
-        return Ok(Arc::new(AnyCertificate(provider.signature_verification_algorithms)));
+        return Ok(Arc::new(LenientVerifier { chain: None, algorithms }));
     }
     let full = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(|error| rustls::Error::General(error.to_string()))?;
-    Ok(if mode == SslMode::VerifyFull { full } else { Arc::new(AnyHostName(full)) })
+    if mode == SslMode::VerifyFull { Ok(full) } else { Ok(Arc::new(LenientVerifier { chain: Some(full), algorithms })) }
 }
 
-/// `prefer` and `require`: the line is encrypted, to whoever answers. The server still proves that it holds the key of
-/// the certificate it shows.
+/// Verifies less of the certificate than rustls does. The handshake still proves that the server holds the key of its
+/// certificate.
+///
+/// - `prefer` and `require` have no `chain`: any certificate is accepted, and the peer is not authenticated.
+/// - `verify-ca` has one: the certificate must chain to an authority and may be for any host. rustls compares the name last,
+///   so an error about the name means that every other check passed.
 #[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+struct LenientVerifier {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// `verify-ca`: the certificate must lead to an authority, and may be for any host. The name is what rustls compares
-/// last, so that a complaint about it means that everything else was right.
-#[derive(Debug)]
-struct AnyHostName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyHostName {
+impl ServerCertVerifier for LenientVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -107,7 +75,8 @@ impl ServerCertVerifier for AnyHostName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -121,7 +90,7 @@ impl ServerCertVerifier for AnyHostName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -130,10 +99,10 @@ impl ServerCertVerifier for AnyHostName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }

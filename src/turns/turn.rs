@@ -1,180 +1,204 @@
-//! One turn, from top to bottom.
+//! One turn from top to bottom.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::audience::Audience;
-use super::places::Place;
-use super::running::{Claim, Ending};
-use super::{Event, Failure, Question, Turns};
-use crate::companion::{Call, Said, Source, Speaker};
-use crate::conversation::{self, Message, Role};
-use crate::sealing::{Part, Unreadable};
-use crate::store::messages::{self, Appended, Row};
-use crate::store::{self, Done, Error};
+use super::active_turns::{CancelReason, TurnGuard};
+use super::event::{Event, Failure, Question};
+use super::event_sink::EventSink;
+use crate::companion::{Call, ChatMessage, Companion};
+use crate::message::{self, Message, Role};
+use crate::metrics::Metrics;
+use crate::sealing::{Lookup, OpenError, Part};
+use crate::store::{self, Appended, Callback, Error, Row, Store};
+use crate::sync::{Permit, Semaphore, ThreadPool};
 
-/// In UTF-8.
-const MOST_CHAR_BYTES: usize = 4;
+/// Bytes of a character in UTF-8 at most.
+const MAX_CHAR_BYTES: usize = 4;
 
-/// How often an answer tries to find its place behind messages that another service writes at the same time.
-const ATTEMPTS: u32 = 5;
+/// Attempts to append an answer while another service on the same database takes its position.
+const MAX_APPENDS: u32 = 5;
 
-impl Turns {
-    /// The turn itself. Without a claim another runs, and all there may be is an answer from before.
-    pub(super) fn run(
-        &self,
-        question: &Question,
-        claim: Option<&Claim>,
-        audience: &Audience,
-    ) -> Result<Message, Failure> {
-        if question.since.elapsed() > self.timeout {
-            // It waited for a thread for so long.
-            return Err(Failure::TooLate);
-        }
-        let ids @ [question_id, answer_id] = self.ids(question);
-        // In this order: should another service write between the two, the position that follows from the first is taken.
-        let said = if claim.is_some() { self.read(question)? } else { Vec::new() };
-        let came_before = match self.find(question, ids)? {
-            (Some(asked), _) if asked.text != question.text => return Err(Failure::OtherMessage),
-            (_, Some(answer)) => return Ok(answer),
-            (asked, None) => asked.is_some(),
-        };
-        let claim = claim.ok_or(Failure::Running)?;
-        let mut position = next_position(&said);
-        if !came_before {
-            let (role, text) = (Role::Person, question.text.clone());
-            let message = Message { id: question_id, position, role, created_at: conversation::now(), text };
-            match self.append(question, &message)? {
-                Appended::Stored => position += 1,
-                Appended::NoSession => return Err(Failure::NoSession),
-                Appended::Taken => return Err(Failure::Running),
-            }
-        }
-        let before = said.into_iter().filter(|message| message.id != question_id).map(Said::from).collect();
-        let place = self.take_place(question, claim)?;
-        audience.tell(Event::Began(answer_id));
-        let text = self.ask(question, before, claim, audience)?;
-        let role = match self.companion.source() {
-            Source::Companion => Role::Companion,
-            Source::Script => Role::Script,
-        };
-        let answer = Message { id: answer_id, position, role, created_at: conversation::now(), text };
-        let stored = self.store(question, ids, answer);
-        // Not before: who listens to a stream holds a thread of the server's until the end.
-        drop(place);
-        stored
+/// What all turns share.
+pub(super) struct Resources {
+    pub(super) store: Arc<Store>,
+    pub(super) companion: Box<dyn Companion>,
+    pub(super) metrics: Arc<Metrics>,
+    /// From a request to its terminal event.
+    pub(super) timeout: Duration,
+    /// One for each call to the companion.
+    pub(super) permits: Semaphore,
+    pub(super) threads: ThreadPool,
+}
+
+/// One turn.
+pub(super) struct Turn<'a> {
+    resources: &'a Resources,
+    question: &'a Question,
+    /// `None` while another turn of the session runs: then only a stored answer can be returned.
+    guard: Option<&'a TurnGuard>,
+    sink: &'a EventSink,
+    question_id: Uuid,
+    answer_id: Uuid,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        resources: &'a Resources,
+        question: &'a Question,
+        guard: Option<&'a TurnGuard>,
+        sink: &'a EventSink,
+    ) -> Turn<'a> {
+        // Without an idempotency key the ids are random, derived all the same so that they have one form.
+        let random = Uuid::new_v4();
+        let key = question.idempotency_key.as_deref().map_or(random.as_bytes().as_slice(), str::as_bytes);
+        let [question_id, answer_id] = [Part::Question, Part::Answer].map(|part| question.key.message_id(part, key));
+        Turn { resources, question, guard, sink, question_id, answer_id }
     }
 
-    /// Waits for a place with the companion.
-    fn take_place(&self, question: &Question, claim: &Claim) -> Result<Place, Failure> {
-        // Where others wait for a thread, this one is needed: their messages are to be stored.
-        let most = if self.threads.is_crowded() { Duration::ZERO } else { self.timeout / 4 };
-        let left = self.companions_deadline(question).saturating_duration_since(Instant::now());
-        self.places.take(left.min(most), claim.cut()).ok_or_else(|| match claim.ending() {
-            Some(Ending::Erased) => Failure::NoSession,
-            Some(Ending::Stopped) => Failure::Stopped,
-            None => Failure::Crowded,
+    /// Runs the turn, and returns the answer as it is stored.
+    pub(super) fn run(&self) -> Result<Message, Failure> {
+        if self.question.received_at.elapsed() > self.resources.timeout {
+            // The turn waited that long for its thread.
+            return Err(Failure::TimedOut);
+        }
+        // The history first: if another service writes between the two reads, the position derived from it is taken.
+        let history = if self.guard.is_some() { self.read_history()? } else { Vec::new() };
+        let is_resent = match self.find_earlier()? {
+            (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
+            (_, Some(answer)) => return Ok(answer),
+            (question, None) => question.is_some(),
+        };
+        let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
+        let mut position = next_position(&history);
+        if !is_resent {
+            match self.append(&new_message(self.question_id, position, Role::User, self.question.text.clone()))? {
+                Appended::Stored => position += 1,
+                Appended::NoSession => return Err(Failure::NoSession),
+                Appended::PositionTaken => return Err(Failure::AlreadyRunning),
+            }
+        }
+        let earlier = history.into_iter().filter(|message| message.id != self.question_id);
+        let mut conversation: Vec<ChatMessage> = earlier.map(ChatMessage::from).collect();
+        conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
+        let text = self.call_companion(&conversation, guard)?;
+        self.store_answer(new_message(self.answer_id, position, self.resources.companion.role(), text))
+    }
+
+    /// Calls the companion under a permit, and returns the text of its answer.
+    fn call_companion(&self, conversation: &[ChatMessage], guard: &TurnGuard) -> Result<String, Failure> {
+        let _permit = self.acquire_permit(guard)?;
+        self.sink.send(Event::Started(self.answer_id));
+        let _gauge = self.resources.metrics.turn_with_companion();
+        let call = Call {
+            deadline: self.companion_deadline(),
+            streamed: self.question.streamed,
+            cancellation: guard.cancellation().clone(),
+        };
+        let mut text = String::new();
+        let outcome = self.resources.companion.answer(conversation, &call, &mut |delta| {
+            text.push_str(delta);
+            self.sink.send(Event::Delta(delta.to_owned()));
+        });
+        match guard.cancel_reason() {
+            Some(CancelReason::Erased) => Err(Failure::NoSession),
+            Some(CancelReason::Stopped) if text.trim().is_empty() => Err(Failure::Stopped),
+            Some(CancelReason::Stopped) => Ok(text),
+            None => outcome.map(|()| text).map_err(Failure::Unavailable),
+        }
+    }
+
+    fn acquire_permit(&self, guard: &TurnGuard) -> Result<Permit, Failure> {
+        let resources = self.resources;
+        // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
+        let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
+        let left = self.companion_deadline().saturating_duration_since(Instant::now());
+        resources.permits.acquire(left.min(max_wait), guard.cancellation()).ok_or_else(|| match guard.cancel_reason() {
+            Some(CancelReason::Erased) => Failure::NoSession,
+            Some(CancelReason::Stopped) => Failure::Stopped,
+            None => Failure::Overloaded,
         })
     }
 
-    /// Something is left for storing the answer.
-    fn companions_deadline(&self, question: &Question) -> Instant {
-        question.since + self.timeout * 15 / 16
+    /// The rest of the timeout is for storing the answer.
+    fn companion_deadline(&self) -> Instant {
+        self.question.received_at + self.resources.timeout * 15 / 16
     }
 
-    /// Asks the companion, and returns what it said.
-    fn ask(
-        &self,
-        question: &Question,
-        mut conversation: Vec<Said>,
-        claim: &Claim,
-        audience: &Audience,
-    ) -> Result<String, Failure> {
-        let _with_companion = self.metrics.turn_with_companion();
-        conversation.push(Said { speaker: Speaker::Person, text: question.text.clone() });
-        let deadline = self.companions_deadline(question);
-        let call = Call { deadline, is_streamed: question.is_streamed, cut: claim.cut().clone() };
-        let mut said = String::new();
-        let outcome = self.companion.answer(&conversation, &call, &mut |piece| {
-            said.push_str(piece);
-            audience.tell(Event::Said(piece.to_owned()));
-        });
-        match claim.ending() {
-            Some(Ending::Erased) => Err(Failure::NoSession),
-            Some(Ending::Stopped) if said.trim().is_empty() => Err(Failure::Stopped),
-            Some(Ending::Stopped) => Ok(said),
-            None => outcome.map(|()| said).map_err(Failure::Unavailable),
-        }
-    }
-
-    /// Stores an answer behind whatever is there by now.
-    fn store(&self, question: &Question, ids: [Uuid; 2], mut answer: Message) -> Result<Message, Failure> {
-        for _ in 0..ATTEMPTS {
-            match self.append(question, &answer)? {
+    /// Stores the answer behind all messages of the session.
+    fn store_answer(&self, mut answer: Message) -> Result<Message, Failure> {
+        for _ in 0..MAX_APPENDS {
+            match self.append(&answer)? {
                 Appended::Stored => return Ok(answer),
                 Appended::NoSession => return Err(Failure::NoSession),
-                Appended::Taken => {}
+                Appended::PositionTaken => {}
             }
-            // Another service on this database has written to the session; perhaps this very answer.
-            if let (_, Some(answer)) = self.find(question, ids)? {
+            // Another service on this database wrote to the session; perhaps the answer to this very question.
+            if let (_, Some(answer)) = self.find_earlier()? {
                 return Ok(answer);
             }
-            answer.position = next_position(&self.read(question)?);
+            answer.position = next_position(&self.read_history()?);
         }
-        Err(Failure::Running)
+        Err(Failure::AlreadyRunning)
     }
 
-    /// The ids of the question and of the answer: what the client calls the request decides, or else chance.
-    fn ids(&self, question: &Question) -> [Uuid; 2] {
-        let chance = Uuid::new_v4();
-        let key = question.key.as_deref().map_or(chance.as_bytes().as_slice(), str::as_bytes);
-        [Part::Question, Part::Answer].map(|part| question.seal.message_id(part, key))
-    }
-
-    /// The question and the answer, if the request came before.
-    fn find(&self, question: &Question, ids: [Uuid; 2]) -> Result<(Option<Message>, Option<Message>), Failure> {
-        if question.key.is_none() {
+    /// The stored question and answer with this idempotency key.
+    fn find_earlier(&self) -> Result<(Option<Message>, Option<Message>), Failure> {
+        if self.question.idempotency_key.is_none() {
             return Ok((None, None));
         }
-        let session = question.seal.lookup();
-        let rows = self.wait(question, |done| messages::find(&self.database, session, ids, done))?;
-        let mut found = open(question, &rows)?;
-        let mut take = |id| found.iter().position(|message| message.id == id).map(|place| found.swap_remove(place));
-        Ok((take(ids[0]), take(ids[1])))
+        let ids = [self.question_id, self.answer_id];
+        let rows = self.wait(|callback| self.resources.store.messages.find(self.session(), ids, callback))?;
+        let (mut question, mut answer) = (None, None);
+        for message in self.open(&rows)? {
+            match message.id {
+                id if id == self.question_id => question = Some(message),
+                id if id == self.answer_id => answer = Some(message),
+                _ => {}
+            }
+        }
+        Ok((question, answer))
     }
 
-    /// What was said last, as much as the companion can use.
-    fn read(&self, question: &Question) -> Result<Vec<Message>, Failure> {
-        let bytes = self.companion.context_chars().saturating_mul(MOST_CHAR_BYTES);
-        let session = question.seal.lookup();
-        let rows = self.wait(question, |done| messages::recent(&self.database, session, bytes, done))?;
-        Ok(open(question, &rows)?)
+    /// The newest messages, as many as the companion can use, the oldest first.
+    fn read_history(&self) -> Result<Vec<Message>, Failure> {
+        let max_bytes = self.resources.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
+        let rows = self.wait(|callback| self.resources.store.messages.recent(self.session(), max_bytes, callback))?;
+        Ok(self.open(&rows)?)
     }
 
-    fn append(&self, question: &Question, message: &Message) -> Result<Appended, Error> {
-        let row = Row { position: message.position, id: message.id, sealed: message.seal(&question.seal) };
-        let session = question.seal.lookup();
-        self.wait(question, |done| messages::append(&self.database, session, row, done))
+    fn append(&self, message: &Message) -> Result<Appended, Error> {
+        let row = Row { position: message.position, id: message.id, sealed: message.seal(&self.question.key) };
+        self.wait(|callback| self.resources.store.messages.append(self.session(), row, callback))
     }
 
-    /// Waits for the database, until whoever asked has been told that there is no answer.
-    fn wait<T: Send + 'static>(&self, question: &Question, start: impl FnOnce(Done<T>)) -> Result<T, Error> {
-        store::wait(question.since + self.timeout + Duration::from_secs(1), start)
+    /// Waits for a statement until shortly after the client has received its terminal event.
+    fn wait<T: Send + 'static>(&self, start: impl FnOnce(Callback<T>)) -> Result<T, Error> {
+        store::wait(self.question.received_at + self.resources.timeout + Duration::from_secs(1), start)
+    }
+
+    fn open(&self, rows: &[Row]) -> Result<Vec<Message>, OpenError> {
+        let key = &self.question.key;
+        rows.iter().map(|row| Message::open(key, row.id, row.position, &row.sealed)).collect()
+    }
+
+    fn session(&self) -> Lookup {
+        self.question.key.lookup()
     }
 }
 
-fn open(question: &Question, rows: &[Row]) -> Result<Vec<Message>, Unreadable> {
-    rows.iter().map(|row| Message::open(&question.seal, row.id, row.position, &row.sealed)).collect()
+fn new_message(id: Uuid, position: i32, role: Role, text: String) -> Message {
+    Message { id, position, role, created_at: message::now(), text }
 }
 
-fn next_position(said: &[Message]) -> i32 {
-    said.last().map_or(1, |message| message.position.saturating_add(1))
+fn next_position(history: &[Message]) -> i32 {
+    history.last().map_or(1, |message| message.position.saturating_add(1))
 }
 
-impl From<Message> for Said {
-    fn from(message: Message) -> Said {
-        let speaker = if message.role == Role::Person { Speaker::Person } else { Speaker::Companion };
-        Said { speaker, text: message.text }
+impl From<Message> for ChatMessage {
+    fn from(message: Message) -> ChatMessage {
+        ChatMessage { role: message.role, text: message.text }
     }
 }

@@ -1,28 +1,28 @@
-//! `/api/v1/sessions/{session_id}/chat`: what is said in a session.
+//! `/api/v1/sessions/{session_id}/chat`: a message and its answer, the history, and stopping an answer.
 
-mod events;
-mod listener;
+mod delivery;
+mod event_stream;
 mod request;
 mod wire;
 
 use std::time::Instant;
 
-use rouille::Request;
-
-use super::later::Later;
+use super::body;
+use super::context::Context;
 use super::problem::Problem;
+use super::respond;
+use super::responder::Answer;
 use super::sessions::parse_id;
-use super::{Context, body, respond};
-use crate::conversation;
-use crate::sealing::Seal;
-use crate::store::messages::{self, Found, Page, Row};
-use crate::store::{self, sessions};
+use crate::http::Request;
+use crate::message;
+use crate::sealing::SealingKey;
+use crate::store::{Page, PageRequest, Row};
 use crate::turns::Question;
-use listener::Listener;
-use wire::{Answer, History, Message, Words};
+use delivery::Delivery;
+use wire::{AnswerMessage, History, Message, MessageRequest};
 
 /// Messages on a page, where the client does not say.
-const USUAL_PAGE: i32 = 50;
+const DEFAULT_PAGE_LENGTH: i32 = 50;
 
 const EXAMPLE_OF_A_STREAM: &str = concat!(
     ": SafeSpace\n\n",
@@ -34,22 +34,23 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
     "\"content\":\"Thank you for telling me. \",\"created_at\":\"2026-02-21T10:30:45.123456Z\",\"source\":\"script\"}\n\n",
 );
 
-/// Says something and waits for the answer
+/// Sends a message and waits for the answer
 ///
 /// With `Accept: text/event-stream` the answer comes as server-sent events while it is made: `message.start`,
-/// `message.delta` (`{"text"}`) for each piece, and `message.end` with the message, or `error` with a problem document
-/// whose `status` says what went wrong, since that of the answer was 200. `id` counts up from 1, and there is a comment at
-/// the beginning and after 15 s of silence. What is wrong before the companion is asked is an ordinary answer.
-/// A client that goes away does not stop it. A message sent again with the same `Idempotency-Key` is answered once.
+/// `message.delta` (`{"text"}`) for each piece, and `message.end` with the whole message, or `error` with a problem
+/// document, whose `status` says what went wrong, since that of the response was 200. `id` counts up from 1, and there is a
+/// comment at the beginning and after 15 s of silence. An error before the companion is asked is an ordinary response.
+/// A client that disconnects does not stop the answer. A message sent again with the same `Idempotency-Key` is answered
+/// once.
 #[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",
     params(
         ("session_id" = Uuid, Path, description = "The session's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "What the client calls this message, 1 to 200 printable characters, so that it can send it again"),
     ),
-    request_body(content = inline(Words), content_type = "application/json"),
+    request_body(content = inline(MessageRequest), content_type = "application/json"),
     responses(
     (status = 200, description = "The answer", content(
-        (Answer = "application/json"),
+        (AnswerMessage = "application/json"),
         (String = "text/event-stream", example = json!(EXAMPLE_OF_A_STREAM)),
     )),
     (status = 404, description = "There is no such session, or it was deleted meanwhile"),
@@ -60,17 +61,17 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
     (status = 503, description = "The companion or the database is not available; the message may be stored, so send it again with the same key"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn say(context: &Context, request: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
-    let since = Instant::now();
+pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
+    let received_at = Instant::now();
     let session_id = parse_id(session_id)?;
-    let key = request::idempotency_key(request)?;
+    let idempotency_key = request::idempotency_key(request)?;
     let text = request::message(body::json_object(request)?)?;
-    let is_streamed = request::wants_events(request);
-    let question = Question { seal: Seal::of(&session_id), text, key, is_streamed, since };
-    let responder = later.responder();
-    let mut listener = if is_streamed { Listener::Waiting(responder) } else { Listener::ForAll(responder) };
-    context.turns.begin(question, Box::new(move |event| listener.tell(session_id, event)));
-    Ok(())
+    let streamed = request::accepts_events(request);
+    let question = Question { key: SealingKey::derive(&session_id), text, idempotency_key, streamed, received_at };
+    Answer::later(move |responder| {
+        let mut delivery = Delivery::new(responder, streamed, session_id, context.timers.clone());
+        context.turns.start(question, Box::new(move |event| delivery.deliver(event)));
+    })
 }
 
 /// Ends the answer that is being given, and keeps what was said
@@ -85,19 +86,14 @@ pub(super) fn say(context: &Context, request: &Request, session_id: &str, later:
     (status = 503, description = "The database is not available"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn stop(context: &Context, _: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session = parse_id(session_id)?.lookup();
-    // When the turn is over: whoever reads the conversation next is to find what was said.
-    let reply = later.reply(
-        |is_there: Result<bool, store::Error>| {
-            if is_there? { Ok(respond::no_content()) } else { Err(Problem::no_such_session()) }
-        },
-    );
-    if let Some(reply) = context.turns.stop(session, reply) {
-        let found = move |found: Result<Option<Vec<u8>>, store::Error>| reply(found.map(|found| found.is_some()));
-        sessions::find(&context.database, session, Box::new(found));
-    }
-    Ok(())
+    Answer::later(move |responder| {
+        context.turns.stop(
+            session,
+            responder.on(|exists| if exists? { Ok(respond::no_content()) } else { Err(Problem::no_such_session()) }),
+        );
+    })
 }
 
 /// What was said in a session
@@ -116,26 +112,27 @@ pub(super) fn stop(context: &Context, _: &Request, session_id: &str, later: Late
     (status = 503, description = "The database is not available"),
     (status = 504, description = "The database took too long"),
 ))]
-pub(super) fn history(context: &Context, request: &Request, session_id: &str, later: Later<'_>) -> Result<(), Problem> {
+pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
     let before = request::page_end(request)?;
     let limit = request::page_length(request)?;
     let is_page = before.is_some() || limit.is_some();
-    let most = if is_page { limit.unwrap_or(USUAL_PAGE) } else { i32::MAX };
-    let seal = Seal::of(&session_id);
-    let session = seal.lookup();
-    let reply = later.reply(move |found: Result<Option<Found>, store::Error>| {
-        let found = found?.ok_or_else(Problem::no_such_session)?;
-        if !found.is_before_known {
-            return Err(request::not_a_message());
-        }
-        let has_more = found.rows.first().is_some_and(|row| row.position > 1);
-        let open = |row: &Row| conversation::Message::open(&seal, row.id, row.position, &row.sealed);
-        let messages = found.rows.iter().map(open).map(|message| Ok(Message::new(session_id, message?)));
-        let messages = messages.collect::<Result<Vec<_>, Problem>>()?;
-        let has_more = (is_page || has_more).then_some(has_more);
-        Ok(respond::json(200, &History { session_id, messages, has_more }))
-    });
-    messages::page(&context.database, session, Page { before, most }, reply);
-    Ok(())
+    let limit = if is_page { limit.unwrap_or(DEFAULT_PAGE_LENGTH) } else { i32::MAX };
+    let key = SealingKey::derive(&session_id);
+    Answer::later(move |responder| {
+        let make = move |page: Result<Option<Page>, _>| {
+            let Page { before_exists, rows } = page?.ok_or_else(Problem::no_such_session)?;
+            if !before_exists {
+                return Err(request::not_a_message());
+            }
+            let has_more = rows.first().is_some_and(|row| row.position > 1);
+            let open = |row: &Row| message::Message::open(&key, row.id, row.position, &row.sealed);
+            let messages = rows.iter().map(open).map(|message| Ok(Message::new(session_id, message?)));
+            let messages = messages.collect::<Result<Vec<_>, Problem>>()?;
+            let has_more = (is_page || has_more).then_some(has_more);
+            Ok(respond::json(200, &History { session_id, messages, has_more }))
+        };
+        let session = session_id.lookup();
+        context.store.messages.page(session, PageRequest { before, limit }, responder.on(make));
+    })
 }

@@ -1,4 +1,4 @@
-//! What a client is sent of a conversation, and how it looks as JSON.
+//! The JSON of a conversation, and what a client is told of a failed turn.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::api::problem::Problem;
 use crate::api::timestamp::Timestamp;
 use crate::companion::Unavailable;
-use crate::conversation::{self, Role};
+use crate::message::{self, Role};
 use crate::session_id::SessionId;
 use crate::turns::Failure;
 
@@ -33,7 +33,7 @@ pub(in crate::api) struct Message {
 
 /// What the companion answered.
 #[derive(Serialize, ToSchema)]
-pub(in crate::api) struct Answer {
+pub(in crate::api) struct AnswerMessage {
     #[serde(flatten)]
     message: Message,
     /// `companion` for a model, `script` for a reply that a person wrote beforehand.
@@ -57,7 +57,7 @@ pub(in crate::api) struct History {
 /// What the person says.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its description is used")]
-pub(in crate::api) struct Words {
+pub(in crate::api) struct MessageRequest {
     /// 1 to 4,096 characters, not only white space, without NUL. It is stored exactly as it is.
     #[schema(min_length = 1, max_length = 4096, example = "I am afraid to go home.")]
     message: String,
@@ -78,17 +78,17 @@ pub(super) struct Delta<'a> {
 }
 
 impl Message {
-    pub(super) fn new(session_id: SessionId, message: conversation::Message) -> Message {
-        let role = if message.role == Role::Person { "user" } else { "model" };
+    pub(super) fn new(session_id: SessionId, message: message::Message) -> Message {
+        let role = if message.role == Role::User { "user" } else { "model" };
         let created_at = Timestamp(message.created_at);
         Message { id: message.id, session_id, role, content: message.text, created_at }
     }
 }
 
-impl Answer {
-    pub(super) fn new(session_id: SessionId, message: conversation::Message) -> Answer {
+impl AnswerMessage {
+    pub(super) fn new(session_id: SessionId, message: message::Message) -> AnswerMessage {
         let source = if message.role == Role::Script { "script" } else { "companion" };
-        Answer { message: Message::new(session_id, message), source }
+        AnswerMessage { message: Message::new(session_id, message), source }
     }
 }
 
@@ -97,19 +97,19 @@ impl From<Failure> for Problem {
         let unavailable = "There is no answer at the moment. Your message is kept; please try again shortly.";
         match failure {
             Failure::NoSession => Problem::no_such_session(),
-            Failure::Running => {
+            Failure::AlreadyRunning => {
                 Problem::conflict("Another message of this session is being answered. Please wait for that answer.")
                     .after(1)
             }
-            Failure::OtherMessage => {
+            Failure::KeyReused => {
                 Problem::invalid("Idempotency-Key", "was used in this session with another message; take a new one")
             }
             Failure::Stopped => Problem::conflict("The answer was stopped before anything was said."),
-            Failure::Unavailable(Unavailable::Resting(left)) => Problem::unavailable(unavailable)
+            Failure::Unavailable(Unavailable::CircuitOpen(left)) => Problem::unavailable(unavailable)
                 .after(u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
             Failure::Unavailable(_) => Problem::unavailable(unavailable),
-            Failure::TooLate => Problem::unavailable("The answer took too long. Please try again shortly."),
-            Failure::Crowded => {
+            Failure::TimedOut => Problem::unavailable("The answer took too long. Please try again shortly."),
+            Failure::Overloaded => {
                 Problem::unavailable("Too many people are being answered at the moment. Please try again shortly.")
             }
             Failure::Store(error) => error.into(),

@@ -1,4 +1,4 @@
-//! Reads the file of a script, and says what is wrong with it to whoever wrote it.
+//! Parses and validates a script. Mistakes are reported to its author with the line.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,26 +6,28 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
+use super::rules::{Phrase, Rules};
 use super::words::Words;
-use super::{Phrase, Script};
 
-/// Chosen without words of its own: for a message that has none, and for every other.
+/// The topic of messages without words.
 const SILENCE: &str = "silence";
+
+/// The topic of messages that select no other.
 const FALLBACK: &str = "fallback";
 
-/// A reply is a few sentences, also in a script that somebody wrote in a hurry.
-const MOST_REPLY_CHARS: usize = 2_000;
+/// Characters of a reply, which should be a few sentences.
+const MAX_REPLY_CHARS: usize = 2_000;
 
-/// Every run of so many words of a message is looked up.
-const MOST_PHRASE_WORDS: usize = 10;
+/// Words of a phrase: every sequence of up to this many words of a message is looked up.
+const MAX_PHRASE_WORDS: usize = 10;
 
-/// Why a script cannot be used. Its text says it to whoever wrote the script.
+/// The first mistake in a script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {what}")]
 pub struct ScriptError {
-    /// The line, counted from one.
+    /// The line, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// What is wrong, for the author of the script.
     pub what: String,
 }
 
@@ -48,46 +50,44 @@ struct Language {
 struct Topic {
     name: Spanned<String>,
     #[serde(default)]
-    words: Lists,
-    replies: Lists,
+    words: TextsByLanguage,
+    replies: TextsByLanguage,
 }
 
-/// Texts by the code of their language.
-type Lists = BTreeMap<Spanned<String>, Vec<Spanned<String>>>;
+/// Texts by language code.
+type TextsByLanguage = BTreeMap<Spanned<String>, Vec<Spanned<String>>>;
 
-/// The byte of the text at which something is wrong, and what.
+/// The byte offset of a mistake, and what is wrong.
 struct Mistake(usize, String);
 
-pub(super) fn script(text: &str) -> Result<Script, ScriptError> {
-    let at = |place: usize, what: String| {
-        let before = text.bytes().take(place);
+pub(super) fn rules(text: &str) -> Result<Rules, ScriptError> {
+    let at = |offset: usize, what: String| {
+        let before = text.bytes().take(offset);
         ScriptError { line: 1 + before.filter(|byte| *byte == b'\n').count(), what }
     };
-    let wrong = |error: &toml::de::Error| at(start(error), error.message().trim().replace('\n', "; "));
-    // A quotation mark that is missing makes several mistakes; only the first says where it is.
+    let syntax_error = |error: &toml::de::Error| at(start(error), error.message().trim().replace('\n', "; "));
+    // A missing quotation mark causes several errors; only the first has its position.
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
-        return Err(wrong(first));
+        return Err(syntax_error(first));
     }
-    let file = File::deserialize(Deserializer::from(table)).map_err(|error| wrong(&error))?;
-    build(&file).map_err(|Mistake(place, what)| at(place, what))
+    let file = File::deserialize(Deserializer::from(table)).map_err(|error| syntax_error(&error))?;
+    validate(&file).map_err(|Mistake(offset, what)| at(offset, what))
 }
 
-fn build(file: &File) -> Result<Script, Mistake> {
-    let codes = codes(file)?;
-    for lists in file.topic.iter().flat_map(|topic| [&topic.words, &topic.replies]) {
-        known_languages(lists, &codes)?;
+fn validate(file: &File) -> Result<Rules, Mistake> {
+    let codes = language_codes(file)?;
+    for texts in file.topic.iter().flat_map(|topic| [&topic.words, &topic.replies]) {
+        check_languages(texts, &codes)?;
     }
-    let (phrases, longest_phrase) = phrases(file, &codes)?;
-    let mut replies = Vec::new();
-    for topic in &file.topic {
-        replies.push(codes.iter().map(|code| replies_of(topic, code)).collect::<Result<_, _>>()?);
-    }
-    let (silence, fallback) = (without_words(file, SILENCE)?, without_words(file, FALLBACK)?);
-    Ok(Script { markers: markers(file)?, phrases, longest_phrase, replies, silence, fallback })
+    let (phrases, max_phrase_words) = phrases(file, &codes)?;
+    let replies_by_language = |topic| codes.iter().map(|code| replies(topic, code)).collect();
+    let replies = file.topic.iter().map(replies_by_language).collect::<Result<_, _>>()?;
+    let (silence, fallback) = (special_topic(file, SILENCE)?, special_topic(file, FALLBACK)?);
+    Ok(Rules { markers: markers(file)?, phrases, max_phrase_words, replies, silence, fallback })
 }
 
-fn codes(file: &File) -> Result<Vec<&str>, Mistake> {
+fn language_codes(file: &File) -> Result<Vec<&str>, Mistake> {
     let mut codes = Vec::new();
     for Language { code, markers } in &file.language {
         let name = code.as_ref().as_str();
@@ -109,7 +109,7 @@ fn markers(file: &File) -> Result<HashMap<String, usize>, Mistake> {
     let mut markers = HashMap::new();
     for (language, entry) in file.language.iter().enumerate() {
         for marker in &entry.markers {
-            let words = Words::of(marker.as_ref());
+            let words = Words::new(marker.as_ref());
             if words.count() != 1 {
                 return mistake(marker, format!("the marker {:?} should be one word", marker.as_ref()));
             }
@@ -123,9 +123,9 @@ fn markers(file: &File) -> Result<HashMap<String, usize>, Mistake> {
     Ok(markers)
 }
 
-/// What selects the topics, and how many words the longest has.
+/// The phrases that select a topic, and the number of words of the longest.
 fn phrases(file: &File, codes: &[&str]) -> Result<(HashMap<String, Phrase>, usize), Mistake> {
-    let (mut phrases, mut longest) = (HashMap::new(), 0);
+    let (mut phrases, mut max_words) = (HashMap::new(), 0);
     let mut names: Vec<&str> = Vec::new();
     for (topic, entry) in file.topic.iter().enumerate() {
         let name = entry.name.as_ref().as_str();
@@ -137,17 +137,17 @@ fn phrases(file: &File, codes: &[&str]) -> Result<(HashMap<String, Phrase>, usiz
         }
         names.push(name);
         for (language, code) in codes.iter().enumerate() {
-            let words = of(&entry.words, code);
+            let words = texts_in(&entry.words, code);
             if words.is_empty() && ![SILENCE, FALLBACK].contains(&name) {
                 return mistake(&entry.name, format!("the topic {name:?} has no words in {code:?}"));
             }
             for written in words {
-                let phrase = Words::of(written.as_ref());
-                if !(1..=MOST_PHRASE_WORDS).contains(&phrase.count()) {
-                    let what = format!("{:?} should have 1 to {MOST_PHRASE_WORDS} words", written.as_ref());
+                let phrase = Words::new(written.as_ref());
+                if !(1..=MAX_PHRASE_WORDS).contains(&phrase.count()) {
+                    let what = format!("{:?} should have 1 to {MAX_PHRASE_WORDS} words", written.as_ref());
                     return mistake(written, what);
                 }
-                longest = longest.max(phrase.count());
+                max_words = max_words.max(phrase.count());
                 let first = *phrases.entry(phrase.text().to_owned()).or_insert(Phrase { topic, language });
                 if first.topic != topic {
                     let what = format!("{:?} selects the topic {:?} already", written.as_ref(), names[first.topic]);
@@ -156,11 +156,11 @@ fn phrases(file: &File, codes: &[&str]) -> Result<(HashMap<String, Phrase>, usiz
             }
         }
     }
-    Ok((phrases, longest))
+    Ok((phrases, max_words))
 }
 
-fn replies_of(topic: &Topic, code: &str) -> Result<Vec<String>, Mistake> {
-    let replies = of(&topic.replies, code);
+fn replies(topic: &Topic, code: &str) -> Result<Vec<String>, Mistake> {
+    let replies = texts_in(&topic.replies, code);
     if replies.is_empty() {
         return mistake(&topic.name, format!("the topic {:?} has no replies in {code:?}", topic.name.as_ref()));
     }
@@ -168,37 +168,37 @@ fn replies_of(topic: &Topic, code: &str) -> Result<Vec<String>, Mistake> {
         if reply.as_ref().trim().is_empty() {
             return mistake(reply, "a reply is empty");
         }
-        if reply.as_ref().chars().count() > MOST_REPLY_CHARS {
-            return mistake(reply, format!("a reply has more than {MOST_REPLY_CHARS} characters"));
+        if reply.as_ref().chars().count() > MAX_REPLY_CHARS {
+            return mistake(reply, format!("a reply has more than {MAX_REPLY_CHARS} characters"));
         }
     }
     Ok(replies.iter().map(|reply| reply.as_ref().clone()).collect())
 }
 
-fn known_languages(lists: &Lists, codes: &[&str]) -> Result<(), Mistake> {
-    match lists.keys().find(|code| !codes.contains(&code.as_ref().as_str())) {
+fn check_languages(texts: &TextsByLanguage, codes: &[&str]) -> Result<(), Mistake> {
+    match texts.keys().find(|code| !codes.contains(&code.as_ref().as_str())) {
         Some(code) => mistake(code, format!("there is no language {:?}", code.as_ref())),
         None => Ok(()),
     }
 }
 
-/// The topic of that name, which has to be there and to have no words.
-fn without_words(file: &File, name: &str) -> Result<usize, Mistake> {
-    let Some(place) = file.topic.iter().position(|topic| topic.name.as_ref() == name) else {
+/// The required topic of that name, which must have no words.
+fn special_topic(file: &File, name: &str) -> Result<usize, Mistake> {
+    let Some(topic) = file.topic.iter().position(|topic| topic.name.as_ref() == name) else {
         return Err(Mistake(0, format!("there is no topic {name:?}")));
     };
-    match file.topic[place].words.values().flatten().next() {
+    match file.topic[topic].words.values().flatten().next() {
         Some(word) => mistake(word, format!("the topic {name:?} is chosen without words, so it has none")),
-        None => Ok(place),
+        None => Ok(topic),
     }
 }
 
-fn of<'a>(lists: &'a Lists, code: &str) -> &'a [Spanned<String>] {
-    lists.iter().find(|(key, _)| key.as_ref() == code).map_or(&[], |(_, texts)| texts)
+fn texts_in<'a>(texts: &'a TextsByLanguage, code: &str) -> &'a [Spanned<String>] {
+    texts.iter().find(|(language, _)| language.as_ref() == code).map_or(&[], |(_, texts)| texts)
 }
 
-fn mistake<T>(place: &Spanned<String>, what: impl Into<String>) -> Result<T, Mistake> {
-    Err(Mistake(place.span().start, what.into()))
+fn mistake<T>(text: &Spanned<String>, what: impl Into<String>) -> Result<T, Mistake> {
+    Err(Mistake(text.span().start, what.into()))
 }
 
 fn start(error: &toml::de::Error) -> usize {

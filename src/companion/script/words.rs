@@ -1,16 +1,16 @@
-//! The words of a message, without what people write differently.
+//! The words of a message, in a form that ignores differences of spelling.
 
-/// Words in lower case: without punctuation, with straight apostrophes inside words, and without drawn-out letters.
+/// Words in lower case, without punctuation and repeated letters, and with straight apostrophes.
 pub(super) struct Words {
-    /// The words with one space between them.
+    /// The words, separated by one space.
     text: String,
-    /// Where each begins and ends.
+    /// The byte range of each word.
     bounds: Vec<(usize, usize)>,
 }
 
 impl Words {
-    pub(super) fn of(said: &str) -> Words {
-        let plain: String = said.chars().flat_map(char::to_lowercase).map(straight).collect();
+    pub(super) fn new(message: &str) -> Words {
+        let plain: String = message.chars().flat_map(char::to_lowercase).map(straighten).collect();
         let mut words = Words { text: String::with_capacity(plain.len()), bounds: Vec::new() };
         for word in plain.split(|character: char| !character.is_alphanumeric() && character != '\'') {
             words.push(word.trim_matches('\''));
@@ -26,15 +26,15 @@ impl Words {
         self.bounds.len()
     }
 
-    /// All of them.
+    /// All words, separated by one space.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Every run of one to `longest` words.
-    pub(super) fn runs(&self, longest: usize) -> impl Iterator<Item = &str> {
+    /// Every sequence of one to `max_words` adjacent words.
+    pub(super) fn runs(&self, max_words: usize) -> impl Iterator<Item = &str> {
         self.bounds.iter().enumerate().flat_map(move |(first, (start, _))| {
-            self.bounds[first..].iter().take(longest).map(|(_, end)| &self.text[*start..*end])
+            self.bounds[first..].iter().take(max_words).map(|(_, end)| &self.text[*start..*end])
         })
     }
 
@@ -48,7 +48,7 @@ impl Words {
         let start = self.text.len();
         let letters: Vec<char> = word.chars().collect();
         for same in letters.chunk_by(PartialEq::eq) {
-            // No word has a letter three times in a row; who writes "toloooong" means "tolong".
+            // No word has the same letter three times in a row: "toloooong" means "tolong".
             let is_drawn_out = same.len() > 2 && same[0].is_alphabetic();
             self.text.extend(if is_drawn_out { &same[..1] } else { same });
         }
@@ -56,7 +56,7 @@ impl Words {
     }
 }
 
-fn straight(character: char) -> char {
+fn straighten(character: char) -> char {
     match character {
         '\u{2018}' | '\u{2019}' | '\u{02BC}' | '\u{FF07}' | '`' | '\u{B4}' => '\'',
         other => other,

@@ -1,17 +1,17 @@
-//! Input that no honest client sends: a clear error each time, never a 500, never an echo.
+//! Malformed and hostile input: a client error each time, never a 500, and no input in the response.
 
 use crate::support::app::TestApp;
 
-const MAX: usize = 65_536;
+const MAX_BODY_BYTES: usize = 65_536;
 
 #[test]
-fn a_bad_body_gets_its_status() {
+fn an_invalid_body_gets_its_status() {
     let app = TestApp::start();
     let deep = "[".repeat(100_000);
     let deep_object = format!("{}{}", r#"{"a":"#.repeat(5_000), "1");
-    let large = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX));
-    let fits = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX - 9));
-    assert_eq!(fits.len(), MAX);
+    let large = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX_BODY_BYTES));
+    let fits = format!(r#"{{"a": "{}"}}"#, "x".repeat(MAX_BODY_BYTES - 9));
+    assert_eq!(fits.len(), MAX_BODY_BYTES);
     let json = "application/json";
     let cases: &[(&str, &[u8], u16)] = &[
         // Not JSON, or not an object.
@@ -28,14 +28,14 @@ fn a_bad_body_gets_its_status() {
         (json, b"{\"a\": \"\\ud800\"}", 422),
         (json, b"\xef\xbb\xbf{}", 422),
         (json, deep_object.as_bytes(), 422),
-        // Not said to be JSON.
+        // Another media type than JSON, or none.
         ("text/plain", b"{}", 415),
         ("application/x-www-form-urlencoded", b"a=1", 415),
         ("application/jsonp", b"{}", 415),
         ("application/problem+json", b"{}", 415),
         ("", b"{}", 415),
         ("json", b"{}", 415),
-        // Too large, whatever it is.
+        // Too large, with any media type.
         (json, large.as_bytes(), 413),
         (json, deep.as_bytes(), 413),
         ("text/plain", large.as_bytes(), 413),
@@ -50,26 +50,28 @@ fn a_bad_body_gets_its_status() {
         }
     }
     let stored: i64 = app.sql().query_one("SELECT count(*) FROM sessions", &[]).unwrap().get(0);
-    assert_eq!(stored, 1, "only the body that fits made a session");
+    assert_eq!(stored, 1, "only the accepted body created a session");
 }
 
 #[test]
-fn a_body_is_refused_by_its_head_on_every_route() {
+fn every_route_refuses_a_body_by_media_type_and_size() {
     let app = TestApp::start();
-    let large = "x".repeat(MAX + 1);
+    let large = "x".repeat(MAX_BODY_BYTES + 1);
     for (method, path) in
         [("GET", "/"), ("DELETE", "/api/v1/sessions/1"), ("GET", "/health/live"), ("POST", "/api/v1/sessions")]
     {
         for (media_type, body, status) in [("text/plain", "x", 415), ("application/json", large.as_str(), 413)] {
             let head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
             let request = format!("{head}Content-Type: {media_type}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-            app.client.raw(request.as_bytes()).assert_problem(status);
+            let answer = app.client.raw(request.as_bytes());
+            assert_eq!(answer.status, status, "{method} {path}, {media_type}");
+            answer.assert_problem(status);
         }
     }
 }
 
 #[test]
-fn the_limit_of_a_body_is_configurable_and_holds_without_a_length() {
+fn the_body_limit_is_configurable_and_applies_to_chunked_bodies() {
     let app = TestApp::with(&[("APP_MAX_BODY_BYTES", "1024")]);
     app.client.post_body("/api/v1/sessions", "application/json", &[b' '; 1025]).assert_problem(413);
     let chunks = format!("400\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", " ".repeat(1024));
@@ -80,7 +82,7 @@ fn the_limit_of_a_body_is_configurable_and_holds_without_a_length() {
 }
 
 #[test]
-fn a_bad_target_gets_its_status() {
+fn an_invalid_target_gets_its_status() {
     let app = TestApp::start();
     let long = "a".repeat(4_000);
     for (method, path, status) in [
@@ -110,7 +112,7 @@ fn a_bad_target_gets_its_status() {
         ("GET", "/api/v1%2fsessions", 404),
         ("GET", "/%68ealth/live", 200),
     ] {
-        // Raw, for an honest client would not send them.
+        // As raw bytes, since an HTTP client would normalise or refuse these targets.
         let answer =
             app.client.raw(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
@@ -123,7 +125,7 @@ fn a_bad_target_gets_its_status() {
 }
 
 #[test]
-fn a_method_that_nobody_knows_is_405_and_not_echoed() {
+fn an_unknown_method_gets_405_and_is_not_echoed() {
     let app = TestApp::start();
     let answer = app.client.raw(b"SECRETWORD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     answer.assert_problem(405);

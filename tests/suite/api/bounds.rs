@@ -1,16 +1,14 @@
-//! The server's bounds as an operator sets them and a client of the API meets them.
+//! The limits of the HTTP server as the service configures them and as a client of the API observes them.
 
 use std::time::{Duration, Instant};
 
 use crate::support::app::TestApp;
 use crate::support::raw::Raw;
-use crate::support::wait_for_lock;
-
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-const POST: &[u8] = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n";
+use crate::support::requests::{GET, POST_SESSION};
+use crate::support::{lock_table, wait_for_lock};
 
 #[test]
-fn what_the_server_refuses_by_itself_is_a_problem_document_with_the_usual_headers() {
+fn refusals_by_the_server_are_problem_documents_with_the_common_fields() {
     let app = TestApp::start();
     let long = "a".repeat(20_000);
     for (request, status) in [
@@ -30,14 +28,14 @@ fn what_the_server_refuses_by_itself_is_a_problem_document_with_the_usual_header
             ("Referrer-Policy", "no-referrer"),
             ("Connection", "close"),
         ] {
-            assert_eq!(answer.header(name), Some(value), "{status}");
+            assert_eq!(answer.header(name), Some(value), "{status}: {name}");
         }
         assert_eq!(answer.header("X-Request-Id").map(str::len), Some(16), "{status}");
     }
 }
 
 #[test]
-fn a_body_that_is_not_wanted_is_refused_before_it_is_sent() {
+fn expect_100_continue_is_refused_for_an_unacceptable_body() {
     let app = TestApp::start();
     let (length, chunked) = ("Content-Length: 2", "Transfer-Encoding: chunked");
     for (line, media_type, length, status) in [
@@ -51,9 +49,10 @@ fn a_body_that_is_not_wanted_is_refused_before_it_is_sent() {
         let mut raw = Raw::connect(app.client.address());
         let answer = raw.ask(format!("{head}Expect: 100-continue\r\n\r\n").as_bytes());
         if status == 100 {
-            assert_eq!(answer.status, 100);
-            assert_eq!(raw.ask(b"{}").status, 201);
+            assert_eq!(answer.status, 100, "{line}, {media_type}");
+            assert_eq!(raw.ask(b"{}").status, 201, "{line}, {media_type}");
         } else {
+            assert_eq!(answer.status, status, "{line}, {media_type}, {length}");
             answer.assert_problem(status);
             raw.assert_closed();
         }
@@ -61,7 +60,7 @@ fn a_body_that_is_not_wanted_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn the_sizes_can_be_set() {
+fn size_limits_are_configurable() {
     let app = TestApp::with(&[
         ("APP_MAX_REQUEST_LINE_BYTES", "256"),
         ("APP_MAX_HEAD_BYTES", "1024"),
@@ -70,19 +69,19 @@ fn the_sizes_can_be_set() {
     ]);
     let (line, value) = ("a".repeat(250), "a".repeat(1000));
     let fields = "X: y\r\n".repeat(8);
-    for (request, status, said) in [
+    for (request, status, limit) in [
         (format!("GET /{line} HTTP/1.1\r\nHost: x\r\n\r\n"), 414, "256"),
         (format!("GET / HTTP/1.1\r\nHost: x\r\nX: {value}\r\n\r\n"), 431, "1024"),
         (format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"), 431, "8"),
         ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2049\r\n\r\n".to_owned(), 413, "2048"),
     ] {
         let detail = app.client.raw(request.as_bytes()).assert_problem(status);
-        assert!(detail.contains(said), "{detail}");
+        assert!(detail.contains(limit), "{status}: {detail}");
     }
 }
 
 #[test]
-fn the_times_for_a_head_a_body_and_a_kept_connection_can_be_set() {
+fn head_body_and_idle_timeouts_are_configurable() {
     let app = TestApp::with(&[("APP_HEAD_TIMEOUT", "1"), ("APP_BODY_TIMEOUT", "2"), ("APP_IDLE_TIMEOUT", "3")]);
     let connect = || Raw::connect(app.client.address());
     let started = Instant::now();
@@ -106,11 +105,10 @@ fn the_times_for_a_head_a_body_and_a_kept_connection_can_be_set() {
 }
 
 #[test]
-fn the_time_for_an_answer_can_be_set() {
+fn the_request_timeout_is_configurable() {
     let app = TestApp::with(&[("APP_REQUEST_TIMEOUT", "1")]);
     let mut sql = app.sql();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let lock = lock_table(&mut sql, "sessions");
     let answer = app.client.post("/api/v1/sessions");
     answer.assert_problem(504);
     assert_eq!(answer.header("Connection"), Some("close"));
@@ -119,10 +117,10 @@ fn the_time_for_an_answer_can_be_set() {
 }
 
 #[test]
-fn the_time_for_a_slow_reader_can_be_set() {
+fn the_write_timeout_is_configurable() {
     let app = TestApp::with(&[("APP_WRITE_TIMEOUT", "1")]);
     let mut raw = Raw::connect(app.client.address());
-    // The same large answer again and again, more than all buffers together hold.
+    // Twenty times the same large response: more than all buffers hold together.
     raw.send(&b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20));
     std::thread::sleep(Duration::from_secs(4));
     let received = raw.count_rest();
@@ -130,7 +128,7 @@ fn the_time_for_a_slow_reader_can_be_set() {
 }
 
 #[test]
-fn the_number_of_connections_can_be_set() {
+fn the_connection_limit_is_configurable() {
     let app = TestApp::with(&[("APP_MAX_CONNECTIONS", "1")]);
     let mut first = Raw::connect(app.client.address());
     let mut second = Raw::connect(app.client.address());
@@ -139,17 +137,16 @@ fn the_number_of_connections_can_be_set() {
 }
 
 #[test]
-fn the_number_of_waiting_requests_can_be_set_and_says_when_to_come_back() {
+fn the_queue_limit_is_configurable_and_its_503_has_retry_after() {
     let app = TestApp::with(&[("APP_WORKERS", "1"), ("APP_MAX_QUEUED_REQUESTS", "1"), ("DB_POOL_MAX_SIZE", "1")]);
     let mut sql = app.sql();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let lock = lock_table(&mut sql, "sessions");
     let connect = || Raw::connect(app.client.address());
     let (mut busy, mut waiting) = (connect(), connect());
-    busy.send(POST);
+    busy.send(POST_SESSION);
     wait_for_lock(&mut app.sql());
     waiting.send(GET);
-    // The poller takes them in the order in which they came.
+    // The poller accepts connections in order.
     let mut refused = connect();
     let answer = refused.ask(GET);
     answer.assert_problem(503);

@@ -1,11 +1,14 @@
-//! `/health/…` while the database is well; `outages.rs` has the rest.
+//! `/health/…` while the database is available; `store/outages.rs` has the other cases.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::support::app::TestApp;
+use crate::support::{eventually, lock_table};
 
 #[test]
-fn database_health_has_the_contracts_fields() {
+fn database_health_has_the_fields_of_the_contract() {
     let app = TestApp::start();
     let before = Utc::now();
     let health = app.client.get("/health/db").assert_status(200).json();
@@ -22,7 +25,7 @@ fn database_health_has_the_contracts_fields() {
 #[test]
 fn database_health_reports_the_pool_without_its_own_connection() {
     let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "3"), ("DB_POOL_MAX_SIZE", "3")]);
-    let pool = crate::support::eventually(std::time::Duration::from_secs(5), || {
+    let pool = eventually(Duration::from_secs(5), || {
         let pool = app.client.get("/health/db").json()["connection_pool"].take();
         (pool["total"] == 3).then_some(pool)
     });
@@ -33,11 +36,10 @@ fn database_health_reports_the_pool_without_its_own_connection() {
 fn a_busy_connection_is_not_available() {
     let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "2"), ("DB_POOL_MAX_SIZE", "2")]);
     let mut sql = app.sql();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let lock = lock_table(&mut sql, "sessions");
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| app.client.post("/api/v1/sessions"));
-        crate::support::eventually(std::time::Duration::from_secs(5), || {
+        eventually(Duration::from_secs(5), || {
             let pool = app.client.get("/health/db").json()["connection_pool"].take();
             (pool["total"] == 2 && pool["available"] == 1).then_some(())
         });
@@ -47,16 +49,15 @@ fn a_busy_connection_is_not_available() {
 }
 
 #[test]
-fn liveness_asks_no_database() {
+fn liveness_runs_no_query() {
     let app = TestApp::start();
     let mut sql = app.sql();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE refinery_schema_history, sessions").unwrap();
+    let _lock = lock_table(&mut sql, "refinery_schema_history, sessions");
     assert_eq!(app.client.get("/health/live").assert_status(200).json(), serde_json::json!({"status": "live"}));
 }
 
 #[test]
-fn readiness_wants_the_schema_of_this_version() {
+fn readiness_requires_the_current_schema_version() {
     let app = TestApp::start();
     assert_eq!(app.client.get("/health/ready").assert_status(200).json(), serde_json::json!({"status": "ready"}));
     app.sql().batch_execute("UPDATE refinery_schema_history SET version = version + 1").unwrap();

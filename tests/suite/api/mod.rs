@@ -1,4 +1,4 @@
-//! What every route has in common, and the routes of sessions and health.
+//! Behaviour that all routes share, and the routes of sessions and health.
 
 mod bad_input;
 mod bounds;

@@ -1,9 +1,9 @@
-//! What holds for every path: the root, unknown paths, methods, headers, errors, panics.
+//! Behaviour that every path shares: unknown paths, methods, common fields, errors, panics; and the root.
 
 use crate::support::app::TestApp;
 
 #[test]
-fn the_root_says_that_the_service_runs() {
+fn the_root_returns_a_message_and_the_version() {
     let app = TestApp::start();
     let answer = app.client.get("/").assert_status(200);
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
@@ -19,17 +19,18 @@ fn a_query_does_not_change_the_route() {
 }
 
 #[test]
-fn an_unknown_path_is_404() {
+fn an_unknown_path_gets_404() {
     let app = TestApp::start();
     for path in ["/nope", "/api", "/api/v1", "/api/v1/sessions/", "//", "/health", "/api/v1/sessions/a/b", "/Docs"] {
         let answer = app.client.get(path);
+        assert_eq!(answer.status, 404, "{path}");
         answer.assert_problem(404);
         assert!(!answer.text().contains(path.trim_matches('/')) || path == "//", "{path} is echoed");
     }
 }
 
 #[test]
-fn a_wrong_method_is_405_and_names_the_right_ones() {
+fn an_unsupported_method_gets_405_with_allow() {
     let app = TestApp::start();
     let id = "550e8400-e29b-41d4-a716-446655440000";
     for (method, path, allow) in [
@@ -49,7 +50,7 @@ fn a_wrong_method_is_405_and_names_the_right_ones() {
 }
 
 #[test]
-fn options_names_the_methods_of_a_path() {
+fn options_returns_the_allowed_methods() {
     let app = TestApp::start();
     let answer = app.client.send("OPTIONS", "/api/v1/sessions").assert_status(204);
     assert_eq!(answer.header("Allow"), Some("POST, OPTIONS"));
@@ -58,7 +59,7 @@ fn options_names_the_methods_of_a_path() {
 }
 
 #[test]
-fn head_answers_as_get_without_a_body() {
+fn head_returns_the_fields_of_get_without_a_body() {
     let app = TestApp::start();
     let id = app.create_session();
     for path in ["/", "/health/db", "/openapi.json", &format!("/api/v1/sessions/{id}"), "/nope"] {
@@ -70,27 +71,27 @@ fn head_answers_as_get_without_a_body() {
 }
 
 #[test]
-fn every_answer_forbids_keeping_and_telling_and_has_a_request_id() {
+fn every_response_forbids_caching_and_referrers_and_has_a_unique_request_id() {
     let app = TestApp::start();
     let mut ids = Vec::new();
     for (method, path) in
         [("GET", "/"), ("GET", "/docs"), ("GET", "/nope"), ("POST", "/"), ("OPTIONS", "/"), ("HEAD", "/")]
     {
         let answer = app.client.send(method, path);
-        assert_eq!(answer.header("Cache-Control"), Some("no-store"));
-        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"));
-        assert_eq!(answer.header("Referrer-Policy"), Some("no-referrer"));
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"), "{method} {path}");
+        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{method} {path}");
+        assert_eq!(answer.header("Referrer-Policy"), Some("no-referrer"), "{method} {path}");
         let id = answer.header("X-Request-Id").unwrap().to_owned();
-        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{method} {path}: {id}");
         ids.push(id);
     }
     ids.sort_unstable();
     ids.dedup();
-    assert_eq!(ids.len(), 6, "a request id came twice");
+    assert_eq!(ids.len(), 6, "a request id was used twice");
 }
 
 #[test]
-fn a_statement_that_the_database_refuses_is_a_500_and_the_next_request_is_served() {
+fn a_failed_statement_gets_500_and_the_next_request_succeeds() {
     let app = TestApp::start();
     app.sql().batch_execute("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
     let detail = app.client.post("/api/v1/sessions").assert_problem(500);
@@ -100,10 +101,10 @@ fn a_statement_that_the_database_refuses_is_a_500_and_the_next_request_is_served
 }
 
 #[test]
-fn a_panic_is_a_500_and_the_next_request_is_served() {
+fn a_panic_gets_500_and_the_next_request_succeeds() {
     let app = TestApp::start();
     let id = app.create_session();
-    // A type the program does not know makes it panic, as a bug would.
+    // Reading a column of another type panics, as a bug in a handler would.
     app.sql().batch_execute("ALTER TABLE sessions ALTER sealed TYPE text").unwrap();
     for _ in 0..20 {
         app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(500);

@@ -1,19 +1,19 @@
-//! `/api/v1/sessions`: created, looked at, erased.
+//! `/api/v1/sessions`: creating, reading and deleting a session.
 
 use std::collections::HashSet;
 use std::thread;
 
 use chrono::{DateTime, Utc};
-use safespace::conversation;
-use safespace::sealing::Seal;
+use safespace::message;
+use safespace::sealing::SealingKey;
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
 use crate::support::app::TestApp;
-use crate::support::wait_for_lock;
+use crate::support::{lock_table, wait_for_lock};
 
 #[test]
-fn a_new_session_has_a_random_id_and_a_time() {
+fn a_new_session_has_a_random_id_and_its_creation_time() {
     let app = TestApp::start();
     let session = app.client.post("/api/v1/sessions").assert_status(201).json();
     let id = session["session_id"].as_str().unwrap();
@@ -28,7 +28,7 @@ fn a_new_session_has_a_random_id_and_a_time() {
 }
 
 #[test]
-fn a_session_may_be_created_with_an_empty_body_or_any_object() {
+fn an_empty_body_or_any_json_object_creates_a_session() {
     let app = TestApp::start();
     for body in ["", "{}", r#"{"name": "ignored", "nested": {"a": [1]}}"#, " {\n} "] {
         app.client.post_body("/api/v1/sessions", "application/json", body.as_bytes()).assert_status(201);
@@ -38,18 +38,18 @@ fn a_session_may_be_created_with_an_empty_body_or_any_object() {
 }
 
 #[test]
-fn a_created_session_is_stored_when_it_is_answered() {
+fn a_session_is_committed_before_its_response() {
     let app = TestApp::start();
     let session = app.client.post("/api/v1/sessions").json();
     let id: SessionId = session["session_id"].as_str().unwrap().parse().unwrap();
-    let seal = Seal::of(&id);
-    let row = app.sql().query_one("SELECT sealed FROM sessions WHERE id = $1", &[seal.lookup().expose()]).unwrap();
+    let key = SealingKey::derive(&id);
+    let row = app.sql().query_one("SELECT sealed FROM sessions WHERE id = $1", &[key.lookup().expose()]).unwrap();
     let created_at: DateTime<Utc> = session["created_at"].as_str().unwrap().parse().unwrap();
-    assert_eq!(conversation::open_creation(&seal, row.get(0)), Ok(created_at));
+    assert_eq!(message::open_creation_time(&key, row.get(0)), Ok(created_at));
 }
 
 #[test]
-fn two_calls_make_two_sessions() {
+fn each_post_creates_another_session() {
     let app = TestApp::start();
     let ids: HashSet<String> = (0..20).map(|_| app.create_session()).collect();
     assert_eq!(ids.len(), 20);
@@ -58,7 +58,7 @@ fn two_calls_make_two_sessions() {
 }
 
 #[test]
-fn a_session_can_be_looked_at_in_either_case() {
+fn a_session_id_is_case_insensitive() {
     let app = TestApp::start();
     let session = app.client.post("/api/v1/sessions").json();
     let id = session["session_id"].as_str().unwrap();
@@ -68,7 +68,7 @@ fn a_session_can_be_looked_at_in_either_case() {
 }
 
 #[test]
-fn an_unknown_session_is_404() {
+fn an_unknown_session_gets_404() {
     let app = TestApp::start();
     for id in [Uuid::new_v4(), Uuid::nil(), Uuid::max()] {
         app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404);
@@ -77,7 +77,7 @@ fn an_unknown_session_is_404() {
 }
 
 #[test]
-fn a_deleted_session_is_gone_from_the_table() {
+fn delete_removes_the_row_of_that_session_only() {
     let app = TestApp::start();
     let (id, other) = (app.create_session(), app.create_session());
     let answer = app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
@@ -91,7 +91,7 @@ fn a_deleted_session_is_gone_from_the_table() {
 }
 
 #[test]
-fn of_concurrent_deletes_exactly_one_succeeds() {
+fn exactly_one_of_concurrent_deletes_succeeds() {
     let app = TestApp::start();
     for _ in 0..10 {
         let path = format!("/api/v1/sessions/{}", app.create_session());
@@ -105,13 +105,14 @@ fn of_concurrent_deletes_exactly_one_succeeds() {
 }
 
 #[test]
-fn an_id_that_is_not_a_uuid_is_422_and_asks_no_database() {
+fn an_invalid_session_id_gets_422_without_a_query() {
     let app = TestApp::start();
-    // With the table gone, a query would be a 500.
+    // Without the table, a query would fail with 500.
     app.sql().batch_execute("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
     for id in ["1", "not-a-uuid", "550e8400e29b41d4a716446655440000", "%7B550e8400-e29b-41d4-a716-446655440000%7D"] {
         for method in ["GET", "DELETE"] {
             let answer = app.client.send(method, &format!("/api/v1/sessions/{id}"));
+            assert_eq!(answer.status, 422, "{method} {id}");
             answer.assert_problem(422);
             assert_eq!(answer.json()["errors"][0]["field"], "session_id");
         }
@@ -119,7 +120,7 @@ fn an_id_that_is_not_a_uuid_is_422_and_asks_no_database() {
 }
 
 #[test]
-fn a_session_id_cannot_be_printed_by_accident() {
+fn debug_output_and_errors_do_not_contain_the_session_id() {
     let text = "550e8400-e29b-41d4-a716-446655440000";
     let id: SessionId = text.parse().unwrap();
     assert_eq!(format!("{id:?}"), "SessionId(<redacted>)");
@@ -128,24 +129,22 @@ fn a_session_id_cannot_be_printed_by_accident() {
 }
 
 #[test]
-fn a_statement_past_its_time_is_504() {
+fn a_statement_that_exceeds_its_timeout_gets_504() {
     let app = TestApp::with(&[("DB_QUERY_TIMEOUT", "1")]);
     let id = app.create_session();
     let mut sql = app.sql();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let lock = lock_table(&mut sql, "sessions");
     app.client.delete(&format!("/api/v1/sessions/{id}")).assert_problem(504);
     lock.commit().unwrap();
     app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
 }
 
 #[test]
-fn without_a_free_connection_in_time_it_is_503() {
+fn an_exhausted_pool_gets_503() {
     let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "1"), ("DB_POOL_MAX_SIZE", "1"), ("DB_ACQUIRE_TIMEOUT_MS", "200")]);
     let id = app.create_session();
     let mut sql = app.sql();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE sessions").unwrap();
+    let lock = lock_table(&mut sql, "sessions");
     thread::scope(|scope| {
         let holding = scope.spawn(|| app.client.delete(&format!("/api/v1/sessions/{id}")));
         wait_for_lock(&mut app.sql());

@@ -1,4 +1,4 @@
-//! A session that goes while its companion speaks, and a companion that is told to stop.
+//! Erasing a session and stopping its turn while the companion answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,208 +7,192 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::support::eventually;
+use crate::support::chat::{Chat, count_rows};
+use crate::support::fake_model::{FakeModel, pauses_at};
 use crate::support::http::Answer;
-use crate::support::model::{Model, says_at};
 use crate::support::raw::Raw;
 use crate::support::server::Gate;
-use crate::support::talk::Talk;
+use crate::support::timing::{PATIENCE, eventually};
 
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How many rows there are in all tables, but for the note of migrations.
-#[track_caller]
-fn rows(sql: &mut postgres::Client) -> i64 {
-    let tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema AND tablename NOT LIKE 'refinery%'";
-    let tables: Vec<String> = sql.query(tables, &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    assert!(tables.len() >= 2, "{tables:?}");
-    tables
-        .iter()
-        .map(|table| sql.query_one(&format!("SELECT count(*) FROM {table}"), &[]).unwrap().get::<_, i64>(0))
-        .sum()
-}
-
-/// A model that says this and then waits in vain.
-fn hang(model: &Model, first: &str) -> Arc<Gate> {
+/// Has the model send a first delta and then wait for the gate.
+fn hang(model: &FakeModel, first: &str) -> Arc<Gate> {
     let never = Arc::new(Gate::default());
-    model.next(says_at(&never, first, "too late"));
+    model.next(pauses_at(&never, first, "too late"));
     never
 }
 
 #[test]
-fn a_session_is_erased_at_once_while_its_turn_runs() {
-    let model = Model::start();
+fn erasing_a_session_cancels_its_running_turn_at_once() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     let mut fastest = Duration::MAX;
     for round in 1..=6 {
         hang(&model, "half");
-        let talk = Talk::new(&app);
+        let chat = Chat::new(&app);
         let is_streamed = round % 2 == 0;
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| talk.say_until_erased(is_streamed));
-            model.wait_until_asked(round);
+            let waiting = scope.spawn(|| chat.assert_erased_while_sending(is_streamed));
+            model.wait_for_requests(round);
             let started = Instant::now();
-            talk.erase().assert_status(204);
+            chat.erase().assert_status(204);
             fastest = fastest.min(started.elapsed());
-            model.wait_for_hang_ups(round);
+            model.wait_for_disconnects(round);
             waiting.join().unwrap();
         });
-        talk.history("").assert_problem(404);
-        assert_eq!(rows(&mut app.sql()), 0);
+        chat.history("").assert_problem(404);
+        assert_eq!(count_rows(&mut app.sql()), 0);
     }
-    // The machine may be slow now and then, but not each time.
+    // Other load on the machine may slow some rounds, not all.
     assert!(fastest < Duration::from_millis(100), "{fastest:?}");
 }
 
 #[test]
-fn a_session_is_erased_after_its_client_has_gone() {
-    let model = Model::start();
+fn erasing_a_session_cancels_a_turn_whose_client_disconnected() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     hang(&model, "half");
-    let talk = Talk::new(&app);
-    let mut events = talk.stream("hello");
+    let chat = Chat::new(&app);
+    let mut events = chat.stream("hello");
     events.expect("message.start");
     assert_eq!(events.delta(), "half");
     drop(events);
-    talk.erase().assert_status(204);
-    model.wait_for_hang_ups(1);
-    assert_eq!(rows(&mut app.sql()), 0);
+    chat.erase().assert_status(204);
+    model.wait_for_disconnects(1);
+    assert_eq!(count_rows(&mut app.sql()), 0);
 }
 
 #[test]
-fn a_session_is_erased_while_its_turn_waits_for_a_place() {
-    let model = Model::start();
+fn erasing_a_session_cancels_a_turn_that_waits_for_a_permit() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25"), ("COMPANION_CONCURRENCY", "1")]);
     let gate = hang(&model, "half");
-    let (talk, other) = (Talk::new(&app), Talk::new(&app));
-    let running = talk.stream("hello");
-    model.wait_until_asked(1);
+    let (chat, other) = (Chat::new(&app), Chat::new(&app));
+    let running = chat.stream("hello");
+    model.wait_for_requests(1);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| other.say("hello"));
-        eventually(PATIENCE, || (other.said().len() == 1).then_some(()));
+        let waiting = scope.spawn(|| other.send("hello"));
+        eventually(PATIENCE, || (other.transcript().len() == 1).then_some(()));
         other.erase().assert_status(204);
         waiting.join().unwrap().assert_problem(404);
     });
     gate.open();
     running.message();
-    assert_eq!((model.asked().len(), rows(&mut app.sql())), (1, 3));
+    assert_eq!((model.requests().len(), count_rows(&mut app.sql())), (1, 3));
 }
 
 #[test]
-fn a_turn_that_is_stopped_keeps_what_was_said() {
-    let model = Model::start();
+fn stopping_a_turn_stores_the_answer_so_far() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     hang(&model, "half of it");
-    let talk = Talk::new(&app);
-    let mut events = talk.stream("hello");
+    let chat = Chat::new(&app);
+    let mut events = chat.stream("hello");
     let start = events.expect("message.start");
     let delta = events.delta();
-    talk.stop().assert_status(204);
-    // It has ended when that is answered.
-    assert_eq!(talk.said(), ["user: hello", "model: half of it"]);
+    chat.stop().assert_status(204);
+    // The turn is over when the stop is answered.
+    assert_eq!(chat.transcript(), ["user: hello", "model: half of it"]);
     let end = events.expect("message.end");
     assert_eq!((&end["id"], end["content"].as_str()), (&start["id"], Some(delta.as_str())));
     assert!(events.next().is_none());
-    model.wait_for_hang_ups(1);
-    talk.stop().assert_status(204);
-    talk.say("more").assert_status(200);
-    assert_eq!(talk.said().len(), 4);
-    let asked = model.asked();
+    model.wait_for_disconnects(1);
+    chat.stop().assert_status(204);
+    chat.send("more").assert_status(200);
+    assert_eq!(chat.transcript().len(), 4);
+    let requests = model.requests();
     assert_eq!(
-        asked[1].messages[1..],
+        requests[1].messages[1..],
         [("user", "hello"), ("assistant", "half of it"), ("user", "more")]
-            .map(|(role, words)| (role.to_owned(), words.to_owned()))
+            .map(|(role, text)| (role.to_owned(), text.to_owned()))
     );
 }
 
 #[test]
-fn a_turn_that_is_stopped_before_a_word_is_409_and_keeps_the_question() {
-    let model = Model::start();
+fn stopping_a_turn_before_the_first_delta_is_409_and_keeps_the_question() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
-    let (whole, streamed) = (Talk::new(&app), Talk::new(&app));
+    let (whole, streamed) = (Chat::new(&app), Chat::new(&app));
     hang(&model, "");
     hang(&model, "");
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| whole.say_as("key", "hello"));
-        let streaming = scope.spawn(|| streamed.stream_as("key", "hello").error(409));
-        model.wait_until_asked(2);
+        let waiting = scope.spawn(|| whole.send_with_key("key", "hello"));
+        let streaming = scope.spawn(|| streamed.stream_with_key("key", "hello").error(409));
+        model.wait_for_requests(2);
         whole.stop().assert_status(204);
         streamed.stop().assert_status(204);
         waiting.join().unwrap().assert_problem(409);
         streaming.join().unwrap();
     });
-    model.wait_for_hang_ups(2);
-    for talk in [whole, streamed] {
-        assert_eq!(talk.said(), ["user: hello"]);
-        talk.say_as("key", "hello").assert_status(200);
-        assert_eq!(talk.said().len(), 2);
+    model.wait_for_disconnects(2);
+    for chat in [whole, streamed] {
+        assert_eq!(chat.transcript(), ["user: hello"]);
+        chat.send_with_key("key", "hello").assert_status(200);
+        assert_eq!(chat.transcript().len(), 2);
     }
 }
 
 #[test]
-fn whoever_waits_for_the_whole_is_given_what_was_said_when_it_was_stopped() {
-    let model = Model::start();
+fn stopping_a_turn_without_a_stream_returns_the_answer_so_far() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     hang(&model, "half of it");
-    let talk = Talk::new(&app);
+    let chat = Chat::new(&app);
     thread::scope(|scope| {
-        let waiting = scope.spawn(|| talk.say("hello"));
-        model.wait_until_asked(1);
-        talk.stop().assert_status(204);
+        let waiting = scope.spawn(|| chat.send("hello"));
+        model.wait_for_requests(1);
+        chat.stop().assert_status(204);
         let answer = waiting.join().unwrap();
-        // Where the model was asked for the whole, nothing of it has come.
+        // Without a stream the answer arrives in one piece, so there may be no answer so far.
         if answer.status == 200 {
             assert_eq!(answer.json()["content"], "half of it");
-            assert_eq!(talk.said()[1..], ["model: half of it"]);
+            assert_eq!(chat.transcript()[1..], ["model: half of it"]);
         } else {
             answer.assert_problem(409);
-            assert_eq!(talk.said(), ["user: hello"]);
+            assert_eq!(chat.transcript(), ["user: hello"]);
         }
     });
 }
 
 #[test]
-fn a_stop_is_for_one_session_and_nothing_where_no_turn_runs() {
-    let model = Model::start();
+fn stop_affects_one_session_and_is_204_without_a_turn() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     let gate = hang(&model, "half ");
-    let (talk, other) = (Talk::new(&app), Talk::new(&app));
-    let mut events = talk.stream("hello");
+    let (chat, other) = (Chat::new(&app), Chat::new(&app));
+    let mut events = chat.stream("hello");
     events.expect("message.start");
     other.stop().assert_status(204);
-    other.say("hello").assert_status(200);
+    other.send("hello").assert_status(200);
     other.stop().assert_status(204);
-    Talk::with(&app.client, &Uuid::new_v4().to_string()).stop().assert_problem(404);
-    let answer = Talk::with(&app.client, "1").stop();
+    Chat::of(&app.client, &Uuid::new_v4().to_string()).stop().assert_problem(404);
+    let answer = Chat::of(&app.client, "1").stop();
     answer.assert_problem(422);
     assert_eq!(answer.json()["errors"][0]["field"], "session_id");
     gate.open();
     assert_eq!(events.message()["content"], "half too late");
-    assert_eq!(other.said().len(), 2);
+    assert_eq!(other.transcript().len(), 2);
 }
 
 #[test]
-fn a_thousand_sessions_that_are_erased_while_they_speak_leave_nothing() {
+fn a_thousand_sessions_erased_during_their_turns_leave_no_rows() {
     const PAIRS: usize = 1_000;
     const THREADS: usize = 32;
-    let model = Model::start();
+    let model = FakeModel::start();
     let app = model.app(&[("APP_WORKERS", "32"), ("COMPANION_CONCURRENCY", "24"), ("DB_ACQUIRE_TIMEOUT_MS", "30000")]);
     let (next, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (client, address) = (&app.client, app.client.address());
     let pair = |at: usize| {
-        let talk = Talk::by(client);
+        let chat = Chat::create(client);
         let key = at.is_multiple_of(3).then_some("key");
-        let is_streamed = at.is_multiple_of(2);
-        let request = String::from_utf8(talk.request(key, "hello")).unwrap();
-        let request = if is_streamed { request } else { request.replace("text/event-stream", "*/*") };
-        let mut saying = Raw::connect(address);
+        let accept = if at.is_multiple_of(2) { "text/event-stream" } else { "*/*" };
+        let mut sending = Raw::connect(address);
         let mut erasing = Raw::connect(address);
-        saying.send(request.as_bytes());
-        // Each erases at another moment: before the words are there, while they are written, and so on.
+        sending.send(&chat.request(accept, key, "hello"));
+        // Each erases at another moment of the turn: before the question is stored, while the answer is stored, and so on.
         thread::sleep(Duration::from_millis((at % 20 * 3) as u64));
-        let erase = format!("DELETE /api/v1/sessions/{} HTTP/1.1\r\nHost: x\r\n\r\n", talk.id);
+        let erase = format!("DELETE /api/v1/sessions/{} HTTP/1.1\r\nHost: x\r\n\r\n", chat.id);
         erasing.ask(erase.as_bytes()).assert_status(204);
-        let answer: Answer = saying.answer();
+        let answer: Answer = sending.answer();
         let text = answer.text();
         assert!(matches!(answer.status, 200 | 404 | 503), "{}: {text}", answer.status);
         if answer.header("Content-Type") == Some("text/event-stream") {
@@ -231,11 +215,11 @@ fn a_thousand_sessions_that_are_erased_while_they_speak_leave_nothing() {
             });
         }
     });
-    assert_eq!(rows(&mut app.sql()), 0);
+    assert_eq!(count_rows(&mut app.sql()), 0);
     let answered = answered.into_inner();
     println!("{answered} of {PAIRS} were answered before they were erased");
-    assert!(answered < PAIRS, "none was erased in the middle");
-    // A turn after all of them finds the table as it should be: what still ran has written nothing.
-    Talk::by(client).say("hello").assert_status(200);
-    assert_eq!(rows(&mut app.sql()), 3);
+    assert!(answered < PAIRS, "no session was erased during its turn");
+    // After one more turn the tables hold that turn alone: turns that still ran have written nothing.
+    Chat::create(client).send("hello").assert_status(200);
+    assert_eq!(count_rows(&mut app.sql()), 3);
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/sessions/{session_id}/chat`: what is said, what is answered, and what is kept, with the script as companion.
+//! `/api/v1/sessions/{session_id}/chat` with the script as companion: messages, answers, and what is stored.
 
 use std::collections::HashSet;
 
@@ -7,37 +7,37 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::app::TestApp;
-use crate::support::talk::Talk;
+use crate::support::chat::Chat;
 
-const MOST_CHARS: usize = 4_096;
+const MAX_CHARS: usize = 4_096;
 
 fn keys(value: &Value) -> Vec<&str> {
-    // A map that knows no order has them sorted.
+    // `serde_json` sorts the keys of a map.
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
 #[test]
-fn what_a_person_says_is_answered_and_both_are_kept() {
+fn a_message_is_answered_and_both_are_stored() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
-    let answer = talk.say("Halo, aku takut.").assert_status(200);
+    let chat = Chat::new(&app);
+    let answer = chat.send("Halo, aku takut.").assert_status(200);
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
     let answer = answer.json();
     assert_eq!(keys(&answer), ["content", "created_at", "id", "role", "session_id", "source"]);
     assert_eq!((&answer["role"], &answer["source"]), (&json!("model"), &json!("script")));
-    assert_eq!(answer["session_id"], talk.id);
+    assert_eq!(answer["session_id"], chat.id);
     assert!(answer["content"].as_str().is_some_and(|content| !content.trim().is_empty()), "{answer}");
 
-    let history = talk.history("").assert_status(200).json();
+    let history = chat.history("").assert_status(200).json();
     assert_eq!(keys(&history), ["messages", "session_id"]);
-    assert_eq!(history["session_id"], talk.id);
+    assert_eq!(history["session_id"], chat.id);
     let messages = history["messages"].as_array().unwrap();
     assert_eq!(messages.len(), 2);
     assert_eq!((&messages[0]["role"], &messages[0]["content"]), (&json!("user"), &json!("Halo, aku takut.")));
     for message in messages {
         assert_eq!(keys(message), ["content", "created_at", "id", "role", "session_id"]);
-        assert_eq!(message["session_id"], talk.id);
+        assert_eq!(message["session_id"], chat.id);
         let id = message["id"].as_str().unwrap();
         assert_eq!(id, id.parse::<Uuid>().unwrap().hyphenated().to_string());
         let created_at = message["created_at"].as_str().unwrap();
@@ -51,22 +51,22 @@ fn what_a_person_says_is_answered_and_both_are_kept() {
 }
 
 #[test]
-fn a_new_session_has_said_nothing() {
+fn a_new_session_has_an_empty_history() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
-    assert_eq!(talk.history("").assert_status(200).json(), json!({"session_id": talk.id, "messages": []}));
+    let chat = Chat::new(&app);
+    assert_eq!(chat.history("").assert_status(200).json(), json!({"session_id": chat.id, "messages": []}));
     assert_eq!(
-        talk.history("?limit=10").assert_status(200).json(),
-        json!({"session_id": talk.id, "messages": [], "has_more": false})
+        chat.history("?limit=10").assert_status(200).json(),
+        json!({"session_id": chat.id, "messages": [], "has_more": false})
     );
 }
 
 #[test]
-fn a_message_that_is_none_is_422_and_is_not_kept() {
+fn an_invalid_message_is_422_and_is_not_stored() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
-    let too_long = "x".repeat(MOST_CHARS + 1);
-    let too_long_and_astral = "\u{1f9ed}".repeat(MOST_CHARS + 1);
+    let chat = Chat::new(&app);
+    let too_long = "x".repeat(MAX_CHARS + 1);
+    let too_long_and_astral = "\u{1f9ed}".repeat(MAX_CHARS + 1);
     let cases = [
         (json!({}), "message"),
         (json!({"Message": "x"}), "message"),
@@ -84,13 +84,13 @@ fn a_message_that_is_none_is_422_and_is_not_kept() {
         (json!({"message": "\0"}), "message"),
         (json!({"message": too_long}), "message"),
         (json!({"message": too_long_and_astral}), "message"),
-        (json!({"message": format!("x{}", " ".repeat(MOST_CHARS))}), "message"),
+        (json!({"message": format!("x{}", " ".repeat(MAX_CHARS))}), "message"),
         (json!("message"), "body"),
         (json!(["message"]), "body"),
         (json!(null), "body"),
     ];
     for (body, field) in cases {
-        let answer = app.client.post_json(&talk.path(), &body, &[]);
+        let answer = app.client.post_json(&chat.path(), &body, &[]);
         answer.assert_problem(422);
         let shown: String = body.to_string().chars().take(60).collect();
         assert_eq!(answer.json()["errors"][0]["field"], field, "{shown}");
@@ -103,19 +103,19 @@ fn a_message_that_is_none_is_422_and_is_not_kept() {
         (r#"{"message": "x"} {}"#, "body"),
         ("{\"message\": \"a\nb\"}", "body"),
     ] {
-        let answer = app.client.post_body(&talk.path(), "application/json", body.as_bytes());
+        let answer = app.client.post_body(&chat.path(), "application/json", body.as_bytes());
         answer.assert_problem(422);
         assert_eq!(answer.json()["errors"][0]["field"], field, "{body}");
     }
-    assert_eq!(talk.said(), [""; 0]);
+    assert_eq!(chat.transcript(), [""; 0]);
 }
 
 #[test]
-fn a_message_is_kept_exactly_as_it_was_sent() {
+fn a_message_is_stored_exactly_as_sent() {
     let app = TestApp::start();
-    let ascii = "x".repeat(MOST_CHARS);
-    let astral = "\u{1f9ed}".repeat(MOST_CHARS);
-    let nearly_blank = format!("{}x", " ".repeat(MOST_CHARS - 1));
+    let ascii = "x".repeat(MAX_CHARS);
+    let astral = "\u{1f9ed}".repeat(MAX_CHARS);
+    let nearly_blank = format!("{}x", " ".repeat(MAX_CHARS - 1));
     for message in [
         "x",
         "  spaces before and after \n\n",
@@ -132,106 +132,114 @@ fn a_message_is_kept_exactly_as_it_was_sent() {
         &astral,
         &nearly_blank,
     ] {
-        let talk = Talk::new(&app);
-        talk.say(message).assert_status(200);
-        assert_eq!(talk.messages()[0]["content"], message);
+        let chat = Chat::new(&app);
+        chat.send(message).assert_status(200);
+        assert_eq!(chat.messages()[0]["content"], message, "{message:?}");
     }
-    // The same in the longest way to write it.
-    let talk = Talk::new(&app);
-    let body = format!(r#"{{"message": "{}"}}"#, r"\ud83e\udded".repeat(MOST_CHARS));
-    app.client.post_body(&talk.path(), "application/json", body.as_bytes()).assert_status(200);
-    assert_eq!(talk.messages()[0]["content"], astral.as_str());
+    // The longest encoding of the longest message.
+    let chat = Chat::new(&app);
+    let body = format!(r#"{{"message": "{}"}}"#, r"\ud83e\udded".repeat(MAX_CHARS));
+    app.client.post_body(&chat.path(), "application/json", body.as_bytes()).assert_status(200);
+    assert_eq!(chat.messages()[0]["content"], astral.as_str());
 }
 
 #[test]
-fn further_fields_are_ignored() {
+fn unknown_fields_of_the_body_are_ignored() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
+    let chat = Chat::new(&app);
     let body = json!({"message": "halo", "role": "model", "content": "x", "session_id": "x", "stream": true, "": [{}]});
-    let answer = app.client.post_json(&talk.path(), &body, &[("Accept", "application/json")]).assert_status(200);
+    let answer = app.client.post_json(&chat.path(), &body, &[("Accept", "application/json")]).assert_status(200);
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
-    assert_eq!(talk.said()[0], "user: halo");
+    assert_eq!(chat.transcript()[0], "user: halo");
 }
 
 #[test]
-fn without_such_a_session_it_is_404_and_nothing_is_kept() {
+fn an_unknown_or_erased_session_is_404_and_stores_nothing() {
     let app = TestApp::start();
-    let erased = Talk::new(&app);
-    erased.say("halo").assert_status(200);
+    let erased = Chat::new(&app);
+    erased.send("halo").assert_status(200);
     erased.erase().assert_status(204);
     let unknown = Uuid::new_v4().to_string();
-    for talk in [Talk::with(&app.client, &unknown), erased] {
-        talk.say("halo").assert_problem(404);
-        talk.say_as("key", "halo").assert_problem(404);
-        talk.history("").assert_problem(404);
-        talk.history("?limit=10").assert_problem(404);
-        talk.stop().assert_problem(404);
+    for chat in [Chat::of(&app.client, &unknown), erased] {
+        for (case, answer) in [
+            ("send", chat.send("halo")),
+            ("send with a key", chat.send_with_key("key", "halo")),
+            ("history", chat.history("")),
+            ("a page", chat.history("?limit=10")),
+            ("stop", chat.stop()),
+        ] {
+            assert_eq!(answer.status, 404, "{case} of {}", chat.id);
+            answer.assert_problem(404);
+        }
     }
     assert_eq!(app.sql().query("SELECT FROM messages", &[]).unwrap().len(), 0);
 }
 
 #[test]
-fn an_id_that_is_not_a_uuid_is_422_and_asks_no_database() {
+fn an_id_that_is_not_a_uuid_is_422_without_a_query() {
     let app = TestApp::start();
-    // With the tables gone, a query would be a 500.
+    // Without the tables every query is a 500.
     app.sql().batch_execute("DROP TABLE messages; ALTER TABLE sessions RENAME TO elsewhere").unwrap();
     for id in ["1", "not-a-uuid", "550e8400e29b41d4a716446655440000"] {
-        let talk = Talk::with(&app.client, id);
-        for answer in [talk.say("halo"), talk.history(""), talk.stop()] {
+        let chat = Chat::of(&app.client, id);
+        for (case, answer) in [("send", chat.send("halo")), ("history", chat.history("")), ("stop", chat.stop())] {
+            assert_eq!(answer.status, 422, "{case} {id}");
             answer.assert_problem(422);
-            assert_eq!(answer.json()["errors"][0]["field"], "session_id");
+            assert_eq!(answer.json()["errors"][0]["field"], "session_id", "{case} {id}");
         }
     }
 }
 
 #[test]
-fn a_body_is_json_and_no_larger_than_allowed() {
+fn a_wrong_media_type_size_or_method_is_refused() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
+    let chat = Chat::new(&app);
     let large = json!({"message": "halo", "more": "x".repeat(65_536)}).to_string();
     for media_type in ["text/plain", "", "application/x-www-form-urlencoded", "text/event-stream"] {
-        app.client.post_body(&talk.path(), media_type, br#"{"message": "halo"}"#).assert_problem(415);
+        let answer = app.client.post_body(&chat.path(), media_type, br#"{"message": "halo"}"#);
+        assert_eq!(answer.status, 415, "{media_type}");
+        answer.assert_problem(415);
     }
-    app.client.post_body(&talk.path(), "application/json", large.as_bytes()).assert_problem(413);
-    app.client.send("PUT", &talk.path()).assert_problem(405);
-    assert_eq!(app.client.send("PUT", &talk.path()).header("Allow").map(|allow| allow.contains("POST")), Some(true));
-    app.client.get(&format!("{}/stop", talk.path())).assert_problem(405);
-    app.client.get(&format!("{}/more", talk.path())).assert_problem(404);
-    assert_eq!(talk.said(), [""; 0]);
+    app.client.post_body(&chat.path(), "application/json", large.as_bytes()).assert_problem(413);
+    app.client.send("PUT", &chat.path()).assert_problem(405);
+    assert_eq!(app.client.send("PUT", &chat.path()).header("Allow").map(|allow| allow.contains("POST")), Some(true));
+    app.client.get(&format!("{}/stop", chat.path())).assert_problem(405);
+    app.client.get(&format!("{}/more", chat.path())).assert_problem(404);
+    assert_eq!(chat.transcript(), [""; 0]);
 }
 
 #[test]
-fn a_session_is_the_same_in_either_case_of_its_id() {
+fn either_case_of_an_id_is_the_same_session() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
-    let upper = Talk::with(&app.client, &talk.id.to_uppercase());
-    talk.say("one").assert_status(200);
-    upper.say("two").assert_status(200);
-    assert_eq!(upper.messages(), talk.messages());
-    assert_eq!(talk.messages().len(), 4);
-    assert!(upper.messages().iter().all(|message| message["session_id"] == talk.id));
+    let chat = Chat::new(&app);
+    let upper = Chat::of(&app.client, &chat.id.to_uppercase());
+    chat.send("one").assert_status(200);
+    upper.send("two").assert_status(200);
+    assert_eq!(upper.messages(), chat.messages());
+    assert_eq!(chat.messages().len(), 4);
+    assert!(upper.messages().iter().all(|message| message["session_id"] == chat.id));
 }
 
 #[test]
-fn sessions_do_not_see_each_other_and_the_script_answers_alike() {
+fn sessions_are_separate_and_the_script_is_deterministic() {
     let app = TestApp::start();
-    let (one, other) = (Talk::new(&app), Talk::new(&app));
-    let first = one.say("Aku merasa ini salahku.").assert_status(200).json();
-    assert_eq!(other.said(), [""; 0]);
-    let second = other.say("Aku merasa ini salahku.").assert_status(200).json();
-    assert_eq!(first["content"], second["content"], "it has no dice");
+    let (one, other) = (Chat::new(&app), Chat::new(&app));
+    let first = one.send("Aku merasa ini salahku.").assert_status(200).json();
+    assert_eq!(other.transcript(), [""; 0]);
+    let second = other.send("Aku merasa ini salahku.").assert_status(200).json();
+    assert_eq!(first["content"], second["content"], "the script has no randomness");
     let ids: HashSet<String> =
-        [&one, &other].iter().flat_map(|talk| talk.messages()).map(|message| message["id"].to_string()).collect();
+        [&one, &other].iter().flat_map(|chat| chat.messages()).map(|message| message["id"].to_string()).collect();
     assert_eq!(ids.len(), 4);
 }
 
 #[test]
-fn an_erased_session_leaves_no_message() {
+fn erasing_a_session_deletes_its_messages_and_no_others() {
     let app = TestApp::start();
-    let (erased, other) = (Talk::new(&app), Talk::new(&app));
-    erased.say_as("key", "halo").assert_status(200);
-    other.say("halo").assert_status(200);
+    let (erased, other) = (Chat::new(&app), Chat::new(&app));
+    erased.send_with_key("key", "halo").assert_status(200);
+    other.send("halo").assert_status(200);
     erased.erase().assert_status(204);
     let left = app.sql().query("SELECT FROM messages", &[]).unwrap().len();
-    assert_eq!((left, other.said().len()), (2, 2));
+    assert_eq!((left, other.transcript().len()), (2, 2));
 }

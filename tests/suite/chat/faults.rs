@@ -1,4 +1,4 @@
-//! The companion fails, in every way it can: the person is told so in time, their words are kept, and no others.
+//! Failures of the model: the turn is a 503, the question is stored, and nothing of the answer.
 
 use std::io;
 use std::net::TcpListener;
@@ -8,15 +8,15 @@ use std::thread;
 use serde_json::json;
 
 use crate::support::app::TestApp;
+use crate::support::chat::{Chat, assert_unavailable};
 use crate::support::cluster::Schema;
+use crate::support::fake_model::{Behaviour, FakeModel, MARKER, Reply, answers};
 use crate::support::http::Answer;
-use crate::support::model::{Behaviour, MARKER, Model, Reply, says};
-use crate::support::talk::Talk;
 
-/// Words of a model that come to nothing.
+/// A delta of an answer that fails afterwards.
 const HALF: &str = "half of a thought";
 
-/// Ways to fail at once. Some need a stream, and are something like it where the whole was asked for.
+/// Immediate failures. Those that need a stream have a similar form for a request without one.
 fn failures() -> Vec<(&'static str, Behaviour)> {
     fn fails(behave: impl Fn(&mut Reply<'_>) -> io::Result<()> + Send + Sync + 'static) -> Behaviour {
         Arc::new(behave)
@@ -25,23 +25,23 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         fails(move |reply| reply.refuse(status))
     }
     fn is_whole(media_type: &'static str, body: String) -> Behaviour {
-        fails(move |reply| reply.whole("200 OK", media_type, &body))
+        fails(move |reply| reply.respond("200 OK", media_type, &body))
     }
-    /// Ends for this reason, after these words or none.
-    fn ends(words: &'static str, reason: &'static str) -> Behaviour {
+    /// Finishes with this `finish_reason`, after this text.
+    fn ends(text: &'static str, reason: &'static str) -> Behaviour {
         fails(move |reply| {
-            if !words.is_empty() {
-                reply.say(words)?;
+            if !text.is_empty() {
+                reply.delta(text)?;
             }
             reply.finish(reason)
         })
     }
-    /// Has these choices, of a stream or of the whole.
+    /// Sends these choices, as a chunk or as a completion.
     fn chooses(streamed: serde_json::Value, whole: serde_json::Value) -> Behaviour {
         fails(move |reply| {
             if reply.is_streamed {
-                reply.choices(&streamed)?;
-                reply.text("data: [DONE]\n\n")?;
+                reply.chunk(&streamed)?;
+                reply.body("data: [DONE]\n\n")?;
             } else {
                 reply.completion(&whole)?;
             }
@@ -56,7 +56,7 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         ("429", refuses(429)),
         ("500", refuses(500)),
         ("503", refuses(503)),
-        ("204", fails(|reply| reply.whole("204 No Content", "text/plain", ""))),
+        ("204", fails(|reply| reply.respond("204 No Content", "text/plain", ""))),
         ("HTML", is_whole("text/html", format!("<html><body>{MARKER}</body></html>"))),
         ("an empty body", is_whole("application/json", String::new())),
         ("broken JSON", is_whole("application/json", format!("{{\"choices\": [{{\"{MARKER}\""))),
@@ -64,15 +64,15 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         ("JSON without choices", is_whole("application/json", json!({"error": MARKER}).to_string())),
         ("an error in a stream", is_whole("text/event-stream", format!("data: {{\"error\": \"{MARKER}\"}}\n\n"))),
         ("an array", is_whole("application/json", json!([MARKER]).to_string())),
-        ("bytes that are no text", fails(|reply| reply.whole("200 OK", "application/json", "\u{0}\u{1}"))),
+        ("bytes that are no text", fails(|reply| reply.respond("200 OK", "application/json", "\u{0}\u{1}"))),
         ("no HTTP", fails(|reply| reply.send(format!("{MARKER}\r\n\r\n").as_bytes()))),
         ("no answer", fails(|_| Ok(()))),
-        ("a head alone", fails(|reply| reply.text("\n"))),
-        ("a cut in the middle", fails(|reply| reply.say(HALF))),
-        ("no end of the stream", fails(|reply| reply.say(HALF).and_then(|()| reply.end()))),
+        ("a head alone", fails(|reply| reply.body("\n"))),
+        ("a cut in the middle", fails(|reply| reply.delta(HALF))),
+        ("no end of the stream", fails(|reply| reply.delta(HALF).and_then(|()| reply.end()))),
         ("no choices", chooses(json!([]), json!([]))),
-        ("no words", ends("", "stop")),
-        ("blank words", ends(" \n", "stop")),
+        ("no text", ends("", "stop")),
+        ("blank text", ends(" \n", "stop")),
         (
             "null",
             chooses(
@@ -95,38 +95,35 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
             ),
         ),
         ("a filter", ends("", "content_filter")),
-        ("a filter after words", ends(HALF, "content_filter")),
+        ("a filter after text", ends(HALF, "content_filter")),
     ]
 }
 
 #[track_caller]
-fn assert_unavailable(answer: &Answer, case: &str) {
-    assert_eq!(answer.status, 503, "{case}: {}", answer.text());
-    answer.assert_problem(503);
-    let wait = answer.header("Retry-After").and_then(|seconds| seconds.parse::<u32>().ok());
-    assert!(wait.is_some_and(|seconds| seconds > 0), "{case}");
+fn assert_failed(answer: &Answer, case: &str) {
+    assert_unavailable(answer, case);
     assert!(!answer.text().contains(MARKER) && !answer.text().contains(HALF), "{case}: {}", answer.text());
 }
 
-/// Lets a service fail at each, on a database of its own, so that none finds it resting after the others.
+/// Runs each failure against a service of its own, so that no circuit is open after another failure.
 fn fail_at_each(failures: &[(&'static str, Behaviour)]) {
     for (case, failure) in failures {
-        let model = Model::start();
+        let model = FakeModel::start();
         model.always(failure.clone());
         let app = model.app(&[]);
-        let talk = Talk::new(&app);
-        assert_unavailable(&talk.say("hello"), case);
-        assert!((1..=2).contains(&model.asked().len()), "{case}: asked {} times", model.asked().len());
-        let error = talk.stream("hello again").error(503).to_string();
+        let chat = Chat::new(&app);
+        assert_failed(&chat.send("hello"), case);
+        assert!((1..=2).contains(&model.requests().len()), "{case}: asked {} times", model.requests().len());
+        let error = chat.stream("hello again").error(503).to_string();
         assert!(!error.contains(MARKER) && !error.contains(HALF), "{case}: {error}");
-        assert_eq!(talk.said(), ["user: hello", "user: hello again"], "{case}");
-        model.always(Arc::new(says(&["all is well"])));
-        assert_eq!(talk.say("and again").assert_status(200).json()["content"], "all is well", "{case}");
+        assert_eq!(chat.transcript(), ["user: hello", "user: hello again"], "{case}");
+        model.always(Arc::new(answers(&["all is well"])));
+        assert_eq!(chat.send("and again").assert_status(200).json()["content"], "all is well", "{case}");
     }
 }
 
 #[test]
-fn a_model_that_fails_is_503_and_none_of_its_words_are_kept() {
+fn a_failed_call_is_503_and_stores_nothing_of_the_answer() {
     let failures = failures();
     thread::scope(|scope| {
         for some in failures.chunks(failures.len().div_ceil(4)) {
@@ -136,149 +133,148 @@ fn a_model_that_fails_is_503_and_none_of_its_words_are_kept() {
 }
 
 #[test]
-fn neither_the_words_of_a_provider_nor_those_of_a_person_reach_the_log() {
-    let (model, schema) = (Model::start(), Schema::new());
+fn the_log_has_no_text_of_the_user_or_the_provider() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
     let [_, key, _] = model.variables();
     let mut service = model.service_at(&schema.url());
     for (at, (_, failure)) in failures().into_iter().enumerate() {
-        let talk = Talk::by(&service.client);
+        let chat = Chat::create(&service.client);
         model.always(failure);
-        assert_unavailable(&talk.say("words of a person"), "in the binary");
-        // A success now and then, lest it rests.
+        assert_failed(&chat.send("text of a user"), "in the binary");
+        // Successes in between keep the circuit closed.
         if at % 3 == 2 {
-            model.always(Arc::new(says(&["words of a model"])));
-            talk.say("words of a person").assert_status(200);
+            model.always(Arc::new(answers(&["text of a model"])));
+            chat.send("text of a user").assert_status(200);
         }
     }
     service.signal("TERM");
     assert!(service.wait().success());
     let log = service.log();
-    for secret in [MARKER, HALF, "words of a", &key.1, "stand-in"] {
+    for secret in [MARKER, HALF, "text of a", &key.1, "stand-in"] {
         assert!(!log.contains(secret), "the log has {secret}: {log}");
     }
 }
 
 #[test]
-fn a_model_that_is_not_there_is_503() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/v1", nobody.local_addr().unwrap());
-    drop(nobody);
+fn a_model_that_refuses_connections_is_503() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    drop(listener);
     let app = TestApp::with(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "any"), ("OPENAI_API_KEY", "any")]);
-    let talk = Talk::new(&app);
-    assert_unavailable(&talk.say("hello"), "JSON");
-    talk.stream("hello").error(503);
-    assert_eq!(talk.said(), ["user: hello", "user: hello"]);
+    let chat = Chat::new(&app);
+    assert_failed(&chat.send("hello"), "JSON");
+    chat.stream("hello").error(503);
+    assert_eq!(chat.transcript(), ["user: hello", "user: hello"]);
 }
 
 #[test]
-fn one_failure_before_a_word_is_made_good() {
+fn one_failure_before_the_first_delta_is_retried() {
     for is_streamed in [false, true] {
-        let model = Model::start();
+        let model = FakeModel::start();
         let app = model.app(&[]);
-        let talk = Talk::new(&app);
+        let chat = Chat::new(&app);
         model.next(|reply| reply.refuse(503));
-        let answer = if is_streamed { talk.stream("hello").message() } else { talk.say("hello").json() };
+        let answer = if is_streamed { chat.stream("hello").message() } else { chat.send("hello").json() };
         assert_eq!(answer["content"], "I am here, and I listen.");
-        assert_eq!((model.asked().len(), talk.said().len()), (2, 2));
+        assert_eq!((model.requests().len(), chat.transcript().len()), (2, 2));
     }
 }
 
 #[test]
-fn words_that_were_heard_are_not_said_again() {
-    let model = Model::start();
+fn a_failure_after_the_first_delta_is_not_retried() {
+    let model = FakeModel::start();
     let app = model.app(&[]);
-    model.next(|reply| reply.say(HALF));
-    let mut events = Talk::new(&app).stream("hello");
+    model.next(|reply| reply.delta(HALF));
+    let mut events = Chat::new(&app).stream("hello");
     events.expect("message.start");
     assert_eq!(events.delta(), HALF);
     events.error(503);
-    assert_eq!(model.asked().len(), 1);
+    assert_eq!(model.requests().len(), 1);
 }
 
 #[test]
-fn a_model_that_fails_again_and_again_is_not_asked_for_a_while() {
-    let model = Model::start();
+fn repeated_failures_open_the_circuit() {
+    let model = FakeModel::start();
     model.always(Arc::new(|reply| reply.refuse(500)));
     let app = model.app(&[]);
-    let talk = Talk::new(&app);
-    let unasked = (0..30).find(|_| {
-        let asked = model.asked().len();
-        assert_unavailable(&talk.say("hello"), "again");
-        model.asked().len() == asked
+    let chat = Chat::new(&app);
+    let refused = (0..30).find(|_| {
+        let asked = model.requests().len();
+        assert_failed(&chat.send("hello"), "failing");
+        model.requests().len() == asked
     });
-    let unasked = unasked.expect("at some time it rests");
-    assert!(unasked >= 2, "one failure is no reason");
-    let asked = model.asked().len();
+    let refused = refused.expect("the circuit opens");
+    assert!(refused >= 2, "one failure does not open the circuit");
+    let asked = model.requests().len();
     for _ in 0..5 {
-        assert_unavailable(&talk.say("hello"), "resting");
-        talk.stream("hello").error(503);
+        assert_failed(&chat.send("hello"), "open circuit");
+        chat.stream("hello").error(503);
     }
-    assert_eq!(model.asked().len(), asked);
-    assert!(talk.said().iter().all(|said| said == "user: hello"));
-    // Nothing else rests.
+    assert_eq!(model.requests().len(), asked);
+    assert!(chat.transcript().iter().all(|message| message == "user: hello"));
+    // The circuit is the model's alone.
     app.client.get("/health/ready").assert_status(200);
 }
 
 #[test]
-fn whatever_is_no_fault_is_no_failure() {
-    let model = Model::start();
+fn unusual_but_valid_answers_are_accepted() {
+    let model = FakeModel::start();
     let app = model.app(&[]);
-    let talk = Talk::new(&app);
-    let says_it = |reply: &mut Reply<'_>| {
+    let chat = Chat::new(&app);
+    let behaviour = |reply: &mut Reply<'_>| {
         if reply.is_streamed {
-            reply.text(": keep-alive\n\nevent: x\nid: 7\nretry: 1\n")?;
-            reply.choices(
-                &json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]),
-            )?;
-            reply.choices(&json!([]))?;
-            reply.say("it is ")?;
-            reply.choices(&json!([{"index": 0, "delta": {}, "finish_reason": null, "logprobs": null}]))?;
-            reply.text("data:")?;
-            reply.text("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"we")?;
-            reply.text("ll\"},\"finish_reason\":null}]}\r\n\r\n")?;
-            reply.choices(&json!([{"index": 0, "delta": {}, "finish_reason": "length"}]))?;
-            reply.text("data: {\"choices\": [], \"usage\": {\"total_tokens\": 3}}\n\n")?;
-            // Some never say [DONE].
+            reply.body(": keep-alive\n\nevent: x\nid: 7\nretry: 1\n")?;
+            reply
+                .chunk(&json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]))?;
+            reply.chunk(&json!([]))?;
+            reply.delta("it is ")?;
+            reply.chunk(&json!([{"index": 0, "delta": {}, "finish_reason": null, "logprobs": null}]))?;
+            reply.body("data:")?;
+            reply.body("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"we")?;
+            reply.body("ll\"},\"finish_reason\":null}]}\r\n\r\n")?;
+            reply.chunk(&json!([{"index": 0, "delta": {}, "finish_reason": "length"}]))?;
+            reply.body("data: {\"choices\": [], \"usage\": {\"total_tokens\": 3}}\n\n")?;
+            // Some servers never send [DONE].
             return reply.end();
         }
-        reply.say("it is well")?;
+        reply.delta("it is well")?;
         reply.finish("length")
     };
-    model.always(Arc::new(says_it));
-    assert_eq!(talk.stream("hello").message()["content"], "it is well");
-    assert_eq!(talk.say("hello").assert_status(200).json()["content"], "it is well");
-    assert_eq!(model.asked().len(), 2);
+    model.always(Arc::new(behaviour));
+    assert_eq!(chat.stream("hello").message()["content"], "it is well");
+    assert_eq!(chat.send("hello").assert_status(200).json()["content"], "it is well");
+    assert_eq!(model.requests().len(), 2);
 }
 
 #[test]
-fn a_model_that_sends_its_asker_elsewhere_is_not_obeyed() {
-    let (model, elsewhere) = (Model::start(), Model::start());
+fn redirects_are_not_followed() {
+    let (model, elsewhere) = (FakeModel::start(), FakeModel::start());
     let app = model.app(&[]);
-    // Some make a GET of it, which would be held against the service just so.
+    // A client that follows a 302 or 303 sends a GET, which is a violation of the schema too.
     for status in ["302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let [(_, url), ..] = elsewhere.variables();
         model.next(move |reply| {
             let status = format!("{status}\r\nLocation: {url}/chat/completions");
-            reply.whole(&status, "text/plain", MARKER)
+            reply.respond(&status, "text/plain", MARKER)
         });
-        assert_unavailable(&Talk::new(&app).say("hello"), status);
+        assert_failed(&Chat::new(&app).send("hello"), status);
     }
-    assert!(elsewhere.asked().is_empty());
+    assert!(elsewhere.requests().is_empty());
 }
 
 #[test]
-fn a_model_that_never_ends_is_cut_off() {
-    let model = Model::start();
+fn an_endless_answer_is_truncated() {
+    let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     model.next(|reply| {
         assert!(reply.is_streamed);
         loop {
-            reply.say("and on and on ")?;
+            reply.delta("and on and on ")?;
         }
     });
-    let talk = Talk::new(&app);
-    let answer = talk.stream("hello").message();
+    let chat = Chat::new(&app);
+    let answer = chat.stream("hello").message();
     assert_eq!(answer["content"].as_str().unwrap().chars().count(), 16_384);
-    model.wait_for_hang_ups(1);
-    assert_eq!(talk.messages()[1]["content"], answer["content"]);
+    model.wait_for_disconnects(1);
+    assert_eq!(chat.messages()[1]["content"], answer["content"]);
 }

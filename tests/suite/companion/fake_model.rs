@@ -1,25 +1,24 @@
-//! The stand-in for a model notices what a real provider, or a person who trusts this service, would mind.
+//! The fake model itself: it accepts valid requests and reports every violation of the schema.
 
 use serde_json::{Value, json};
 
-use crate::support::model::Model;
-use crate::support::model_schema::{API_KEY, MODEL};
+use crate::support::fake_model::{API_KEY, FakeModel, MODEL};
 use crate::support::raw::Raw;
 
-const GOOD_HEAD: [&str; 4] = [
+const VALID_HEAD: [&str; 4] = [
     "POST /v1/chat/completions HTTP/1.1",
     "Host: {host}",
     "Authorization: Bearer {key}",
     "Content-Type: application/json",
 ];
 
-fn good_body() -> Value {
+fn valid_body() -> Value {
     let messages = json!([{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]);
     json!({"model": MODEL, "messages": messages, "stream": false, "store": false})
 }
 
-/// The status of the answer, and what the stand-in holds against it.
-fn ask(model: &Model, head: &[String], body: &str) -> (u16, Vec<String>) {
+/// The status of the response, and the violations.
+fn send(model: &FakeModel, head: &[String], body: &str) -> (u16, Vec<String>) {
     let head = head.join("\r\n").replace("{host}", &model.address.to_string()).replace("{key}", API_KEY);
     let request = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let status = Raw::connect(model.address).ask(request.as_bytes()).status;
@@ -27,22 +26,22 @@ fn ask(model: &Model, head: &[String], body: &str) -> (u16, Vec<String>) {
 }
 
 #[test]
-fn a_good_request_is_answered_whole_or_as_a_stream() {
-    let model = Model::start();
-    let head = GOOD_HEAD.map(str::to_owned);
+fn a_valid_request_is_answered_complete_or_as_a_stream() {
+    let model = FakeModel::start();
+    let head = VALID_HEAD.map(str::to_owned);
     for is_streamed in [false, true] {
-        let mut body = good_body();
+        let mut body = valid_body();
         body["stream"] = is_streamed.into();
-        assert_eq!(ask(&model, &head, &body.to_string()), (200, Vec::new()));
+        assert_eq!(send(&model, &head, &body.to_string()), (200, Vec::new()), "streamed: {is_streamed}");
     }
-    let asked = model.asked();
-    assert_eq!((asked.len(), asked[0].is_streamed, asked[1].is_streamed), (2, false, true));
+    let streamed: Vec<bool> = model.requests().iter().map(|request| request.is_streamed).collect();
+    assert_eq!(streamed, [false, true]);
 }
 
 #[test]
-fn a_request_that_is_not_as_it_should_be_is_held_against_the_service() {
-    let model = Model::start();
-    let good = GOOD_HEAD.map(str::to_owned);
+fn an_invalid_request_is_refused_and_reported() {
+    let model = FakeModel::start();
+    let valid = VALID_HEAD.map(str::to_owned);
     let heads = [
         (0, "GET /v1/chat/completions HTTP/1.1"),
         (0, "POST /chat/completions HTTP/1.1"),
@@ -57,12 +56,12 @@ fn a_request_that_is_not_as_it_should_be_is_held_against_the_service() {
         (3, "Content-Type: application/json\r\nContent-Type: application/json"),
     ];
     for (at, line) in heads {
-        let mut head = good.clone();
+        let mut head = valid.clone();
         line.clone_into(&mut head[at]);
-        let (status, violations) = ask(&model, &head, &good_body().to_string());
+        let (status, violations) = send(&model, &head, &valid_body().to_string());
         assert_eq!((status, violations.len()), (400, 1), "{line}: {violations:?}");
     }
-    let person = json!({"role": "user", "content": "hello"});
+    let user = json!({"role": "user", "content": "hello"});
     let system = json!({"role": "system", "content": "be kind"});
     let bodies = [
         ("model", json!(null)),
@@ -75,9 +74,9 @@ fn a_request_that_is_not_as_it_should_be_is_held_against_the_service() {
         ("temperature", json!(3)),
         ("max_tokens", json!("many")),
         ("messages", json!([])),
-        ("messages", json!([person])),
+        ("messages", json!([user])),
         ("messages", json!([system])),
-        ("messages", json!([system, {"role": "model", "content": "x"}, person])),
+        ("messages", json!([system, {"role": "model", "content": "x"}, user])),
         ("messages", json!([system, {"role": "user", "content": ["x"]}])),
         ("messages", json!([system, {"role": "user", "content": ""}])),
         ("messages", json!([system, {"role": "user", "content": "x", "name": "somebody"}])),
@@ -85,16 +84,16 @@ fn a_request_that_is_not_as_it_should_be_is_held_against_the_service() {
         ("messages", json!([system, {"role": "user", "content": "550e8400e29b41d4a716446655440000"}])),
     ];
     for (field, value) in bodies {
-        let mut body = good_body();
+        let mut body = valid_body();
         body[field] = value;
-        let (status, violations) = ask(&model, &good, &body.to_string());
+        let (status, violations) = send(&model, &valid, &body.to_string());
         assert_eq!((status, violations.len()), (400, 1), "{body}: {violations:?}");
     }
     for missing in ["model", "messages", "store"] {
-        let mut body = good_body();
+        let mut body = valid_body();
         body.as_object_mut().unwrap().remove(missing);
-        assert_eq!(ask(&model, &good, &body.to_string()).0, 400, "without {missing}");
+        assert_eq!(send(&model, &valid, &body.to_string()).0, 400, "without {missing}");
     }
-    assert_eq!(ask(&model, &good, "{").0, 400);
-    assert!(model.asked().is_empty());
+    assert_eq!(send(&model, &valid, "{").0, 400);
+    assert!(model.requests().is_empty());
 }

@@ -1,9 +1,12 @@
-//! The companion: the script, the model client, their configuration, and the fake model server itself.
+//! The companion: the script, the client of a model, their configuration, and the fake model server itself.
 
-mod circuit;
+mod circuit_breaker;
 mod configuration;
+mod egress;
 mod fake_model;
-mod model;
+mod fixture;
 mod model_faults;
+mod model_replies;
+mod model_requests;
 mod script;
 mod script_file;

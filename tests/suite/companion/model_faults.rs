@@ -1,33 +1,27 @@
-//! A model's server that fails: what is told, what is tried again, what ends at once.
+//! Failures of a model's server: how they are classified, which are retried, and what ends a call.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use safespace::companion::{MOST_BODY_BYTES, MOST_LINE_BYTES, MOST_STREAM_BYTES, Model, Unavailable};
+use safespace::companion::{Companion, Unavailable};
 use safespace::config::Authorities;
 
-use super::model::{Provider, STOP, ask, call, delta, response, settings, whole};
+use super::fixture::{
+    LONG, STOP, ask, build_model, call, client, client_at, completion, delta, fake_sending, model_settings, response,
+    status, stream,
+};
+use crate::support::fake_model::{FakeModel, Reply};
 
-const LONG: Duration = Duration::from_secs(10);
-
-/// A connection on which nothing more comes, until the other side goes.
-fn stall(stream: &mut TcpStream) {
-    let _ = stream.read(&mut [0]);
-}
-
-fn status(code: u16) -> String {
-    format!("HTTP/1.1 {code} Reason\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\n{{}}")
-}
+/// The delay before a retry.
+const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 #[test]
-fn what_cannot_be_used_is_told_by_its_kind_and_tried_again_only_where_that_may_help() {
-    use Unavailable::{BrokeOff, Empty, Filtered, Nonsense, Refused};
+fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
+    use Unavailable::{Empty, Filtered, Interrupted, MalformedReply, Refused};
     let json = |body: &str| response("application/json", body);
-    let stream = |body: &str| response("text/event-stream", body);
     let mut cases = vec![
         (json("{\"choices\":[{\"message\":{\"content\":null}}]}"), Empty, 1),
         (json("{\"choices\":[{\"message\":{\"content\":\" \\n\"}}]}"), Empty, 1),
@@ -38,128 +32,131 @@ fn what_cannot_be_used_is_told_by_its_kind_and_tried_again_only_where_that_may_h
         (json("{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"content_filter\"}]}"), Filtered, 1),
         (stream("data: {\"choices\":[{\"delta\":{\"refusal\":\"no\"}}]}\n\n"), Filtered, 1),
         (stream("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"content_filter\"}]}\n\n"), Filtered, 1),
-        (json("{\"object\":\"error\"}"), Nonsense, 1),
-        (json("{\"error\":{\"message\":\"x\"},\"choices\":[{\"message\":{\"content\":\"a\"}}]}"), Nonsense, 1),
-        (json("{\"choices\":[{\"message\":{\"content\":[1]}}]}"), Nonsense, 1),
-        (json("<html>"), Nonsense, 1),
-        (json(""), Nonsense, 1),
-        (stream("data: {\"error\":{\"message\":\"x\"}}\n\n"), Nonsense, 1),
-        (stream("data: x\n\n"), Nonsense, 1),
-        ("HTTP/1.1 OK\r\n\r\n".to_owned(), Nonsense, 1),
-        (whole("a") + &" ".repeat(MOST_BODY_BYTES), Nonsense, 1),
-        // Lines of data are joined by a line end, which a JSON string cannot have.
-        (stream("data: {\"choices\":[{\"delta\":{\"content\":\"a\ndata: b\"}}]}\n\ndata: [DONE]\n\n"), Nonsense, 1),
-        (stream(&format!("{}{STOP}", delta(&"a".repeat(MOST_LINE_BYTES)))), Nonsense, 1),
-        (stream(""), BrokeOff, 2),
-        (stream(&delta("a").replace("}]}\n\n", "")), BrokeOff, 2),
-        (String::new(), BrokeOff, 2),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_owned(), BrokeOff, 2),
+        (json("{\"object\":\"error\"}"), MalformedReply, 1),
+        (json("{\"error\":{\"message\":\"x\"},\"choices\":[{\"message\":{\"content\":\"a\"}}]}"), MalformedReply, 1),
+        (json("{\"choices\":[{\"message\":{\"content\":[1]}}]}"), MalformedReply, 1),
+        (json("<html>"), MalformedReply, 1),
+        (json(""), MalformedReply, 1),
+        (stream("data: {\"error\":{\"message\":\"x\"}}\n\n"), MalformedReply, 1),
+        (stream("data: x\n\n"), MalformedReply, 1),
+        ("HTTP/1.1 OK\r\n\r\n".to_owned(), MalformedReply, 1),
+        // More than 1 MiB of a complete answer, more than 64 KiB of a line.
+        (completion("a") + &" ".repeat(1024 * 1024), MalformedReply, 1),
+        (stream(&format!("{}{STOP}", delta(&"a".repeat(64 * 1024)))), MalformedReply, 1),
+        // The lines of an event are joined with a line feed, which a JSON string cannot contain.
+        (
+            stream("data: {\"choices\":[{\"delta\":{\"content\":\"a\ndata: b\"}}]}\n\ndata: [DONE]\n\n"),
+            MalformedReply,
+            1,
+        ),
+        (stream(""), Interrupted, 2),
+        (stream(&delta("a").replace("}]}\n\n", "")), Interrupted, 2),
+        (String::new(), Interrupted, 2),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_owned(), Interrupted, 2),
     ];
     cases.extend([201, 204, 301, 307, 400, 401, 403, 404, 422, 501].map(|code| (status(code), Refused(code), 1)));
     cases.extend([429, 500, 502, 503, 504].map(|code| (status(code), Refused(code), 2)));
     thread::scope(|scope| {
-        for (answer, expected, requests) in cases {
+        for (reply, expected, requests) in cases {
             scope.spawn(move || {
-                let provider = Provider::saying(answer.clone());
-                let (result, _) = ask(&provider.model(), &call(LONG));
-                assert_eq!((result, provider.requests().len()), (Err(expected), requests), "{answer:.200}");
+                let model = fake_sending(reply.clone());
+                let (result, _) = ask(&*client(&model), &call(LONG));
+                assert_eq!((result, model.requests().len()), (Err(expected), requests), "{reply:.200}");
             });
         }
     });
 }
 
 #[test]
-fn a_stream_without_an_end_is_left() {
-    let provider = Provider::start(|_, stream| {
-        stream.write_all(response("text/event-stream", &delta("a")).as_bytes()).unwrap();
+fn a_stream_without_an_end_is_malformed_after_its_size_limit() {
+    let model = FakeModel::start();
+    model.next(|reply| {
+        reply.send(stream(&delta("a")).as_bytes())?;
         let comment = format!(":{}\n", "x".repeat(10_000));
-        let mut sent = 0;
-        while sent < 2 * MOST_STREAM_BYTES && stream.write_all(comment.as_bytes()).is_ok() {
-            sent += comment.len();
+        // Twice the limit of 8 MiB.
+        for _ in 0..16 * 1024 * 1024 / comment.len() {
+            reply.send(comment.as_bytes())?;
         }
-        let _ = stream.write_all(STOP.as_bytes());
+        reply.send(STOP.as_bytes())
     });
-    assert_eq!(ask(&provider.model(), &call(LONG)), (Err(Unavailable::Nonsense), vec!["a".to_owned()]));
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Err(Unavailable::MalformedReply), vec!["a".to_owned()]));
 }
 
 #[test]
-fn a_second_attempt_may_succeed_after_a_pause() {
-    let provider = Provider::start(|number, stream| {
-        let answer = if number == 0 { status(503) } else { whole("yes") };
-        stream.write_all(answer.as_bytes()).unwrap();
-    });
+fn a_retry_after_the_delay_may_succeed() {
+    let model = fake_sending(completion("yes"));
+    model.next(|reply| reply.send(status(503).as_bytes()));
     let begin = Instant::now();
-    assert_eq!(ask(&provider.model(), &call(LONG)), (Ok(()), vec!["yes".to_owned()]));
-    assert!(begin.elapsed() >= Duration::from_millis(250), "{:?}", begin.elapsed());
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(()), vec!["yes".to_owned()]));
+    assert!(begin.elapsed() >= RETRY_DELAY, "{:?}", begin.elapsed());
 }
 
 #[test]
-fn nothing_is_tried_again_once_something_was_said_or_with_little_time_left() {
-    let provider = Provider::saying(response("text/event-stream", &delta("a")));
-    let answer = ask(&provider.model(), &call(LONG));
-    assert_eq!(answer, (Err(Unavailable::BrokeOff), vec!["a".to_owned()]));
-    assert_eq!(provider.requests().len(), 1);
-    let provider = Provider::saying(status(503));
+fn a_failure_after_the_first_piece_or_with_little_time_left_is_not_retried() {
+    let model = fake_sending(stream(&delta("a")));
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Err(Unavailable::Interrupted), vec!["a".to_owned()]));
+    assert_eq!(model.requests().len(), 1);
+    let model = fake_sending(status(503));
     let begin = Instant::now();
-    assert_eq!(ask(&provider.model(), &call(Duration::from_millis(1100))).0, Err(Unavailable::Refused(503)));
-    assert_eq!(provider.requests().len(), 1);
-    assert!(begin.elapsed() < Duration::from_millis(250), "{:?}", begin.elapsed());
+    assert_eq!(ask(&*client(&model), &call(Duration::from_millis(1100))).0, Err(Unavailable::Refused(503)));
+    assert_eq!(model.requests().len(), 1);
+    assert!(begin.elapsed() < RETRY_DELAY, "{:?}", begin.elapsed());
 }
 
-#[test]
-fn an_answer_that_takes_too_long_ends_at_the_deadline_wherever_it_is() {
-    let behaviours: [fn(&mut TcpStream); 4] = [
-        stall,
-        |stream| {
-            stream.write_all(response("application/json", "{").as_bytes()).unwrap();
-            stall(stream);
-        },
-        |stream| {
-            stream.write_all(response("text/event-stream", &delta("a")).as_bytes()).unwrap();
-            stall(stream);
-        },
-        // Never silent for long, and never done.
-        |stream| {
-            stream.write_all(response("text/event-stream", "").as_bytes()).unwrap();
-            while stream.write_all(b": still here\n\n").is_ok() {
-                thread::sleep(Duration::from_millis(20));
-            }
-        },
-    ];
-    for behaviour in behaviours {
-        let provider = Provider::start(move |_, stream| behaviour(stream));
-        let begin = Instant::now();
-        assert_eq!(ask(&provider.model(), &call(Duration::from_millis(400))).0, Err(Unavailable::TooSlow));
-        let took = begin.elapsed();
-        assert!((400..900).contains(&took.as_millis()), "{took:?}");
-        assert_eq!(provider.requests().len(), 1);
-    }
-    let provider = Provider::saying(whole("yes"));
-    assert_eq!(ask(&provider.model(), &call(Duration::ZERO)).0, Err(Unavailable::TooSlow));
-    assert_eq!(provider.requests().len(), 0);
-}
+/// Sends the start of a reply; then the reply stalls.
+type Start = fn(&mut Reply<'_>) -> io::Result<()>;
+
+/// Replies that stall: without a response, in a complete answer, in a stream.
+const STALLS: [(&str, Start); 3] = [
+    ("without a response", |_| Ok(())),
+    ("in a complete answer", |reply| reply.send(response("application/json", "{").as_bytes())),
+    ("in a stream", |reply| reply.send(stream(&delta("a")).as_bytes())),
+];
 
 #[test]
-fn a_server_that_is_not_there_or_cannot_prove_who_it_is_was_not_reached() {
-    let model = |url: &str| {
-        let settings = settings(&[("OPENAI_BASE_URL", url), ("COMPANION_MODEL", "m")]);
-        Model::new(settings, "Listen.".to_owned()).unwrap()
+fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline() {
+    let endless: Start = |reply| {
+        reply.send(stream("").as_bytes())?;
+        loop {
+            reply.send(b": still here\n\n")?;
+            thread::sleep(Duration::from_millis(20));
+        }
     };
+    for (case, start) in STALLS.into_iter().chain([("in comments without an end", endless)]) {
+        let model = FakeModel::start();
+        model.next(move |reply| start(reply).and_then(|()| reply.stall()));
+        let begin = Instant::now();
+        assert_eq!(ask(&*client(&model), &call(Duration::from_millis(400))).0, Err(Unavailable::TimedOut), "{case}");
+        let elapsed = begin.elapsed();
+        assert!((400..900).contains(&elapsed.as_millis()), "{case}: {elapsed:?}");
+        assert_eq!(model.requests().len(), 1, "{case}");
+    }
+}
+
+#[test]
+fn a_call_after_its_deadline_sends_no_request() {
+    let model = FakeModel::start();
+    assert_eq!(ask(&*client(&model), &call(Duration::ZERO)).0, Err(Unavailable::TimedOut));
+    assert_eq!(model.requests().len(), 0);
+}
+
+#[test]
+fn a_closed_port_an_unknown_name_and_an_untrusted_certificate_are_not_reached() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let begin = Instant::now();
-    assert_eq!(ask(&model(&format!("http://{closed}")), &call(LONG)).0, Err(Unavailable::NotReached));
-    // It was tried twice.
-    assert!(begin.elapsed() >= Duration::from_millis(250));
-    assert_eq!(ask(&model("http://nowhere.invalid"), &call(LONG)).0, Err(Unavailable::NotReached));
+    assert_eq!(ask(&*client_at(&format!("http://{closed}")), &call(LONG)).0, Err(Unavailable::NotReached));
+    assert!(begin.elapsed() >= RETRY_DELAY, "it is retried: {:?}", begin.elapsed());
     let (port, _) = tls_server();
-    assert_eq!(ask(&model(&format!("https://localhost:{port}")), &call(LONG)).0, Err(Unavailable::NotReached));
+    for url in ["http://nowhere.invalid".to_owned(), format!("https://localhost:{port}")] {
+        assert_eq!(ask(&*client_at(&url), &call(LONG)).0, Err(Unavailable::NotReached), "{url}");
+    }
 }
 
-/// A TLS server for `localhost` that answers once a connection; its port and the certificate of its authority.
+/// A TLS server for `localhost` that answers one request per connection: its port and its self-signed certificate.
 fn tls_server() -> (u16, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = generated.cert.der().clone();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(generated.signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_no_client_auth().with_single_cert(vec![certificate.clone()], key).unwrap();
@@ -171,9 +168,11 @@ fn tls_server() -> (u16, Vec<u8>) {
             let connection = rustls::ServerConnection::new(config.clone()).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, socket.unwrap());
             let mut request = [0; 65536];
-            if stream.read(&mut request).is_ok() && stream.write_all(whole("sealed").as_bytes()).is_ok() {
+            if stream.read(&mut request).is_ok() && stream.write_all(completion("encrypted").as_bytes()).is_ok() {
                 stream.conn.send_close_notify();
                 let _ = stream.flush();
+                // Closing a socket with unread bytes resets the connection, and the client loses the response.
+                let _ = io::copy(&mut stream, &mut io::sink());
             }
         }
     });
@@ -181,74 +180,68 @@ fn tls_server() -> (u16, Vec<u8>) {
 }
 
 #[test]
-fn https_works_with_an_authority_that_is_trusted() {
+fn a_certificate_of_a_trusted_authority_is_accepted() {
     let (port, authority) = tls_server();
     let url = format!("https://localhost:{port}/v1");
-    let mut settings = settings(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "m")]);
+    let mut settings = model_settings(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "m")]);
     settings.authorities = Authorities::Given(vec![authority.into()]);
-    let model = Model::new(settings, "Listen.".to_owned()).unwrap();
-    for _ in 0..2 {
-        assert_eq!(ask(&model, &call(LONG)), (Ok(()), vec!["sealed".to_owned()]));
+    let client = build_model(settings).unwrap();
+    for call_number in 0..2 {
+        assert_eq!(ask(&*client, &call(LONG)), (Ok(()), vec!["encrypted".to_owned()]), "call {call_number}");
     }
 }
 
-#[test]
-fn a_cut_ends_a_call_at_once_and_closes_its_connection() {
-    let behaviours: [fn(&mut TcpStream); 3] = [
-        |_| {},
-        |stream| stream.write_all(response("application/json", "{").as_bytes()).unwrap(),
-        |stream| stream.write_all(response("text/event-stream", &delta("a")).as_bytes()).unwrap(),
-    ];
-    for behaviour in behaviours {
-        let (sender, closed) = mpsc::channel();
-        let provider = Provider::start(move |_, stream| {
-            behaviour(stream);
-            stall(stream);
-            let _ = sender.send(Instant::now());
-        });
-        let took = cut_after(Duration::from_millis(150), &provider.model());
-        assert!(took < Duration::from_millis(200), "{took:?}");
-        closed.recv_timeout(Duration::from_millis(500)).unwrap();
-        assert_eq!(provider.requests().len(), 1);
-    }
-}
-
-/// Asks, cuts the call after a while, and says how long it took from then on.
-fn cut_after(wait: Duration, model: &Model) -> Duration {
+/// Asks, cancels the call after `delay`, and returns how long the call took from then on.
+fn time_to_cancel(delay: Duration, client: &dyn Companion) -> Duration {
     let call = call(LONG);
-    let cut = call.cut.clone();
-    let cutter = thread::spawn(move || {
-        thread::sleep(wait);
+    let cancellation = call.cancellation.clone();
+    let canceller = thread::spawn(move || {
+        thread::sleep(delay);
         let begin = Instant::now();
-        cut.now();
+        cancellation.cancel();
         begin
     });
-    assert_eq!(ask(model, &call).0, Err(Unavailable::Cut));
+    assert_eq!(ask(client, &call).0, Err(Unavailable::Cancelled));
     let end = Instant::now();
-    end - cutter.join().unwrap()
+    end - canceller.join().unwrap()
 }
 
 #[test]
-fn a_cut_ends_the_pause_and_the_handshake_too() {
-    let provider = Provider::saying(status(503));
-    let took = cut_after(Duration::from_millis(100), &provider.model());
-    assert!(took < Duration::from_millis(100), "{took:?}");
-    assert_eq!(provider.requests().len(), 1);
-    // It accepts, and says nothing.
+fn a_cancellation_ends_a_call_at_once_and_closes_its_connection() {
+    for (case, start) in STALLS {
+        let model = FakeModel::start();
+        model.next(move |reply| start(reply).and_then(|()| reply.stall()));
+        let elapsed = time_to_cancel(Duration::from_millis(150), &*client(&model));
+        assert!(elapsed < Duration::from_millis(200), "{case}: {elapsed:?}");
+        let begin = Instant::now();
+        model.wait_for_disconnects(1);
+        assert!(begin.elapsed() < Duration::from_millis(500), "{case}: {:?}", begin.elapsed());
+        assert_eq!(model.requests().len(), 1, "{case}");
+    }
+}
+
+#[test]
+fn a_cancellation_ends_the_delay_before_a_retry() {
+    let model = fake_sending(status(503));
+    let elapsed = time_to_cancel(Duration::from_millis(100), &*client(&model));
+    assert!(elapsed < Duration::from_millis(100), "{elapsed:?}");
+    assert_eq!(model.requests().len(), 1);
+}
+
+#[test]
+fn a_cancellation_ends_a_tls_handshake() {
+    // It accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("https://{}", silent.local_addr().unwrap());
-    let model = Model::new(settings(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "m")]), String::new()).unwrap();
-    let took = cut_after(Duration::from_millis(150), &model);
-    assert!(took < Duration::from_millis(200), "{took:?}");
+    let client = client_at(&format!("https://{}", silent.local_addr().unwrap()));
+    let elapsed = time_to_cancel(Duration::from_millis(150), &*client);
+    assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
 }
 
 #[test]
-fn a_call_that_was_cut_before_asks_nobody() {
-    let asked = Arc::new(AtomicBool::new(false));
-    let seen = asked.clone();
-    let provider = Provider::start(move |_, _| seen.store(true, Ordering::SeqCst));
+fn a_call_that_is_already_cancelled_sends_no_request() {
+    let model = FakeModel::start();
     let call = call(LONG);
-    call.cut.now();
-    assert_eq!(ask(&provider.model(), &call), (Err(Unavailable::Cut), Vec::new()));
-    assert!(!asked.load(Ordering::SeqCst));
+    call.cancellation.cancel();
+    assert_eq!(ask(&*client(&model), &call), (Err(Unavailable::Cancelled), Vec::new()));
+    assert!(model.requests().is_empty());
 }

@@ -1,45 +1,44 @@
-//! The script: which reply it gives to what, and that no reply says what it must not.
+//! The embedded script: which reply it selects, and what no reply may contain.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use safespace::companion::{Call, Companion, Cut, Said, Script, Source, Speaker, Unavailable};
+use safespace::companion::{ChatMessage, Companion, Unavailable};
+use safespace::message::Role;
 use toml::{Table, Value};
+
+use super::fixture::{LONG, answer, build, call, message};
 
 const FILE: &str = include_str!("../../../src/companion/script.toml");
 
-static EMBEDDED: LazyLock<Script> = LazyLock::new(Script::embedded);
+static EMBEDDED: LazyLock<Box<dyn Companion>> = LazyLock::new(|| build(&[]));
 
-/// The embedded script as a file.
+/// The embedded script as TOML.
 static PARSED: LazyLock<Table> = LazyLock::new(|| toml::from_str(FILE).unwrap());
 
 /// Every reply of it: topic, language, text.
 static REPLIES: LazyLock<Vec<[String; 3]>> = LazyLock::new(|| texts("replies"));
 
-fn person(text: &str) -> Said {
-    Said { speaker: Speaker::Person, text: text.to_owned() }
+fn user(text: &str) -> ChatMessage {
+    message(Role::User, text)
 }
 
-fn companion(text: &str) -> Said {
-    Said { speaker: Speaker::Companion, text: text.to_owned() }
+fn script(text: &str) -> ChatMessage {
+    message(Role::Script, text)
 }
 
-fn call() -> Call {
-    Call { deadline: Instant::now() + Duration::from_secs(10), is_streamed: true, cut: Cut::default() }
-}
-
-fn pieces(script: &Script, conversation: &[Said]) -> Vec<String> {
-    let mut pieces = Vec::new();
-    script.answer(conversation, &call(), &mut |piece| pieces.push(piece.to_owned())).unwrap();
+fn pieces(conversation: &[ChatMessage]) -> Vec<String> {
+    let (result, pieces) = answer(&**EMBEDDED, conversation, &call(LONG));
+    result.unwrap();
     pieces
 }
 
-fn answer(conversation: &[Said]) -> String {
-    pieces(&EMBEDDED, conversation).concat()
+fn reply(conversation: &[ChatMessage]) -> String {
+    pieces(conversation).concat()
 }
 
-/// What stands under a key of every topic: topic, language, text.
+/// The texts under a key of every topic: topic, language, text.
 fn texts(key: &str) -> Vec<[String; 3]> {
     let mut all = Vec::new();
     for topic in PARSED["topic"].as_array().unwrap() {
@@ -56,11 +55,14 @@ fn texts(key: &str) -> Vec<[String; 3]> {
 /// The topic and the language of a reply, such as `fear en`.
 fn kind(reply: &str) -> String {
     let found = REPLIES.iter().find(|[_, _, text]| text == reply);
-    found.map_or_else(|| panic!("no reply of the file: {reply}"), |[topic, language, _]| format!("{topic} {language}"))
+    found.map_or_else(
+        || panic!("not a reply of the script: {reply}"),
+        |[topic, language, _]| format!("{topic} {language}"),
+    )
 }
 
 #[test]
-fn every_topic_is_chosen_by_what_people_write() {
+fn every_topic_is_selected_by_typical_messages() {
     let cases = [
         ("erase id", ["gimana cara hapus percakapan ini?", "hapus"].as_slice()),
         ("erase en", &["how do i delete this", "Can I erase it?"]),
@@ -109,21 +111,21 @@ fn every_topic_is_chosen_by_what_people_write() {
     ];
     for (expected, messages) in cases {
         for message in messages {
-            assert_eq!(kind(&answer(&[person(message)])), expected, "{message}");
+            assert_eq!(kind(&reply(&[user(message)])), expected, "{message}");
         }
     }
 }
 
 #[test]
-fn every_word_of_the_file_selects_its_topic() {
+fn every_phrase_of_the_script_selects_its_topic() {
     for [topic, language, word] in texts("words") {
-        let chosen = kind(&answer(&[person(&word)]));
-        assert!(chosen.starts_with(&format!("{topic} ")), "{word:?} of {topic} {language} selects {chosen}");
+        let selected = kind(&reply(&[user(&word)]));
+        assert!(selected.starts_with(&format!("{topic} ")), "{word:?} of {topic} {language} selects {selected}");
     }
 }
 
 #[test]
-fn what_is_more_urgent_comes_first() {
+fn the_most_urgent_topic_of_a_message_takes_precedence() {
     let cases = [
         ("Halo, dia memukulku", "danger id"),
         ("Hello, he hits me", "danger en"),
@@ -136,24 +138,24 @@ fn what_is_more_urgent_comes_first() {
         ("aku takut banget, he hit me", "danger id"),
     ];
     for (message, expected) in cases {
-        assert_eq!(kind(&answer(&[person(message)])), expected, "{message}");
+        assert_eq!(kind(&reply(&[user(message)])), expected, "{message}");
     }
 }
 
 #[test]
-fn only_whole_words_count() {
+fn only_whole_words_select_a_topic() {
     for (message, expected) in [
         ("my helpful sister has a shampoo", "fallback en"),
         ("the history of this machine", "fallback en"),
         ("aku suka permalinan dan takutlah", "fallback id"),
         ("I'll be at the lawyers' office... 'scared'", "fear en"),
     ] {
-        assert_eq!(kind(&answer(&[person(message)])), expected, "{message}");
+        assert_eq!(kind(&reply(&[user(message)])), expected, "{message}");
     }
 }
 
 #[test]
-fn a_short_message_keeps_the_language_of_what_was_said_before() {
+fn a_message_without_markers_keeps_the_language_of_earlier_ones() {
     for (before, message, expected) in [
         ("I live with my aunt", "ok", "fallback en"),
         ("I live with my aunt", "...", "silence en"),
@@ -162,72 +164,72 @@ fn a_short_message_keeps_the_language_of_what_was_said_before() {
         ("I live with my aunt", "sekarang aku mau cerita", "fallback id"),
         ("I live with my aunt", "aku dia, my she", "fallback en"),
     ] {
-        let conversation = [person("halo kamu"), person(before), companion("Ya, aku dan kamu."), person(message)];
-        assert_eq!(kind(&answer(&conversation)), expected, "{before}: {message}");
+        let conversation = [user("halo kamu"), user(before), script("Ya, aku dan kamu."), user(message)];
+        assert_eq!(kind(&reply(&conversation)), expected, "{before}: {message}");
     }
-    assert_eq!(kind(&answer(&[person("ok")])), "fallback id", "the first language of the file");
+    assert_eq!(kind(&reply(&[user("ok")])), "fallback id", "the first language of the file");
 }
 
 #[test]
-fn the_language_of_the_last_reply_holds_where_nothing_else_tells() {
-    let reply = |topic: &str, language: &str| {
+fn without_other_markers_the_language_of_the_last_reply_is_kept() {
+    let reply_of = |topic: &str, language: &str| {
         let mut found = REPLIES.iter().filter(|reply| reply[0] == topic && reply[1] == language);
         found.next().unwrap()[2].clone()
     };
-    // What the person wrote in it is out of sight by now.
-    let conversation = [companion(&reply("fear", "en")), person("ok")];
-    assert_eq!(kind(&answer(&conversation)), "fallback en");
-    let conversation = [companion(&reply("fear", "en")), companion(&reply("shame", "id")), person("ok")];
-    assert_eq!(kind(&answer(&conversation)), "fallback id");
-    let conversation = [companion(&reply("fear", "id")), person("I am here with my son")];
-    assert_eq!(kind(&answer(&conversation)), "fallback en");
+    // The context is too short for the user's own message in that language.
+    let conversation = [script(&reply_of("fear", "en")), user("ok")];
+    assert_eq!(kind(&reply(&conversation)), "fallback en");
+    let conversation = [script(&reply_of("fear", "en")), script(&reply_of("shame", "id")), user("ok")];
+    assert_eq!(kind(&reply(&conversation)), "fallback id");
+    let conversation = [script(&reply_of("fear", "id")), user("I am here with my son")];
+    assert_eq!(kind(&reply(&conversation)), "fallback en");
 }
 
 #[test]
-fn a_message_without_letters_and_digits_is_silence() {
+fn a_message_without_letters_and_digits_selects_silence() {
     for message in ["...", "\u{1F622}", "?!", " \n\t", "", "\u{2764}\u{FE0F}", "''", "\u{2026}\u{2019}"] {
-        assert_eq!(kind(&answer(&[person(message)])), "silence id", "{message:?}");
+        assert_eq!(kind(&reply(&[user(message)])), "silence id", "{message:?}");
     }
-    assert_eq!(kind(&answer(&[])), "silence id");
-    assert_eq!(kind(&answer(&[companion("Halo.")])), "silence id");
+    assert_eq!(kind(&reply(&[])), "silence id");
+    assert_eq!(kind(&reply(&[script("Halo.")])), "silence id");
     for message in ["7", "x", "\u{4F60}\u{597D}"] {
-        assert_eq!(kind(&answer(&[person(message)])), "fallback id", "{message}");
+        assert_eq!(kind(&reply(&[user(message)])), "fallback id", "{message}");
     }
 }
 
 #[test]
-fn the_last_thing_that_the_person_said_is_answered() {
-    let conversation = [person("I am scared"), companion("I want to die"), person("hello"), companion("help me")];
-    assert_eq!(kind(&answer(&conversation)), "greeting en");
+fn the_last_message_of_the_user_is_answered() {
+    let conversation = [user("I am scared"), script("I want to die"), user("hello"), script("help me")];
+    assert_eq!(kind(&reply(&conversation)), "greeting en");
 }
 
 #[test]
-fn all_replies_of_a_topic_come_in_turn_and_none_twice_in_a_row() {
-    for (message, kind_of_it) in
+fn the_least_recently_used_reply_of_a_topic_is_selected() {
+    for (message, expected_kind) in
         [("I am scared", "fear en"), ("hari ini hujan", "fallback id"), ("tolong", "danger id")]
     {
         let expected: Vec<&String> = REPLIES
             .iter()
-            .filter(|[topic, language, _]| format!("{topic} {language}") == kind_of_it)
+            .filter(|[topic, language, _]| format!("{topic} {language}") == expected_kind)
             .map(|[_, _, text]| text)
             .collect();
         let mut conversation = Vec::new();
-        for turn in 0..3 * expected.len() {
-            conversation.push(person(message));
-            let reply = answer(&conversation);
-            assert_eq!(&reply, expected[turn % expected.len()], "{kind_of_it}, turn {turn}");
-            conversation.push(companion(&reply));
+        for round in 0..3 * expected.len() {
+            conversation.push(user(message));
+            let selected = reply(&conversation);
+            assert_eq!(&selected, expected[round % expected.len()], "{expected_kind}, round {round}");
+            conversation.push(script(&selected));
         }
-        let used_elsewhere = [companion(expected[2]), companion(expected[0]), person(message)];
-        assert_eq!(&answer(&used_elsewhere), expected[1], "{kind_of_it}");
+        let used_elsewhere = [script(expected[2]), script(expected[0]), user(message)];
+        assert_eq!(&reply(&used_elsewhere), expected[1], "{expected_kind}");
     }
 }
 
 #[test]
-fn where_only_the_last_replies_are_known_the_last_is_not_repeated() {
-    let mut last = answer(&[person("I am scared")]);
+fn with_only_the_last_reply_in_context_it_is_not_repeated() {
+    let mut last = reply(&[user("I am scared")]);
     for _ in 0..10 {
-        let next = answer(&[companion(&last), person("I am scared")]);
+        let next = reply(&[script(&last), user("I am scared")]);
         assert_ne!(next, last);
         last = next;
     }
@@ -235,43 +237,41 @@ fn where_only_the_last_replies_are_known_the_last_is_not_repeated() {
 
 #[test]
 fn the_same_conversation_gets_the_same_reply() {
-    let conversation = || [person("I am scared"), companion("Why?"), person("dia marah, I don't know")];
-    let first = answer(&conversation());
+    let conversation = || [user("I am scared"), script("Why?"), user("dia marah, I don't know")];
+    let first = reply(&conversation());
     for _ in 0..20 {
-        assert_eq!(answer(&conversation()), first);
+        assert_eq!(reply(&conversation()), first);
     }
 }
 
 #[test]
-fn a_reply_comes_in_sentences_that_join_to_it() {
-    let said = pieces(&EMBEDDED, &[person("Hello")]);
-    assert!(said.len() > 2, "{said:?}");
-    assert_eq!(kind(&said.concat()), "greeting en");
-    let said = pieces(&EMBEDDED, &[person("aku mau mati")]);
-    assert!(said.iter().any(|piece| piece.contains("healing119.id.")), "an address stays whole: {said:?}");
+fn a_reply_is_streamed_in_sentences_that_concatenate_to_it() {
+    let sentences = pieces(&[user("Hello")]);
+    assert!(sentences.len() > 2, "{sentences:?}");
+    assert_eq!(kind(&sentences.concat()), "greeting en");
+    let sentences = pieces(&[user("aku mau mati")]);
+    assert!(sentences.iter().any(|piece| piece.contains("healing119.id.")), "the address is split: {sentences:?}");
 }
 
 #[test]
-fn a_cut_ends_it_between_two_pieces() {
-    let call = call();
-    let mut said = 0;
-    let result = EMBEDDED.answer(&[person("Hello")], &call, &mut |_| {
-        said += 1;
-        call.cut.now();
+fn a_cancellation_ends_the_answer_between_two_sentences() {
+    let call = call(LONG);
+    let mut sentences = 0;
+    let result = EMBEDDED.answer(&[user("Hello")], &call, &mut |_| {
+        sentences += 1;
+        call.cancellation.cancel();
     });
-    assert_eq!((result, said), (Err(Unavailable::Cut), 1));
-    let mut silent = |piece: &str| panic!("it said {piece}");
-    assert_eq!(EMBEDDED.answer(&[person("Hello")], &call, &mut silent), Err(Unavailable::Cut));
+    assert_eq!((result, sentences), (Err(Unavailable::Cancelled), 1));
+    assert_eq!(answer(&**EMBEDDED, &[user("Hello")], &call), (Err(Unavailable::Cancelled), Vec::new()));
 }
 
 #[test]
-fn it_says_what_it_is_and_how_much_it_uses() {
-    let script = &*EMBEDDED;
-    assert_eq!((script.source(), script.context_chars()), (Source::Script, 2_000));
+fn the_script_has_its_own_role_and_uses_2000_characters() {
+    assert_eq!((EMBEDDED.role(), EMBEDDED.context_chars()), (Role::Script, 2_000));
 }
 
 #[test]
-fn no_reply_says_what_it_must_not() {
+fn no_reply_contains_a_forbidden_phrase() {
     const FORBIDDEN: [&str; 47] = [
         "i understand",
         "i know how",
@@ -327,31 +327,31 @@ fn no_reply_says_what_it_must_not() {
             reply.to_lowercase().replace(|letter: char| !letter.is_alphanumeric() && letter != '\'', " ")
         );
         for forbidden in FORBIDDEN {
-            assert!(!lower.contains(&format!(" {forbidden} ")), "{topic} {language} says {forbidden:?}: {reply}");
+            assert!(!lower.contains(&format!(" {forbidden} ")), "{topic} {language} contains {forbidden:?}: {reply}");
         }
     }
 }
 
 #[test]
-fn urgent_replies_name_numbers_and_others_are_short() {
+fn urgent_replies_name_emergency_numbers_and_other_replies_are_short() {
     for [topic, language, reply] in REPLIES.iter() {
-        let place = format!("{topic} {language}: {reply}");
+        let case = format!("{topic} {language}: {reply}");
         match (topic.as_str(), language.as_str()) {
             ("self_harm", _) => {
-                assert!(["119 ext 8", "healing119.id", "112"].iter().all(|one| reply.contains(one)), "{place}");
+                assert!(["119 ext 8", "healing119.id", "112"].iter().all(|number| reply.contains(number)), "{case}");
             }
-            ("danger", "id") => assert!(reply.contains("112") && reply.contains("hapus"), "{place}"),
-            ("danger", _) => assert!(reply.contains("112") && reply.contains("erase"), "{place}"),
-            ("greeting", _) => assert!(reply.contains("program"), "{place}"),
+            ("danger", "id") => assert!(reply.contains("112") && reply.contains("hapus"), "{case}"),
+            ("danger", _) => assert!(reply.contains("112") && reply.contains("erase"), "{case}"),
+            ("greeting", _) => assert!(reply.contains("program"), "{case}"),
             _ => {}
         }
-        let most = if ["self_harm", "danger", "report"].contains(&topic.as_str()) { 420 } else { 220 };
-        assert!(reply.chars().count() <= most, "{place}");
+        let max_chars = if ["self_harm", "danger", "report"].contains(&topic.as_str()) { 420 } else { 220 };
+        assert!(reply.chars().count() <= max_chars, "{case}");
     }
 }
 
 #[test]
-fn every_topic_has_three_to_six_replies_that_nothing_else_says() {
+fn every_topic_has_three_to_six_unique_replies() {
     let all = &*REPLIES;
     for [topic, language, text] in all {
         let same = all.iter().filter(|other| other[..2] == [topic.as_str(), language]).count();
@@ -362,21 +362,20 @@ fn every_topic_has_three_to_six_replies_that_nothing_else_says() {
 
 proptest! {
     #[test]
-    fn any_conversation_gets_a_reply_of_the_file(said in prop::collection::vec((any::<bool>(), "\\PC{0,60}|[a-z' \u{2019}.\u{300}]{0,60}|(?s).{0,20}"), 0..6)) {
-        let conversation: Vec<Said> =
-            said.iter().map(|(is_person, text)| if *is_person { person(text) } else { companion(text) }).collect();
-        let reply = answer(&conversation);
-        prop_assert!(REPLIES.iter().any(|[_, _, text]| *text == reply), "{}", reply);
+    fn any_conversation_gets_a_reply_of_the_script(messages in prop::collection::vec((any::<bool>(), "\\PC{0,60}|[a-z' \u{2019}.\u{300}]{0,60}|(?s).{0,20}"), 0..6)) {
+        let conversation: Vec<ChatMessage> =
+            messages.iter().map(|(is_user, text)| if *is_user { user(text) } else { script(text) }).collect();
+        let selected = reply(&conversation);
+        prop_assert!(REPLIES.iter().any(|[_, _, text]| *text == selected), "{}", selected);
     }
 }
 
 #[test]
-fn the_longest_message_is_answered_at_once() {
+fn the_longest_message_is_answered_within_a_second() {
     let longest = ["\u{130}".repeat(4_096), "a ".repeat(2_048), "'".repeat(4_096), "bunuh ".repeat(682)];
-    let script = &*EMBEDDED;
-    for message in longest {
+    for text in longest {
         let before = Instant::now();
-        pieces(script, &[person(&message)]);
-        assert!(before.elapsed() < Duration::from_secs(1), "{:?}", before.elapsed());
+        pieces(&[user(&text)]);
+        assert!(before.elapsed() < Duration::from_secs(1), "{text:.10}: {:?}", before.elapsed());
     }
 }

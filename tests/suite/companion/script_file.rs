@@ -1,9 +1,10 @@
-//! The file of a script: what is taken, and what is said about one that is wrong.
-
-use std::time::{Duration, Instant};
+//! The format of a script: what is accepted, and how mistakes are reported.
 
 use proptest::prelude::*;
-use safespace::companion::{Call, Companion, Cut, Said, Script, Speaker};
+use safespace::companion::{self, BuildError, ChatMessage, Companion, ScriptError};
+use safespace::message::Role;
+
+use super::fixture::{LONG, answer, call, file, message, path, settings};
 
 const SMALL: &str = r#"[[language]]
 code = "id"
@@ -23,7 +24,7 @@ name = "fallback"
 replies.id = ["Ya?"]
 "#;
 
-/// A small script with replacements, each of which has to change it.
+/// The small script with replacements, each of which must match.
 fn small(changes: &[(&str, &str)]) -> String {
     changes.iter().fold(SMALL.to_owned(), |text, (old, new)| {
         assert!(text.contains(old), "{old}");
@@ -31,24 +32,33 @@ fn small(changes: &[(&str, &str)]) -> String {
     })
 }
 
-/// What is wrong with a file.
-fn refusal(text: &str) -> String {
-    Script::parse(text).err().map_or_else(|| panic!("it was taken:\n{text}"), |error| error.to_string())
+/// Parses a script as the service does: from a file.
+fn parse(text: &str) -> Result<Box<dyn Companion>, ScriptError> {
+    let file = file(text.as_bytes());
+    match companion::build(&settings(&[("COMPANION_SCRIPT", path(&file))])) {
+        Ok(script) => Ok(script),
+        Err(BuildError::Script { reason, .. }) => Err(reason),
+        Err(other) => panic!("{other}"),
+    }
 }
 
-fn answer(script: &Script, conversation: &[Said]) -> String {
-    let call = Call { deadline: Instant::now() + Duration::from_secs(10), is_streamed: false, cut: Cut::default() };
-    let mut said = String::new();
-    script.answer(conversation, &call, &mut |piece| said.push_str(piece)).unwrap();
-    said
+/// The mistake in a script.
+fn mistake(text: &str) -> String {
+    parse(text).err().map_or_else(|| panic!("it is accepted:\n{text}"), |error| error.to_string())
 }
 
-fn greeting() -> Said {
-    Said { speaker: Speaker::Person, text: "HALO!".to_owned() }
+fn reply(script: &dyn Companion, conversation: &[ChatMessage]) -> String {
+    let (result, pieces) = answer(script, conversation, &call(LONG));
+    result.unwrap();
+    pieces.concat()
+}
+
+fn greeting() -> ChatMessage {
+    message(Role::User, "HALO!")
 }
 
 #[test]
-fn a_wrong_file_is_refused_with_the_line_and_the_reason() {
+fn a_mistake_is_reported_with_its_line() {
     let long = format!("\"{}\"", "x".repeat(2_001));
     let many = format!("\"{}\"", "kata ".repeat(11));
     let cases: [(&str, &str, &str); 27] = [
@@ -97,57 +107,57 @@ fn a_wrong_file_is_refused_with_the_line_and_the_reason() {
         ),
     ];
     for (old, new, expected) in cases {
-        let refused = refusal(&small(&[(old, new)]));
+        let refused = mistake(&small(&[(old, new)]));
         assert!(refused.starts_with(expected), "{new}: {refused}");
         assert!(!refused.contains('\n'), "{refused}");
     }
     for (text, expected) in [
-        ("", "line 1: missing field `language`"),
+        ("#", "line 1: missing field `language`"),
         ("language = []\ntopic = []", "line 1: there is no language"),
         ("DATABASE_URL=x", "line 1: "),
     ] {
-        let refused = refusal(text);
+        let refused = mistake(text);
         assert!(refused.starts_with(expected), "{text}: {refused}");
     }
     let second = "[\"aku\"]\n[[language]]\ncode = \"en\"\nmarkers = [\"i\", \"Aku\"]\n";
-    let refused = refusal(&small(&[("[\"aku\"]", second)]));
+    let refused = mistake(&small(&[("[\"aku\"]", second)]));
     assert_eq!(refused, "line 10: the topic \"greeting\" has no words in \"en\"");
 }
 
 #[test]
 fn a_marker_of_two_languages_is_refused() {
     let both = include_str!("../../../src/companion/script.toml").replacen("\"i\", \"i'm\"", "\"i\", \"AKU\"", 1);
-    let refused = refusal(&both);
+    let refused = mistake(&both);
     assert!(refused.ends_with("the marker \"AKU\" is in another language, too, so it tells nothing"), "{refused}");
 }
 
 #[test]
-fn what_editors_do_to_a_file_changes_nothing() {
+fn a_byte_order_mark_crlf_and_the_longest_reply_are_accepted() {
     for text in [
         format!("\u{FEFF}{SMALL}"),
         SMALL.replace('\n', "\r\n"),
         small(&[("\"Ya?\"", &format!("\"{}\"", "x".repeat(2_000)))]),
     ] {
-        let script = Script::parse(&text).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(answer(&script, &[greeting()]), "Halo juga.");
+        let script = parse(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
+        assert_eq!(reply(&*script, &[greeting()]), "Halo juga.", "{text}");
     }
-    let refused = refusal(&format!("\u{FEFF}{}", small(&[("[\"Ya?\"]", "[\"\"]")])).replace('\n', "\r\n"));
+    let refused = mistake(&format!("\u{FEFF}{}", small(&[("[\"Ya?\"]", "[\"\"]")])).replace('\n', "\r\n"));
     assert_eq!(refused, "line 16: a reply is empty");
 }
 
 #[test]
 fn a_topic_with_one_reply_repeats_it() {
-    let script = Script::parse(SMALL).unwrap();
-    let said = Said { speaker: Speaker::Companion, text: "Halo juga.".to_owned() };
-    assert_eq!(answer(&script, &[greeting(), said, greeting()]), "Halo juga.");
+    let script = parse(SMALL).unwrap_or_else(|error| panic!("{error}"));
+    let earlier = message(Role::Script, "Halo juga.");
+    assert_eq!(reply(&*script, &[greeting(), earlier, greeting()]), "Halo juga.");
 }
 
 proptest! {
     #[test]
-    fn any_text_is_a_script_or_a_mistake_in_one_of_its_lines(at in 0..SMALL.len(), junk in "(?s).{0,8}", length in 0..20_usize) {
+    fn any_text_is_a_script_or_has_a_mistake_in_one_of_its_lines(at in 0..SMALL.len(), junk in "(?s).{0,8}", length in 0..20_usize) {
         let mut text = SMALL.to_owned();
         text.replace_range(at..(at + length).min(SMALL.len()), &junk);
-        if let Err(error) = Script::parse(&text) {
+        if let Err(error) = parse(&text) {
             prop_assert!((1..=text.split('\n').count()).contains(&error.line), "{}", error);
         }
     }

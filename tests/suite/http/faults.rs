@@ -1,4 +1,4 @@
-//! Floods, crowds and clients that misbehave, against the binary: it goes on serving, and is afterwards as it was.
+//! The binary under floods and misbehaving clients: it keeps serving, and leaks no thread, descriptor or memory.
 
 use std::fs;
 use std::io::Write;
@@ -14,27 +14,25 @@ use nix::sys::socket::{setsockopt, sockopt};
 use crate::support::cluster::Schema;
 use crate::support::process::{Binary, Service};
 use crate::support::raw::Raw;
-use crate::support::{eventually, wait_for_locks};
+use crate::support::requests::{GET, POST_SESSION};
+use crate::support::{eventually, lock_table, wait_for_locks};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-const POST: &[u8] = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// The binary, and what it had open when nothing was going on.
+/// The binary, and the threads and descriptors that it uses when idle.
 struct Watched {
     service: Service,
     threads: usize,
     descriptors: usize,
-    // Dropped after the service that uses it.
+    // Declared after the service, so that it is dropped later.
     schema: Schema,
 }
 
 impl Watched {
     fn start(further: &[(&str, &str)]) -> Watched {
-        // This process needs as many descriptors as the server has connections.
+        // The tests need as many descriptors as the server has connections.
         safespace::http::raise_limit().unwrap();
         let schema = Schema::new();
         let url = schema.url();
-        // A pool of one size, so that nothing but the connections of clients changes.
+        // A pool of fixed size, so that only client connections change the number of descriptors.
         let mut all = vec![("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "4"), ("DB_POOL_MAX_SIZE", "4")];
         all.extend_from_slice(further);
         Watched::over(Binary::new(&all).serve(), schema)
@@ -46,7 +44,7 @@ impl Watched {
             let pool = watched.service.client.get("/health/db").json()["connection_pool"].take();
             (pool["total"] == pool["max"]).then_some(())
         });
-        // Until two looks in a row agree: the last connection to PostgreSQL has ended its thread, and so on.
+        // Until two samples agree: threads that opened the pool's connections have ended.
         let mut before = (0, 0);
         eventually(Duration::from_secs(10), || {
             let now = watched.open();
@@ -61,7 +59,7 @@ impl Watched {
         self.service.address
     }
 
-    /// Threads and descriptors.
+    /// The numbers of threads and of descriptors.
     fn open(&self) -> (usize, usize) {
         let entries =
             |folder: &str| fs::read_dir(format!("/proc/{}/{folder}", self.service.process_id())).unwrap().count();
@@ -75,15 +73,15 @@ impl Watched {
         line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
     }
 
-    /// Asserts that it serves as usual, and that nothing of what happened is left.
+    /// Asserts that the service answers, uses no more threads and descriptors than when idle, and logged no error.
     #[track_caller]
     fn assert_as_before(&self) {
-        // A crowd that goes at once fills the queue for a moment.
+        // Many connections that close at once fill the queue for a moment.
         eventually(Duration::from_secs(2), || (self.service.client.get("/").status == 200).then_some(()));
         self.service.client.post("/api/v1/sessions").assert_status(201);
         eventually(Duration::from_secs(5), || {
             let (threads, descriptors) = self.open();
-            // The client that asks may have a connection open, and had one before.
+            // The client of this check may have one connection open.
             (threads <= self.threads && descriptors <= self.descriptors + 1).then_some(())
         });
         let log = self.service.log();
@@ -96,49 +94,49 @@ fn connect_many(address: SocketAddr, count: usize) -> Vec<Raw> {
 }
 
 #[test]
-fn more_connections_than_descriptors_do_not_make_it_deaf() {
+fn more_connections_than_descriptors_leave_the_server_responsive() {
     safespace::http::raise_limit().unwrap();
     let schema = Schema::new();
     let url = schema.url();
     let pool = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "4"), ("DB_POOL_MAX_SIZE", "4")];
     let service = Binary::with_descriptors(&pool, 256).serve();
     let watched = Watched::over(service, schema);
-    watched.service.wait_for_log("descriptors allows fewer");
-    let mut crowd = connect_many(watched.address(), 400);
-    // Also among them, who comes is served.
+    assert!(watched.service.log().contains("descriptors allows fewer"), "{}", watched.service.log());
+    let mut clients = connect_many(watched.address(), 400);
+    // A new client is served beside them.
     assert_eq!(Raw::connect(watched.address()).ask(GET).status, 200);
-    crowd.iter_mut().for_each(|raw| raw.send(POST));
+    clients.iter_mut().for_each(|raw| raw.send(POST_SESSION));
     let started = Instant::now();
-    drop(crowd);
+    drop(clients);
     watched.service.client.post("/api/v1/sessions").assert_status(201);
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     watched.assert_as_before();
 }
 
 #[test]
-fn running_out_of_descriptors_is_one_line_in_the_log_and_passes() {
+fn exhausted_descriptors_are_logged_once_and_accepting_resumes() {
     let schema = Schema::new();
     let url = schema.url();
     let few = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "1"), ("DB_POOL_MAX_SIZE", "1")];
-    // Enough to start, and too few for the 16 connections that are allowed at least.
+    // Enough to start, and too few for the minimum of 16 connections.
     let service = Binary::with_descriptors(&few, 26).serve();
-    // The pool opens its connection in the background, and must have its descriptors before the crowd comes.
+    // The pool opens its connection in the background, and needs its descriptors before the clients connect.
     eventually(Duration::from_secs(5), || (service.client.get("/health/db").status == 200).then_some(()));
-    let crowd = connect_many(service.address, 30);
-    service.wait_for_log("Cannot accept connections");
+    let clients = connect_many(service.address, 30);
+    eventually(Duration::from_secs(5), || service.log().contains("Cannot accept connections").then_some(()));
     thread::sleep(Duration::from_millis(300));
-    drop(crowd);
+    drop(clients);
     let started = Instant::now();
     service.client.get("/").assert_status(200);
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let log = service.log();
     assert_eq!(log.matches("Cannot accept connections").count(), 1, "{log}");
-    service.wait_for_log("Accepting connections again");
+    eventually(Duration::from_secs(2), || service.log().contains("Accepting connections again").then_some(()));
     assert!(!log.contains("anicked"), "{log}");
 }
 
 #[test]
-fn a_thousand_clients_at_once_are_all_answered() {
+fn a_thousand_concurrent_clients_are_all_answered() {
     let watched = Watched::start(&[]);
     let mut clients = connect_many(watched.address(), 1000);
     for _ in 0..3 {
@@ -149,8 +147,8 @@ fn a_thousand_clients_at_once_are_all_answered() {
     watched.assert_as_before();
 }
 
-/// A thousand connections that have sent this. Now and then it waits for an answer of its own: all of them in the same
-/// moment would be a test of the queue and of how slow a debug build is.
+/// Opens a thousand connections that have sent these bytes. A request after every fifty paces them: all at once would test
+/// the queue limit and the speed of a debug build.
 fn send_many(address: SocketAddr, bytes: &[u8]) -> Vec<Raw> {
     let mut raws = Vec::new();
     for _ in 0..20 {
@@ -162,13 +160,13 @@ fn send_many(address: SocketAddr, bytes: &[u8]) -> Vec<Raw> {
     raws
 }
 
-/// Probes every 100 ms until the flag is set, and returns the longest time it took.
+/// Sends two requests every 100 ms until the flag is set, and returns the longest duration.
 fn probe_until(done: &AtomicBool, address: SocketAddr) -> Duration {
     let mut longest = Duration::ZERO;
     let mut raw = Raw::connect(address);
     while !done.load(Ordering::Relaxed) {
         let started = Instant::now();
-        // In turns on a connection that was kept and on a new one.
+        // One on a kept connection, one on a new connection.
         assert_eq!(raw.ask(GET).status, 200);
         assert_eq!(Raw::connect(address).ask(GET).status, 200);
         longest = longest.max(started.elapsed());
@@ -178,7 +176,7 @@ fn probe_until(done: &AtomicBool, address: SocketAddr) -> Duration {
 }
 
 #[test]
-fn slow_heads_slow_bodies_and_slow_readers_hold_up_nobody() {
+fn slow_heads_bodies_and_readers_do_not_delay_other_requests() {
     let watched = Watched::start(&[("APP_HEAD_TIMEOUT", "2"), ("APP_BODY_TIMEOUT", "2"), ("APP_WRITE_TIMEOUT", "2")]);
     let address = watched.address();
     let mut resident = Vec::new();
@@ -190,7 +188,7 @@ fn slow_heads_slow_bodies_and_slow_readers_hold_up_nobody() {
             let head = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n{";
             let mut bodies = send_many(address, head);
             let _readers = send_many(address, b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n");
-            // All of them get their end: an answer that says why, or, in the middle of one, none.
+            // The slow requests get 408; the connections of the slow readers are closed.
             heads.iter_mut().chain(&mut bodies).for_each(|raw| assert_eq!(raw.answer().status, 408));
             eventually(Duration::from_secs(20), || (watched.open().1 < watched.descriptors + 100).then_some(()));
             done.store(true, Ordering::Relaxed);
@@ -204,11 +202,11 @@ fn slow_heads_slow_bodies_and_slow_readers_hold_up_nobody() {
 }
 
 #[test]
-fn clients_that_reset_and_speak_http_2_leave_nothing_behind() {
+fn clients_that_reset_or_send_http_2_leak_no_thread_or_descriptor() {
     let watched = Watched::start(&[]);
     for round in 0..1000 {
         let mut stream = TcpStream::connect(watched.address()).unwrap();
-        let beginning = [&GET[..0], &GET[..10], GET, POST][round % 4];
+        let beginning = [&GET[..0], &GET[..10], GET, POST_SESSION][round % 4];
         stream.write_all(beginning).unwrap();
         setsockopt(&stream.as_fd(), sockopt::Linger, &linger { l_onoff: 1, l_linger: 0 }).unwrap();
     }
@@ -221,19 +219,18 @@ fn clients_that_reset_and_speak_http_2_leave_nothing_behind() {
 }
 
 #[test]
-fn workers_that_were_stuck_end_when_others_have_their_place() {
+fn workers_that_exceeded_the_timeout_end_after_their_replacement() {
     let patient = ("DB_ACQUIRE_TIMEOUT_MS", "10000");
     let watched = Watched::start(&[("APP_REQUEST_TIMEOUT", "1"), ("APP_WORKERS", "8"), patient]);
     let mut sql = watched.schema.client();
-    let mut lock = sql.transaction().unwrap();
-    lock.batch_execute("LOCK TABLE sessions").unwrap();
-    // However many create sessions, one batch runs and one waits for its turn. Each holds up the worker that leads it,
-    // and those who only joined one hold up none.
+    let lock = lock_table(&mut sql, "sessions");
+    // One batch runs and one waits for a permit. Each blocks the worker that leads it; requests that join a batch block
+    // none.
     let mut stuck = connect_many(watched.address(), 10);
     let mut questions = watched.schema.client();
-    stuck[0].send(POST);
+    stuck[0].send(POST_SESSION);
     wait_for_locks(&mut questions, 1);
-    stuck[1..].iter_mut().for_each(|raw| raw.send(POST));
+    stuck[1..].iter_mut().for_each(|raw| raw.send(POST_SESSION));
     stuck.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 504));
     eventually(Duration::from_secs(5), || (watched.open().0 == watched.threads + 2).then_some(()));
     lock.commit().unwrap();
@@ -241,8 +238,8 @@ fn workers_that_were_stuck_end_when_others_have_their_place() {
 }
 
 #[test]
-fn ten_thousand_idle_connections_cost_no_thread_and_little_memory() {
-    // What this process can open, beside what other tests need at the same time.
+fn ten_thousand_idle_connections_use_no_threads_and_less_than_100_mib() {
+    // The descriptors of this process, which concurrent tests share.
     let limit = usize::try_from(safespace::http::raise_limit().unwrap()).unwrap_or(usize::MAX);
     assert!(limit >= 15_000, "the limit on open descriptors is {limit}; this test needs 15,000");
     let watched = Watched::start(&[("APP_MAX_CONNECTIONS", "10001")]);
@@ -258,7 +255,7 @@ fn ten_thousand_idle_connections_cost_no_thread_and_little_memory() {
         })
         .min()
         .unwrap();
-    // Other tests run meanwhile, so only the fastest says what it costs.
+    // Concurrent tests disturb single measurements, so the fastest one counts.
     assert!(fastest < Duration::from_millis(10), "{fastest:?}");
     assert!(watched.open().0 <= watched.threads, "threads");
     assert!(watched.resident() < 100, "{} MiB", watched.resident());

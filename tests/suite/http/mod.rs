@@ -1,9 +1,12 @@
-//! The HTTP server by itself, with an application of the tests' own, and the binary under hostile clients.
+//! The HTTP server with an application for tests, and the binary under hostile clients.
 
-mod bounds;
 mod faults;
-mod parsing;
+mod limits;
 mod readiness;
+mod request_delivery;
 mod requests;
 mod responder;
 mod responses;
+mod shutdown;
+mod streams;
+mod timeouts;

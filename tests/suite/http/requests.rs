@@ -1,12 +1,11 @@
-//! Requests as raw bytes: what each is answered with, whether the connection stays open, and that the request behind it
-//! is read right.
+//! Requests as raw bytes: the status of each response, whether the connection stays open, and that the pipelined request
+//! after it is parsed correctly.
 
 use serde_json::Value;
 
-use crate::support::raw::Raw;
 use crate::support::server::{TestServer, limits};
 
-/// What becomes of the connection.
+/// The state of the connection after the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
     Open,
@@ -14,42 +13,42 @@ enum After {
 }
 use After::{Closed, Open};
 
-/// Sends each request, and a second one behind it in the same packet and in a later one; both have to be read right,
-/// or neither.
+/// Sends each request with a second one after it, first in the same write and then in a later one. Both must be parsed
+/// correctly, or the connection must be closed.
 #[track_caller]
 fn check(cases: &[(&str, u16, After)]) {
     let server = TestServer::start(limits());
     for (request, status, after) in cases {
         for apart in [false, true] {
-            let what = format!("{:?}, apart: {apart}", &request[..request.len().min(200)]);
+            let case = format!("{:?}, apart: {apart}", &request[..request.len().min(200)]);
             let mut raw = server.connect();
             let next = "GET /next HTTP/1.1\r\nHost: x\r\n\r\n";
             let is_head = request.starts_with("HEAD");
             let first = if apart { (*request).to_owned() } else { format!("{request}{next}") };
             raw.send(first.as_bytes());
             let answer = if is_head { raw.head_answer() } else { raw.answer() };
-            assert_eq!(answer.status, *status, "{what}: {}", answer.text());
+            assert_eq!(answer.status, *status, "{case}: {}", answer.text());
             let says_close = answer.header("Connection") == Some("close");
-            assert_eq!(says_close, *after == Closed, "{what}: {answer:?}");
+            assert_eq!(says_close, *after == Closed, "{case}: {answer:?}");
             if *after == Open {
                 if apart {
                     raw.send(next.as_bytes());
                 }
                 let answer = raw.answer();
-                assert_eq!((answer.status, &answer.json()["target"]), (200, &Value::from("/next")), "{what}");
+                assert_eq!((answer.status, &answer.json()["target"]), (200, &Value::from("/next")), "{case}");
             } else {
                 raw.assert_closed();
             }
-            let seen = server.seen();
+            let received = server.received();
             let expected = usize::from(*status < 400) + usize::from(*after == Open);
-            assert_eq!(seen.len(), expected, "{what}: {seen:?}");
-            assert!(!seen.iter().any(|request| request.contains("smuggled")), "{what}: {seen:?}");
+            assert_eq!(received.len(), expected, "{case}: {received:?}");
+            assert!(!received.iter().any(|request| request.contains("smuggled")), "{case}: {received:?}");
         }
     }
 }
 
 #[test]
-fn well_formed_requests_are_answered_and_the_connection_stays() {
+fn well_formed_requests_are_answered_and_the_connection_is_kept() {
     let long_target = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(8192 - "GET / HTTP/1.1".len()));
     let many_fields = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "X: y\r\n".repeat(99));
     let large_head = head_of(16 * 1024);
@@ -126,7 +125,7 @@ fn head_of(bytes: usize) -> String {
 }
 
 #[test]
-fn a_client_that_wants_the_connection_closed_has_it_closed() {
+fn the_connection_is_closed_when_the_client_requests_it() {
     check(&[
         ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", 200, Closed),
         ("GET / HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n", 200, Closed),
@@ -141,7 +140,7 @@ fn a_client_that_wants_the_connection_closed_has_it_closed() {
 }
 
 #[test]
-fn malformed_request_lines_are_refused() {
+fn malformed_request_lines_get_400() {
     check(&[
         ("GET /\r\n\r\n", 400, Closed),
         ("GET / \r\n\r\n", 400, Closed),
@@ -183,7 +182,7 @@ fn malformed_request_lines_are_refused() {
 }
 
 #[test]
-fn other_versions_are_505() {
+fn unsupported_versions_get_505() {
     check(&[
         ("GET / HTTP/0.9\r\nHost: x\r\n\r\n", 505, Closed),
         ("GET / HTTP/1.2\r\nHost: x\r\n\r\n", 505, Closed),
@@ -226,7 +225,7 @@ fn malformed_fields_are_refused() {
 }
 
 #[test]
-fn a_body_whose_end_is_in_doubt_is_refused() {
+fn ambiguous_body_framing_is_refused() {
     let chunked = |chunks: &str| format!("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
     let long_extension = chunked(&format!("1;{}\r\na\r\n0\r\n\r\n", "e".repeat(300)));
     let long_trailer = chunked(&format!("0\r\nX: {}\r\n\r\n", "t".repeat(5_000)));
@@ -315,7 +314,7 @@ fn a_body_whose_end_is_in_doubt_is_refused() {
 }
 
 #[test]
-fn what_is_too_large_is_refused() {
+fn requests_above_the_size_limits_are_refused() {
     let line =
         |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(bytes - "GET / HTTP/1.1".len()));
     let (line_too_long, line_far_too_long) = (line(8193), line(12_000));
@@ -341,132 +340,4 @@ fn what_is_too_large_is_refused() {
         (&chunks_too_large, 413, Closed),
         ("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 65537\r\n\r\n", 413, Closed),
     ]);
-}
-
-#[test]
-fn the_application_sees_what_was_sent() {
-    let server = TestServer::start(limits());
-    let mut raw = server.connect();
-    let seen = raw.ask(b"POST /a?b HTTP/1.1\r\nHost:  x \r\nX-Y: \xff z\t\r\nContent-Length: 5\r\n\r\nhello").json();
-    assert_eq!((&seen["method"], &seen["target"], &seen["body"]), (&"POST".into(), &"/a?b".into(), &"hello".into()));
-    assert_eq!(seen["fields"], serde_json::json!([["Host", "x"], ["X-Y", "\u{fffd} z"], ["Content-Length", "5"]]));
-
-    // How a body was framed is over when it is there.
-    let chunks =
-        b"PUT / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nX: y\r\n\r\n";
-    let seen = raw.ask(chunks).json();
-    assert_eq!((&seen["method"], &seen["body"]), (&"PUT".into(), &"hello".into()));
-    assert_eq!(seen["fields"], serde_json::json!([["Host", "x"], ["Content-Length", "5"]]));
-
-    // The host in the target is the one that counts.
-    let seen = raw.ask(b"GET http://a.example:80/b?c HTTP/1.1\r\nHost: b.example\r\n\r\n").json();
-    assert_eq!((&seen["target"], &seen["fields"]), (&"/b?c".into(), &serde_json::json!([["Host", "a.example:80"]])));
-    assert_eq!(raw.ask(b"GET http://a.example?c HTTP/1.1\r\nHost: b\r\n\r\n").json()["target"], "/?c");
-}
-
-#[test]
-fn a_request_may_come_byte_by_byte() {
-    let server = TestServer::start(limits());
-    let mut raw = server.connect();
-    let requests = "POST /one HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;e\r\nhello\r\n0\r\nT: t\r\n\r\n\
-                    POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\r\nGET /three HTTP/1.1\r\nHost: x\r\n\r\n";
-    for byte in requests.bytes() {
-        raw.send(&[byte]);
-    }
-    for (target, body) in [("/one", "hello"), ("/two", "abc"), ("/three", "")] {
-        let seen = raw.answer().json();
-        assert_eq!((&seen["target"], &seen["body"]), (&target.into(), &body.into()));
-    }
-}
-
-#[test]
-fn pipelined_requests_are_answered_in_their_order() {
-    let server = TestServer::start(limits());
-    let mut raw = server.connect();
-    let requests: String = (0..200)
-        .map(|number| match number % 3 {
-            0 => format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n"),
-            1 => format!("POST /{number} HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nGET / "),
-            _ => format!("POST /{number} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nP\r\n0\r\n\r\n"),
-        })
-        .collect();
-    raw.send(requests.as_bytes());
-    for number in 0..200 {
-        assert_eq!(raw.answer().json()["target"], format!("/{number}"));
-    }
-    // A request that is refused is the last; what is behind it is not looked at.
-    raw.send(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(raw.answer().json()["target"], "/a");
-    assert_eq!(raw.answer().status, 400);
-    raw.assert_closed();
-    assert!(!server.seen().contains(&"GET /c".to_owned()));
-}
-
-#[test]
-fn a_request_that_is_cut_is_not_answered_as_a_whole_one() {
-    let server = TestServer::start(limits());
-    for request in [
-        "G",
-        "GET / HTTP/1.1\r\nHost: x\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\n\r",
-        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell",
-        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhell",
-        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
-    ] {
-        let mut raw = server.connect();
-        raw.send(request.as_bytes());
-        raw.end();
-        assert_eq!(raw.answer().status, 400, "{request:?}");
-        raw.assert_closed();
-        assert!(server.seen().is_empty(), "{request:?}");
-    }
-    // Nothing at all, or an empty line behind a body, is no request, and a whole one is answered although nothing more will come.
-    for (nothing, status) in [("", None), ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab\r\n", Some(200))]
-    {
-        let mut raw = server.connect();
-        raw.send(nothing.as_bytes());
-        raw.end();
-        if let Some(status) = status {
-            assert_eq!(raw.answer().status, status);
-        }
-        raw.assert_closed();
-    }
-    let mut raw = server.connect();
-    raw.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    raw.end();
-    assert_eq!(raw.answer().status, 200);
-    raw.assert_closed();
-}
-
-#[test]
-fn a_client_that_expects_a_100_gets_it_when_the_body_is_wanted() {
-    let server = TestServer::start(limits());
-    let head = |path: &str, length: &str| {
-        format!("POST {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n{length}\r\n\r\n")
-    };
-    let mut raw = server.connect();
-    for (length, body) in [("Content-Length: 5", "hello"), ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n")] {
-        let interim = raw.ask(head("/", length).as_bytes());
-        assert_eq!((interim.status, interim.header("Content-Length"), interim.header("Date")), (100, None, None));
-        assert_eq!(raw.ask(body.as_bytes()).json()["body"], "hello");
-    }
-    // Who does not wait needs none.
-    assert_eq!(raw.ask(format!("{}hello", head("/", "Content-Length: 5")).as_bytes()).json()["body"], "hello");
-    // HTTP/1.0 knows none.
-    let old = "POST / HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
-    raw.send(old.as_bytes());
-    assert_eq!(raw.ask(b"hello").json()["body"], "hello");
-
-    let expect_final = |request: String, status| {
-        let mut raw: Raw = server.connect();
-        let answer = raw.ask(request.as_bytes());
-        assert_eq!((answer.status, answer.header("Connection")), (status, Some("close")), "{request}");
-        raw.assert_closed();
-    };
-    expect_final(head("/unwanted", "Content-Length: 5"), 404);
-    expect_final(head("/unwanted", "Transfer-Encoding: chunked"), 404);
-    expect_final(head("/panic", "Content-Length: 5"), 500);
-    expect_final(head("/", "Content-Length: 65537"), 413);
-    expect_final(head("/", "Transfer-Encoding: gzip"), 501);
 }

@@ -1,27 +1,22 @@
-//! Responses on the wire: framing, streaming, and what an application cannot break.
+//! Responses on the wire: framing, streaming, and invalid responses of an application.
 
 use std::time::{Duration, Instant};
 
 use safespace::http::Limits;
 
 use crate::support::raw::Raw;
+use crate::support::requests::get;
 use crate::support::server::{TestServer, limits};
-
-fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
-}
 
 fn get_1_0(path: &str, fields: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.0\r\n{fields}\r\n").into_bytes()
 }
 
 #[test]
-fn a_response_has_a_date_and_its_length_and_no_name_of_the_server() {
+fn a_response_has_date_and_content_length_and_no_server_field() {
     let server = TestServer::start(limits());
     let answer = server.connect().ask(&get("/"));
-    let date = answer.header("Date").unwrap();
-    let date = chrono::NaiveDateTime::parse_from_str(date, "%a, %d %b %Y %H:%M:%S GMT").unwrap().and_utc();
-    assert!((chrono::Utc::now() - date).num_seconds().abs() < 5);
+    assert!((chrono::Utc::now() - answer.date()).num_seconds().abs() < 5);
     assert_eq!(answer.header("Content-Length").unwrap(), answer.body.len().to_string());
     for absent in ["Server", "Connection", "Transfer-Encoding"] {
         assert_eq!(answer.header(absent), None, "{absent}");
@@ -29,7 +24,7 @@ fn a_response_has_a_date_and_its_length_and_no_name_of_the_server() {
 }
 
 #[test]
-fn a_head_request_gets_the_head_of_the_answer_to_get() {
+fn head_gets_the_header_fields_of_get() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     let full = raw.ask(&get("/40-kib"));
@@ -43,7 +38,7 @@ fn a_head_request_gets_the_head_of_the_answer_to_get() {
 }
 
 #[test]
-fn a_refusal_of_a_head_request_has_no_body_either() {
+fn an_error_response_to_head_has_no_body() {
     let server = TestServer::start(Limits { request_timeout: Duration::from_millis(200), ..limits() });
     for (path, status) in [("/panic", 500), ("/split-value", 500), ("/wait", 504)] {
         let mut raw = server.connect();
@@ -54,7 +49,7 @@ fn a_refusal_of_a_head_request_has_no_body_either() {
         raw.assert_closed();
     }
     server.gate().open();
-    // The request behind it is another one.
+    // After an answered HEAD, the refusal of another request has its body.
     let mut raw = server.connect();
     raw.send(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(raw.head_answer().status, 200);
@@ -63,19 +58,19 @@ fn a_refusal_of_a_head_request_has_no_body_either() {
 }
 
 #[test]
-fn a_response_that_has_no_body_says_nothing_of_one() {
+fn a_response_without_a_body_has_no_framing_fields() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     for (path, status) in [("/no-content", 204), ("/not-modified", 304)] {
         let answer = raw.ask(&get(path));
-        assert_eq!(answer.status, status);
+        assert_eq!(answer.status, status, "{path}");
         assert_eq!((answer.header("Content-Length"), answer.header("Transfer-Encoding")), (None, None), "{path}");
     }
     assert_eq!(raw.ask(&get("/")).status, 200);
 }
 
 #[test]
-fn the_framing_is_the_servers_whatever_the_application_says() {
+fn framing_fields_of_the_application_are_replaced() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     let answer = raw.ask(&get("/own-framing"));
@@ -87,7 +82,7 @@ fn the_framing_is_the_servers_whatever_the_application_says() {
 }
 
 #[test]
-fn a_response_that_would_be_split_or_is_not_one_becomes_a_500() {
+fn an_invalid_response_becomes_500() {
     let server = TestServer::start(limits());
     for path in ["/split-value", "/split-nul", "/split-name", "/informational", "/short", "/panic", "/panicking-body"] {
         let mut raw = server.connect();
@@ -95,12 +90,12 @@ fn a_response_that_would_be_split_or_is_not_one_becomes_a_500() {
         assert_eq!(answer.status, 500, "{path}");
         assert_eq!(answer.header("Injected"), None, "{path}");
         raw.assert_closed();
-        assert_eq!(server.connect().ask(&get("/")).status, 200, "{path}: the next request is served as usual");
+        assert_eq!(server.connect().ask(&get("/")).status, 200, "{path}: the next request");
     }
 }
 
 #[test]
-fn a_body_longer_than_its_length_is_cut_to_it() {
+fn a_body_longer_than_its_declared_length_is_truncated() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     assert_eq!(raw.ask(&get("/long")).text(), "long");
@@ -108,44 +103,44 @@ fn a_body_longer_than_its_length_is_cut_to_it() {
 }
 
 #[test]
-fn a_body_of_unknown_length_arrives_piece_by_piece_as_it_is_made() {
+fn a_body_of_unknown_length_is_sent_chunk_by_chunk() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
-    let pieces = server.stream();
+    let chunks = server.stream();
     raw.send(&get("/stream"));
-    for piece in ["one", "two", &"three ".repeat(1000)] {
-        pieces.send(piece.as_bytes().to_vec()).unwrap();
-        if piece == "one" {
+    for chunk in ["one", "two", &"three ".repeat(1000)] {
+        chunks.send(chunk.as_bytes().to_vec()).unwrap();
+        if chunk == "one" {
             assert_eq!(read_head(&mut raw), "chunked");
         }
-        // Each arrives before the next is made.
-        assert_eq!(raw.chunk(), piece.as_bytes());
+        // Each chunk arrives before the next is produced.
+        assert_eq!(raw.chunk(), chunk.as_bytes());
     }
-    drop(pieces);
+    drop(chunks);
     assert_eq!(raw.chunk(), b"");
-    assert_eq!(raw.ask(&get("/")).status, 200, "the connection goes on");
+    assert_eq!(raw.ask(&get("/")).status, 200, "the connection is kept");
 }
 
-/// Reads the head of a streamed answer and returns its transfer coding.
+/// Reads the head of a streamed response and returns its transfer coding.
 fn read_head(raw: &mut Raw) -> String {
     raw.head_answer().header("Transfer-Encoding").unwrap_or_default().to_owned()
 }
 
 #[test]
-fn to_an_old_client_a_body_of_unknown_length_ends_with_the_connection() {
+fn http_1_0_gets_a_body_of_unknown_length_delimited_by_close() {
     let server = TestServer::start(limits());
-    let pieces = server.stream();
-    for piece in ["one", "two"] {
-        pieces.send(piece.into()).unwrap();
+    let chunks = server.stream();
+    for chunk in ["one", "two"] {
+        chunks.send(chunk.into()).unwrap();
     }
-    drop(pieces);
+    drop(chunks);
     let answer = server.connect().ask(&get_1_0("/stream", "Connection: keep-alive\r\n"));
     assert_eq!((answer.header("Transfer-Encoding"), answer.header("Connection")), (None, Some("close")));
     assert_eq!(answer.text(), "onetwo");
 }
 
 #[test]
-fn an_old_client_that_asks_for_it_keeps_its_connection_and_is_told_so() {
+fn http_1_0_keep_alive_is_honoured_and_confirmed() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     for _ in 0..2 {
@@ -157,13 +152,13 @@ fn an_old_client_that_asks_for_it_keeps_its_connection_and_is_told_so() {
 }
 
 #[test]
-fn a_body_that_breaks_off_ends_without_its_end() {
+fn a_failed_body_ends_without_the_last_chunk() {
     let server = TestServer::start(limits());
     for path in ["/broken-stream", "/panicking-stream"] {
         let mut raw = server.connect();
         raw.send(&get(path));
-        assert_eq!(read_head(&mut raw), "chunked");
-        assert_eq!(raw.chunk(), b"part");
+        assert_eq!(read_head(&mut raw), "chunked", "{path}");
+        assert_eq!(raw.chunk(), b"part", "{path}");
         raw.assert_closed();
     }
     let mut raw = server.connect();
@@ -174,11 +169,11 @@ fn a_body_that_breaks_off_ends_without_its_end() {
 }
 
 #[test]
-fn a_large_body_arrives_whole_also_at_a_slow_reader() {
+fn a_large_body_reaches_a_slow_reader_complete() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     raw.send(&get("/large"));
-    // Long enough for the socket to fill, so that the server has to wait for its client.
+    // Long enough for the socket buffers to fill, so that the server waits for the client.
     std::thread::sleep(Duration::from_millis(100));
     let answer = raw.answer();
     assert_eq!(answer.body.len(), 8 * 1024 * 1024);
@@ -187,13 +182,13 @@ fn a_large_body_arrives_whole_also_at_a_slow_reader() {
 }
 
 #[test]
-fn an_answer_waits_for_no_acknowledgement() {
+fn responses_are_sent_without_nagle_delay() {
     let server = TestServer::start(limits());
     let mut raw = server.connect();
     let started = Instant::now();
     for _ in 0..25 {
         assert_eq!(raw.ask(&get("/40-kib")).body.len(), 40 * 1024);
     }
-    // With Nagle's algorithm each of them would take 40 ms, so a second in all.
+    // With Nagle's algorithm each response would take 40 ms, a second in total.
     assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
 }

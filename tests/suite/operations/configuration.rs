@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use safespace::app;
 use safespace::config::{Config, Database, Environment, Kind, LogFormat, SslMode};
 
 use crate::support::process::Binary;
@@ -34,10 +35,11 @@ fn without_any_variable_everything_has_its_default() {
     assert_eq!(config.pool.connection_timeout, Duration::from_secs(10));
     assert_eq!(config.pool.acquire_timeout, Duration::from_secs(1));
     assert_eq!(config.http.address.to_string(), "0.0.0.0:8000");
-    assert_eq!(config.http.limits.max_body_bytes, 65_536);
+    assert_eq!(config.http.max_body_bytes, 65_536);
     assert_eq!((config.log.level, config.log.format), (log::LevelFilter::Info, LogFormat::Text));
     assert!(matches!(config.companion.kind, Kind::Script { path: None }));
-    assert_eq!((config.companion.timeout, config.companion.concurrency), (Duration::from_secs(12), 32));
+    assert_eq!(config.http.workers, 32);
+    assert_eq!((config.companion.timeout, config.companion.concurrency), (Duration::from_secs(12), 128));
 }
 
 #[test]
@@ -149,7 +151,7 @@ fn contradictions_are_problems() {
 }
 
 #[test]
-fn a_small_pool_needs_no_smaller_minimum() {
+fn a_small_maximum_lowers_the_default_minimum_of_the_pool() {
     assert_eq!(read(&[("HOME", "/h"), ("DB_POOL_MAX_SIZE", "4")]).pool.min_size, 4);
 }
 
@@ -188,7 +190,7 @@ fn the_binary_reports_all_problems_and_exits_with_2() {
 }
 
 #[test]
-fn a_dotenv_file_is_read_and_the_environment_wins() {
+fn a_dotenv_file_is_read_and_the_environment_takes_precedence() {
     let dotenv = "APP_PORT=none\nLOG_FORMAT='xml' # a comment\n";
     let output = Binary::new(&[("LOG_FORMAT", "yaml"), ("HOME", "/h")]).file(".env", dotenv).argument("check").run();
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -215,7 +217,7 @@ fn production_cannot_be_set_in_a_dotenv_file() {
 }
 
 #[test]
-fn the_problems_of_a_dotenv_file_and_of_the_environment_come_together() {
+fn the_problems_of_a_dotenv_file_and_of_the_environment_are_reported_together() {
     let dotenv = "A LINE\nENVIRONMENT=production\nLOG_FORMAT=xml\n";
     let output = Binary::new(&[("HOME", "/h"), ("APP_PORT", "none")]).file(".env", dotenv).run();
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -232,11 +234,10 @@ fn a_dotenv_file_may_begin_with_a_byte_order_mark() {
 }
 
 #[test]
-fn a_misspelled_variable_and_a_readable_way_to_the_database_are_warnings() {
+fn an_unknown_variable_and_a_plain_text_connection_are_warnings() {
     let warnings = |pairs: &[(&str, &str)]| read(pairs).warnings().join("\n");
     assert_eq!(warnings(&[("HOME", "/h"), ("PATH", "/bin"), ("DB_PASSWORD_FILE", ""), ("DB_PASSWORD", "p")]), "");
     assert!(warnings(&[("HOME", "/h"), ("DB_POOL_MAXSIZE", "5")]).contains("DB_POOL_MAXSIZE is set and means nothing"));
-    assert!(warnings(&[("HOME", "/h"), ("APP_WORKERS", "8")]).contains("nobody is left to say so"));
     let production = |url| warnings(&[("ENVIRONMENT", "production"), ("DATABASE_URL", url)]);
     assert!(production("postgres://u:p@db.example.org/d").contains("DB_SSLMODE is weaker"));
     assert_eq!(production("postgres://u:p@db.example.org/d?sslmode=require"), "");
@@ -245,7 +246,24 @@ fn a_misspelled_variable_and_a_readable_way_to_the_database_are_warnings() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_read_is_one_problem() {
+fn as_many_workers_as_a_hanging_database_can_block_are_a_warning() {
+    let warnings = |pairs: &[(&str, &str)]| app::warnings(&read(pairs));
+    // The maximum of blocked workers follows from the statements of requests and their batches in flight.
+    for (workers, count) in [("27", 1), ("28", 0)] {
+        let found = warnings(&[("HOME", "/h"), ("APP_WORKERS", workers)]);
+        assert_eq!(found.len(), count, "{workers}: {found:?}");
+        assert!(
+            found.iter().all(|text| text.starts_with("APP_WORKERS is 27 and should be more than 27: ")),
+            "{found:?}"
+        );
+    }
+    assert_eq!(warnings(&[("HOME", "/h")]), Vec::<String>::new());
+    let unknown = warnings(&[("HOME", "/h"), ("APP_WORKER", "8")]);
+    assert!(unknown.len() == 1 && unknown[0].starts_with("APP_WORKER is set and means nothing"), "{unknown:?}");
+}
+
+#[test]
+fn an_unreadable_secret_is_one_problem() {
     let found = problems(&[("DB_HOST", "h"), ("DB_PASSWORD_FILE", "/nowhere")]);
     assert_eq!(found, ["DB_PASSWORD_FILE: cannot read /nowhere: No such file or directory (os error 2)"]);
     let found = problems(&[("ENVIRONMENT", "production"), ("DATABASE_URL_FILE", "/dev/null")]);
@@ -265,7 +283,7 @@ fn a_secret_file_may_be_a_pipe() {
 }
 
 #[test]
-fn a_variable_of_ours_that_is_not_utf8_is_a_problem() {
+fn a_known_variable_that_is_not_utf8_is_a_problem() {
     use std::os::unix::ffi::OsStrExt;
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_safespace"));
     command.env_clear().env("DATABASE_URL", std::ffi::OsStr::from_bytes(b"postgres://u:\xe9@h/d")).arg("check");
@@ -275,7 +293,7 @@ fn a_variable_of_ours_that_is_not_utf8_is_a_problem() {
 }
 
 #[test]
-fn a_broken_dotenv_file_is_reported_without_its_lines() {
+fn a_malformed_dotenv_file_is_reported_without_its_lines() {
     let output = Binary::new(&[("HOME", "/h")]).file(".env", "# first\nDB_PASSWORD=hunter2 and more\n").run();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));

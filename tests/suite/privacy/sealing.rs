@@ -1,15 +1,16 @@
-//! How what is stored is sealed: vectors from another implementation, and what must not open.
+//! The sealed format: test vectors from another implementation, and bytes that must not open.
 
 use chrono::DateTime;
 use proptest::prelude::*;
-use safespace::conversation::{self, Message, Role};
-use safespace::sealing::{Part, Place, Seal, Unreadable};
+use safespace::message::{self, Message, Role};
+use safespace::sealing::{AssociatedData, OpenError, Part, SealingKey};
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
 const ID: &str = "550e8400-e29b-41d4-a716-446655440000";
+const OTHER_ID: &str = "550e8400-e29b-41d4-a716-446655440001";
 
-/// What `tests/sealing_vectors.py` prints.
+/// Output of `tests/sealing_vectors.py`, for [`ID`].
 const LOOKUP: &str = "04c912db-3826-801d-941f-c05547449da6";
 const QUESTION: &str = "a780c8ad-7f1c-8df3-b1df-615242395c69";
 const ANSWER: &str = "557885f6-a0df-88bb-b968-59273f500e61";
@@ -22,128 +23,127 @@ const MESSAGE: &str = "01000102030405060708090a0b0c0d0e0f1011121314151617db165ad
     003cff8724ed4e7948daa1af30ad9a57eb9b16e817f29eee55005d51939926c9bbb7adc11525c22a3b5840143b23200d992b\
     698b5107bdf7c3228921b25d2a2428a9d44f815dc44571bda53f84eb64250a8a32c58a4b9eec9b90f9564d41aca799";
 
-fn seal_of(id: &str) -> Seal {
-    Seal::of(&id.parse().unwrap())
+fn key_of(id: &str) -> SealingKey {
+    SealingKey::derive(&id.parse().unwrap())
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
+fn from_hex(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
     digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
 }
 
 fn message(text: &str) -> Message {
-    let id = seal_of(ID).message_id(Part::Question, b"key");
-    Message { id, position: 7, role: Role::Person, created_at: conversation::now(), text: text.to_owned() }
+    let id = key_of(ID).message_id(Part::Question, b"key");
+    Message { id, position: 7, role: Role::User, created_at: message::now(), text: text.to_owned() }
 }
 
 #[test]
-fn ids_and_keys_are_derived_as_another_implementation_derives_them() {
-    let seal = seal_of(ID);
-    assert_eq!(seal.lookup().expose().to_string(), LOOKUP);
-    assert_eq!(ID.parse::<SessionId>().unwrap().lookup(), seal.lookup());
-    assert_eq!(seal.message_id(Part::Question, b"key").to_string(), QUESTION);
-    assert_eq!(seal.message_id(Part::Answer, b"key").to_string(), ANSWER);
+fn derived_ids_equal_those_of_another_implementation() {
+    let key = key_of(ID);
+    assert_eq!(key.lookup().expose().to_string(), LOOKUP);
+    assert_eq!(ID.parse::<SessionId>().unwrap().lookup(), key.lookup());
+    assert_eq!(key.message_id(Part::Question, b"key").to_string(), QUESTION);
+    assert_eq!(key.message_id(Part::Answer, b"key").to_string(), ANSWER);
 }
 
 #[test]
-fn what_another_implementation_sealed_opens() {
-    let seal = seal_of(ID);
+fn bytes_sealed_by_another_implementation_open() {
+    let key = key_of(ID);
     let created_at = DateTime::parse_from_rfc3339("2026-02-21T10:30:45.123456Z").unwrap();
-    assert_eq!(conversation::open_creation(&seal, &bytes(SESSION)).unwrap(), created_at);
-    let opened = Message::open(&seal, QUESTION.parse().unwrap(), 7, &bytes(MESSAGE)).unwrap();
-    assert_eq!((opened.text.as_str(), opened.role), ("Aku takut \u{1f622}", Role::Person));
+    assert_eq!(message::open_creation_time(&key, &from_hex(SESSION)).unwrap(), created_at);
+    let opened = Message::open(&key, QUESTION.parse().unwrap(), 7, &from_hex(MESSAGE)).unwrap();
+    assert_eq!((opened.text.as_str(), opened.role), ("Aku takut \u{1f622}", Role::User));
     assert_eq!(opened.created_at, created_at);
 }
 
 #[test]
-fn what_was_sealed_opens_nowhere_but_at_its_place() {
-    let (seal, other) = (seal_of(ID), seal_of("550e8400-e29b-41d4-a716-446655440001"));
-    let id = Uuid::new_v4();
-    let place = Place::Message { id, position: 1 };
-    let sealed = seal.seal(place, b"words");
-    assert_eq!(seal.open(place, &sealed).unwrap().as_slice(), b"words");
-    let elsewhere =
-        [Place::Session, Place::Message { id, position: 2 }, Place::Message { id: Uuid::new_v4(), position: 1 }];
-    for (number, elsewhere) in elsewhere.into_iter().enumerate() {
-        assert_eq!(seal.open(elsewhere, &sealed), Err(Unreadable), "place {number}");
+fn sealed_bytes_open_only_with_their_own_key_and_associated_data() {
+    let (key, id) = (key_of(ID), Uuid::new_v4());
+    let data = AssociatedData::Message { id, position: 1 };
+    let sealed = key.seal(data, b"words");
+    assert_eq!(key.open(data, &sealed).unwrap().as_slice(), b"words");
+    for (case, other) in [
+        ("the row of the session", AssociatedData::Session),
+        ("another position", AssociatedData::Message { id, position: 2 }),
+        ("another message", AssociatedData::Message { id: Uuid::new_v4(), position: 1 }),
+    ] {
+        assert_eq!(key.open(other, &sealed), Err(OpenError), "{case}");
     }
-    assert_eq!(other.open(place, &sealed), Err(Unreadable));
+    assert_eq!(key_of(OTHER_ID).open(data, &sealed), Err(OpenError), "another session");
 }
 
 #[test]
-fn no_bit_of_what_was_sealed_can_be_changed_and_no_byte_left_out() {
-    let seal = seal_of(ID);
-    let sealed = seal.seal(Place::Session, b"words");
+fn sealed_bytes_with_a_flipped_bit_or_a_missing_byte_do_not_open() {
+    let key = key_of(ID);
+    let sealed = key.seal(AssociatedData::Session, b"words");
     for bit in 0..sealed.len() * 8 {
         let mut changed = sealed.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(seal.open(Place::Session, &changed), Err(Unreadable), "bit {bit}");
+        assert_eq!(key.open(AssociatedData::Session, &changed), Err(OpenError), "bit {bit}");
     }
     for length in 0..sealed.len() {
-        assert_eq!(seal.open(Place::Session, &sealed[..length]), Err(Unreadable), "{length} bytes");
+        assert_eq!(key.open(AssociatedData::Session, &sealed[..length]), Err(OpenError), "{length} bytes");
     }
 }
 
 #[test]
-fn the_same_words_are_never_sealed_the_same_way_twice() {
-    let seal = seal_of(ID);
+fn sealing_the_same_message_again_uses_another_nonce() {
+    let key = key_of(ID);
     let message = message("the same words");
-    let sealed: Vec<Vec<u8>> = (0..100).map(|_| message.seal(&seal)).collect();
-    for (at, one) in sealed.iter().enumerate() {
-        // The version leads, the nonce follows.
-        assert_eq!(one[0], 1);
-        assert!(sealed[..at].iter().all(|other| other[1..25] != one[1..25]), "a nonce came twice");
+    let sealed: Vec<Vec<u8>> = (0..100).map(|_| message.seal(&key)).collect();
+    for (number, one) in sealed.iter().enumerate() {
+        assert_eq!(one[0], 1, "the version comes first");
+        assert!(sealed[..number].iter().all(|other| other[1..25] != one[1..25]), "nonce {number} is a repetition");
     }
 }
 
 #[test]
-fn the_ids_of_messages_depend_on_the_session_the_part_and_the_key() {
-    let (seal, other) = (seal_of(ID), seal_of("550e8400-e29b-41d4-a716-446655440001"));
+fn message_ids_depend_on_session_part_and_idempotency_key() {
+    let (key, other) = (key_of(ID), key_of(OTHER_ID));
     let ids = [
-        seal.message_id(Part::Question, b"key"),
-        seal.message_id(Part::Answer, b"key"),
-        seal.message_id(Part::Question, b"key2"),
-        seal.message_id(Part::Question, b""),
-        other.message_id(Part::Question, b"key"),
+        ("the question", key.message_id(Part::Question, b"key")),
+        ("the answer", key.message_id(Part::Answer, b"key")),
+        ("another key", key.message_id(Part::Question, b"key2")),
+        ("an empty key", key.message_id(Part::Question, b"")),
+        ("another session", other.message_id(Part::Question, b"key")),
     ];
-    for (at, id) in ids.iter().enumerate() {
-        assert!(!ids[..at].contains(id));
-        assert_eq!(id.get_version_num(), 8);
+    for (number, (case, id)) in ids.iter().enumerate() {
+        assert!(ids[..number].iter().all(|(_, other)| other != id), "{case}");
+        assert_eq!(id.get_version_num(), 8, "{case}");
     }
 }
 
 #[test]
-fn the_length_of_what_is_sealed_is_one_of_few() {
-    let seal = seal_of(ID);
-    let length = |characters: usize| message(&"x".repeat(characters)).seal(&seal).len();
-    // The version, the nonce and the tag come on top.
+fn sealed_messages_are_padded_to_powers_of_two() {
+    let key = key_of(ID);
+    let length = |characters: usize| message(&"x".repeat(characters)).seal(&key).len();
     for (characters, padded) in [(1, 256), (243, 256), (244, 512), (499, 512), (500, 1024), (4096, 8192)] {
+        // Version, nonce and tag come on top.
         assert_eq!(length(characters), 1 + 24 + padded + 16, "{characters} characters");
     }
 }
 
 #[test]
-fn neither_a_lookup_nor_a_failure_to_open_says_anything() {
-    let seal = seal_of(ID);
-    assert_eq!(format!("{:?}", seal.lookup()), "Lookup(<redacted>)");
-    assert!(!format!("{:?} {}", Unreadable, Unreadable).contains(ID));
+fn printing_a_lookup_or_an_open_error_reveals_nothing() {
+    assert_eq!(format!("{:?}", key_of(ID).lookup()), "Lookup(<redacted>)");
+    assert!(!format!("{OpenError:?} {OpenError}").contains(ID));
 }
 
 proptest! {
     #[test]
-    fn any_message_opens_as_it_was(text in any::<String>(), position in 1..i32::MAX, micros in 0..4_000_000_000_000_000_i64) {
-        let seal = seal_of(ID);
+    fn any_message_opens_to_what_was_sealed(text in any::<String>(), position in 1..i32::MAX, micros in 0..4_000_000_000_000_000_i64) {
+        let key = key_of(ID);
         let created_at = DateTime::from_timestamp_micros(micros).unwrap();
-        for role in [Role::Person, Role::Companion, Role::Script] {
+        for role in [Role::User, Role::Model, Role::Script] {
             let message = Message { id: Uuid::new_v4(), position, role, created_at, text: text.clone() };
-            let opened = Message::open(&seal, message.id, position, &message.seal(&seal)).unwrap();
+            let opened = Message::open(&key, message.id, position, &message.seal(&key)).unwrap();
             prop_assert!(opened.text == text && opened.role == role && opened.created_at == created_at);
         }
     }
 
     #[test]
     fn arbitrary_bytes_do_not_open(sealed in any::<Vec<u8>>()) {
-        prop_assert!(Message::open(&seal_of(ID), Uuid::nil(), 1, &sealed).is_err());
-        prop_assert!(conversation::open_creation(&seal_of(ID), &sealed).is_err());
+        prop_assert!(Message::open(&key_of(ID), Uuid::nil(), 1, &sealed).is_err());
+        prop_assert!(message::open_creation_time(&key_of(ID), &sealed).is_err());
     }
 }

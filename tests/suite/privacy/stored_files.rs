@@ -1,4 +1,4 @@
-//! Everything that a private PostgreSQL and the log are left with after the whole API was used: nothing of anybody.
+//! Searches all files of PostgreSQL and the log for data of sessions, after use of the whole API.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,15 +8,15 @@ use std::sync::Arc;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::support::chat::Chat;
 use crate::support::cluster::Cluster;
-use crate::support::model::{Model, says};
-use crate::support::talk::Talk;
+use crate::support::fake_model::{FakeModel, answers};
 
-/// Finds any of many byte strings in one go.
+/// Finds any of many byte strings in one pass.
 struct Search {
-    /// By their first three bytes.
+    /// By the first three bytes.
     needles: HashMap<[u8; 3], Vec<(String, Vec<u8>)>>,
-    /// Which first two bytes there are, so that most places are passed by fast.
+    /// Which first two bytes occur, so that most positions are skipped fast.
     beginnings: Vec<bool>,
 }
 
@@ -24,14 +24,14 @@ impl Search {
     fn new(needles: Vec<(String, Vec<u8>)>) -> Search {
         let mut search = Search { needles: HashMap::new(), beginnings: vec![false; 1 << 16] };
         for (name, needle) in needles {
-            assert!(needle.len() >= 8, "{name} would be found by chance");
+            assert!(needle.len() >= 8, "{name} is so short that it may occur by chance");
             search.beginnings[usize::from(u16::from_be_bytes([needle[0], needle[1]]))] = true;
             search.needles.entry([needle[0], needle[1], needle[2]]).or_default().push((name, needle));
         }
         search
     }
 
-    /// The names of those that are there.
+    /// The names of the needles that occur.
     fn find(&self, bytes: &[u8]) -> Vec<&str> {
         let mut found = Vec::new();
         for (at, three) in bytes.windows(3).enumerate() {
@@ -52,7 +52,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Without what depends on the bytes that follow.
+/// Without the last digits, which depend on the following bytes.
 fn base64(bytes: &[u8], last: [char; 2]) -> String {
     let digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(last).collect();
     let group = |group: &[u8]| {
@@ -62,7 +62,7 @@ fn base64(bytes: &[u8], last: [char; 2]) -> String {
     bytes.chunks_exact(3).flat_map(group).collect()
 }
 
-/// Every way in which an id might be written down.
+/// All encodings in which an id could be stored.
 fn forms_of_id(id: &str) -> Vec<(String, Vec<u8>)> {
     let uuid: Uuid = id.parse().unwrap();
     let bytes = uuid.as_bytes();
@@ -81,7 +81,7 @@ fn forms_of_id(id: &str) -> Vec<(String, Vec<u8>)> {
     forms.into_iter().map(|(form, bytes)| (format!("the id {id} {form}"), bytes)).collect()
 }
 
-/// Every way in which words might be.
+/// All encodings in which a text could be stored.
 fn forms_of_text(text: &str) -> Vec<(String, Vec<u8>)> {
     let forms = [
         ("as it is", text.as_bytes().to_vec()),
@@ -97,69 +97,69 @@ fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// Calls with every file below a folder.
-fn each_file(folder: &Path, see: &mut dyn FnMut(&Path, &[u8])) {
+/// Calls `visit` with every file below a folder.
+fn each_file(folder: &Path, visit: &mut dyn FnMut(&Path, &[u8])) {
     for entry in fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
-            each_file(&entry.path(), see);
+            each_file(&entry.path(), visit);
         } else if kind.is_file() {
-            see(&entry.path(), &fs::read(entry.path()).unwrap());
+            visit(&entry.path(), &fs::read(entry.path()).unwrap());
         }
     }
 }
 
 #[test]
-fn no_file_of_the_database_and_no_line_of_the_log_has_anything_of_a_session() {
+fn no_database_file_and_no_log_line_has_data_of_a_session() {
     const QUESTIONS: [&str; 3] = ["pertanyaan pertama zq1", "a second question zq2", "\u{e9}tranger \u{1f9ed} zq3 zq3"];
     const ANSWERS: [&str; 2] = ["jawaban model zw1 zw1", "and half an answer zw2"];
     const KEYS: [&str; 2] = ["key-of-mine-zk1", "key-of-mine-zk2"];
-    let (mut cluster, model) = (Cluster::start(), Model::start());
+    let (mut cluster, model) = (Cluster::start(), FakeModel::start());
     let url = cluster.url();
     let [_, key, _] = model.variables();
     let mut service = model.service_at(&url);
     let mut sql = postgres::Client::connect(&url, postgres::NoTls).unwrap();
     let mut ids = Vec::new();
     for round in 0..6 {
-        let talk = Talk::by(&service.client);
-        ids.push(talk.id.clone());
-        let upper = Talk::with(&service.client, &talk.id.to_uppercase());
-        model.always(Arc::new(says(&[ANSWERS[0]])));
-        talk.say_as(KEYS[0], QUESTIONS[0]).assert_status(200);
-        talk.say_as(KEYS[0], QUESTIONS[0]).assert_status(200);
-        talk.say_as(KEYS[0], QUESTIONS[1]).assert_problem(422);
+        let chat = Chat::create(&service.client);
+        ids.push(chat.id.clone());
+        let upper = Chat::of(&service.client, &chat.id.to_uppercase());
+        model.always(Arc::new(answers(&[ANSWERS[0]])));
+        chat.send_with_key(KEYS[0], QUESTIONS[0]).assert_status(200);
+        chat.send_with_key(KEYS[0], QUESTIONS[0]).assert_status(200);
+        chat.send_with_key(KEYS[0], QUESTIONS[1]).assert_problem(422);
         upper.stream(QUESTIONS[2]).message();
-        // It fails in the middle, and refuses.
-        model.next(|reply| reply.say(ANSWERS[1]));
-        talk.stream_as(KEYS[1], QUESTIONS[1]).error(503);
+        // A failure during the answer, and a refused call with its retry.
+        model.next(|reply| reply.delta(ANSWERS[1]));
+        chat.stream_with_key(KEYS[1], QUESTIONS[1]).error(503);
         model.next(|reply| reply.refuse(500));
         model.next(|reply| reply.refuse(500));
-        talk.say_as(KEYS[1], QUESTIONS[1]).assert_problem(503);
-        talk.say_as(KEYS[1], QUESTIONS[1]).assert_status(200);
-        talk.say(" ").assert_problem(422);
-        let messages = talk.messages();
+        chat.send_with_key(KEYS[1], QUESTIONS[1]).assert_problem(503);
+        chat.send_with_key(KEYS[1], QUESTIONS[1]).assert_status(200);
+        chat.send(" ").assert_problem(422);
+        let messages = chat.messages();
         assert_eq!(messages.len(), 6);
-        talk.history(&format!("?limit=2&before={}", messages[3]["id"].as_str().unwrap())).assert_status(200);
-        talk.history(&format!("?before={}", talk.id)).assert_problem(422);
-        talk.stop().assert_status(204);
-        service.client.get(&format!("/api/v1/sessions/{}", talk.id)).assert_status(200);
-        service.client.get(&format!("/api/v1/sessions/{}0", talk.id)).assert_problem(422);
-        service.client.send("PATCH", &talk.path()).assert_problem(405);
-        service.client.get(&format!("{}/more", talk.path())).assert_problem(404);
+        chat.history(&format!("?limit=2&before={}", messages[3]["id"].as_str().unwrap())).assert_status(200);
+        chat.history(&format!("?before={}", chat.id)).assert_problem(422);
+        chat.stop().assert_status(204);
+        service.client.get(&format!("/api/v1/sessions/{}", chat.id)).assert_status(200);
+        service.client.get(&format!("/api/v1/sessions/{}0", chat.id)).assert_problem(422);
+        service.client.send("PATCH", &chat.path()).assert_problem(405);
+        service.client.get(&format!("{}/more", chat.path())).assert_problem(404);
         if round % 2 == 0 {
-            talk.erase().assert_status(204);
-            talk.say(QUESTIONS[0]).assert_problem(404);
+            chat.erase().assert_status(204);
+            chat.send(QUESTIONS[0]).assert_problem(404);
             upper.history("").assert_problem(404);
         }
     }
-    // A fault of the database, about which it may write into its log.
-    let faulty = Talk::with(&service.client, &ids[1]);
+    // An error that PostgreSQL may write into its log.
+    let faulty = Chat::of(&service.client, &ids[1]);
     sql.batch_execute("ALTER TABLE messages RENAME TO elsewhere").unwrap();
-    faulty.say_as(KEYS[1], QUESTIONS[1]).assert_problem(500);
+    faulty.send_with_key(KEYS[1], QUESTIONS[1]).assert_problem(500);
     faulty.history("").assert_problem(500);
     sql.batch_execute("ALTER TABLE elsewhere RENAME TO messages; CHECKPOINT").unwrap();
-    // What can be found in those files, and how.
+    // Controls: values that the search has to find.
     let control: Uuid = sql.query_one("SELECT id FROM sessions LIMIT 1", &[]).unwrap().get(0);
     sql.batch_execute("CREATE TABLE control AS SELECT 'a control zc1 zc1' AS text").unwrap();
     drop(sql);
@@ -182,17 +182,17 @@ fn no_file_of_the_database_and_no_line_of_the_log_has_anything_of_a_session() {
         has_wal |= path.contains("pg_wal/");
         has_log |= path.ends_with("log");
         for name in search.find(content) {
-            let place = format!("{name} in {path}");
-            if name.starts_with("the control") { controls.push(place) } else { found.push(place) }
+            let hit = format!("{name} in {path}");
+            if name.starts_with("the control") { controls.push(hit) } else { found.push(hit) }
         }
     });
     println!("searched {files} files with {bytes} bytes");
     assert!(found.is_empty(), "{found:#?}");
     assert!(files > 500 && has_wal, "{files} files, {bytes} bytes, log: {has_log}");
     for control in ["the control in", "the control as bytes in"] {
-        let places = controls.iter().filter(|place| place.starts_with(control));
-        assert!(places.clone().any(|place| place.contains("pg_wal")), "{controls:?}");
-        assert!(places.clone().any(|place| place.contains("/base/")), "{controls:?}");
+        let hits = controls.iter().filter(|hit| hit.starts_with(control));
+        assert!(hits.clone().any(|hit| hit.contains("pg_wal")), "{controls:?}");
+        assert!(hits.clone().any(|hit| hit.contains("/base/")), "{controls:?}");
     }
 
     let log = service.log();

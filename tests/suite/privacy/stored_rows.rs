@@ -1,15 +1,15 @@
-//! What the tables hold, and what becomes of rows that somebody changed.
+//! The rows of all tables, and rows that were changed from outside.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use crate::support::app::TestApp;
+use crate::support::chat::Chat;
 use crate::support::cluster::Schema;
 use crate::support::process::Binary;
-use crate::support::talk::Talk;
 
-/// The sealed messages of all sessions, in the order of their writing.
+/// The sealed messages of all sessions in order of position.
 fn sealed(sql: &mut postgres::Client) -> Vec<Vec<u8>> {
     sql.query("SELECT sealed FROM messages ORDER BY session_id, position", &[])
         .unwrap()
@@ -19,7 +19,7 @@ fn sealed(sql: &mut postgres::Client) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_tables_have_no_column_for_anything_that_can_be_read() {
+fn the_tables_have_no_plaintext_columns() {
     let app = TestApp::start();
     let columns = "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
                    WHERE table_schema = current_schema AND table_name NOT LIKE 'refinery%' ORDER BY 1";
@@ -38,11 +38,11 @@ fn the_tables_have_no_column_for_anything_that_can_be_read() {
 }
 
 #[test]
-fn the_id_of_a_session_is_not_stored() {
+fn a_session_id_is_not_stored() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
-    talk.say_as("key of mine", "halo").assert_status(200);
-    let id: Uuid = talk.id.parse().unwrap();
+    let chat = Chat::new(&app);
+    chat.send_with_key("key of mine", "halo").assert_status(200);
+    let id: Uuid = chat.id.parse().unwrap();
     let mut sql = app.sql();
     for table in ["sessions", "messages"] {
         let stored = format!("SELECT count(*) FROM {table} WHERE id = $1 OR position($2 IN sealed) > 0");
@@ -51,45 +51,45 @@ fn the_id_of_a_session_is_not_stored() {
     }
     let lookup: Uuid = sql.query_one("SELECT id FROM sessions", &[]).unwrap().get(0);
     assert_ne!(lookup, id);
-    Talk::with(&app.client, &lookup.to_string()).history("").assert_problem(404);
-    Talk::with(&app.client, &lookup.to_string()).erase().assert_problem(404);
+    Chat::of(&app.client, &lookup.to_string()).history("").assert_problem(404);
+    Chat::of(&app.client, &lookup.to_string()).erase().assert_problem(404);
 }
 
 #[test]
-fn the_same_words_are_never_sealed_alike() {
+fn equal_messages_have_different_sealed_bytes() {
     let app = TestApp::start();
-    let (one, other) = (Talk::new(&app), Talk::new(&app));
-    for talk in [&one, &one, &other] {
-        talk.say("halo").assert_status(200);
+    let (one, other) = (Chat::new(&app), Chat::new(&app));
+    for chat in [&one, &one, &other] {
+        chat.send("halo").assert_status(200);
     }
     let sealed = sealed(&mut app.sql());
     assert_eq!(sealed.iter().collect::<BTreeSet<_>>().len(), 6);
-    // Beyond the version that leads there is nothing that two have in common.
+    // After the version no two have a common prefix.
     let beginnings: BTreeSet<&[u8]> = sealed.iter().map(|sealed| &sealed[1..17]).collect();
     assert_eq!(beginnings.len(), 6);
-    assert!(sealed.iter().all(|other| other[0] == sealed[0][0]), "the version leads");
+    assert!(sealed.iter().all(|other| other[0] == sealed[0][0]), "the version comes first");
 }
 
 #[test]
-fn what_is_stored_has_few_lengths_whatever_was_said() {
+fn sealed_lengths_are_powers_of_two_plus_a_constant() {
     let app = TestApp::start();
-    let talk = Talk::new(&app);
+    let chat = Chat::new(&app);
     let lengths = |app: &TestApp| -> BTreeSet<i32> {
         let rows = app.sql().query("SELECT DISTINCT length(sealed) FROM messages WHERE position % 2 = 1", &[]).unwrap();
         rows.iter().map(|row| row.get(0)).collect()
     };
     for count in [1, 2, 10, 50, 99, 100] {
-        talk.say(&"x".repeat(count)).assert_status(200);
+        chat.send(&"x".repeat(count)).assert_status(200);
     }
-    talk.say_as(&"k".repeat(20), "x").assert_status(200);
+    chat.send_with_key(&"k".repeat(20), "x").assert_status(200);
     assert_eq!(lengths(&app).len(), 1, "{:?}", lengths(&app));
     for step in 1..60 {
-        talk.say(&"x".repeat(step * 68)).assert_status(200);
+        chat.send(&"x".repeat(step * 68)).assert_status(200);
     }
-    talk.say(&"\u{1f9ed}".repeat(4_096)).assert_status(200);
+    chat.send(&"\u{1f9ed}".repeat(4_096)).assert_status(200);
     let lengths = lengths(&app);
     assert!(lengths.len() <= 9, "{lengths:?}");
-    // Powers of two, and the same beyond each.
+    // Powers of two, each with the same overhead.
     let (first, second) = (lengths.iter().next().unwrap(), lengths.iter().nth(1).unwrap());
     let overhead = first - (second - first);
     assert!((17..=128).contains(&overhead), "{lengths:?}");
@@ -98,7 +98,7 @@ fn what_is_stored_has_few_lengths_whatever_was_said() {
     }
 }
 
-/// Two sessions with the same words; then someone changes rows.
+/// Two sessions with the same messages, whose rows a test changes.
 struct Tampered {
     app: TestApp,
     one: String,
@@ -115,11 +115,11 @@ impl Tampered {
     fn start_again(&mut self) {
         self.app.sql().batch_execute("DELETE FROM sessions").unwrap();
         for id in [&mut self.one, &mut self.other] {
-            let talk = Talk::new(&self.app);
+            let chat = Chat::new(&self.app);
             for message in ["halo", "aku takut", "terima kasih"] {
-                talk.say(message).assert_status(200);
+                chat.send(message).assert_status(200);
             }
-            *id = talk.id;
+            *id = chat.id;
         }
     }
 
@@ -128,12 +128,12 @@ impl Tampered {
     }
 
     fn statuses(&self, query: &str) -> [u16; 2] {
-        [&self.one, &self.other].map(|id| Talk::with(&self.app.client, id).history(query).status)
+        [&self.one, &self.other].map(|id| Chat::of(&self.app.client, id).history(query).status)
     }
 }
 
 #[test]
-fn rows_that_were_swapped_or_changed_are_never_read_as_words() {
+fn swapped_or_changed_rows_are_500_and_never_returned() {
     let one = "session_id = (SELECT min(id::text)::uuid FROM sessions)";
     let other = "session_id = (SELECT max(id::text)::uuid FROM sessions)";
     let flip = |bit: &str| {
@@ -149,16 +149,16 @@ fn rows_that_were_swapped_or_changed_are_never_read_as_words() {
         "UPDATE messages m SET sealed = o.sealed, id = o.id FROM messages o WHERE m.session_id = o.session_id AND m.position = 8 - o.position AND m.position IN (3, 5)".to_owned(),
         "UPDATE messages m SET id = o.id FROM messages o WHERE m.session_id = o.session_id AND m.position = 8 - o.position AND m.position IN (3, 5)".to_owned(),
         "UPDATE messages SET id = gen_random_uuid() WHERE position = 3".to_owned(),
-        // A question again in place of a later one.
+        // An earlier question in the row of a later one.
         "UPDATE messages m SET sealed = o.sealed, id = o.id FROM messages o WHERE m.session_id = o.session_id AND m.position = 5 AND o.position = 1".to_owned(),
-        // One bit, in the version, in the nonce, within, and at the end.
+        // One bit of the version, the nonce, the ciphertext and the tag.
         flip("0"),
         flip("7"),
         flip("8"),
         flip("100"),
         flip("400"),
         flip("8 * length(sealed) - 1"),
-        // Shorter and longer.
+        // Truncated, extended and replaced.
         "UPDATE messages SET sealed = substr(sealed, 1, length(sealed) - 1) WHERE position = 3".to_owned(),
         "UPDATE messages SET sealed = sealed || '\\x00' WHERE position = 3".to_owned(),
         "UPDATE messages SET sealed = substr(sealed, 1, 1) WHERE position = 3".to_owned(),
@@ -175,47 +175,47 @@ fn rows_that_were_swapped_or_changed_are_never_read_as_words() {
             whole.contains(&500) && whole.iter().all(|status| matches!(status, 200 | 500)),
             "{whole:?} after {change}"
         );
-        // Both are changed, but where one was given what is the other's.
+        // The change affects both sessions, unless it copies rows of one to the other.
         if !change.contains("min(id::text)") {
             assert_eq!(whole, [500, 500], "{change}");
         }
         let page = tampered.statuses("?limit=200");
         assert_eq!(page, whole, "{change}");
-        // Nobody answers words that are not those that were said.
+        // A turn does not read them either.
         for (id, status) in [&tampered.one, &tampered.other].iter().zip(whole) {
-            assert_eq!(Talk::with(&tampered.app.client, id).say("halo").status, status, "{change}");
+            assert_eq!(Chat::of(&tampered.app.client, id).send("halo").status, status, "{change}");
         }
     }
 }
 
 #[test]
-fn a_session_that_was_given_the_seal_of_another_is_not_read() {
+fn a_session_with_the_sealed_bytes_of_another_is_500_and_can_be_erased() {
     let tampered = Tampered::new();
     let find = |id: &str| tampered.app.client.get(&format!("/api/v1/sessions/{id}")).status;
     assert_eq!((find(&tampered.one), find(&tampered.other)), (200, 200));
     tampered.change("UPDATE sessions s SET sealed = o.sealed FROM sessions o WHERE s.id <> o.id");
     assert_eq!((find(&tampered.one), find(&tampered.other)), (500, 500));
-    // It can still be erased.
-    Talk::with(&tampered.app.client, &tampered.one).erase().assert_status(204);
+    // Erasing needs no key.
+    Chat::of(&tampered.app.client, &tampered.one).erase().assert_status(204);
 }
 
 #[test]
-fn the_log_of_a_changed_row_has_neither_words_nor_ids() {
+fn the_log_about_a_changed_row_has_no_text_and_no_ids() {
     let schema = Schema::new();
     let url = schema.url();
     let mut service = Binary::new(&[("DATABASE_URL", &url), ("RUST_LOG", "trace")]).serve();
-    let talk = Talk::by(&service.client);
-    talk.say_as("key of mine", "secretword").assert_status(200);
-    let ids: Vec<String> = talk.messages().iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect();
-    let reply = talk.messages()[1]["content"].as_str().unwrap().to_owned();
+    let chat = Chat::create(&service.client);
+    chat.send_with_key("key of mine", "secretword").assert_status(200);
+    let ids: Vec<String> = chat.messages().iter().map(|message| message["id"].as_str().unwrap().to_owned()).collect();
+    let reply = chat.messages()[1]["content"].as_str().unwrap().to_owned();
     let lookup: Uuid = schema.client().query_one("SELECT id FROM sessions", &[]).unwrap().get(0);
     schema
         .client()
         .batch_execute("UPDATE messages SET sealed = set_byte(sealed, 60, 255 - get_byte(sealed, 60))")
         .unwrap();
-    talk.history("").assert_problem(500);
-    talk.say("secretword").assert_problem(500);
-    let id = talk.id.clone();
+    chat.history("").assert_problem(500);
+    chat.send("secretword").assert_problem(500);
+    let id = chat.id.clone();
     service.signal("TERM");
     assert!(service.wait().success());
     let log = service.log();

@@ -1,4 +1,4 @@
-//! The schema: how it comes about, and what must be true of it.
+//! The schema: its migrations, and what must hold for it.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::support::cluster::Schema;
 static NOT_STOPPED: AtomicBool = AtomicBool::new(false);
 
 #[test]
-fn five_services_starting_at_once_migrate_once() {
+fn five_services_that_start_together_migrate_once() {
     let schema = Schema::new();
     thread::scope(|scope| {
         for _ in 0..5 {
@@ -104,7 +104,7 @@ fn every_statement_prepares_against_the_schema() {
 }
 
 #[test]
-fn whatever_belongs_to_a_session_goes_with_it() {
+fn every_reference_to_a_session_cascades_on_delete() {
     let app = TestApp::start();
     // Every column that names a session is a foreign key with ON DELETE CASCADE, and every foreign key to a session is.
     let stray = "
@@ -121,7 +121,7 @@ fn whatever_belongs_to_a_session_goes_with_it() {
     let found = |sql: &mut postgres::Client| sql.query(stray, &[]).unwrap().len();
     let mut sql = app.sql();
     assert_eq!(found(&mut sql), 0);
-    // And the question would find one.
+    // The query finds a table that breaks the rule.
     sql.batch_execute("CREATE TABLE stray (session_id uuid); CREATE TABLE kept (s uuid REFERENCES sessions)").unwrap();
     assert_eq!(found(&mut sql), 2);
 }

@@ -1,6 +1,5 @@
 //! PostgreSQL: shared statements, migrations, outages, TLS, the private server.
 
-mod batcher;
 mod migrations;
 mod outages;
 mod private_postgres;

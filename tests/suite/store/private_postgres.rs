@@ -1,4 +1,4 @@
-//! The PostgreSQL that the service keeps for itself.
+//! The private PostgreSQL of the service.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::AtomicBool;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use postgres::NoTls;
 use safespace::config::PrivateServer;
-use safespace::store::private::{PrivateError, PrivatePostgres};
+use safespace::private_postgres::{PrivatePostgres, PrivatePostgresError};
 
 use crate::support::cluster::{Cluster, DataFolder, send_signal};
 use crate::support::eventually;
 use crate::support::process::Binary;
 
-fn start_error(config: &PrivateServer) -> PrivateError {
+fn start_error(config: &PrivateServer) -> PrivatePostgresError {
     PrivatePostgres::start(config, &[], &AtomicBool::new(false)).err().expect("it does not start")
 }
 
 #[test]
-fn the_service_keeps_its_data_through_a_stop_and_a_kill() {
+fn data_survives_a_stop_and_a_kill() {
     let folder = DataFolder::new();
     let serve = || Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
 
@@ -36,13 +36,13 @@ fn the_service_keeps_its_data_through_a_stop_and_a_kill() {
     let another = second.client.post("/api/v1/sessions").assert_status(201).json();
     second.signal("KILL");
     second.wait();
-    assert!(folder.postgres().is_some(), "nobody could stop PostgreSQL");
+    assert!(folder.postgres().is_some(), "a killed service cannot stop PostgreSQL");
 
     let mut third = serve();
     assert_eq!(third.client.get(&path).assert_status(200).json(), session);
     third.client.get(&format!("/api/v1/sessions/{}", another["session_id"].as_str().unwrap())).assert_status(200);
 
-    // A kill of everything at once, PostgreSQL too.
+    // PostgreSQL is killed too.
     send_signal("KILL", folder.postgres().unwrap());
     third.signal("KILL");
     third.wait();
@@ -54,7 +54,7 @@ fn the_service_keeps_its_data_through_a_stop_and_a_kill() {
 }
 
 #[test]
-fn a_second_service_on_the_same_data_is_refused_but_may_check_and_migrate() {
+fn a_second_service_on_the_same_data_is_refused_and_may_check_and_migrate() {
     let folder = DataFolder::new();
     let variables = [("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())];
     let first = Binary::new(&variables).serve();
@@ -69,10 +69,10 @@ fn a_second_service_on_the_same_data_is_refused_but_may_check_and_migrate() {
 }
 
 #[test]
-fn only_its_own_user_can_reach_it_and_it_is_durable() {
+fn only_its_own_user_can_connect_and_commits_are_durable() {
     let cluster = Cluster::start();
     let mode = |name: &str| cluster.folder().join(name).metadata().unwrap().permissions().mode() & 0o777;
-    // Where root runs it for the user postgres, that user may pass through the folder, and only that.
+    // Run by root, the user postgres may pass through the folder and not list it.
     let top = if nix::unistd::geteuid().is_root() { 0o711 } else { 0o700 };
     assert_eq!((mode(""), mode("socket"), mode("cluster")), (top, 0o700, 0o700));
     assert_eq!((mode("postgres.log"), mode("safespace.lock")), (0o600, 0o600));
@@ -84,7 +84,7 @@ fn only_its_own_user_can_reach_it_and_it_is_durable() {
 }
 
 #[test]
-fn its_log_quotes_no_statement_and_no_value() {
+fn the_log_quotes_no_statement_and_no_value() {
     let cluster = Cluster::start();
     let mut sql = postgres::Client::connect(&cluster.url(), NoTls).unwrap();
     sql.batch_execute("CREATE TABLE t (secret text PRIMARY KEY)").unwrap();
@@ -101,7 +101,7 @@ fn its_log_quotes_no_statement_and_no_value() {
 }
 
 #[test]
-fn without_binaries_it_says_how_to_install_them() {
+fn missing_binaries_are_an_error_that_says_how_to_install_them() {
     let folder = DataFolder::new();
     let data = folder.path().join("new");
     let output = Binary::new(&[("SAFESPACE_DATA_DIR", data.to_str().unwrap()), ("PG_BIN", "/nowhere")]).run();
@@ -112,7 +112,7 @@ fn without_binaries_it_says_how_to_install_them() {
 }
 
 #[test]
-fn a_folder_with_other_files_is_left_alone() {
+fn a_folder_with_other_files_is_refused() {
     let folder = DataFolder::new();
     std::fs::write(folder.path().join("letter"), "dear").unwrap();
     let error = start_error(&folder.config()).to_string();
@@ -140,7 +140,7 @@ fn data_of_another_version_is_refused() {
 }
 
 #[test]
-fn an_interrupted_first_start_is_begun_again() {
+fn an_interrupted_first_start_is_repeated() {
     let folder = DataFolder::new();
     let variables = [("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())];
     let mut first = Binary::new(&variables).start();
@@ -148,7 +148,7 @@ fn an_interrupted_first_start_is_begun_again() {
         let mut entries = std::fs::read_dir(folder.path()).unwrap();
         entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("cluster.")).then_some(())
     });
-    // Its initdb lives on, and still writes to where it was told.
+    // Its initdb still runs, and writes to its own folder.
     first.kill().unwrap();
     first.wait().unwrap();
     let second = Binary::new(&variables).serve();
@@ -156,7 +156,7 @@ fn an_interrupted_first_start_is_begun_again() {
 }
 
 #[test]
-fn a_signal_ends_the_first_start_too() {
+fn a_signal_ends_the_first_start() {
     let folder = DataFolder::new();
     let mut service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).start();
     eventually(Duration::from_secs(10), || {
@@ -170,7 +170,7 @@ fn a_signal_ends_the_first_start_too() {
 }
 
 #[test]
-fn the_end_of_the_terminal_stops_it_too() {
+fn a_hangup_stops_the_service_and_postgresql() {
     let folder = DataFolder::new();
     let mut service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
     service.signal("HUP");
@@ -179,7 +179,7 @@ fn the_end_of_the_terminal_stops_it_too() {
 }
 
 #[test]
-fn a_server_that_dies_is_started_again() {
+fn a_killed_server_is_restarted() {
     let folder = DataFolder::new();
     let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
     let path =
@@ -187,18 +187,18 @@ fn a_server_that_dies_is_started_again() {
     send_signal("KILL", folder.postgres().unwrap());
     eventually(Duration::from_secs(10), || (service.client.get("/health/db").status == 503).then_some(()));
     eventually(Duration::from_secs(10), || (service.client.get(&path).status == 200).then_some(()));
-    service.wait_for_log("The private PostgreSQL ended; starting it again");
+    assert!(service.log().contains("The private PostgreSQL ended; starting it again"), "{}", service.log());
 }
 
 #[test]
-fn root_follows_no_link_that_the_owner_of_the_data_could_make() {
+fn the_owner_of_the_data_can_create_no_link_that_root_follows() {
     if !nix::unistd::geteuid().is_root() {
-        // Then PostgreSQL runs as this user, who could harm nobody else.
+        // PostgreSQL runs as this user then.
         return;
     }
     let cluster = Cluster::start();
     let postgres = nix::unistd::User::from_name("postgres").unwrap().unwrap();
-    // All that belongs to PostgreSQL is below folders it cannot replace.
+    // The folders of PostgreSQL's user are in a folder that this user cannot write to.
     for entry in std::fs::read_dir(cluster.folder()).unwrap() {
         let entry = entry.unwrap();
         let (name, owner) = (entry.file_name(), entry.metadata().unwrap().uid());
@@ -209,17 +209,17 @@ fn root_follows_no_link_that_the_owner_of_the_data_could_make() {
 }
 
 #[test]
-fn the_version_of_the_data_is_read_through_no_link() {
+fn the_version_of_the_cluster_is_not_read_through_a_link() {
     let folder = DataFolder::new();
     std::fs::create_dir(folder.path().join("cluster")).unwrap();
     std::os::unix::fs::symlink("/proc/version", folder.path().join("cluster/PG_VERSION")).unwrap();
     let output = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).argument("check").run();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(!said.contains("Linux"), "{said}");
+    let output = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(!output.contains("Linux"), "{output}");
 }
 
 #[test]
-fn a_server_that_cannot_stay_is_one_line_in_the_log() {
+fn a_server_that_keeps_failing_is_one_line_in_the_log() {
     let folder = DataFolder::new();
     let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
     std::fs::rename(folder.path().join("cluster/global/pg_control"), folder.path().join("cluster/gone")).unwrap();
@@ -228,8 +228,7 @@ fn a_server_that_cannot_stay_is_one_line_in_the_log() {
     eventually(Duration::from_secs(10), || {
         (std::fs::read_to_string(&log).unwrap().matches("pg_control").count() > 2).then_some(())
     });
-    let log = service.wait_for_log("starting it again");
-    assert_eq!(log.matches("starting it again").count(), 1, "{log}");
+    assert_eq!(service.log().matches("starting it again").count(), 1, "{}", service.log());
 }
 
 #[test]

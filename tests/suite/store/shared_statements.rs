@@ -1,4 +1,4 @@
-//! Requests that share a statement, as the clients of the API see them.
+//! Requests that share a statement, as clients of the API see them.
 
 use std::collections::HashSet;
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 const POST: &[u8] = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n";
 const HEALTH: &[u8] = b"GET /health/db HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// Whoever waits for the locked table has the time to.
+/// Time enough to wait for the locked table.
 const PATIENT: (&str, &str) = ("DB_ACQUIRE_TIMEOUT_MS", "10000");
 
 fn connect_many(app: &TestApp, count: usize) -> Vec<Raw> {
@@ -27,8 +27,8 @@ fn about(method: &str, id: &str) -> Vec<u8> {
     format!("{method} /api/v1/sessions/{id} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
 }
 
-/// Sends each request on a connection of its own while the table is locked: the first runs
-/// alone and waits for the table, and the others share the batches after it.
+/// Sends each request on its own connection while the table is locked. The first runs alone and waits for the lock; the
+/// others share the batches after it.
 #[track_caller]
 fn pile_up(app: &TestApp, requests: &[Vec<u8>]) -> Vec<Raw> {
     let mut sql = app.sql();
@@ -42,7 +42,7 @@ fn pile_up(app: &TestApp, requests: &[Vec<u8>]) -> Vec<Raw> {
             wait_for_locks(&mut questions, 1);
         }
     }
-    // It is served in its turn, so the others are where they wait, and they do not hold up all workers.
+    // Requests are served in order, so by now the others are in a batch, and they do not block all workers.
     assert_eq!(Raw::connect(app.client.address()).ask(GET).status, 200);
     lock.commit().unwrap();
     raws
@@ -53,12 +53,12 @@ fn session_id(raw: &mut Raw) -> String {
 }
 
 #[test]
-fn three_hundred_creates_at_once_are_three_hundred_sessions_and_few_transactions() {
+fn three_hundred_concurrent_creates_are_three_hundred_sessions_in_few_transactions() {
     let app = TestApp::with(&[PATIENT]);
     let mut raws = pile_up(&app, &vec![POST.to_vec(); 300]);
     let ids: Vec<String> = raws.iter_mut().map(session_id).collect();
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 300);
-    // All of them are asked for at once, too, and each is told of its own.
+    // Read all of them at once: each response has its own session.
     raws.iter_mut().zip(&ids).for_each(|(raw, id)| raw.send(&about("GET", id)));
     for (raw, id) in raws.iter_mut().zip(&ids) {
         assert_eq!(raw.answer().assert_status(200).json()["session_id"], **id);
@@ -70,12 +70,12 @@ fn three_hundred_creates_at_once_are_three_hundred_sessions_and_few_transactions
 }
 
 #[test]
-fn each_of_many_lookups_at_once_is_told_of_its_own_session() {
+fn each_of_many_concurrent_reads_gets_its_own_session() {
     let app = TestApp::with(&[PATIENT]);
     let sessions: Vec<_> = (0..20).map(|_| app.client.post("/api/v1/sessions").assert_status(201).json()).collect();
     let unknown = "550e8400-e29b-41d4-a716-446655440000";
     let mut ids: Vec<&str> = sessions.iter().map(|session| session["session_id"].as_str().unwrap()).collect();
-    // One that is not there, and one twice.
+    // An unknown session, and one twice.
     ids.extend([unknown, ids[10]]);
     let requests: Vec<Vec<u8>> = ids.iter().map(|id| about("GET", id)).collect();
     let mut raws = pile_up(&app, &requests);
@@ -87,7 +87,7 @@ fn each_of_many_lookups_at_once_is_told_of_its_own_session() {
 }
 
 #[test]
-fn of_many_deletes_that_share_a_batch_exactly_one_erases() {
+fn of_many_deletes_of_a_session_in_one_batch_exactly_one_is_204() {
     let app = TestApp::with(&[PATIENT]);
     let (first, second, id) = (app.create_session(), app.create_session(), app.create_session());
     let mut requests = vec![about("DELETE", &first), about("DELETE", &second)];
@@ -102,7 +102,7 @@ fn of_many_deletes_that_share_a_batch_exactly_one_erases() {
 }
 
 #[test]
-fn of_many_deletes_of_the_same_session_one_erases_whether_or_not_they_share_a_batch() {
+fn of_many_deletes_of_a_session_in_several_batches_exactly_one_is_204() {
     let app = TestApp::with(&[PATIENT]);
     let id = app.create_session();
     let mut raws = pile_up(&app, &vec![about("DELETE", &id); 40]);
@@ -112,7 +112,7 @@ fn of_many_deletes_of_the_same_session_one_erases_whether_or_not_they_share_a_ba
 }
 
 #[test]
-fn a_delete_that_the_database_refuses_is_a_500_and_those_beside_it_are_done() {
+fn a_refused_delete_is_a_500_and_the_others_of_its_batch_succeed() {
     let app = TestApp::with(&[PATIENT]);
     let ids: Vec<String> = (0..12).map(|_| app.create_session()).collect();
     let refused = 7;
@@ -138,7 +138,7 @@ fn a_delete_that_the_database_refuses_is_a_500_and_those_beside_it_are_done() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_a_503_for_its_batch_and_nothing_for_the_next() {
+fn a_broken_connection_is_a_503_for_its_batch_and_not_for_the_next() {
     let app = TestApp::with(&[PATIENT]);
     let (mut sql, mut questions) = (app.sql(), app.sql());
     let mut lock = sql.transaction().unwrap();
@@ -156,7 +156,7 @@ fn a_connection_that_breaks_is_a_503_for_its_batch_and_nothing_for_the_next() {
     )
     .unwrap();
     first.answer().assert_problem(503);
-    // The turn is the next batch's at once.
+    // The next batch gets the permit at once.
     wait_for_locks(&mut questions, 1);
     lock.commit().unwrap();
     let ids: HashSet<String> = others.iter_mut().map(session_id).collect();
@@ -165,7 +165,21 @@ fn a_connection_that_breaks_is_a_503_for_its_batch_and_nothing_for_the_next() {
 }
 
 #[test]
-fn stopping_answers_all_who_wait_for_a_batch() {
+fn a_statement_that_panics_is_a_500_and_the_pool_replaces_its_connection() {
+    let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "2"), ("DB_POOL_MAX_SIZE", "2")]);
+    let path = format!("/api/v1/sessions/{}", app.create_session());
+    let mut sql = app.sql();
+    // The driver panics when a column has another type than the program reads. More often than there are connections:
+    for _ in 0..4 {
+        sql.batch_execute("ALTER TABLE sessions ALTER sealed TYPE text USING encode(sealed, 'hex')").unwrap();
+        app.client.get(&path).assert_problem(500);
+        sql.batch_execute("ALTER TABLE sessions ALTER sealed TYPE bytea USING decode(sealed, 'hex')").unwrap();
+        app.client.get(&path).assert_status(200);
+    }
+}
+
+#[test]
+fn a_stop_answers_every_request_that_waits_for_a_batch() {
     let schema = Schema::new();
     let app = TestApp::at(&schema.url(), &[PATIENT]);
     let address = app.client.address();
@@ -209,7 +223,7 @@ fn a_flood_of_probes_takes_one_connection_of_the_pool_at_most() {
     for _ in 0..10 {
         probes.iter_mut().for_each(|raw| raw.send(HEALTH));
         for raw in &mut probes {
-            // The create holds one; while this answer is made the next probe may hold another.
+            // The create holds one; the next probe may hold another while this response is made.
             let (total, available) = pool(raw.answer().assert_status(200).json());
             assert!(total == 4 && available >= 2, "{available} of {total}");
         }

@@ -13,14 +13,14 @@ use postgres::NoTls;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use safespace::app::App;
 use safespace::config::Config;
-use safespace::store::private::PrivatePostgres;
+use safespace::private_postgres::PrivatePostgres;
 
 use crate::support::cluster::{DataFolder, try_signal};
 use crate::support::eventually;
 use crate::support::http::Client;
 use crate::support::variables;
 
-/// A PostgreSQL on the network with TLS, the authority of its certificate, and another authority.
+/// A PostgreSQL on TCP with TLS, the authority of its certificate, and another authority.
 struct Secured {
     process: Child,
     _folder: DataFolder,
@@ -30,7 +30,7 @@ struct Secured {
 }
 
 impl Secured {
-    /// Its certificate is for `name` alone. `hba` is the line of `pg_hba.conf` for the network.
+    /// The certificate is for `name` only. `hba` is the line of `pg_hba.conf` for TCP.
     fn start(name: &str, hba: &str) -> Secured {
         let folder = cluster_with_role();
         let path = |name: &str| folder.path().join(name).display().to_string();
@@ -41,7 +41,7 @@ impl Secured {
         let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
         fs::write(path("server.pem"), certificate.pem()).unwrap();
         fs::write(path("server.key"), key.serialize_pem()).unwrap();
-        // PostgreSQL wants its key to be nobody else's to read.
+        // PostgreSQL refuses a key that other users can read.
         fs::set_permissions(path("server.key"), Permissions::from_mode(0o600)).unwrap();
         fs::write(path("hba"), format!("local all all trust\n{hba}\n")).unwrap();
 
@@ -73,7 +73,7 @@ impl Secured {
         Secured { process, _folder: folder, port, authority, other_authority }
     }
 
-    /// Starts the service over TCP and asks PostgreSQL whether TLS is used.
+    /// Starts the service over TCP and returns whether its connection uses TLS.
     fn connect(&self, further: &[(&str, &str)]) -> Result<bool, String> {
         let port = self.port.to_string();
         let mut all = variables(&[
@@ -90,7 +90,7 @@ impl Secured {
         let config = Config::from_variables(&all).map_err(|problems| problems.to_string())?;
         let mut report = String::new();
         safespace::check::check(&config, &mut report).map_err(|error| error.to_string())?;
-        // The pool too, not only the one connection that looks.
+        // The pool connects as well, not only the connection of the check.
         let app = App::start(&config, &AtomicBool::new(false)).map_err(|error| error.to_string())?;
         let client = Client::new(app.address());
         client.post("/api/v1/sessions").assert_status(201);
@@ -123,7 +123,7 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
 }
 
 #[test]
-fn each_mode_asks_as_much_of_a_server_with_tls_as_libpq_does() {
+fn each_mode_verifies_the_certificate_as_libpq_does() {
     let server = Secured::start("127.0.0.1", "hostssl all all 127.0.0.1/32 scram-sha-256");
     let (right, wrong) = (server.authority.as_str(), server.other_authority.as_str());
     for (mode, authority, accepted) in [
@@ -147,7 +147,7 @@ fn each_mode_asks_as_much_of_a_server_with_tls_as_libpq_does() {
             }
         }
     }
-    // This server takes nobody without TLS, and says so without the password.
+    // This server accepts TLS only, and its error holds no password.
     let error = server.connect(&[("DB_SSLMODE", "disable")]).unwrap_err();
     assert!(error.contains("no encryption") && !error.contains("hunter2"), "{error}");
     let error = server.connect(&[("DB_PASSWORD", "hunter3")]).unwrap_err();
@@ -155,7 +155,7 @@ fn each_mode_asks_as_much_of_a_server_with_tls_as_libpq_does() {
 }
 
 #[test]
-fn a_certificate_for_another_host_is_enough_for_verify_ca_but_not_for_verify_full() {
+fn a_certificate_for_another_host_passes_verify_ca_and_not_verify_full() {
     let server = Secured::start("db.example.org", "hostssl all all 127.0.0.1/32 scram-sha-256");
     let with = |mode| server.connect(&[("DB_SSLMODE", mode), ("DB_SSLROOTCERT", &server.authority)]);
     assert_eq!(with("verify-ca"), Ok(true));

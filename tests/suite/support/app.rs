@@ -1,5 +1,6 @@
 //! The service as the binary starts it, in this process, in a schema of its own.
 
+use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 
 use safespace::app::App;
@@ -7,23 +8,22 @@ use safespace::config::Config;
 
 use super::cluster::Schema;
 use super::http::Client;
-use super::{Variables, variables};
 
 /// A running service.
 pub(crate) struct TestApp {
     app: Option<App>,
     pub(crate) client: Client,
-    // Dropped after the service that uses it.
+    // Declared after the service, so that it is dropped later.
     schema: Option<Schema>,
 }
 
 impl TestApp {
-    /// A service in a schema of its own in the shared database.
+    /// Starts a service with the defaults of the tests in a schema of its own in the shared database.
     pub(crate) fn start() -> TestApp {
         TestApp::with(&[])
     }
 
-    /// The same with further variables.
+    /// Starts a service with further variables in a schema of its own.
     pub(crate) fn with(further: &[(&str, &str)]) -> TestApp {
         let schema = Schema::new();
         let mut app = TestApp::at(&schema.url(), further);
@@ -31,14 +31,14 @@ impl TestApp {
         app
     }
 
-    /// A service on a given database.
+    /// Starts a service on a given database.
     pub(crate) fn at(url: &str, further: &[(&str, &str)]) -> TestApp {
         let app = App::start(&configure(url, further), &AtomicBool::new(false)).expect("the service starts");
         let client = Client::new(app.address());
         TestApp { app: Some(app), client, schema: None }
     }
 
-    /// The service's schema, for questions in SQL.
+    /// A client of PostgreSQL in the service's schema.
     pub(crate) fn sql(&self) -> postgres::Client {
         self.schema.as_ref().expect("a schema of its own").client()
     }
@@ -57,6 +57,13 @@ impl Drop for TestApp {
             app.stop();
         }
     }
+}
+
+/// Variables of a configuration.
+pub(crate) type Variables = HashMap<String, String>;
+
+pub(crate) fn variables(pairs: &[(&str, &str)]) -> Variables {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A configuration for a test: on a free port of the loopback address, with few threads and connections.

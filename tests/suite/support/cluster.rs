@@ -1,4 +1,4 @@
-//! PostgreSQL servers for tests: one that they share, and throw-away ones to disturb.
+//! PostgreSQL servers for tests: a shared one, and temporary ones for tests that stop or freeze the server.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -13,13 +13,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use postgres::NoTls;
 use safespace::config::PrivateServer;
-use safespace::store::private::PrivatePostgres;
+use safespace::private_postgres::PrivatePostgres;
 
-use super::eventually;
+use super::timing::eventually;
 
-/// A PostgreSQL of a test's own, in a folder that goes with it.
+/// A PostgreSQL of one test, in a temporary folder.
 pub(crate) struct Cluster {
-    // Before the folder it runs in, since fields are dropped in their order.
+    // Declared before its folder: fields are dropped in declaration order.
     running: Option<PrivatePostgres>,
     folder: DataFolder,
 }
@@ -36,7 +36,7 @@ impl Cluster {
         self.running = Some(running.expect("PostgreSQL starts"));
     }
 
-    /// Stops it in order, or as soon as `signal` does.
+    /// Stops the server, with `signal` at once or otherwise in order.
     pub(crate) fn stop(&mut self, signal: Option<&str>) {
         if let Some(signal) = signal {
             send_signal(signal, self.process_id());
@@ -56,15 +56,15 @@ impl Cluster {
         self.running.as_ref().expect("it runs").process_id()
     }
 
-    /// Stops every process of the server in its tracks.
+    /// Suspends every process of the server with SIGSTOP.
     pub(crate) fn freeze(&self) {
         let postmaster = self.process_id();
-        // First the one that could make another; a signal may take a moment to arrive.
+        // The postmaster first, since it starts the other processes. A signal is delivered asynchronously.
         let freeze = |process: u32| {
             try_signal("STOP", process);
-            // One that ended meanwhile is a zombie while its parent stands still, or gone.
-            let stands = || stat(process).is_none_or(|(state, _)| state == "T" || state == "Z");
-            eventually(Duration::from_secs(5), || stands().then_some(()));
+            // A process that ended meanwhile is gone, or a zombie while its parent is suspended.
+            let is_suspended = || stat(process).is_none_or(|(state, _)| state == "T" || state == "Z");
+            eventually(Duration::from_secs(5), || is_suspended().then_some(()));
         };
         freeze(postmaster);
         children(postmaster).into_iter().for_each(freeze);
@@ -77,14 +77,14 @@ impl Cluster {
     }
 }
 
-/// A place for a private PostgreSQL. When it goes, so does everything in it, running or not.
+/// The data folder of a private PostgreSQL. Dropping it kills a server that still runs there and removes the folder.
 pub(crate) struct DataFolder {
     folder: tempfile::TempDir,
 }
 
 impl DataFolder {
     pub(crate) fn new() -> DataFolder {
-        // The socket's path has to be short, and the user postgres must be able to enter.
+        // A socket's path is at most 107 bytes long, and the user postgres needs access.
         DataFolder { folder: tempfile::Builder::new().prefix("safespace-").tempdir_in("/tmp").unwrap() }
     }
 
@@ -100,7 +100,7 @@ impl DataFolder {
         url(self.path())
     }
 
-    /// The process of the PostgreSQL that runs in it.
+    /// The id of the postmaster that runs in this folder.
     pub(crate) fn postgres(&self) -> Option<u32> {
         let file = fs::read_to_string(self.path().join("cluster/postmaster.pid")).ok()?;
         let process = file.lines().next()?.parse().ok()?;
@@ -129,14 +129,14 @@ pub(crate) fn send_signal(signal: &str, process: u32) {
     assert!(try_signal(signal, process), "kill -{signal} {process}");
 }
 
-/// Sends a signal, and says whether there was such a process. A destructor must not panic, since it may run while
-/// another panic unwinds, and two end all tests at once.
+/// Sends a signal and returns whether the process exists. Destructors use this: a panic while another panic unwinds
+/// aborts all tests.
 pub(crate) fn try_signal(signal: &str, process: u32) -> bool {
     let signal: Signal = format!("SIG{signal}").parse().expect("the name of a signal");
     kill(Pid::from_raw(process.try_into().expect("a process id")), signal).is_ok()
 }
 
-/// The processes whose parent is this one.
+/// The ids of a process's children.
 pub(crate) fn children(parent: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     processes.filter(|process| stat(*process).is_some_and(|(_, its_parent)| its_parent == parent)).collect()
@@ -145,12 +145,12 @@ pub(crate) fn children(parent: u32) -> Vec<u32> {
 /// The state and the parent of a process.
 fn stat(process: u32) -> Option<(String, u32)> {
     let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name before them, in brackets, may hold anything.
+    // The command name, in parentheses before these fields, may contain any characters.
     let mut fields = text.rsplit(") ").next()?.split(' ');
     Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
 }
 
-/// A schema of a test's own in the shared database; dropped with it.
+/// A schema of one test in the shared database; dropped with this value.
 pub(crate) struct Schema {
     name: String,
 }
@@ -162,7 +162,7 @@ impl Schema {
         Schema { name }
     }
 
-    /// A URL that leads to this schema, so that the program itself knows nothing of it.
+    /// A connection URL that sets `search_path` to this schema.
     pub(crate) fn url(&self) -> String {
         let url = shared_url();
         let separator = if url.contains('?') { '&' } else { '?' };
@@ -185,14 +185,14 @@ fn shared_client() -> postgres::Client {
     postgres::Client::connect(&shared_url(), NoTls).unwrap()
 }
 
-/// The database that tests share: `TEST_DATABASE_URL`, or a server that is started by the first who asks.
+/// The shared database: `TEST_DATABASE_URL`, or a server that the first call starts.
 fn shared_url() -> String {
     static URL: OnceLock<String> = OnceLock::new();
     URL.get_or_init(|| std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| url(&start_shared_server()))).clone()
 }
 
-/// Starts the shared server. A static is never dropped, so a shell waits for the end of this process, however it comes,
-/// and then stops the server and removes its folder.
+/// Starts the shared server. Statics are never dropped, so a shell waits until this process ends, in whichever way, then
+/// stops the server and removes its folder.
 fn start_shared_server() -> PathBuf {
     static WATCHDOG: OnceLock<Child> = OnceLock::new();
     static SERVER: Mutex<Option<PrivatePostgres>> = Mutex::new(None);
@@ -212,4 +212,24 @@ fn start_shared_server() -> PathBuf {
     WATCHDOG.set(watchdog.unwrap()).unwrap();
     *SERVER.lock().unwrap() = Some(server);
     folder
+}
+
+/// Locks a table of this client's schema against every other transaction until the returned one ends.
+pub(crate) fn lock_table<'a>(sql: &'a mut postgres::Client, table: &str) -> postgres::Transaction<'a> {
+    let mut transaction = sql.transaction().unwrap();
+    transaction.batch_execute(&format!("LOCK TABLE {table}")).unwrap();
+    transaction
+}
+
+/// Waits until one connection waits for a lock on the table of sessions in this client's schema.
+#[track_caller]
+pub(crate) fn wait_for_lock(sql: &mut postgres::Client) {
+    wait_for_locks(sql, 1);
+}
+
+/// Waits until exactly `count` connections wait for a lock on that table.
+#[track_caller]
+pub(crate) fn wait_for_locks(sql: &mut postgres::Client, count: usize) {
+    let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
+    eventually(Duration::from_secs(5), || (sql.query(waiting, &[]).unwrap().len() == count).then_some(()));
 }

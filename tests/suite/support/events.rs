@@ -1,4 +1,4 @@
-//! Reads an answer of `text/event-stream`, event by event, as a browser does.
+//! Reads a response of `text/event-stream` event by event, as a browser does.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub(crate) struct Event {
     pub(crate) data: Value,
 }
 
-/// An answer while it comes. Dropped, it is a client that went away.
+/// A response that is being received. Dropping it closes the connection.
 pub(crate) struct Events {
     raw: Raw,
     pub(crate) head: Answer,
@@ -24,9 +24,9 @@ pub(crate) struct Events {
     event: String,
     data: Option<String>,
     last_id: u64,
-    /// Those that were read and not yet given out.
+    /// Events that were received and not yet returned.
     ready: VecDeque<Event>,
-    /// Comment lines so far.
+    /// Number of comment lines so far.
     pub(crate) comments: usize,
     /// Whether the first line was a comment.
     pub(crate) began_with_comment: bool,
@@ -34,13 +34,13 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Sends a request; where the answer is no stream, it is returned instead.
+    /// Sends a request on a new connection. A response that is no stream is the error.
     #[track_caller]
-    pub(crate) fn ask(address: SocketAddr, request: &[u8]) -> Result<Events, Answer> {
+    pub(crate) fn request(address: SocketAddr, request: &[u8]) -> Result<Events, Answer> {
         Events::of(Raw::connect(address), request)
     }
 
-    /// The same on a connection that exists.
+    /// The same on an existing connection.
     #[track_caller]
     pub(crate) fn of(mut raw: Raw, request: &[u8]) -> Result<Events, Answer> {
         raw.send(request);
@@ -63,7 +63,7 @@ impl Events {
         })
     }
 
-    /// The next event; none at the end of the stream.
+    /// The next event; `None` at the end of the stream.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Option<Event> {
         while self.ready.is_empty() && !self.is_over {
@@ -72,15 +72,15 @@ impl Events {
         self.ready.pop_front()
     }
 
-    /// The next event, which has this name; its data.
+    /// The data of the next event, which must have this name.
     #[track_caller]
     pub(crate) fn expect(&mut self, name: &str) -> Value {
-        let event = self.next().expect("the stream goes on");
+        let event = self.next().expect("another event");
         assert_eq!(event.name, name, "{event:?}");
         event.data
     }
 
-    /// The text of the next event, which is a piece of the answer.
+    /// The text of the next event, which must be a delta.
     #[track_caller]
     pub(crate) fn delta(&mut self) -> String {
         let data = self.expect("message.delta");
@@ -88,25 +88,25 @@ impl Events {
         data["text"].as_str().unwrap().to_owned()
     }
 
-    /// All that is still to come.
+    /// All remaining events.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Reads to the end, where the whole message is; asserts that it is what its pieces were.
+    /// Reads to the end and returns the message of the last event; asserts that its deltas add up to it.
     #[track_caller]
     pub(crate) fn message(mut self) -> Value {
         let mut events = self.rest();
         let end = events.pop().expect("a last event");
         assert_eq!(end.name, "message.end", "{end:?}");
         let deltas = events.iter().filter(|event| event.name == "message.delta");
-        let pieces: String = deltas.map(|delta| delta.data["text"].as_str().unwrap()).collect();
-        assert_eq!(end.data["content"], pieces);
+        let text: String = deltas.map(|delta| delta.data["text"].as_str().unwrap()).collect();
+        assert_eq!(end.data["content"], text);
         end.data
     }
 
-    /// Reads to the end, where the error is; asserts that it is a problem document with this status.
+    /// Reads to the end and returns the error of the last event; asserts a problem document with this status.
     #[track_caller]
     pub(crate) fn error(mut self, status: u16) -> Value {
         let error = self.rest().pop().expect("a last event");
@@ -118,12 +118,12 @@ impl Events {
         error.data
     }
 
-    /// Waits for so long for whatever comes next.
-    pub(crate) fn wait_longer(&self, limit: Duration) {
-        self.raw.stream.set_read_timeout(Some(limit)).unwrap();
+    /// Sets the timeout of every read.
+    pub(crate) fn set_read_timeout(&self, timeout: Duration) {
+        self.raw.stream.set_read_timeout(Some(timeout)).unwrap();
     }
 
-    /// Waits for so many comment lines.
+    /// Reads until there were this many comment lines.
     #[track_caller]
     pub(crate) fn wait_for_comments(&mut self, count: usize) {
         while self.comments < count {
@@ -132,7 +132,7 @@ impl Events {
         }
     }
 
-    /// The connection, once the stream is over.
+    /// The connection for another request; asserts that no event remains.
     #[track_caller]
     pub(crate) fn into_raw(mut self) -> Raw {
         assert_eq!(self.rest().len(), 0);
@@ -146,7 +146,7 @@ impl Events {
         self.received.extend(chunk);
         while let Some(at) = self.received.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=at).collect();
-            self.line(std::str::from_utf8(&line[..at]).expect("it is UTF-8"));
+            self.line(std::str::from_utf8(&line[..at]).expect("UTF-8"));
         }
         let is_cut = self.is_over && (!self.received.is_empty() || self.data.is_some());
         assert!(!is_cut, "the stream ends within an event");
@@ -155,7 +155,7 @@ impl Events {
     #[track_caller]
     fn line(&mut self, line: &str) {
         if line.is_empty() {
-            // A blank line after a comment alone is no event.
+            // A blank line without data before it is no event.
             if let Some(data) = self.data.take() {
                 let data = serde_json::from_str(&data).unwrap_or_else(|error| panic!("{error}: {data}"));
                 self.ready.push_back(Event { name: std::mem::take(&mut self.event), data });

@@ -1,11 +1,10 @@
-//! A small HTTP client: ordinary requests through ureq, odd ones as raw bytes.
+//! An HTTP client for well-formed requests, and the responses that it reads.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde_json::Value;
-
-use super::raw::Raw;
 
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -74,12 +73,6 @@ impl Client {
         Answer::read(self.agent.run(request.body(body.to_string().as_bytes()).unwrap()).unwrap())
     }
 
-    /// Sends these bytes on a connection of their own and reads the answer.
-    #[track_caller]
-    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
-        Raw::connect(self.address).ask(bytes)
-    }
-
     fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
         ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address))
     }
@@ -96,7 +89,7 @@ impl Answer {
         }
     }
 
-    /// An answer's head, and what follows it.
+    /// Parses the head of a response and what follows it as the body.
     pub(crate) fn parse(bytes: &[u8]) -> Answer {
         let text = String::from_utf8_lossy(bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an HTTP answer: {text:?}"));
@@ -110,6 +103,13 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The time in the `Date` field.
+    #[track_caller]
+    pub(crate) fn date(&self) -> DateTime<Utc> {
+        let date = self.header("Date").expect("a Date field");
+        NaiveDateTime::parse_from_str(date, "%a, %d %b %Y %H:%M:%S GMT").unwrap().and_utc()
     }
 
     #[track_caller]
@@ -127,7 +127,7 @@ impl Answer {
         self
     }
 
-    /// Asserts that it is a problem document (RFC 9457) with a status, and returns its detail.
+    /// Asserts that this is a problem document (RFC 9457) with this status, and returns its detail.
     #[track_caller]
     pub(crate) fn assert_problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text());

@@ -1,20 +1,18 @@
-//! A client that sends any bytes at all, at any pace, and reads answers one by one.
+//! A client that sends arbitrary bytes at any pace, and reads responses one by one.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
 
-use super::http::Answer;
+use super::http::{Answer, Client};
+use super::timing::PATIENCE;
 
-/// More than any answer takes that is to come.
-const PATIENCE: Duration = Duration::from_secs(15);
-
+/// A connection, with the bytes that were received and not yet consumed.
 pub(crate) struct Raw {
     pub(crate) stream: TcpStream,
     received: Vec<u8>,
-    /// Whether something could not be sent.
+    /// Whether a write failed.
     pub(crate) was_refused: bool,
-    /// Whether the connection ended with a reset instead of an orderly end.
+    /// Whether the connection ended with a reset (RST) instead of FIN.
     pub(crate) was_reset: bool,
 }
 
@@ -27,12 +25,12 @@ impl Raw {
         Raw { stream, received: Vec::new(), was_refused: false, was_reset: false }
     }
 
-    /// Sends bytes; a server that has closed already is not an error, for its answer can still be read.
+    /// Sends bytes. A failed write is only recorded: a response that the server sent before closing can still be read.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.was_refused |= self.stream.write_all(bytes).is_err();
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side of the connection.
     pub(crate) fn end(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -50,7 +48,7 @@ impl Raw {
         self.read_answer(true)
     }
 
-    /// Reads the answer to `HEAD`, which has no body whatever its head says.
+    /// Reads the answer to `HEAD`, which has no body whatever its framing fields say.
     #[track_caller]
     pub(crate) fn head_answer(&mut self) -> Answer {
         self.read_answer(false)
@@ -120,16 +118,20 @@ impl Raw {
         chunk
     }
 
-    /// Asserts that the server closes the connection, without a further byte and without a reset, which could take an
-    /// answer with it on its way.
+    /// Asserts that the server closes the connection without a further byte and without a reset, which could discard a
+    /// response in flight.
     #[track_caller]
     pub(crate) fn assert_closed(&mut self) {
         let read = self.read();
-        assert!(read == 0 && self.received.is_empty(), "more came: {:?}", String::from_utf8_lossy(&self.received));
+        assert!(
+            read == 0 && self.received.is_empty(),
+            "unexpected data: {:?}",
+            String::from_utf8_lossy(&self.received)
+        );
         assert!(!self.was_reset, "the connection was reset");
     }
 
-    /// Reads to the end, however it comes, and returns how many bytes that were.
+    /// Reads until the connection ends, in order or by a reset, and returns the number of bytes.
     #[track_caller]
     pub(crate) fn count_rest(&mut self) -> usize {
         let mut received = 0;
@@ -141,7 +143,7 @@ impl Raw {
         }
     }
 
-    /// Reads what there is; 0 at the end, however it comes.
+    /// Reads once and returns the number of bytes; 0 when the connection has ended, in order or by a reset.
     #[track_caller]
     pub(crate) fn read(&mut self) -> usize {
         let mut buffer = [0; 16 * 1024];
@@ -151,12 +153,20 @@ impl Raw {
                 read
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("nothing came within {PATIENCE:?}, after {:?}", String::from_utf8_lossy(&self.received));
+                panic!("no data within {PATIENCE:?}, after {:?}", String::from_utf8_lossy(&self.received));
             }
             Err(error) => {
                 self.was_reset |= error.kind() == ErrorKind::ConnectionReset;
                 0
             }
         }
+    }
+}
+
+impl Client {
+    /// Sends these bytes on a new connection and reads the response.
+    #[track_caller]
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
+        Raw::connect(self.address()).ask(bytes)
     }
 }

@@ -1,16 +1,16 @@
-//! The HTTP server with an application of the tests' own, to see exactly what reaches an application.
+//! The HTTP server with an application for tests, which records the requests that reach it.
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
-use rouille::{Request, Response, ResponseBody};
-use safespace::http::{Application, Later, Limits, Refusal, Reply, Server};
+use safespace::http::{Application, Limits, Refusal, Request, Responder, Response, ResponseBody, Server};
 use serde_json::{Value, json};
 
-use super::eventually;
 use super::raw::Raw;
+use super::requests::DEFERRED;
+use super::timing::eventually;
 
 /// The defaults of the service, with few workers.
 pub(crate) fn limits() -> Limits {
@@ -49,54 +49,64 @@ impl TestServer {
         Raw::connect(self.address)
     }
 
-    /// The requests that have reached the application, each as method and target, since the last call.
-    pub(crate) fn seen(&self) -> Vec<String> {
-        std::mem::take(&mut *self.application.seen.lock().unwrap())
+    /// The requests that have reached the application since the last call, each as method and target.
+    pub(crate) fn received(&self) -> Vec<String> {
+        std::mem::take(&mut *self.application.received.lock().unwrap())
     }
 
-    /// Where the requests for `/wait` wait.
+    /// The gate at which requests for `/wait` block.
     pub(crate) fn gate(&self) -> Arc<Gate> {
         self.application.gate.clone()
     }
 
-    /// What answers the requests for `/later` that came since the last call, the first first.
-    pub(crate) fn replies(&self) -> Vec<Reply> {
-        std::mem::take(&mut *self.application.replies.lock().unwrap())
-    }
-
-    /// The same, once so many have come.
+    /// Waits until `count` requests for `/wait` have reached the application since the last call.
     #[track_caller]
-    pub(crate) fn wait_for_replies(&self, count: usize) -> Vec<Reply> {
-        let mut replies = Vec::new();
+    pub(crate) fn wait_until_blocked(&self, count: usize) {
+        let mut blocked = 0;
         eventually(Duration::from_secs(5), || {
-            replies.extend(self.replies());
-            (replies.len() >= count).then_some(())
+            blocked += self.received().iter().filter(|request| *request == "GET /wait").count();
+            (blocked == count).then_some(())
         });
-        assert_eq!(replies.len(), count);
-        replies
     }
 
-    /// Sends a request for `/later` and waits until the application has it.
+    /// The responders of the requests for `/deferred` since the last call, in order of arrival.
+    pub(crate) fn responders(&self) -> Vec<Responder> {
+        std::mem::take(&mut *self.application.responders.lock().unwrap())
+    }
+
+    /// Waits until exactly `count` such requests have arrived, and returns their responders.
     #[track_caller]
-    pub(crate) fn ask_later(&self, raw: &mut Raw) -> Reply {
-        raw.send(b"GET /later HTTP/1.1\r\nHost: x\r\n\r\n");
-        self.wait_for_replies(1).remove(0)
+    pub(crate) fn wait_for_responders(&self, count: usize) -> Vec<Responder> {
+        let mut responders = Vec::new();
+        eventually(Duration::from_secs(5), || {
+            responders.extend(self.responders());
+            (responders.len() >= count).then_some(())
+        });
+        assert_eq!(responders.len(), count);
+        responders
     }
 
-    /// Gives the next request for `/stream` its body, piece by piece; the end of the sender is the end of the body.
+    /// Sends a request for `/deferred` and waits until the application has received it.
+    #[track_caller]
+    pub(crate) fn send_deferred(&self, raw: &mut Raw) -> Responder {
+        raw.send(DEFERRED);
+        self.wait_for_responders(1).remove(0)
+    }
+
+    /// Sets the body of the next request for `/stream`, chunk by chunk; dropping the sender ends the body.
     pub(crate) fn stream(&self) -> mpsc::Sender<Vec<u8>> {
-        let (sender, pieces) = mpsc::channel();
-        *self.application.pieces.lock().unwrap() = Some(pieces);
+        let (sender, chunks) = mpsc::channel();
+        *self.application.chunks.lock().unwrap() = Some(chunks);
         sender
     }
 
-    /// Stops it and says whether everything was answered.
+    /// Stops the server and returns whether every request was answered.
     pub(crate) fn stop(&mut self, grace: Duration) -> bool {
         self.server.take().unwrap().stop(grace)
     }
 }
 
-/// Holds up whoever comes until it is opened.
+/// Blocks threads until it is opened.
 #[derive(Default)]
 pub(crate) struct Gate {
     is_open: Mutex<bool>,
@@ -113,49 +123,40 @@ impl Gate {
         let _open = self.opened.wait_while(self.is_open.lock().unwrap(), |open| !*open).unwrap();
     }
 
-    /// Waits for so long at most, and says whether it is open.
+    /// Waits for at most `limit`, and returns whether the gate is open.
     pub(crate) fn wait_for(&self, limit: Duration) -> bool {
         let is_open = self.is_open.lock().unwrap();
         *self.opened.wait_timeout_while(is_open, limit, |open| !*open).unwrap().0
     }
 }
 
-/// Answers most requests with what came, and a few paths as they say.
+/// Answers a request with its own contents as JSON; a few paths have special responses.
 #[derive(Default)]
 struct Echo {
-    seen: Mutex<Vec<String>>,
+    received: Mutex<Vec<String>>,
     gate: Arc<Gate>,
-    pieces: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
-    replies: Mutex<Vec<Reply>>,
+    chunks: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
+    responders: Mutex<Vec<Responder>>,
 }
 
 impl Application for Echo {
-    fn answer(&self, request: &Request, later: Later<'_>) -> Option<Response> {
-        self.seen.lock().unwrap().push(format!("{} {}", request.method(), request.raw_url()));
-        Some(match request.raw_url() {
-            "/later" => {
-                self.replies.lock().unwrap().push(later.reply());
-                return None;
-            }
-            "/later-at-once" => {
-                later.reply().send(|| Response::text("later, at once"));
-                return None;
-            }
-            "/later-and-now" => {
-                self.replies.lock().unwrap().push(later.reply());
-                Response::text("now")
-            }
+    fn answer(&self, request: Request, responder: Responder) {
+        self.received.lock().unwrap().push(format!("{} {}", request.method(), request.raw_url()));
+        let response = match request.raw_url() {
+            "/deferred" => return self.responders.lock().unwrap().push(responder),
+            "/deferred-at-once" => return responder.respond_with(|| Response::text("deferred, at once")),
+            "/dropped" => return,
             "/thread" => Response::text(format!("{:?}", std::thread::current().id())),
-            "/panic" => panic!("as asked"),
+            "/panic" => panic!("requested by the test"),
             "/wait" => {
                 self.gate.wait();
                 Response::text("went on")
             }
-            "/stream" => from_reader(Pieces(self.pieces.lock().unwrap().take().expect("a test gave pieces"))),
+            "/stream" => from_reader(Chunks(self.chunks.lock().unwrap().take().expect("the test sets a body"))),
             "/large" => Response::from_data("application/octet-stream", vec![b'x'; 8 * 1024 * 1024]),
             "/40-kib" => Response::from_data("application/octet-stream", vec![b'x'; 40 * 1024]),
             "/no-content" => Response::empty_204(),
-            "/not-modified" => Response { status_code: 304, ..Response::text("none of this is sent") },
+            "/not-modified" => Response { status_code: 304, ..Response::text("not sent") },
             "/short" => sized(b"four".as_slice(), 5),
             "/long" => sized(b"longer".as_slice(), 4),
             "/short-large" => sized(io::repeat(b'x').take(100_000), 200_000),
@@ -175,14 +176,15 @@ impl Application for Echo {
                 .with_additional_header("Transfer-Encoding", "chunked")
                 .with_additional_header("Connection", "keep-alive, x")
                 .with_additional_header("Date", "yesterday"),
-            _ => Response::from_data("application/json", echo(request).to_string()),
-        })
+            _ => Response::from_data("application/json", echo(&request).to_string()),
+        };
+        responder.respond(response);
     }
 
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         match request.raw_url() {
             "/unwanted" => Some(Response::empty_404()),
-            "/panic" => panic!("as asked"),
+            "/panic" => panic!("requested by the test"),
             "/wait" => {
                 self.gate.wait();
                 None
@@ -216,14 +218,14 @@ fn sized(reader: impl Read + Send + 'static, length: usize) -> Response {
     Response { data: ResponseBody::from_reader_and_size(reader, length), ..Response::text("") }
 }
 
-/// A body that comes as the test sends it.
-struct Pieces(mpsc::Receiver<Vec<u8>>);
+/// A body whose chunks the test sends.
+struct Chunks(mpsc::Receiver<Vec<u8>>);
 
-impl Read for Pieces {
+impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let piece = self.0.recv().unwrap_or_default();
-        buffer[..piece.len()].copy_from_slice(&piece);
-        Ok(piece.len())
+        let chunk = self.0.recv().unwrap_or_default();
+        buffer[..chunk.len()].copy_from_slice(&chunk);
+        Ok(chunk.len())
     }
 }
 
@@ -239,6 +241,6 @@ struct Panicking;
 
 impl Read for Panicking {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-        panic!("as asked")
+        panic!("requested by the test")
     }
 }

@@ -1,0 +1,80 @@
+//! Delivers the events of a turn to its client: as one JSON document, or as server-sent events.
+
+use std::mem;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::event_stream::EventStream;
+use super::wire::{AnswerMessage, Start};
+use crate::api::respond;
+use crate::api::responder::Responder;
+use crate::session_id::SessionId;
+use crate::sync::Timers;
+use crate::turns::Event;
+
+/// The delivery of one turn.
+pub(super) struct Delivery {
+    session_id: SessionId,
+    timers: Arc<Timers>,
+    state: State,
+}
+
+/// What the client was sent.
+enum State {
+    /// Nothing: it waits for the whole answer.
+    Whole(Responder),
+    /// Nothing: it accepts events, and an error is an ordinary response until the first of them.
+    Unstarted(Responder),
+    Streaming(EventStream),
+    Done,
+}
+
+impl Delivery {
+    pub(super) fn new(responder: Responder, streamed: bool, session_id: SessionId, timers: Arc<Timers>) -> Delivery {
+        let state = if streamed { State::Unstarted(responder) } else { State::Whole(responder) };
+        Delivery { session_id, timers, state }
+    }
+
+    /// Delivers an event; it never blocks.
+    pub(super) fn deliver(&mut self, event: Event) {
+        let session_id = self.session_id;
+        self.state = match (mem::replace(&mut self.state, State::Done), event) {
+            (State::Whole(responder), Event::Finished(message)) => {
+                responder.respond_with(move || Ok(respond::json(200, &AnswerMessage::new(session_id, message))));
+                State::Done
+            }
+            (State::Whole(responder) | State::Unstarted(responder), Event::Failed(failure)) => {
+                responder.respond_with(move || Err(failure.into()));
+                State::Done
+            }
+            (State::Unstarted(responder), Event::Started(id)) => State::Streaming(self.start(responder, id)),
+            // The answer was stored by an earlier request with the same key.
+            (State::Unstarted(responder), Event::Finished(message)) => {
+                let stream = self.start(responder, message.id);
+                stream.send_text(&message.text);
+                stream.finish("message.end", &AnswerMessage::new(session_id, message));
+                State::Done
+            }
+            (State::Streaming(stream), Event::Delta(text)) => {
+                stream.send_text(&text);
+                State::Streaming(stream)
+            }
+            (State::Streaming(stream), Event::Finished(message)) => {
+                stream.finish("message.end", &AnswerMessage::new(session_id, message));
+                State::Done
+            }
+            (State::Streaming(stream), Event::Failed(failure)) => {
+                stream.fail(&failure.into());
+                State::Done
+            }
+            (state, _) => state,
+        };
+    }
+
+    fn start(&self, responder: Responder, id: Uuid) -> EventStream {
+        let stream = EventStream::start(responder, &self.timers);
+        stream.send("message.start", &Start { id, session_id: self.session_id, role: "model" });
+        stream
+    }
+}

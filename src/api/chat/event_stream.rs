@@ -1,0 +1,153 @@
+//! A turn as server-sent events (HTML standard, section 9.2), sent as the companion writes.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::wire::Delta;
+use crate::api::problem::Problem;
+use crate::api::respond;
+use crate::api::responder::Responder;
+use crate::http::{Response, ResponseBody, SendError, StreamSender};
+use crate::sync::{Timer, Timers};
+
+/// Proxies and browsers close a connection on which nothing arrives, so after this silence a comment is sent.
+const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+
+const COMMENT: &[u8] = b": SafeSpace\n\n";
+
+/// A stream of events to one client. Dropped before its last event, it ends with an `error`.
+pub(super) struct EventStream(Arc<Mutex<State>>);
+
+struct State {
+    /// `None` after the last event, and when the client is gone.
+    sender: Option<StreamSender>,
+    /// Events so far.
+    count: u64,
+    /// Text that the client was too slow to receive. It is sent with the text that follows, so a slow client costs no
+    /// more memory than one answer.
+    unsent: String,
+    last_activity: Instant,
+    /// The next look at [`State::last_activity`].
+    keep_alive: Option<Timer>,
+}
+
+impl EventStream {
+    /// Begins the response.
+    pub(super) fn start(responder: Responder, timers: &Arc<Timers>) -> EventStream {
+        let sender = responder.stream(Response {
+            status_code: 200,
+            headers: vec![
+                ("Content-Type".into(), "text/event-stream".into()),
+                // nginx would buffer the events until it has a page of them.
+                ("X-Accel-Buffering".into(), "no".into()),
+            ],
+            data: ResponseBody::empty(),
+            upgrade: None,
+        });
+        let (unsent, last_activity) = (String::new(), Instant::now());
+        let mut state = State { sender: Some(sender), count: 0, unsent, last_activity, keep_alive: None };
+        state.send(COMMENT);
+        let state = Arc::new(Mutex::new(state));
+        keep_alive(&state, timers);
+        EventStream(state)
+    }
+
+    /// Sends an event.
+    pub(super) fn send<T: Serialize>(&self, name: &str, data: &T) {
+        let mut state = self.0.lock();
+        let event = state.event(name, data);
+        state.send(&event);
+    }
+
+    /// Sends a piece of the answer.
+    pub(super) fn send_text(&self, text: &str) {
+        let mut state = self.0.lock();
+        state.unsent.push_str(text);
+        if state.sender.as_ref().is_some_and(StreamSender::has_room) {
+            let event = state.unsent_event();
+            state.send(&event);
+        }
+    }
+
+    /// Sends the last event.
+    pub(super) fn finish<T: Serialize>(self, name: &str, data: &T) {
+        self.0.lock().finish(name, data);
+    }
+
+    /// Sends an error as the last event. Its cause is logged here, since the request was logged when the stream began.
+    pub(super) fn fail(self, problem: &Problem) {
+        self.0.lock().fail(problem);
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.keep_alive = None;
+        if state.sender.is_some() {
+            state.fail(&Problem::internal("a turn ended without an end"));
+        }
+    }
+}
+
+impl State {
+    fn event<T: Serialize>(&mut self, name: &str, data: &T) -> Vec<u8> {
+        self.count += 1;
+        let mut event = format!("id: {}\nevent: {name}\ndata: ", self.count).into_bytes();
+        // JSON has no line breaks.
+        event.extend_from_slice(&respond::to_json(data));
+        event.extend_from_slice(b"\n\n");
+        event
+    }
+
+    fn unsent_event(&mut self) -> Vec<u8> {
+        let text = mem::take(&mut self.unsent);
+        self.event("message.delta", &Delta { text: &text })
+    }
+
+    /// Sends bytes if the buffer has room for them. A client that is gone is sent nothing more.
+    fn send(&mut self, bytes: &[u8]) {
+        self.last_activity = Instant::now();
+        if let Some(Err(SendError::Closed)) = self.sender.as_ref().map(|sender| sender.send(bytes)) {
+            self.sender = None;
+        }
+    }
+
+    fn finish<T: Serialize>(&mut self, name: &str, data: &T) {
+        let Some(sender) = self.sender.take() else { return };
+        let mut last = Vec::new();
+        if !self.unsent.is_empty() {
+            last = self.unsent_event();
+        }
+        last.extend(self.event(name, data));
+        sender.finish(&last);
+    }
+
+    fn fail(&mut self, problem: &Problem) {
+        if let Some(cause) = problem.cause.as_deref() {
+            log::error!(cause; "An answer failed while it was streamed");
+        }
+        self.finish("error", problem);
+    }
+}
+
+/// Sends a comment whenever nothing was sent for [`COMMENT_INTERVAL`], until the stream ends.
+fn keep_alive(stream: &Arc<Mutex<State>>, timers: &Arc<Timers>) {
+    let mut state = stream.lock();
+    if state.last_activity.elapsed() >= COMMENT_INTERVAL {
+        state.send(COMMENT);
+    }
+    if state.sender.is_some() {
+        let (stream, next) = (Arc::downgrade(stream), timers.clone());
+        let look_again = state.last_activity + COMMENT_INTERVAL;
+        state.keep_alive = Some(timers.schedule(look_again, move || {
+            if let Some(stream) = stream.upgrade() {
+                keep_alive(&stream, &next);
+            }
+        }));
+    }
+}

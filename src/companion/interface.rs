@@ -1,0 +1,80 @@
+//! What a companion is: the trait, its input, and why it gives no answer.
+
+use std::time::{Duration, Instant};
+
+use crate::message::Role;
+use crate::sync::CancellationToken;
+
+/// Characters of an answer; the rest is cut off.
+pub(super) const MAX_ANSWER_CHARS: usize = 16_384;
+
+/// Answers conversations, one at a time on each calling thread.
+pub trait Companion: Send + Sync + 'static {
+    /// The role of its answers: [`Role::Model`] or [`Role::Script`].
+    fn role(&self) -> Role;
+
+    /// The number of characters of a conversation that it can use.
+    fn context_chars(&self) -> usize;
+
+    /// Answers the last message of a conversation, which is the user's, and passes each piece of the answer to `on_delta`.
+    /// Returns by the deadline of the call, and soon after its cancellation.
+    ///
+    /// # Errors
+    /// Why there is no complete answer; the pieces until then are not one.
+    fn answer(
+        &self,
+        conversation: &[ChatMessage],
+        call: &Call,
+        on_delta: &mut dyn FnMut(&str),
+    ) -> Result<(), Unavailable>;
+}
+
+/// A message of a conversation. It has no `Debug` and no `Display`, so that it cannot be printed by accident.
+pub struct ChatMessage {
+    /// Who wrote it.
+    pub role: Role,
+    /// The text.
+    pub text: String,
+}
+
+/// The bounds of one call to a companion.
+pub struct Call {
+    /// When it must have returned.
+    pub deadline: Instant,
+    /// Whether the client reads the answer as a stream, so that a model is asked for one.
+    pub streamed: bool,
+    /// Ends the call before its deadline.
+    pub cancellation: CancellationToken,
+}
+
+/// Why there is no answer. The text is safe to log: it holds nothing of the conversation and nothing of the server's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// No connection to the model's server was established.
+    #[error("it was not reached")]
+    NotReached,
+    /// The server answered with a status other than 200.
+    #[error("it refused with status {0}")]
+    Refused(u16),
+    /// The answer had no text, or only white space.
+    #[error("it said nothing")]
+    Empty,
+    /// The provider's content filter withheld the answer.
+    #[error("its words were withheld")]
+    Filtered,
+    /// The deadline passed.
+    #[error("it took too long")]
+    TimedOut,
+    /// The connection closed before the end of the answer.
+    #[error("it broke off")]
+    Interrupted,
+    /// The reply violates HTTP, the format of chat completions, or a size limit.
+    #[error("it did not make sense")]
+    MalformedReply,
+    /// The circuit breaker is open for this much longer; no request was sent.
+    #[error("it is not asked for {} s, having failed too often", .0.as_secs())]
+    CircuitOpen(Duration),
+    /// The call was cancelled.
+    #[error("it was cut")]
+    Cancelled,
+}

@@ -1,0 +1,10 @@
+//! Prewritten replies, selected by the words of the last message. `../script.toml` is the embedded script and describes the
+//! format.
+
+mod parse;
+mod rules;
+mod selection;
+mod words;
+
+pub use parse::ScriptError;
+pub(super) use selection::Script;

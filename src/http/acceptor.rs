@@ -1,0 +1,80 @@
+//! The listener: accepts connections, and pauses after an error.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+/// How long accepting pauses after an error: most likely the process has no descriptor left, and epoll would report the
+/// listener as readable without end.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener of a server, registered with its poller.
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    /// epoll reported connections, and `accept` has not said yet that there are no more.
+    is_readable: bool,
+    /// When to accept again after an error.
+    resume_at: Option<Instant>,
+}
+
+impl Acceptor {
+    /// # Errors
+    /// When the listener cannot be polled.
+    pub(super) fn new(listener: TcpListener, registry: &Registry, token: Token) -> io::Result<Acceptor> {
+        listener.set_nonblocking(true)?;
+        registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;
+        Ok(Acceptor { listener, is_readable: false, resume_at: None })
+    }
+
+    /// epoll reports connections.
+    pub(super) fn set_readable(&mut self) {
+        self.is_readable = true;
+    }
+
+    /// Whether there may be connections to accept.
+    pub(super) fn is_ready(&self, now: Instant) -> bool {
+        self.is_readable && self.resume_at.is_none_or(|resume_at| resume_at <= now)
+    }
+
+    /// When accepting goes on after an error.
+    pub(super) fn resume_at(&self) -> Option<Instant> {
+        self.resume_at
+    }
+
+    /// Accepts up to `max` connections.
+    pub(super) fn accept(&mut self, max: usize, now: Instant) -> Vec<(TcpStream, SocketAddr)> {
+        let mut accepted = Vec::new();
+        while accepted.len() < max {
+            match self.listener.accept() {
+                Ok(connection) => accepted.push(connection),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.is_readable = false;
+                    break;
+                }
+                // The client is gone again, or a signal came: neither concerns the next one.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
+                Err(error) => {
+                    if self.resume_at.is_none() {
+                        log::warn!(error:%; "Cannot accept connections, trying on");
+                    }
+                    self.resume_at = Some(now + PAUSE);
+                    return accepted;
+                }
+            }
+        }
+        if self.resume_at.take().is_some() {
+            log::info!("Accepting connections again");
+        }
+        accepted
+    }
+
+    /// Closes the listener.
+    pub(super) fn close(self, registry: &Registry) {
+        let _ = registry.deregister(&mut SourceFd(&self.listener.as_raw_fd()));
+    }
+}

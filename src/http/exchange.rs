@@ -1,0 +1,96 @@
+//! One call of the application for a connection, as the table sees it: begun by a worker, answered during the call or later
+//! from any thread, and for a stream continued piece by piece.
+
+use std::mem;
+use std::time::Instant;
+
+use super::deadlines::Phase;
+use super::slot::{Assignment, Holder, ReplyToken, ResponseState, Token};
+use super::table::Table;
+
+impl<C, R> Table<C, R> {
+    /// A worker calls the application. `None` if the connection is gone, so that a response would reach nobody.
+    pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<ReplyToken> {
+        if !self.is_current(token) {
+            return None;
+        }
+        let is_new_request = matches!(self.deadlines.phase(token.key), Phase::Head | Phase::Body);
+        let slot = &mut self.slots[token.key];
+        slot.response = response;
+        if is_new_request {
+            slot.request += 1;
+            slot.has_piece = false;
+        }
+        let reply_token = ReplyToken { connection: token, request: slot.request };
+        self.deadlines.enter(token.key, Phase::Answering, now);
+        Some(reply_token)
+    }
+
+    /// The reply that the application has given during a call.
+    pub(super) fn take_reply(&mut self, token: Token) -> Option<R> {
+        if self.is_current(token) { self.slots[token.key].reply.take() } else { None }
+    }
+
+    /// A call returns. Unless the reply comes later, the application's deadline does not apply to what follows. `false` if
+    /// the call took too long and the connection is gone.
+    pub(super) fn end_call(&mut self, token: Token, is_later: bool, now: Instant) -> bool {
+        let is_current = self.is_current(token);
+        if is_current && !is_later {
+            self.deadlines.enter(token.key, Phase::Writing, now);
+        }
+        is_current
+    }
+
+    /// Takes back a connection that waits for the application, or returns it with what arrived in the meantime.
+    pub(super) fn await_application(
+        &mut self,
+        token: Token,
+        connection: Box<C>,
+        response: ResponseState,
+        now: Instant,
+    ) -> Option<Assignment<C, R>> {
+        // Each piece of a stream has the full time; the time for a response began with the call.
+        if self.deadlines.phase(token.key) != Phase::Answering {
+            self.deadlines.enter(token.key, Phase::Answering, now);
+        }
+        let slot = &mut self.slots[token.key];
+        slot.response = response;
+        let reply = slot.reply.take();
+        if reply.is_some() || mem::take(&mut slot.has_piece) {
+            self.deadlines.enter(token.key, Phase::Writing, now);
+            return Some(Assignment { token, connection, reply });
+        }
+        (slot.connection, slot.holder) = (Some(connection), Holder::Application);
+        None
+    }
+
+    /// Takes a reply of the application, or returns it if its connection or its request is gone.
+    pub(super) fn reply(&mut self, token: ReplyToken, reply: R, now: Instant) -> Result<(), R> {
+        if !self.is_awaited(token) {
+            return Err(reply);
+        }
+        self.slots[token.connection.key].reply = Some(reply);
+        self.resume(token.connection.key, now);
+        Ok(())
+    }
+
+    /// A stream has a piece for a connection that found none.
+    pub(super) fn notify(&mut self, token: ReplyToken, now: Instant) {
+        if self.is_awaited(token) {
+            let key = token.connection.key;
+            self.slots[key].has_piece = self.slots[key].holder != Holder::Application;
+            self.resume(key, now);
+        }
+    }
+
+    fn is_awaited(&self, token: ReplyToken) -> bool {
+        self.is_current(token.connection) && self.slots[token.connection.key].request == token.request
+    }
+
+    fn resume(&mut self, key: usize, now: Instant) {
+        if self.slots[key].holder == Holder::Application {
+            self.deadlines.enter(key, Phase::Writing, now);
+            self.enqueue(key, now);
+        }
+    }
+}

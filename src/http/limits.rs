@@ -1,0 +1,46 @@
+//! The bounds of a server, on everything that a client or the application can stretch.
+
+use std::time::Duration;
+
+/// Connections that may linger at once, beyond [`Limits::max_connections`].
+pub const MAX_LINGERING: usize = 64;
+
+/// The bounds of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Worker threads.
+    pub workers: usize,
+    /// Bytes of a request line; a longer one is refused with 414.
+    pub max_request_line_bytes: usize,
+    /// Bytes of a request head, including the request line; a larger one is refused with 431.
+    pub max_head_bytes: usize,
+    /// Fields of a request head, [`MAX_FIELDS`](super::MAX_FIELDS) at most; more are refused with 431.
+    pub max_head_fields: usize,
+    /// Bytes of a request body; a larger one is refused with 413.
+    pub max_body_bytes: usize,
+    /// Open connections. Above this limit the least recently used idle connection is closed; if none is idle, the new
+    /// one is refused with 503.
+    pub max_connections: usize,
+    /// Connections in the run queue, ready to be read and not yet taken by a worker; further ones are refused with 503.
+    pub max_queued: usize,
+    /// From the first byte of a head to its last; then 408.
+    pub head_timeout: Duration,
+    /// From the end of a head to the end of the body; then 408.
+    pub body_timeout: Duration,
+    /// Between two requests; then the connection is closed.
+    pub idle_timeout: Duration,
+    /// Without the client reading any byte of a response; then the connection is closed.
+    pub write_timeout: Duration,
+    /// For the application to answer; then 504. The same for each further piece of a response; then the connection is
+    /// closed.
+    pub request_timeout: Duration,
+}
+
+impl Limits {
+    /// Descriptors beyond [`Limits::max_connections`]: of lingering connections, and of workers that are stuck, whose place
+    /// others take.
+    #[must_use]
+    pub fn extra_descriptors(&self) -> usize {
+        MAX_LINGERING + 2 * self.workers
+    }
+}

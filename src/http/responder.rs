@@ -1,0 +1,112 @@
+//! How the application answers one request: at once or later, whole or as a stream, from any thread.
+
+use std::sync::Arc;
+
+use rouille::Response;
+
+use super::reply::Reply;
+use super::shared::Shared;
+use super::slot::ReplyToken;
+use super::stream::{SendError, StreamBuffer, StreamReceiver};
+
+/// Answers one request once, from any thread. Dropped unused, the client gets the response to
+/// [`Refusal::ApplicationFailed`](super::Refusal::ApplicationFailed), a 500.
+///
+/// The response has to come within [`Limits::request_timeout`](super::Limits::request_timeout) of the request; after that
+/// the client has a 504 and the response is discarded.
+pub struct Responder {
+    /// `None` once it is used.
+    shared: Option<Arc<Shared>>,
+    token: ReplyToken,
+}
+
+impl Responder {
+    pub(super) fn new(shared: Arc<Shared>, token: ReplyToken) -> Responder {
+        Responder { shared: Some(shared), token }
+    }
+
+    /// Sends a response.
+    pub fn respond(mut self, response: Response) {
+        self.send(Reply::Ready(response));
+    }
+
+    /// Has a worker make the response and send it. Thus a thread that answers many requests, such as the leader of a
+    /// batch, makes none of the responses itself.
+    pub fn respond_with(mut self, make: impl FnOnce() -> Response + Send + 'static) {
+        self.send(Reply::Deferred(Box::new(make)));
+    }
+
+    /// Begins a response whose body is sent piece by piece. Of `head` the status and the fields are used.
+    ///
+    /// While the stream waits for its next piece it holds no thread. Each piece has to come within
+    /// [`Limits::request_timeout`](super::Limits::request_timeout) of the one before, or the connection is closed.
+    #[must_use]
+    pub fn stream(mut self, head: Response) -> StreamSender {
+        let buffer = Arc::new(StreamBuffer::default());
+        let sender = StreamSender { buffer: buffer.clone(), shared: self.shared.clone(), token: self.token };
+        self.send(Reply::Stream(head, StreamReceiver(buffer)));
+        sender
+    }
+
+    fn send(&mut self, reply: Reply) {
+        if let Some(shared) = self.shared.take() {
+            shared.reply(self.token, reply);
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.send(Reply::Dropped);
+    }
+}
+
+/// Sends the body of a response piece by piece, from any thread. Dropped before [`StreamSender::finish`], the connection is
+/// closed without the end of the body, so that the client does not take what it has for the whole.
+pub struct StreamSender {
+    buffer: Arc<StreamBuffer>,
+    /// `None` once it is finished.
+    shared: Option<Arc<Shared>>,
+    token: ReplyToken,
+}
+
+impl StreamSender {
+    /// Whether [`StreamSender::send`] would not return [`SendError::Full`].
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.buffer.has_room()
+    }
+
+    /// Sends a piece; it never blocks.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] while [`MAX_BUFFERED_BYTES`](super::MAX_BUFFERED_BYTES) or more wait for the client to read,
+    /// [`SendError::Closed`] when the client is gone. The piece is not sent then.
+    pub fn send(&self, piece: &[u8]) -> Result<(), SendError> {
+        let is_awaited = self.buffer.send(piece)?;
+        self.notify(is_awaited);
+        Ok(())
+    }
+
+    /// Sends the last piece and ends the body. The last piece is accepted also where [`StreamSender::send`] accepts none.
+    pub fn finish(mut self, piece: &[u8]) {
+        let is_awaited = self.buffer.finish(piece);
+        self.notify(is_awaited);
+        self.shared = None;
+    }
+
+    fn notify(&self, is_awaited: bool) {
+        if let Some(shared) = self.shared.as_ref().filter(|_| is_awaited) {
+            shared.notify(self.token);
+        }
+    }
+}
+
+impl Drop for StreamSender {
+    fn drop(&mut self) {
+        if self.shared.is_some() {
+            let is_awaited = self.buffer.abort();
+            self.notify(is_awaited);
+        }
+    }
+}

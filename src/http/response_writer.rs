@@ -1,0 +1,197 @@
+//! Writes a response: its head, then its body as it is read or as its pieces arrive (RFC 9112, section 7).
+
+use std::io::{self, Read};
+
+use rouille::Response;
+
+use super::response_head::{ClientCapabilities, DateClock, Framing, InvalidResponse, ResponseHead};
+use super::stream::{Pieces, StreamReceiver};
+
+/// Bytes that are read from a body of known length and written at once. A shorter body goes out with its head in one
+/// write, and a client that reads slowly costs no more memory than this.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Bytes that one read takes from a body of unknown length. Each read is sent before the next.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// The bytes of a response that are not written yet, and where more of them come from.
+pub(super) struct ResponseWriter {
+    bytes: Vec<u8>,
+    written: usize,
+    source: Option<Source>,
+    framing: Framing,
+    /// Another request may follow when everything is written.
+    pub(super) keep_alive: bool,
+}
+
+/// Where the part of a body comes from that is not written yet.
+enum Source {
+    /// The application's code, which may block.
+    Reader(Box<dyn Read + Send>),
+    /// Pieces that the application sends from any thread.
+    Stream(StreamReceiver),
+}
+
+/// What a response needs next.
+pub(super) enum Next {
+    /// [`ResponseWriter::unwritten`] is to be written.
+    Write,
+    /// [`ResponseWriter::read_body`] is to be called.
+    ReadBody,
+    /// The application has to send the next piece of a stream.
+    AwaitPiece,
+    /// Everything is written.
+    Finished,
+    /// The body ended without its end, so the connection is to be closed.
+    Aborted,
+}
+
+impl ResponseWriter {
+    /// Bytes that are sent as they are.
+    pub(super) fn raw(bytes: impl Into<Vec<u8>>) -> ResponseWriter {
+        ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: true }
+    }
+
+    /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here.
+    ///
+    /// # Errors
+    /// As [`ResponseHead::new`], and for a body that ends before its length.
+    pub(super) fn new(
+        response: Response,
+        client: ClientCapabilities,
+        clock: &mut DateClock,
+    ) -> Result<ResponseWriter, InvalidResponse> {
+        let (reader, length) = response.data.into_reader_and_size();
+        let head = ResponseHead::new(response.status_code, &response.headers, length, client, clock)?;
+        let mut writer = ResponseWriter::with_body(head, Source::Reader(reader));
+        if let Framing::Bytes(_) = writer.framing {
+            writer.read_body().map_err(|_| InvalidResponse("its body ended before its length"))?;
+        }
+        Ok(writer)
+    }
+
+    /// A response whose body arrives in pieces; what `response` has as its body is ignored.
+    ///
+    /// # Errors
+    /// As [`ResponseHead::new`].
+    pub(super) fn stream(
+        response: &Response,
+        pieces: StreamReceiver,
+        client: ClientCapabilities,
+        clock: &mut DateClock,
+    ) -> Result<ResponseWriter, InvalidResponse> {
+        let head = ResponseHead::new(response.status_code, &response.headers, None, client, clock)?;
+        Ok(ResponseWriter::with_body(head, Source::Stream(pieces)))
+    }
+
+    fn with_body(head: ResponseHead, source: Source) -> ResponseWriter {
+        let ResponseHead { bytes, framing, keep_alive } = head;
+        let source = Some(source).filter(|_| !matches!(framing, Framing::None));
+        ResponseWriter { bytes, written: 0, source, framing, keep_alive }
+    }
+
+    /// The bytes at hand that are not written yet.
+    pub(super) fn unwritten(&self) -> &[u8] {
+        &self.bytes[self.written..]
+    }
+
+    /// Notes that this many of them were written.
+    pub(super) fn advance(&mut self, written: usize) {
+        self.written += written;
+    }
+
+    /// What the response needs next. Pieces of a stream are taken here.
+    pub(super) fn next(&mut self) -> Next {
+        if !self.unwritten().is_empty() {
+            return Next::Write;
+        }
+        let pieces = match &self.source {
+            None => return Next::Finished,
+            Some(Source::Reader(_)) => return Next::ReadBody,
+            Some(Source::Stream(pieces)) => pieces.take(),
+        };
+        match pieces {
+            Pieces::Some { bytes, is_last } => {
+                self.set_pieces(&bytes, is_last);
+                self.source.take_if(|_| is_last);
+            }
+            Pieces::Pending => return Next::AwaitPiece,
+            Pieces::Aborted => return Next::Aborted,
+        }
+        if self.bytes.is_empty() { Next::Finished } else { Next::Write }
+    }
+
+    /// Makes pieces of a stream the bytes at hand, as one chunk. An empty chunk would be the last one.
+    fn set_pieces(&mut self, pieces: &[u8], is_last: bool) {
+        self.clear();
+        let is_chunked = matches!(self.framing, Framing::Chunks);
+        if is_chunked && !pieces.is_empty() {
+            self.bytes.extend_from_slice(format!("{:x}\r\n", pieces.len()).as_bytes());
+        }
+        self.bytes.extend_from_slice(pieces);
+        if is_chunked && !pieces.is_empty() {
+            self.bytes.extend_from_slice(b"\r\n");
+        }
+        if is_chunked && is_last {
+            self.bytes.extend_from_slice(b"0\r\n\r\n");
+        }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.written = 0;
+    }
+
+    /// Reads the next bytes of the body, which runs the application's code.
+    ///
+    /// # Errors
+    /// When the body fails or ends before its length. The connection is then to be closed, so that the client does not
+    /// take what it has for the whole.
+    pub(super) fn read_body(&mut self) -> io::Result<()> {
+        if self.unwritten().is_empty() {
+            self.clear();
+        }
+        let Some(Source::Reader(mut reader)) = self.source.take() else { return Ok(()) };
+        let is_last = match self.framing {
+            Framing::None => true,
+            Framing::Bytes(left) => {
+                let wanted = left.min(PIECE_BYTES);
+                if reader.by_ref().take(wanted as u64).read_to_end(&mut self.bytes)? < wanted {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                self.framing = Framing::Bytes(left - wanted);
+                left == wanted
+            }
+            Framing::Chunks => {
+                // Room for the size, which is written once it is known.
+                const SIZE: usize = "0000\r\n".len();
+                let start = self.bytes.len() + SIZE;
+                let read = self.read_once(&mut reader, start)?;
+                let size = format!("{read:04x}\r\n");
+                self.bytes[start - SIZE..start].copy_from_slice(size.as_bytes());
+                self.bytes.extend_from_slice(b"\r\n");
+                // The empty chunk is the last one: a size of zero, and the empty line behind the trailers.
+                read == 0
+            }
+            Framing::UntilClose => {
+                let start = self.bytes.len();
+                self.read_once(&mut reader, start)? == 0
+            }
+        };
+        self.source = (!is_last).then_some(Source::Reader(reader));
+        Ok(())
+    }
+
+    /// Reads once, to this place and onwards.
+    fn read_once(&mut self, reader: &mut dyn Read, start: usize) -> io::Result<usize> {
+        self.bytes.resize(start + CHUNK_BYTES, 0);
+        let read = loop {
+            match reader.read(&mut self.bytes[start..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        self.bytes.truncate(start + read);
+        Ok(read)
+    }
+}

@@ -1,0 +1,127 @@
+//! A running server: started on a listener, observed, and stopped.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use mio::{Poll, Waker};
+use nix::sys::socket;
+use parking_lot::Mutex;
+
+use super::application::Application;
+use super::deadlines::Phase;
+use super::limits::Limits;
+use super::poller::{Poller, WAKER};
+use super::shared::Shared;
+use super::worker::Workers;
+
+/// Bytes of a response that the operating system keeps for a client that does not read, about.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// How long dropping a server waits for its threads to close the connections.
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a server is doing at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerState {
+    /// How many connections are in each of their phases, in the order of a request's life.
+    pub connections: [(&'static str, usize); Phase::ALL.len()],
+    /// Connections in the run queue.
+    pub queued: usize,
+    /// Requests refused since the start because there was no room for them.
+    pub refused_busy: u64,
+}
+
+/// Observes a running server, and does not keep it running.
+#[derive(Clone)]
+pub struct Observer(Arc<Shared>);
+
+impl Observer {
+    /// What the server is doing now.
+    #[must_use]
+    pub fn state(&self) -> ServerState {
+        let state = self.0.lock();
+        let connections = Phase::ALL.map(|phase| (name(phase), state.table.deadlines.count(phase)));
+        let refused_busy = self.0.refused_busy.load(Ordering::Relaxed);
+        ServerState { connections, queued: state.table.queued(), refused_busy }
+    }
+}
+
+fn name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Idle => "idle",
+        Phase::Head => "head",
+        Phase::Body => "body",
+        Phase::Answering => "answering",
+        Phase::Writing => "writing",
+        Phase::Lingering => "lingering",
+    }
+}
+
+/// A running server. Dropped, it stops without waiting for responses.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// Disconnected when the last request is answered and everything is closed.
+    finished: mpsc::Receiver<()>,
+}
+
+impl Server {
+    /// Serves an application on a listener.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread or no poller.
+    pub fn start(listener: TcpListener, limits: Limits, application: Arc<dyn Application>) -> io::Result<Server> {
+        let address = listener.local_addr()?;
+        // The standard library's backlog is 128; a crowd that connects at once is larger.
+        socket::listen(&listener, socket::Backlog::MAXCONN)?;
+        // Accepted sockets inherit these options. With an automatic size the operating system keeps megabytes for a
+        // client that reads slowly, and for as long nobody sees whether it reads at all.
+        socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
+        // A small response must not wait for the acknowledgement of the one before (Nagle's algorithm).
+        socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let count = limits.workers;
+        let shared = Arc::new(Shared::new(limits, poll.registry().try_clone()?, waker));
+        let (poller, finished) = Poller::new(shared.clone(), application.clone(), poll, listener)?;
+        // From here on, dropping it ends the threads that were started.
+        let server = Server { address, shared: shared.clone(), finished };
+        let workers = Workers { shared, application, poller: Arc::new(Mutex::new(poller)) };
+        workers.start(true)?;
+        for _ in 0..count {
+            workers.start(false)?;
+        }
+        Ok(server)
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// An observer of it.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer(self.shared.clone())
+    }
+
+    /// Stops: closes the listener and idle connections, answers the requests that have begun, and returns whether all of
+    /// them were answered within `grace`. Connections that are left then are closed.
+    #[must_use]
+    pub fn stop(self, grace: Duration) -> bool {
+        self.shared.stop(false);
+        self.finished.recv_timeout(grace) == Err(mpsc::RecvTimeoutError::Disconnected)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop(true);
+        // The poller closes every connection and ends the workers; a stuck worker ends when it comes back.
+        let _ = self.finished.recv_timeout(DROP_TIMEOUT);
+    }
+}

@@ -1,0 +1,100 @@
+//! One message of a conversation: its plaintext layout, and the sealing of it for a row.
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::sealing::{AssociatedData, OpenError, SEALING_OVERHEAD_BYTES, SealingKey};
+
+/// Plaintexts are padded to this many bytes or to the next power of two above, so that the length of a sealed message
+/// reveals little of the length of its text.
+const MIN_PADDED_BYTES: usize = 256;
+
+/// Bytes of the shortest sealed message.
+pub const MIN_SEALED_BYTES: usize = MIN_PADDED_BYTES + SEALING_OVERHEAD_BYTES;
+
+/// Bytes before the text: role (1), time of creation in microseconds since 1970 (8), length of the text (4), big-endian.
+const HEADER_BYTES: usize = 1 + 8 + 4;
+
+/// Author of a message. The discriminants are part of the sealed format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The person who holds the session.
+    User = 0,
+    /// A language model.
+    Model = 1,
+    /// The script: replies that people wrote beforehand.
+    Script = 2,
+}
+
+/// One message of a conversation. It has no `Debug` and no `Display`, so that it cannot be printed by accident.
+pub struct Message {
+    /// A `UUIDv8` that reveals neither the session nor the client's `Idempotency-Key`.
+    pub id: Uuid,
+    /// Position in the conversation, counted from 1 without gaps.
+    pub position: i32,
+    /// The author.
+    pub role: Role,
+    /// Time of writing, to the microsecond.
+    pub created_at: DateTime<Utc>,
+    /// The text as it was sent or generated.
+    pub text: String,
+}
+
+impl Message {
+    /// Seals all but the id and the position, which are columns of the row and bound as associated data.
+    #[must_use]
+    pub fn seal(&self, key: &SealingKey) -> Vec<u8> {
+        let length = HEADER_BYTES + self.text.len();
+        let padded_length = length.next_power_of_two().max(MIN_PADDED_BYTES);
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(padded_length));
+        plaintext.push(self.role as u8);
+        plaintext.extend_from_slice(&self.created_at.timestamp_micros().to_be_bytes());
+        plaintext.extend_from_slice(&u32::try_from(self.text.len()).unwrap_or(u32::MAX).to_be_bytes());
+        plaintext.extend_from_slice(self.text.as_bytes());
+        plaintext.resize(padded_length, 0);
+        key.seal(AssociatedData::Message { id: self.id, position: self.position }, &plaintext)
+    }
+
+    /// Opens the sealed bytes of the row with this id and position.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the bytes were not sealed for this row under this key.
+    pub fn open(key: &SealingKey, id: Uuid, position: i32, sealed: &[u8]) -> Result<Message, OpenError> {
+        let plaintext = key.open(AssociatedData::Message { id, position }, sealed)?;
+        let (role, rest) = plaintext.split_first().ok_or(OpenError)?;
+        let (micros, rest) = rest.split_first_chunk().ok_or(OpenError)?;
+        let (length, rest) = rest.split_first_chunk().ok_or(OpenError)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| OpenError)?;
+        let text = rest.get(..length).and_then(|text| str::from_utf8(text).ok()).ok_or(OpenError)?;
+        let roles = [Role::User, Role::Model, Role::Script];
+        let role = roles.into_iter().find(|known| *known as u8 == *role).ok_or(OpenError)?;
+        Ok(Message { id, position, role, created_at: time_from_micros(*micros)?, text: text.to_owned() })
+    }
+}
+
+/// The current time, truncated to the microsecond.
+#[must_use]
+pub fn now() -> DateTime<Utc> {
+    let now = Utc::now();
+    now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now)
+}
+
+/// Seals the time at which a session was created, for the session's row.
+#[must_use]
+pub fn seal_creation_time(key: &SealingKey, created_at: DateTime<Utc>) -> Vec<u8> {
+    key.seal(AssociatedData::Session, &created_at.timestamp_micros().to_be_bytes())
+}
+
+/// Opens the time at which a session was created.
+///
+/// # Errors
+/// [`OpenError`] when the bytes were not sealed for this session's row.
+pub fn open_creation_time(key: &SealingKey, sealed: &[u8]) -> Result<DateTime<Utc>, OpenError> {
+    let plaintext = key.open(AssociatedData::Session, sealed)?;
+    time_from_micros(plaintext.as_slice().try_into().map_err(|_| OpenError)?)
+}
+
+fn time_from_micros(micros: [u8; 8]) -> Result<DateTime<Utc>, OpenError> {
+    DateTime::from_timestamp_micros(i64::from_be_bytes(micros)).ok_or(OpenError)
+}

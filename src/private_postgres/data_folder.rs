@@ -1,0 +1,228 @@
+//! The data folder of the private PostgreSQL: its layout, its permissions, and the lock that gives it to one service.
+//!
+//! ```text
+//! cluster/       PostgreSQL's data
+//! socket/        the Unix socket
+//! safespace.lock a file lock, which the kernel releases when the service is killed
+//! postgres.log   PostgreSQL's log since its last start
+//! ```
+
+use std::env;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+
+use nix::libc;
+use nix::unistd::{User, geteuid};
+
+use super::error::PrivatePostgresError;
+
+pub(super) const CLUSTER: &str = "cluster";
+pub(super) const SOCKETS: &str = "socket";
+const UNFINISHED_CLUSTER: &str = "cluster.unfinished";
+const LOCK: &str = "safespace.lock";
+const LOG: &str = "postgres.log";
+const SOCKET: &str = ".s.PGSQL.5432";
+
+/// Bytes of a Unix socket's path without the terminating NUL; `sun_path` has 108 bytes on Linux and 104 on macOS.
+const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Lines of PostgreSQL's log that an error quotes.
+const LOG_TAIL_LINES: usize = 5;
+
+/// A data folder that this process has locked.
+pub(super) struct DataFolder {
+    pub(super) path: PathBuf,
+    /// The user PostgreSQL runs as; `None` for the user of this process.
+    owner: Option<User>,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Creates the folder if it does not exist, checks that PostgreSQL can use it, and locks it.
+    ///
+    /// If PostgreSQL runs as another user, only the folders below belong to that user: root must not follow a link that
+    /// another user can create.
+    pub(super) fn open(path: &Path, owner: Option<&User>) -> Result<DataFolder, PrivatePostgresError> {
+        check_path(path)?;
+        let problem = |error: io::Error| PrivatePostgresError::Folder(format!("{}: {error}", path.display()));
+        fs::create_dir_all(path).map_err(problem)?;
+        check_ownership(path)?;
+        let lock = open_private(&path.join(LOCK)).map_err(problem)?;
+        lock.try_lock().map_err(|error| match error {
+            fs::TryLockError::WouldBlock => PrivatePostgresError::InUse(path.to_owned()),
+            fs::TryLockError::Error(error) => problem(error),
+        })?;
+        // The other user can pass through the folder and not list it.
+        let mode = if owner.is_some() { 0o711 } else { 0o700 };
+        fs::set_permissions(path, Permissions::from_mode(mode)).map_err(problem)?;
+        let folder = DataFolder { path: path.to_owned(), owner: owner.cloned(), _lock: lock };
+        folder.check_owner_can_enter()?;
+        folder.create_below(SOCKETS)?;
+        open_private(&path.join(LOG)).map_err(problem)?;
+        Ok(folder)
+    }
+
+    /// A command that runs in this folder as the owner of the cluster. Its environment holds `PATH` only: PostgreSQL reads
+    /// settings from the environment, and must not see the service's secrets.
+    pub(super) fn run(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.path).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        if let Some(owner) = &self.owner {
+            // With `uid`, the standard library also drops the supplementary groups of root.
+            command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
+        }
+        command
+    }
+
+    pub(super) fn has_cluster(&self) -> bool {
+        self.path.join(CLUSTER).exists()
+    }
+
+    /// Creates an empty folder for a new cluster and returns its name. The name is unique, since an `initdb` that a killed
+    /// service left running may still write to the previous one.
+    pub(super) fn new_unfinished_cluster(&self) -> Result<String, PrivatePostgresError> {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED_CLUSTER) {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        let name = format!("{UNFINISHED_CLUSTER}.{}", process::id());
+        self.create_below(&name)?;
+        Ok(name)
+    }
+
+    /// Renames a new cluster to its final name, durably: after a power failure a cluster under the temporary name would be
+    /// removed as an interrupted attempt, with everything stored since.
+    pub(super) fn finish_cluster(&self, unfinished: &str) -> Result<(), PrivatePostgresError> {
+        fs::rename(self.path.join(unfinished), self.path.join(CLUSTER))
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .map_err(|error| PrivatePostgresError::Folder(error.to_string()))
+    }
+
+    /// Whether a server listens in this folder.
+    pub(super) fn has_listener(&self) -> bool {
+        has_listener(&self.path)
+    }
+
+    /// The folder of the socket as the value of a PostgreSQL setting; the setting is a list, so the value is quoted.
+    pub(super) fn socket_folder(&self) -> String {
+        format!("\"{}\"", self.path.join(SOCKETS).display())
+    }
+
+    /// Opens the log for appending.
+    pub(super) fn log(&self) -> Result<File, PrivatePostgresError> {
+        File::options()
+            .append(true)
+            .open(self.path.join(LOG))
+            .map_err(|error| PrivatePostgresError::Folder(error.to_string()))
+    }
+
+    /// The last lines of the log.
+    pub(super) fn log_tail(&self) -> String {
+        let log = fs::read_to_string(self.path.join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
+    }
+
+    /// Whether the log says that the server did not start because processes of a killed one still run.
+    pub(super) fn has_lingering_server(&self) -> bool {
+        let log = self.log_tail();
+        log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use")
+    }
+
+    /// Creates a folder that only PostgreSQL's user can enter.
+    fn create_below(&self, name: &str) -> Result<(), PrivatePostgresError> {
+        let path = self.path.join(name);
+        let create = || {
+            fs::create_dir_all(&path)?;
+            if let Some(owner) = &self.owner {
+                chown(&path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+            }
+            fs::set_permissions(&path, Permissions::from_mode(0o700))
+        };
+        create().map_err(|error| PrivatePostgresError::Folder(format!("{}: {error}", path.display())))
+    }
+
+    fn check_owner_can_enter(&self) -> Result<(), PrivatePostgresError> {
+        let Some(owner) = &self.owner else { return Ok(()) };
+        let barrier = self
+            .path
+            .ancestors()
+            .skip(1)
+            .find(|folder| fs::metadata(folder).is_ok_and(|folder| !can_enter(&folder, owner)));
+        match barrier {
+            Some(barrier) => Err(PrivatePostgresError::Folder(format!(
+                "{}: the user {}, who runs PostgreSQL, may not enter {}; choose a folder elsewhere, such as /var/lib/safespace",
+                self.path.display(),
+                owner.name,
+                barrier.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The major version that made the cluster in a data folder; `None` without a cluster.
+///
+/// The file belongs to PostgreSQL's user, who could replace it by a link to a file of root, a pipe, or an endless file.
+pub(super) fn cluster_version(path: &Path) -> Option<u32> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path.join(CLUSTER).join("PG_VERSION")).ok()?;
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// A new, empty file that only this user can read.
+fn open_private(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+/// Refuses a folder of another user or with other contents, whose permissions must not be changed.
+fn check_ownership(path: &Path) -> Result<(), PrivatePostgresError> {
+    let problem = |text: &str| PrivatePostgresError::Folder(format!("{} {text}", path.display()));
+    let metadata = fs::metadata(path).map_err(|error| problem(&error.to_string()))?;
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(problem("belongs to another user; name a folder of your own, or one that does not exist"));
+    }
+    let mut entries = fs::read_dir(path).map_err(|error| problem(&error.to_string()))?;
+    if !path.join(LOCK).exists() && entries.next().is_some() {
+        return Err(problem("holds other files; name a folder that is empty or does not exist"));
+    }
+    Ok(())
+}
+
+/// Whether a server listens in a data folder. The socket of a dead server refuses connections.
+pub(super) fn has_listener(path: &Path) -> bool {
+    UnixStream::connect(path.join(SOCKETS).join(SOCKET)).is_ok()
+}
+
+fn check_path(path: &Path) -> Result<(), PrivatePostgresError> {
+    let socket = path.join(SOCKETS).join(SOCKET);
+    let excess = socket.as_os_str().len().saturating_sub(MAX_SOCKET_PATH_BYTES);
+    if excess > 0 {
+        let text = format!("{} is {excess} bytes too long for the socket in it", path.display());
+        return Err(PrivatePostgresError::Folder(text));
+    }
+    if path.to_str().is_none_or(|path| path.contains(['"', ',', '\\'])) {
+        let text = format!("{} has a character that PostgreSQL's settings cannot carry", path.display());
+        return Err(PrivatePostgresError::Folder(text));
+    }
+    Ok(())
+}
+
+fn can_enter(folder: &fs::Metadata, user: &User) -> bool {
+    let allowed = if folder.uid() == user.uid.as_raw() {
+        0o100
+    } else if folder.gid() == user.gid.as_raw() {
+        0o010
+    } else {
+        0o001
+    };
+    folder.mode() & allowed != 0
+}

@@ -1,0 +1,165 @@
+//! The private PostgreSQL as the service sees it: start, connection settings, stop.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use nix::unistd::{User, geteuid};
+use postgres::Config;
+
+use super::binaries::{self, Binaries};
+use super::data_folder::{self, CLUSTER, DataFolder, SOCKETS};
+use super::error::PrivatePostgresError;
+use super::process::{NAME, POLL_INTERVAL, Process};
+use crate::config::{Authorities, PrivateServer, Server, SslMode};
+
+/// Connections beyond those of the pool.
+const SPARE_CONNECTIONS: u32 = 10;
+
+/// A running PostgreSQL server. It is restarted when it ends by itself, and stopped on drop.
+pub struct PrivatePostgres {
+    process: Arc<Process>,
+    supervisor: Option<JoinHandle<()>>,
+}
+
+impl PrivatePostgres {
+    /// Starts the server, after initializing a new cluster if there is none, and waits until it accepts connections.
+    ///
+    /// `settings` are passed to PostgreSQL as `name=value`. Setting `stop` ends the wait. A server that a killed service
+    /// left running is stopped first.
+    ///
+    /// # Errors
+    /// As [`PrivatePostgresError`] lists them.
+    pub fn start(
+        config: &PrivateServer,
+        settings: &[String],
+        stop: &AtomicBool,
+    ) -> Result<PrivatePostgres, PrivatePostgresError> {
+        let owner = owner()?;
+        // Before the folder, so that none is created where PostgreSQL is not installed.
+        let binaries = PrivatePostgres::installed(config)?;
+        let folder = DataFolder::open(&config.data_folder, owner.as_ref())?;
+        if !folder.has_cluster() {
+            log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
+            init_cluster(&binaries, &folder, stop)?;
+        }
+        if folder.has_listener() {
+            log::info!("Stopping the private PostgreSQL that a killed service left running");
+            let mut pg_ctl = folder.run(&binaries.folder.join("pg_ctl"));
+            pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]);
+            run_to_completion(pg_ctl, "pg_ctl", &folder, stop)?;
+        }
+        let process = Arc::new(Process::start(folder, binaries, settings)?);
+        let mut postgres = PrivatePostgres { process: process.clone(), supervisor: None };
+        process.wait_until_ready(stop)?;
+        let supervisor = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || process.supervise());
+        postgres.supervisor = Some(supervisor.map_err(|error| PrivatePostgresError::Failed(error.to_string()))?);
+        Ok(postgres)
+    }
+
+    /// The setting that allows a pool of this size, and some more connections for `psql`, backups and PostgreSQL itself.
+    #[must_use]
+    pub fn max_connections(pool_size: u32) -> String {
+        format!("max_connections={}", pool_size + SPARE_CONNECTIONS)
+    }
+
+    /// How to connect to the server of the configured folder, whether it runs or not.
+    #[must_use]
+    pub fn server(config: &PrivateServer) -> Server {
+        let mut connect = Config::new();
+        connect.host_path(config.data_folder.join(SOCKETS)).user(NAME).dbname(NAME);
+        Server { connect, ssl_mode: SslMode::Disable, authorities: Authorities::None }
+    }
+
+    /// Whether a server listens in the configured folder.
+    #[must_use]
+    pub fn is_running(config: &PrivateServer) -> bool {
+        data_folder::has_listener(&config.data_folder)
+    }
+
+    /// The installed PostgreSQL whose version matches the configured folder, or that a new folder would get.
+    ///
+    /// # Errors
+    /// [`PrivatePostgresError::NotInstalled`] and [`PrivatePostgresError::OtherVersion`].
+    pub fn installed(config: &PrivateServer) -> Result<Binaries, PrivatePostgresError> {
+        binaries::choose(binaries::find(config.binaries.as_deref())?, &config.data_folder)
+    }
+
+    /// The major version of the server.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.process.binaries.version
+    }
+
+    /// The folder of its data.
+    #[must_use]
+    pub fn data_folder(&self) -> &Path {
+        &self.process.folder.path
+    }
+
+    /// The id of the server's process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// A function that asks the server to stop without waiting for it, for a process that exits at once.
+    pub fn stopper(&self) -> impl Fn() + Send + Sync + use<> {
+        let process = self.process.clone();
+        move || process.request_stop()
+    }
+}
+
+impl Drop for PrivatePostgres {
+    fn drop(&mut self) {
+        self.process.stop();
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.thread().unpark();
+            let _ = supervisor.join();
+        }
+    }
+}
+
+/// The user to run PostgreSQL as; `None` for the user of this process.
+fn owner() -> Result<Option<User>, PrivatePostgresError> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    User::from_name("postgres").ok().flatten().map(Some).ok_or(PrivatePostgresError::NoUser)
+}
+
+/// Initializes a cluster under a temporary name and renames it, so that a cluster under the final name is complete.
+fn init_cluster(binaries: &Binaries, folder: &DataFolder, stop: &AtomicBool) -> Result<(), PrivatePostgresError> {
+    let unfinished = folder.new_unfinished_cluster()?;
+    let mut initdb = folder.run(&binaries.folder.join("initdb"));
+    initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]).arg(&unfinished);
+    run_to_completion(initdb, "initdb", folder, stop)?;
+    folder.finish_cluster(&unfinished)
+}
+
+/// Runs a program of PostgreSQL, and kills it when `stop` is set.
+fn run_to_completion(
+    mut command: Command,
+    program: &str,
+    folder: &DataFolder,
+    stop: &AtomicBool,
+) -> Result<(), PrivatePostgresError> {
+    let failed = |reason: String| PrivatePostgresError::Failed(format!("{program} failed: {reason}"));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(folder.log()?).process_group(0);
+    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+    loop {
+        match child.try_wait().map_err(|error| failed(error.to_string()))? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(failed(format!("{status}: {}", folder.log_tail()))),
+            None if stop.load(Ordering::Relaxed) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(PrivatePostgresError::Interrupted);
+            }
+            None => thread::sleep(POLL_INTERVAL),
+        }
+    }
+}

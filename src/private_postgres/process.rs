@@ -1,0 +1,185 @@
+//! The server's process: start, readiness, supervision, stop.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use parking_lot::Mutex;
+use postgres::{Client, NoTls};
+
+use super::binaries::Binaries;
+use super::data_folder::{CLUSTER, DataFolder, SOCKETS};
+use super::error::PrivatePostgresError;
+
+/// The name of the database and of its user.
+pub(super) const NAME: &str = "safespace";
+
+/// How often the state of a child process is polled.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Bounds the start. After a crash PostgreSQL replays its write-ahead log first, usually in less than a second.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long the processes of a killed server may take to exit.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long each signal may take to stop the server before the next, harsher one is sent.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the supervisor checks the server. The interval doubles after each restart, up to the maximum, until the server
+/// has run for [`STABLE_AFTER`].
+const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(30);
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// A started server, shared by its owner and the supervisor thread.
+pub(super) struct Process {
+    pub(super) folder: DataFolder,
+    pub(super) binaries: Binaries,
+    settings: Vec<String>,
+    child: Mutex<Child>,
+    stopping: AtomicBool,
+}
+
+impl Process {
+    /// Starts the server. `settings` are passed to it as `name=value`.
+    pub(super) fn start(
+        folder: DataFolder,
+        binaries: Binaries,
+        settings: &[String],
+    ) -> Result<Process, PrivatePostgresError> {
+        let child = Mutex::new(spawn(&binaries, &folder, settings)?);
+        Ok(Process { folder, binaries, settings: settings.to_vec(), child, stopping: AtomicBool::new(false) })
+    }
+
+    /// The id of the process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.lock().id()
+    }
+
+    /// Waits until the server accepts connections, and creates the database if it does not exist.
+    pub(super) fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), PrivatePostgresError> {
+        let started = Instant::now();
+        let mut maintenance = postgres::Config::new();
+        maintenance.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname("postgres");
+        loop {
+            let ended = self.child.lock().try_wait().ok().flatten();
+            if let Some(status) = ended {
+                if !self.folder.has_lingering_server() || started.elapsed() > LINGER_TIMEOUT {
+                    let log = self.folder.log_tail();
+                    return Err(PrivatePostgresError::Failed(format!(
+                        "PostgreSQL ended while starting ({status}): {log}"
+                    )));
+                }
+                *self.child.lock() = spawn(&self.binaries, &self.folder, &self.settings)?;
+            } else if let Ok(client) = maintenance.connect(NoTls) {
+                return create_database(client)
+                    .map_err(|error| PrivatePostgresError::Failed(format!("creating the database: {error}")));
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(PrivatePostgresError::Interrupted);
+            }
+            if started.elapsed() > START_TIMEOUT {
+                let (limit, log) = (START_TIMEOUT.as_secs(), self.folder.log_tail());
+                return Err(PrivatePostgresError::Failed(format!("PostgreSQL did not answer within {limit} s: {log}")));
+            }
+            thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    /// Restarts the server whenever it ends without having been asked to, with exponential backoff.
+    pub(super) fn supervise(&self) {
+        let mut interval = MIN_CHECK_INTERVAL;
+        let mut started_at = Instant::now();
+        loop {
+            thread::park_timeout(interval);
+            let mut child = self.child.lock();
+            if self.stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            let Ok(Some(status)) = child.try_wait() else {
+                if started_at.elapsed() > STABLE_AFTER {
+                    interval = MIN_CHECK_INTERVAL;
+                }
+                continue;
+            };
+            if interval == MIN_CHECK_INTERVAL {
+                log::error!(status:% = status, log = self.folder.log_tail().as_str(); "The private PostgreSQL ended; starting it again");
+            }
+            interval = (interval * 2).min(MAX_CHECK_INTERVAL);
+            started_at = Instant::now();
+            match spawn(&self.binaries, &self.folder, &self.settings) {
+                Ok(restarted) => *child = restarted,
+                Err(error) => log::error!(reason:% = error; "The private PostgreSQL cannot be started"),
+            }
+        }
+    }
+
+    /// Stops the server: a fast shutdown, then an immediate one, then a kill. Committed data survives each of them.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let mut child = self.child.lock();
+        for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL] {
+            if send(signal, &mut child).is_err() {
+                return;
+            }
+            let deadline = Instant::now() + STOP_TIMEOUT;
+            while Instant::now() < deadline {
+                if !matches!(child.try_wait(), Ok(None)) {
+                    return;
+                }
+                thread::sleep(POLL_INTERVAL);
+            }
+            log::warn!(signal = signal.as_str(); "The private PostgreSQL did not stop");
+        }
+    }
+
+    /// Asks the server to stop without waiting for it.
+    pub(super) fn request_stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // A lock that is held for longer belongs to `stop`, which has sent the signal.
+        if let Some(mut child) = self.child.try_lock_for(POLL_INTERVAL * 10) {
+            let _ = send(Signal::SIGINT, &mut child);
+        }
+    }
+}
+
+/// Sends a signal to a child that still runs; the id of a reaped child may belong to another process.
+fn send(signal: Signal, child: &mut Child) -> nix::Result<()> {
+    match (child.try_wait(), child.id().try_into()) {
+        (Ok(None), Ok(process)) => kill(Pid::from_raw(process), signal),
+        _ => Err(nix::Error::ESRCH),
+    }
+}
+
+fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Result<Child, PrivatePostgresError> {
+    let fixed = [
+        "listen_addresses=",
+        "unix_socket_permissions=0700",
+        // PostgreSQL's log must quote neither the statement nor the row of an error.
+        "log_min_error_statement=panic",
+        "log_error_verbosity=terse",
+    ];
+    let mut command = folder.run(&binaries.folder.join("postgres"));
+    command.args(["-D", CLUSTER]).arg("-c").arg(format!("unix_socket_directories={}", folder.socket_folder()));
+    for setting in fixed.into_iter().chain(settings.iter().map(String::as_str)) {
+        command.args(["-c", setting]);
+    }
+    let log = folder.log()?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // Ctrl-C signals the whole process group of the terminal, and the server must outlive the requests in flight.
+    command.process_group(0);
+    command.spawn().map_err(|error| PrivatePostgresError::Failed(format!("cannot start postgres: {error}")))
+}
+
+fn create_database(mut client: Client) -> Result<(), postgres::Error> {
+    let exists = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[])?;
+    if exists.is_empty() {
+        client.batch_execute(&format!("CREATE DATABASE {NAME}"))?;
+    }
+    Ok(())
+}

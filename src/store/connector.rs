@@ -1,0 +1,183 @@
+//! Opens connections to PostgreSQL, each within a deadline that covers TCP, TLS and login.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use postgres::Client;
+use postgres::config::{Host, SslMode as DriverSslMode};
+use postgres::error::SqlState;
+use r2d2::ManageConnection;
+use r2d2_postgres::PostgresConnectionManager;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::root_cause;
+use super::tls;
+use crate::config::{PoolSettings, Server, SslMode};
+
+type Manager = PostgresConnectionManager<MakeRustlsConnect>;
+
+/// With this many attempts pending, another is made only after [`INTERVAL_WHEN_MANY_PENDING`]; see [`Connector::connect`].
+const MANY_PENDING: usize = 64;
+const INTERVAL_WHEN_MANY_PENDING: Duration = Duration::from_secs(30);
+
+/// TCP keepalive: a peer that sends nothing for the idle time and acknowledges none of the probes is dead.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// Opens connections to one PostgreSQL. Clones share the count of pending attempts.
+#[derive(Clone)]
+pub struct Connector {
+    manager: Arc<Manager>,
+    /// libpq's `prefer` falls back to plain text when the server refuses TLS.
+    plain_text: Option<Arc<Manager>>,
+    timeout: Duration,
+    pending: Arc<Pending>,
+}
+
+/// Attempts to connect that run, some of them past their deadline.
+#[derive(Default)]
+struct Pending {
+    count: AtomicUsize,
+    last_began: Mutex<Option<Instant>>,
+}
+
+/// Why there is no connection. The text is for the operator; it may name a host or a user, never a password.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// TCP, TLS and login together took longer than `DB_CONNECTION_TIMEOUT`.
+    #[error("no connection within {} s (DB_CONNECTION_TIMEOUT)", .0.as_secs())]
+    TimedOut(Duration),
+    /// Too many earlier attempts are pending, so none was made.
+    #[error("{MANY_PENDING} earlier attempts still hang")]
+    TooManyPending,
+    /// PostgreSQL is reachable, and refuses another connection for lack of a resource (SQLSTATE class 53).
+    #[error("{0}")]
+    ConnectionLimit(String),
+    /// The network, TLS or PostgreSQL refused the connection.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Connector {
+    /// A connector for connections whose statements PostgreSQL cancels after `statement_timeout`.
+    ///
+    /// # Errors
+    /// When the certificate authorities cannot be used.
+    pub fn new(server: &Server, pool: &PoolSettings, statement_timeout: Duration) -> Result<Connector, ConnectError> {
+        let mut connect = server.connect.clone();
+        let options = format!(
+            "{} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            connect.get_options().unwrap_or(""),
+            statement_timeout.as_millis(),
+            statement_timeout.as_millis(),
+        );
+        connect.options(options.trim_start());
+        if connect.get_application_name().is_none() {
+            connect.application_name("safespace");
+        }
+        connect
+            .connect_timeout(pool.connection_timeout)
+            .tcp_user_timeout(pool.query_timeout)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES);
+
+        // As in libpq, a Unix socket has no TLS, whatever the mode.
+        let sockets_only = connect.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let ssl_mode = if sockets_only { SslMode::Disable } else { server.ssl_mode };
+        let tls = tls::connector(ssl_mode, &server.authorities)
+            .map_err(|error| ConnectError::Failed(format!("DB_SSLROOTCERT: {error}")))?;
+        let manager = |mode: DriverSslMode| Arc::new(Manager::new(connect.clone().ssl_mode(mode).clone(), tls.clone()));
+        Ok(Connector {
+            manager: manager(match ssl_mode {
+                SslMode::Disable => DriverSslMode::Disable,
+                SslMode::Prefer => DriverSslMode::Prefer,
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
+            }),
+            plain_text: (ssl_mode == SslMode::Prefer).then(|| manager(DriverSslMode::Disable)),
+            timeout: pool.connection_timeout,
+            pending: Arc::default(),
+        })
+    }
+
+    /// Opens a connection.
+    ///
+    /// The driver bounds only the TCP handshake; a server that accepts and sends nothing would block the caller without
+    /// limit. So each attempt has its own thread, which is abandoned at the deadline and ends when the server or the kernel
+    /// closes the socket. When many abandoned attempts are pending, the network swallows connections, and further attempts
+    /// are made at a low rate until one succeeds.
+    ///
+    /// # Errors
+    /// At the deadline, and with the error of the network, of TLS or of PostgreSQL.
+    pub fn connect(&self) -> Result<Client, ConnectError> {
+        self.pending.begin()?;
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let connector = self.clone();
+        let attempt = thread::Builder::new().name("db-connect".to_owned()).spawn(move || {
+            // The driver panics when the process has no descriptor left.
+            let result = catch_unwind(AssertUnwindSafe(|| connector.attempt()));
+            connector.pending.end(matches!(result, Ok(Ok(_))));
+            if let Ok(result) = result {
+                // After the deadline there is no receiver, and the client is closed here.
+                let _ = sender.send(result);
+            }
+        });
+        if let Err(error) = attempt {
+            self.pending.end(false);
+            return Err(ConnectError::Failed(error.to_string()));
+        }
+        match receiver.recv_timeout(self.timeout) {
+            Ok(result) => result.map_err(|error| ConnectError::from(&error)),
+            Err(mpsc::RecvTimeoutError::Timeout) => Err(ConnectError::TimedOut(self.timeout)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(ConnectError::Failed("the attempt broke off".to_owned())),
+        }
+    }
+
+    fn attempt(&self) -> Result<Client, postgres::Error> {
+        let first = self.manager.connect();
+        match (&self.plain_text, &first) {
+            (Some(plain_text), Err(error)) if may_be_about_tls(error) => plain_text.connect(),
+            _ => first,
+        }
+    }
+}
+
+impl Pending {
+    fn begin(&self) -> Result<(), ConnectError> {
+        let mut last_began = self.last_began.lock();
+        let many = self.count.load(Ordering::Relaxed) >= MANY_PENDING;
+        if many && last_began.is_some_and(|last| last.elapsed() < INTERVAL_WHEN_MANY_PENDING) {
+            return Err(ConnectError::TooManyPending);
+        }
+        *last_began = Some(Instant::now());
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A success shows that the network works, so abandoned attempts no longer count.
+    fn end(&self, success: bool) {
+        let decrement = |count: usize| Some(if success { 0 } else { count.saturating_sub(1) });
+        let _ = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
+    }
+}
+
+impl From<&postgres::Error> for ConnectError {
+    fn from(error: &postgres::Error) -> ConnectError {
+        // Class 53, insufficient resources: of the server, of the database or of the role.
+        let is_limit = error.code().is_some_and(|code| code.code().starts_with("53"));
+        let error = root_cause(error);
+        if is_limit { ConnectError::ConnectionLimit(error) } else { ConnectError::Failed(error) }
+    }
+}
+
+/// Whether a server that refused a TLS connection may accept plain text: the handshake failed, or no line of `pg_hba.conf`
+/// matches TLS.
+fn may_be_about_tls(error: &postgres::Error) -> bool {
+    error.code().is_none_or(|code| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
+}

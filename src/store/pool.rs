@@ -1,0 +1,180 @@
+//! The pool of connections: r2d2, with probes of idle connections and short waits while the database hangs.
+
+use std::ops::DerefMut;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use r2d2::{HandleError, ManageConnection};
+
+use super::availability::Availability;
+use super::connection::Connection;
+use super::connector::{ConnectError, Connector};
+use super::error::Error;
+use crate::config::PoolSettings;
+use crate::metrics::Metrics;
+
+/// How long a checkout waits for the answer to a probe. The minimum holds even at the end of the checkout's own time: a
+/// connection that came free late is not broken for that.
+const MIN_PROBE_TIMEOUT: Duration = Duration::from_millis(100);
+const MAX_PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long to wait for a connection, or for a permit to use one, after the last wait timed out. The pool opens connections
+/// in the background meanwhile.
+pub(super) const STALLED_WAIT: Duration = Duration::from_millis(1);
+
+/// r2d2 waits at most half of this between two attempts to connect, so it finds a database that is back within 0.5 s.
+const MAX_RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where a batch leader gets its connection.
+pub(super) trait ConnectionSource {
+    /// What a statement is executed on.
+    type Connection;
+
+    /// Borrows a connection that works, waiting at most `timeout`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when none came free in time.
+    fn acquire(&self, timeout: Duration) -> Result<impl DerefMut<Target = Self::Connection>, Error>;
+
+    /// Counts a batch as waiting for a permit and a connection until the guard is dropped.
+    fn track_wait(&self) -> impl Sized;
+}
+
+/// A pool of connections to one PostgreSQL.
+pub(super) struct Pool {
+    pool: r2d2::Pool<Manager>,
+    availability: Arc<Availability>,
+    /// Whether the last checkout that waited timed out. Then the next ones wait for [`STALLED_WAIT`] only: otherwise a
+    /// database that hangs blocks every worker, and with them requests that need no database.
+    stalled: AtomicBool,
+    waiting: AtomicU32,
+    metrics: Arc<Metrics>,
+}
+
+/// A snapshot of the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Open connections.
+    pub total: u32,
+    /// Open connections that are not borrowed.
+    pub idle: u32,
+    /// Maximum of open connections.
+    pub max: u32,
+    /// Batches that wait for a permit and a connection.
+    pub waiting: u32,
+}
+
+impl Pool {
+    /// A pool that opens its connections in the background; an unreachable database is not an error here.
+    pub(super) fn open(connector: Connector, settings: &PoolSettings, metrics: Arc<Metrics>) -> Pool {
+        let availability = Arc::new(Availability::default());
+        let pool = r2d2::Pool::builder()
+            .max_size(settings.max_size)
+            .min_idle(Some(settings.min_size))
+            .test_on_check_out(false)
+            .connection_timeout(MAX_RECONNECT_INTERVAL)
+            .error_handler(Box::new(AlreadyLogged))
+            .build_unchecked(Manager { connector, availability: availability.clone() });
+        Pool { pool, availability, stalled: AtomicBool::new(false), waiting: AtomicU32::new(0), metrics }
+    }
+
+    /// Ends the logging of outages: the service is stopping.
+    pub(super) fn close(&self) {
+        self.availability.close();
+    }
+
+    pub(super) fn state(&self) -> PoolState {
+        let state = self.pool.state();
+        PoolState {
+            total: state.connections,
+            idle: state.idle_connections,
+            max: self.pool.max_size(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl ConnectionSource for Pool {
+    type Connection = Connection;
+
+    fn acquire(&self, timeout: Duration) -> Result<impl DerefMut<Target = Connection>, Error> {
+        let deadline = Instant::now() + timeout;
+        let remaining = || deadline.saturating_duration_since(Instant::now());
+        loop {
+            let wait = if self.stalled.load(Ordering::Relaxed) { STALLED_WAIT.min(remaining()) } else { remaining() };
+            let connection = self.pool.get_timeout(wait);
+            self.stalled.store(connection.is_err(), Ordering::Relaxed);
+            let mut connection = connection.map_err(|_| Error::Unavailable)?;
+            // All idle connections die together, so one broken connection does not end the search: the pool discards it.
+            match connection.probe_if_stale(remaining().clamp(MIN_PROBE_TIMEOUT, MAX_PROBE_TIMEOUT)) {
+                Ok(()) => return Ok(connection),
+                Err(error) if remaining().is_zero() => return Err(error),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn track_wait(&self) -> impl Sized {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        WaitGuard { pool: self, since: Instant::now() }
+    }
+}
+
+/// A batch that waits for a permit and a connection.
+struct WaitGuard<'a> {
+    pool: &'a Pool,
+    since: Instant,
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        self.pool.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.pool.metrics.wait(self.since.elapsed());
+    }
+}
+
+/// How r2d2 opens and judges connections.
+struct Manager {
+    connector: Connector,
+    availability: Arc<Availability>,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Connection;
+    type Error = ConnectError;
+
+    fn connect(&self) -> Result<Connection, ConnectError> {
+        let began = Instant::now();
+        match self.connector.connect() {
+            Ok(client) => {
+                self.availability.succeeded(began);
+                Ok(Connection::new(client))
+            }
+            Err(error) => {
+                match &error {
+                    ConnectError::ConnectionLimit(_) => self.availability.connection_limit_reached(&error),
+                    _ => self.availability.failed(began, &error),
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Not called, since `test_on_check_out` is off: it would add a round trip to every request.
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectError> {
+        connection.probe(MAX_PROBE_TIMEOUT).map_err(|error| ConnectError::Failed(error.to_string()))
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.is_broken()
+    }
+}
+
+/// [`Manager::connect`] logs the first failure of an outage; r2d2 would log every one.
+#[derive(Debug)]
+struct AlreadyLogged;
+
+impl HandleError<ConnectError> for AlreadyLogged {
+    fn handle_error(&self, _error: ConnectError) {}
+}

@@ -1,0 +1,96 @@
+//! What a turn is given, and the events that it sends.
+
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use crate::companion::Unavailable;
+use crate::message::Message;
+use crate::sealing::{OpenError, SealingKey};
+use crate::store::Error;
+
+/// The user's message and how to answer it.
+pub struct Question {
+    /// The session's keys.
+    pub key: SealingKey,
+    /// The text.
+    pub text: String,
+    /// The client's `Idempotency-Key`: a question sent again with it gets the stored answer.
+    pub idempotency_key: Option<String>,
+    /// Whether the client reads the answer piece by piece.
+    pub streamed: bool,
+    /// When the request arrived; the timeout of the turn counts from here.
+    pub received_at: Instant,
+}
+
+/// Progress of a turn, in this order: `Started` and `Delta` perhaps, then exactly one of `Finished` and `Failed`.
+pub enum Event {
+    /// The companion is called; the answer will have this id.
+    Started(Uuid),
+    /// The next piece of the answer.
+    Delta(String),
+    /// Terminal: the answer as it is stored, by this turn or an earlier one.
+    Finished(Message),
+    /// Terminal: there is no answer.
+    Failed(Failure),
+}
+
+impl Event {
+    pub(super) fn is_terminal(&self) -> bool {
+        matches!(self, Event::Finished(_) | Event::Failed(_))
+    }
+}
+
+/// Called for every event, on the turn's thread or the timers' thread; must not block.
+pub type EventHandler = Box<dyn FnMut(Event) + Send>;
+
+/// Why a turn has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The session does not exist, or was erased meanwhile.
+    NoSession,
+    /// Another turn of this session runs.
+    AlreadyRunning,
+    /// The idempotency key belongs to a question with another text.
+    KeyReused,
+    /// The turn was stopped before the first piece of the answer.
+    Stopped,
+    /// No thread or no permit for the companion came free in time.
+    Overloaded,
+    /// The companion gave no answer.
+    Unavailable(Unavailable),
+    /// The timeout of the turn expired.
+    TimedOut,
+    /// A statement failed.
+    Store(Error),
+    /// A stored message does not open.
+    Unreadable,
+}
+
+impl Failure {
+    /// The value of the metrics' label `outcome`.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Failure::NoSession => "no_session",
+            Failure::AlreadyRunning => "running",
+            Failure::KeyReused => "other_message",
+            Failure::Stopped => "stopped",
+            Failure::Overloaded => "crowded",
+            Failure::Unavailable(_) => "unavailable",
+            Failure::TimedOut => "too_late",
+            Failure::Store(_) | Failure::Unreadable => "not_stored",
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Store(error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(_: OpenError) -> Failure {
+        Failure::Unreadable
+    }
+}

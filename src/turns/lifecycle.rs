@@ -1,0 +1,189 @@
+//! Starts, stops and erases turns, and waits for them at shutdown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::active_turns::{ActiveTurns, CancelReason};
+use super::event::{Event, EventHandler, Failure, Question};
+use super::event_sink::EventSink;
+use super::turn::{Resources, Turn};
+use crate::companion::{Companion, Unavailable};
+use crate::message::Message;
+use crate::metrics::Metrics;
+use crate::sealing::Lookup;
+use crate::store::{Callback, Error, Store};
+use crate::sync::{Semaphore, ThreadPool, ThreadPoolSettings, Timers};
+
+/// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
+const EXTRA_THREADS: usize = 224;
+
+const THREADS: ThreadPoolSettings = ThreadPoolSettings {
+    name: "turn",
+    max_threads: EXTRA_THREADS,
+    max_queued: 1024,
+    idle_timeout: Duration::from_secs(10),
+    // Little more than a TLS handshake needs.
+    stack_bytes: 512 * 1024,
+};
+
+/// Bounds of all turns.
+#[derive(Debug, Clone, Copy)]
+pub struct TurnLimits {
+    /// From a request to its terminal event.
+    pub timeout: Duration,
+    /// Calls to the companion at the same time.
+    pub concurrency: usize,
+}
+
+/// All turns of the service.
+pub struct Turns {
+    resources: Resources,
+    active: ActiveTurns,
+    timers: Timers,
+    open: Mutex<OpenTurns>,
+    /// Notified when the last turn of a closed service is over.
+    all_over: Condvar,
+}
+
+/// Turns between `start` and their terminal event, also those that wait for a thread.
+#[derive(Default)]
+struct OpenTurns {
+    count: usize,
+    is_closed: bool,
+}
+
+impl Turns {
+    /// No turn yet.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        companion: Box<dyn Companion>,
+        limits: TurnLimits,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Turns> {
+        let max_threads = limits.concurrency + EXTRA_THREADS;
+        let resources = Resources {
+            store,
+            companion,
+            metrics,
+            timeout: limits.timeout,
+            permits: Semaphore::new(limits.concurrency),
+            threads: ThreadPool::new(ThreadPoolSettings { max_threads, ..THREADS }),
+        };
+        Arc::new(Turns {
+            resources,
+            active: ActiveTurns::default(),
+            timers: Timers::default(),
+            open: Mutex::default(),
+            all_over: Condvar::new(),
+        })
+    }
+
+    /// Starts a turn on a thread of its own. `handler` receives a terminal event within the timeout, whatever the thread
+    /// waits for; the turn itself may outlast that.
+    pub fn start(self: &Arc<Turns>, question: Question, handler: EventHandler) {
+        let sink = EventSink::new(handler);
+        let Some(open) = OpenTurn::count(self) else {
+            return sink.send(Event::Failed(Failure::Overloaded));
+        };
+        let late = sink.clone();
+        let timer = self.timers.schedule(question.received_at + self.resources.timeout, move || {
+            late.send(Event::Failed(Failure::TimedOut));
+        });
+        // Before the thread runs, so that a stop or an erasure finds a turn that still waits for its thread.
+        let guard = self.active.register(question.key.lookup());
+        let turn_sink = sink.clone();
+        let started = self.resources.threads.execute(move || {
+            let _timer = timer;
+            let turns = &open.0;
+            let result = Turn::new(&turns.resources, &question, guard.as_ref(), &turn_sink).run();
+            turns.record(&result, question.received_at.elapsed());
+            // Before the terminal event: the client's next message may follow at once.
+            if let Some(guard) = guard {
+                guard.release(&session_exists(&result));
+            }
+            turn_sink.send(result.map_or_else(Event::Failed, Event::Finished));
+        });
+        if started.is_err() {
+            sink.send(Event::Failed(Failure::Overloaded));
+        }
+    }
+
+    /// Stops the turn of a session. `callback` receives whether the session exists: once the turn is over and its answer
+    /// so far is stored, or from the store where no turn runs.
+    pub fn stop(&self, session: Lookup, callback: Callback<bool>) {
+        if let Some(callback) = self.active.cancel(session, CancelReason::Stopped, Some(callback)) {
+            let found = |found: Result<Option<Vec<u8>>, Error>| callback(found.map(|sealed| sealed.is_some()));
+            self.resources.store.sessions.find(session, Box::new(found));
+        }
+    }
+
+    /// Erases a session: its rows, then its turn with the call to the companion. `callback` receives whether the session
+    /// existed. Where the rows may still be there, the turn goes on.
+    pub fn erase(&self, session: Lookup, callback: Callback<bool>) {
+        let active = self.active.clone();
+        let erased = move |existed: Result<bool, Error>| {
+            if existed.is_ok() {
+                active.cancel(session, CancelReason::Erased, None);
+            }
+            callback(existed);
+        };
+        self.resources.store.sessions.delete(session, Box::new(erased));
+    }
+
+    /// Starts no more turns, waits for the open ones until the deadline, and cancels the calls of the rest.
+    pub fn close(&self, deadline: Instant) {
+        let mut open = self.open.lock();
+        open.is_closed = true;
+        while open.count > 0 && !self.all_over.wait_until(&mut open, deadline).timed_out() {}
+        drop(open);
+        self.active.cancel_all();
+    }
+
+    fn record(&self, result: &Result<Message, Failure>, duration: Duration) {
+        let outcome = result.as_ref().map_or_else(Failure::label, |_| "answered");
+        self.resources.metrics.turn(outcome, duration);
+        // The companion itself logs that its circuit opens, once for all turns.
+        if let Err(Failure::Unavailable(reason)) = result
+            && !matches!(reason, Unavailable::CircuitOpen(_))
+        {
+            log::warn!(reason:%; "The companion has no answer");
+        }
+    }
+}
+
+/// Whether the session existed at the end of its turn, as far as the turn knows.
+fn session_exists(result: &Result<Message, Failure>) -> Result<bool, Error> {
+    match result {
+        Err(Failure::NoSession) => Ok(false),
+        Err(Failure::Store(error)) => Err(error.clone()),
+        _ => Ok(true),
+    }
+}
+
+/// Counts one turn as open until it is dropped.
+struct OpenTurn(Arc<Turns>);
+
+impl OpenTurn {
+    /// `None` where no more turns start.
+    fn count(turns: &Arc<Turns>) -> Option<OpenTurn> {
+        let mut open = turns.open.lock();
+        if open.is_closed {
+            return None;
+        }
+        open.count += 1;
+        Some(OpenTurn(turns.clone()))
+    }
+}
+
+impl Drop for OpenTurn {
+    fn drop(&mut self) {
+        let mut open = self.0.open.lock();
+        open.count -= 1;
+        if open.is_closed && open.count == 0 {
+            self.0.all_over.notify_all();
+        }
+    }
+}

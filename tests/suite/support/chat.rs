@@ -1,0 +1,145 @@
+//! One session as its client uses it.
+
+use serde_json::{Value, json};
+
+use super::app::TestApp;
+use super::events::Events;
+use super::http::{Answer, Client};
+
+/// A session and the client that owns it.
+pub(crate) struct Chat<'a> {
+    client: &'a Client,
+    pub(crate) id: String,
+}
+
+impl<'a> Chat<'a> {
+    /// A new session of a service.
+    #[track_caller]
+    pub(crate) fn new(app: &'a TestApp) -> Chat<'a> {
+        Chat::create(&app.client)
+    }
+
+    /// A new session.
+    #[track_caller]
+    pub(crate) fn create(client: &'a Client) -> Chat<'a> {
+        let session = client.post("/api/v1/sessions").assert_status(201).json();
+        Chat::of(client, session["session_id"].as_str().unwrap())
+    }
+
+    /// The session with this id, which need not exist.
+    pub(crate) fn of(client: &'a Client, id: &str) -> Chat<'a> {
+        Chat { client, id: id.to_owned() }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        format!("/api/v1/sessions/{}/chat", self.id)
+    }
+
+    /// Sends a message and waits for the whole answer.
+    #[track_caller]
+    pub(crate) fn send(&self, message: &str) -> Answer {
+        self.client.post_json(&self.path(), &json!({"message": message}), &[])
+    }
+
+    /// The same with an `Idempotency-Key`.
+    #[track_caller]
+    pub(crate) fn send_with_key(&self, key: &str, message: &str) -> Answer {
+        self.client.post_json(&self.path(), &json!({"message": message}), &[("Idempotency-Key", key)])
+    }
+
+    /// Sends a message and reads the answer as a stream.
+    #[track_caller]
+    pub(crate) fn stream(&self, message: &str) -> Events {
+        expect_stream(self.try_stream(None, message))
+    }
+
+    /// The same with an `Idempotency-Key`.
+    #[track_caller]
+    pub(crate) fn stream_with_key(&self, key: &str, message: &str) -> Events {
+        expect_stream(self.try_stream(Some(key), message))
+    }
+
+    /// The same, where the response may be a problem document.
+    #[track_caller]
+    pub(crate) fn try_stream(&self, key: Option<&str>, message: &str) -> Result<Events, Answer> {
+        Events::request(self.client.address(), &self.stream_request(key, message))
+    }
+
+    /// The bytes of a request for a stream.
+    pub(crate) fn stream_request(&self, key: Option<&str>, message: &str) -> Vec<u8> {
+        self.request("text/event-stream", key, message)
+    }
+
+    /// The bytes of a request with this `Accept`.
+    pub(crate) fn request(&self, accept: &str, key: Option<&str>, message: &str) -> Vec<u8> {
+        let key = key.map_or_else(String::new, |key| format!("Idempotency-Key: {key}\r\n"));
+        let body = json!({"message": message}).to_string();
+        let head = format!("POST {} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n{key}", self.path());
+        format!("{head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    /// Sends a message in a session that is erased during the turn, and asserts the 404.
+    #[track_caller]
+    pub(crate) fn assert_erased_while_sending(&self, streamed: bool) {
+        if streamed {
+            self.stream_with_key("key", "hello").error(404);
+        } else {
+            self.send_with_key("key", "hello").assert_problem(404);
+        }
+    }
+
+    pub(crate) fn stop(&self) -> Answer {
+        self.client.post(&format!("{}/stop", self.path()))
+    }
+
+    pub(crate) fn erase(&self) -> Answer {
+        self.client.delete(&format!("/api/v1/sessions/{}", self.id))
+    }
+
+    /// The response to a request for the history, with this query.
+    pub(crate) fn history(&self, query: &str) -> Answer {
+        self.client.get(&format!("{}{query}", self.path()))
+    }
+
+    /// The stored messages, the oldest first.
+    #[track_caller]
+    pub(crate) fn messages(&self) -> Vec<Value> {
+        self.history("").assert_status(200).json()["messages"].as_array().unwrap().clone()
+    }
+
+    /// The stored messages as `role: content`, the oldest first.
+    #[track_caller]
+    pub(crate) fn transcript(&self) -> Vec<String> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.messages()
+            .iter()
+            .map(|message| format!("{}: {}", text(&message["role"]), text(&message["content"])))
+            .collect()
+    }
+}
+
+/// Asserts a 503 with `Retry-After`, the response where the companion or the database is not available.
+#[track_caller]
+pub(crate) fn assert_unavailable(answer: &Answer, case: &str) {
+    assert_eq!(answer.status, 503, "{case}: {}", answer.text());
+    answer.assert_problem(503);
+    let seconds = answer.header("Retry-After").and_then(|seconds| seconds.parse::<u32>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds > 0), "{case}");
+}
+
+/// Rows of all tables together, without refinery's.
+#[track_caller]
+pub(crate) fn count_rows(sql: &mut postgres::Client) -> i64 {
+    let tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema AND tablename NOT LIKE 'refinery%'";
+    let tables: Vec<String> = sql.query(tables, &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(tables.len() >= 2, "{tables:?}");
+    tables
+        .iter()
+        .map(|table| sql.query_one(&format!("SELECT count(*) FROM {table}"), &[]).unwrap().get::<_, i64>(0))
+        .sum()
+}
+
+#[track_caller]
+fn expect_stream(events: Result<Events, Answer>) -> Events {
+    events.unwrap_or_else(|answer| panic!("no stream but {}: {}", answer.status, answer.text()))
+}
