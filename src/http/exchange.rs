@@ -26,11 +26,6 @@ impl<C, R> Table<C, R> {
         Some(reply_token)
     }
 
-    /// The reply that the application has given during a call.
-    pub(super) fn take_reply(&mut self, token: Token) -> Option<R> {
-        if self.is_current(token) { self.slots[token.key].reply.take() } else { None }
-    }
-
     /// A call returns. Unless the reply comes later, the application's deadline does not apply to what follows. `false` if
     /// the call took too long and the connection is gone.
     pub(super) fn end_call(&mut self, token: Token, is_later: bool, now: Instant) -> bool {

@@ -1,5 +1,7 @@
 //! How the application answers one request: at once or later, whole or as a stream, from any thread.
 
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rouille::Response;
@@ -20,9 +22,20 @@ pub struct Responder {
     token: ReplyToken,
 }
 
+thread_local! {
+    /// The request for which this thread runs the application, and the reply to it. A reply that is given during the call
+    /// needs no lock.
+    static CALL: RefCell<Option<(ReplyToken, Option<Reply>)>> = const { RefCell::new(None) };
+}
+
 impl Responder {
-    pub(super) fn new(shared: Arc<Shared>, token: ReplyToken) -> Responder {
-        Responder { shared: Some(shared), token }
+    /// Calls the application with a responder, and returns the reply that it gave before it returned.
+    pub(super) fn call(shared: &Arc<Shared>, token: ReplyToken, answer: impl FnOnce(Responder)) -> Option<Reply> {
+        CALL.set(Some((token, None)));
+        let responder = Responder { shared: Some(shared.clone()), token };
+        // A panic drops the responder, which replies.
+        let _ = catch_unwind(AssertUnwindSafe(|| answer(responder)));
+        CALL.take().and_then(|(_, reply)| reply)
     }
 
     /// Sends a response.
@@ -49,7 +62,15 @@ impl Responder {
     }
 
     fn send(&mut self, reply: Reply) {
-        if let Some(shared) = self.shared.take() {
+        let Some(shared) = self.shared.take() else { return };
+        let later = CALL.with_borrow_mut(|call| match call {
+            Some((token, during_call)) if *token == self.token => {
+                *during_call = Some(reply);
+                None
+            }
+            _ => Some(reply),
+        });
+        if let Some(reply) = later {
             shared.reply(self.token, reply);
         }
     }

@@ -5,12 +5,12 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Waker};
-use parking_lot::{Mutex, MutexGuard};
 
 use super::connection::Connection;
 use super::limits::Limits;
@@ -21,6 +21,7 @@ use super::table::Table;
 
 /// What the threads of a server share.
 pub(super) struct Shared {
+    /// The standard library's mutex: under this short and busy lock `parking_lot`'s costs 2 % of `GET /` (2026-11-25).
     state: Mutex<State>,
     /// A copy of [`State::is_stopping`], for those that do not hold the lock.
     is_stopping: AtomicBool,
@@ -67,7 +68,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -195,10 +195,7 @@ impl Worker {
         let client = connection.capabilities();
         let result = self.call(token, connection.response_state(), |worker, reply_token| {
             let Workers { shared, application, .. } = &worker.workers;
-            let responder = Responder::new(shared.clone(), reply_token);
-            // A panic drops the responder, which replies.
-            let _ = catch_unwind(AssertUnwindSafe(|| application.answer(request, responder)));
-            let reply = shared.lock().table.take_reply(token);
+            let reply = Responder::call(shared, reply_token, |responder| application.answer(request, responder));
             reply.map_or(Ok(Outcome::Later), |reply| worker.make_response(reply, client))
         });
         self.proceed(connection, result)
