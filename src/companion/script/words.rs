@@ -1,16 +1,20 @@
 //! The words of a message, in a form that ignores differences of spelling.
 
+/// Characters that are typed for an apostrophe.
+const APOSTROPHES: [char; 6] = ['\u{2018}', '\u{2019}', '\u{02BC}', '\u{FF07}', '`', '\u{B4}'];
+
 /// Words in lower case, without punctuation and repeated letters, and with straight apostrophes.
 pub(super) struct Words {
     /// The words, separated by one space.
-    text: String,
+    pub(super) text: String,
     /// The byte range of each word.
     bounds: Vec<(usize, usize)>,
 }
 
 impl Words {
     pub(super) fn new(message: &str) -> Words {
-        let plain: String = message.chars().flat_map(char::to_lowercase).map(straighten).collect();
+        let plain: String = message.chars().flat_map(char::to_lowercase).collect();
+        let plain = plain.replace(APOSTROPHES, "'");
         let mut words = Words { text: String::with_capacity(plain.len()), bounds: Vec::new() };
         for word in plain.split(|character: char| !character.is_alphanumeric() && character != '\'') {
             words.push(word.trim_matches('\''));
@@ -18,17 +22,8 @@ impl Words {
         words
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.bounds.is_empty()
-    }
-
     pub(super) fn count(&self) -> usize {
         self.bounds.len()
-    }
-
-    /// All words, separated by one space.
-    pub(super) fn text(&self) -> &str {
-        &self.text
     }
 
     /// Every sequence of one to `max_words` adjacent words.
@@ -53,12 +48,5 @@ impl Words {
             self.text.extend(if is_drawn_out { &same[..1] } else { same });
         }
         self.bounds.push((start, self.text.len()));
-    }
-}
-
-fn straighten(character: char) -> char {
-    match character {
-        '\u{2018}' | '\u{2019}' | '\u{02BC}' | '\u{FF07}' | '`' | '\u{B4}' => '\'',
-        other => other,
     }
 }
