@@ -57,15 +57,12 @@ pub(super) struct EgressResolver {
 
 impl Resolver for EgressResolver {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let mut allowed = self.empty();
         let addresses = self.system.resolve(uri, config, timeout)?;
-        if !self.local_only {
-            return Ok(addresses);
+        for address in addresses.iter().filter(|address| !self.local_only || is_local(address.ip())) {
+            allowed.push(*address);
         }
-        let mut local = self.empty();
-        for address in addresses.iter().filter(|address| is_local(address.ip())) {
-            local.push(*address);
-        }
-        if local.is_empty() { Err(Error::HostNotFound) } else { Ok(local) }
+        if allowed.is_empty() { Err(Error::HostNotFound) } else { Ok(allowed) }
     }
 }
 

@@ -19,9 +19,6 @@ use crate::config::ModelSettings;
 /// The limit of name resolution and of connecting, each; less if the call's deadline comes first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Identical for all installations of a version.
-const USER_AGENT: &str = concat!("safespace/", env!("CARGO_PKG_VERSION"));
-
 /// A chat completions endpoint.
 pub(super) struct Endpoint {
     url: Uri,
@@ -76,8 +73,12 @@ impl Endpoint {
 
     /// Sends a request and passes the answer on, until the call's deadline or cancellation.
     pub(super) fn post(&self, json: &[u8], call: &Call, answer: &mut AnswerLimiter<'_>) -> Result<(), Unavailable> {
+        let time_left = call.deadline.saturating_duration_since(Instant::now());
+        if time_left.is_zero() {
+            return Err(Unavailable::TimedOut);
+        }
         let is_connected = Arc::new(AtomicBool::new(false));
-        let agent = self.agent(call.deadline.saturating_duration_since(Instant::now()), is_connected.clone());
+        let agent = self.agent(time_left, is_connected.clone());
         // Shutting the agent down closes its connection, and prevents one that is not open yet.
         let on_cancel = agent.clone();
         call.cancellation.on_cancel(move || on_cancel.shutdown());
@@ -86,7 +87,11 @@ impl Endpoint {
         result.map_err(|error| match error {
             ReadError::Unavailable(reason) => reason,
             ReadError::Transport(_) if Instant::now() >= call.deadline => Unavailable::TimedOut,
-            ReadError::Transport(error) => classify(&error, is_connected.load(Ordering::Relaxed)),
+            ReadError::Transport(Error::Timeout(Timeout::Resolve | Timeout::Connect)) => Unavailable::NotReached,
+            ReadError::Transport(Error::Timeout(_)) => Unavailable::TimedOut,
+            ReadError::Transport(_) if !is_connected.load(Ordering::Relaxed) => Unavailable::NotReached,
+            ReadError::Transport(Error::Io(_)) => Unavailable::Interrupted,
+            ReadError::Transport(_) => Unavailable::MalformedReply,
         })
     }
 
@@ -96,8 +101,7 @@ impl Endpoint {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(json).expect("the URL and the header fields are valid");
-        let response = agent.run(request).map_err(ReadError::Transport)?;
-        completion_reader::read(response, answer)
+        completion_reader::read(agent.run(request)?, answer)
     }
 
     /// An agent for one call. Calls share no connections: a reused one that the server has closed fails a valid call, and a
@@ -110,7 +114,8 @@ impl Endpoint {
             .max_redirects_will_error(false)
             .max_idle_connections(0)
             .proxy(None)
-            .user_agent(USER_AGENT)
+            // Identical for all installations of a version.
+            .user_agent(concat!("safespace/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(connect_timeout)
             .timeout_connect(connect_timeout)
             .timeout_global(Some(time_left))
@@ -118,16 +123,5 @@ impl Endpoint {
         let connector = RecordingConnector { inner: self.connector.clone(), is_connected };
         let resolver = EgressResolver { local_only: self.local_only, system: DefaultResolver::default() };
         Agent::with_parts(config.build(), connector, resolver)
-    }
-}
-
-/// What a transport error means for the caller.
-fn classify(error: &Error, is_connected: bool) -> Unavailable {
-    match error {
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Unavailable::NotReached,
-        Error::Timeout(_) => Unavailable::TimedOut,
-        _ if !is_connected => Unavailable::NotReached,
-        Error::Io(_) => Unavailable::Interrupted,
-        _ => Unavailable::MalformedReply,
     }
 }

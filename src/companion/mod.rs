@@ -31,9 +31,6 @@ use crate::config::{CompanionSettings, Kind};
 /// Bytes of a script or of a system prompt.
 const MAX_FILE_BYTES: usize = 256 * 1024;
 
-/// The system prompt without `COMPANION_PROMPT`.
-const DEFAULT_PROMPT: &str = include_str!("prompt.md");
-
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -71,23 +68,21 @@ pub fn max_descriptors(settings: &CompanionSettings) -> usize {
 /// When a file, the script in it, or the model's settings cannot be used.
 pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildError> {
     match &settings.kind {
-        Kind::Script { path: None } => Ok(Box::new(Script::embedded())),
-        Kind::Script { path: Some(path) } => {
-            let text = read_file("COMPANION_SCRIPT", path)?;
-            let script = Script::parse(&text).map_err(|reason| BuildError::Script { path: path.clone(), reason })?;
-            Ok(Box::new(script))
+        Kind::Script { path } => {
+            let text = read_file("COMPANION_SCRIPT", path.as_deref(), include_str!("script.toml"))?;
+            let path = path.clone().unwrap_or_default();
+            Ok(Box::new(Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
         }
         Kind::Model(settings) => {
-            let prompt = match &settings.prompt {
-                Some(path) => read_file("COMPANION_PROMPT", path)?,
-                None => DEFAULT_PROMPT.to_owned(),
-            };
+            let prompt = read_file("COMPANION_PROMPT", settings.prompt.as_deref(), include_str!("prompt.md"))?;
             Ok(Box::new(Model::new(settings.clone(), prompt)?))
         }
     }
 }
 
-fn read_file(variable: &'static str, path: &Path) -> Result<String, BuildError> {
+/// The text of the file that the variable names, or the embedded one.
+fn read_file(variable: &'static str, path: Option<&Path>, embedded: &str) -> Result<String, BuildError> {
+    let Some(path) = path else { return Ok(embedded.to_owned()) };
     let unusable = |problem: &str| BuildError::File { variable, problem: format!("{} {problem}", path.display()) };
     let mut bytes = Vec::new();
     File::open(path)

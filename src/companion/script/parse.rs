@@ -62,11 +62,6 @@ type TextsByLanguage = BTreeMap<Spanned<String>, Vec<Spanned<String>>>;
 struct Mistake(usize, String);
 
 impl Script {
-    /// The script that is part of the program; the tests exclude that it is invalid.
-    pub(in crate::companion) fn embedded() -> Script {
-        Script::parse(include_str!("../script.toml")).expect("the embedded script is valid")
-    }
-
     /// Parses a script in the format of `script.toml`, or returns its first mistake.
     pub(in crate::companion) fn parse(text: &str) -> Result<Script, ScriptError> {
         let at = |offset: usize, what: String| {

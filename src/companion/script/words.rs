@@ -16,8 +16,19 @@ impl Words {
         let plain: String = message.chars().flat_map(char::to_lowercase).collect();
         let plain = plain.replace(APOSTROPHES, "'");
         let mut words = Words { text: String::with_capacity(plain.len()), bounds: Vec::new() };
-        for word in plain.split(|character: char| !character.is_alphanumeric() && character != '\'') {
-            words.push(word.trim_matches('\''));
+        let pieces = plain.split(|character: char| !character.is_alphanumeric() && character != '\'');
+        for word in pieces.map(|piece| piece.trim_matches('\'')).filter(|word| !word.is_empty()) {
+            if !words.text.is_empty() {
+                words.text.push(' ');
+            }
+            let start = words.text.len();
+            let letters: Vec<char> = word.chars().collect();
+            for same in letters.chunk_by(PartialEq::eq) {
+                // No word has the same letter three times in a row: "toloooong" means "tolong".
+                let is_drawn_out = same.len() > 2 && same[0].is_alphabetic();
+                words.text.extend(if is_drawn_out { &same[..1] } else { same });
+            }
+            words.bounds.push((start, words.text.len()));
         }
         words
     }
@@ -31,22 +42,5 @@ impl Words {
         self.bounds.iter().enumerate().flat_map(move |(first, (start, _))| {
             self.bounds[first..].iter().take(max_words).map(|(_, end)| &self.text[*start..*end])
         })
-    }
-
-    fn push(&mut self, word: &str) {
-        if word.is_empty() {
-            return;
-        }
-        if !self.text.is_empty() {
-            self.text.push(' ');
-        }
-        let start = self.text.len();
-        let letters: Vec<char> = word.chars().collect();
-        for same in letters.chunk_by(PartialEq::eq) {
-            // No word has the same letter three times in a row: "toloooong" means "tolong".
-            let is_drawn_out = same.len() > 2 && same[0].is_alphabetic();
-            self.text.extend(if is_drawn_out { &same[..1] } else { same });
-        }
-        self.bounds.push((start, self.text.len()));
     }
 }
