@@ -117,22 +117,18 @@ impl<R: BufRead> EventStream<R> {
     /// that lacks only the empty line after it is complete, unlike in the standard: some servers close the connection before
     /// that line.
     fn next_data(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut data: Option<Vec<u8>> = None;
+        let mut values = Vec::new();
         let mut line = Vec::new();
         while self.read_line(&mut line)? {
-            if line.is_empty() && data.is_some() {
+            if line.is_empty() && !values.is_empty() {
                 break;
             }
             if let Some(value) = line.strip_prefix(b"data:") {
                 // Without the one space that may precede it.
-                let value = value.strip_prefix(b" ").unwrap_or(value);
-                match &mut data {
-                    Some(data) => data.extend([b"\n", value].concat()),
-                    None => data = Some(value.to_vec()),
-                }
+                values.push(value.strip_prefix(b" ").unwrap_or(value).to_vec());
             }
         }
-        Ok(data)
+        Ok((!values.is_empty()).then(|| values.join(&b'\n')))
     }
 
     /// Reads one line without its end; false if there is none.

@@ -22,8 +22,6 @@ use std::path::{Path, PathBuf};
 
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Companion, Unavailable};
-use model::Model;
-use script::Script;
 pub use script::ScriptError;
 
 use crate::config::{CompanionSettings, Kind};
@@ -71,11 +69,11 @@ pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildEr
         Kind::Script { path } => {
             let text = read_file("COMPANION_SCRIPT", path.as_deref(), include_str!("script.toml"))?;
             let path = path.clone().unwrap_or_default();
-            Ok(Box::new(Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
+            Ok(Box::new(script::Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
         }
         Kind::Model(settings) => {
             let prompt = read_file("COMPANION_PROMPT", settings.prompt.as_deref(), include_str!("prompt.md"))?;
-            Ok(Box::new(Model::new(settings.clone(), prompt)?))
+            Ok(Box::new(model::Model::new(settings.clone(), prompt)?))
         }
     }
 }
