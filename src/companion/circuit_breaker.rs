@@ -74,6 +74,7 @@ impl CircuitBreaker {
 impl CallPermit<'_> {
     /// Reports the outcome of the call.
     pub(super) fn report(self, outcome: Outcome, now: Instant) -> Transition {
+        let open = |duration| State::Open { duration, until: now + duration, is_probing: false };
         // Unlocked before `self` is dropped, which locks again.
         let mut state = self.breaker.0.lock();
         let (next, transition) = match (outcome, &*state) {
@@ -82,23 +83,15 @@ impl CallPermit<'_> {
             (Outcome::Failure, State::Closed { failures }) if failures + 1 < FAILURE_THRESHOLD => {
                 (State::Closed { failures: failures + 1 }, Transition::None)
             }
-            (Outcome::Failure, State::Closed { .. }) => {
-                (State::open(MIN_OPEN_TIME, now), Transition::Opened(MIN_OPEN_TIME))
-            }
+            (Outcome::Failure, State::Closed { .. }) => (open(MIN_OPEN_TIME), Transition::Opened(MIN_OPEN_TIME)),
             (Outcome::Failure, State::Open { duration, .. }) if self.is_probe => {
-                (State::open((*duration * 2).min(MAX_OPEN_TIME), now), Transition::None)
+                (open((*duration * 2).min(MAX_OPEN_TIME)), Transition::None)
             }
             // The call began before the circuit opened.
             (Outcome::Failure, State::Open { .. }) => return Transition::None,
         };
         *state = next;
         transition
-    }
-}
-
-impl State {
-    fn open(duration: Duration, now: Instant) -> State {
-        State::Open { duration, until: now + duration, is_probing: false }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reads the response of a chat completions endpoint, complete or streamed, within size limits.
+//! Reads the response of a chat completions endpoint, complete or as server-sent events (WHATWG HTML, section 9.2), within
+//! size limits.
 
 use std::io::{BufRead, BufReader, Read};
 
@@ -7,80 +8,75 @@ use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{Response, StatusCode};
 
 use super::completion;
-use super::event_stream::{EventStream, EventStreamError};
-use super::interface::{MAX_ANSWER_CHARS, Unavailable};
+use super::interface::Unavailable;
+
+/// Characters of an answer; the rest is cut off.
+const MAX_ANSWER_CHARS: usize = 16_384;
 
 /// Bytes of a response that is not streamed.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Why reading failed.
-pub(super) enum ReadError {
-    /// The response gives no answer.
-    Unavailable(Unavailable),
-    /// The transport failed.
-    Transport(ureq::Error),
-}
+/// Bytes of a line of a stream, its end included.
+const MAX_LINE_BYTES: usize = 64 * 1024;
 
-impl From<Unavailable> for ReadError {
-    fn from(reason: Unavailable) -> ReadError {
-        ReadError::Unavailable(reason)
-    }
+/// Bytes of a whole stream.
+const MAX_STREAM_BYTES: usize = 8 * 1024 * 1024;
+
+/// Why reading failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    #[error(transparent)]
+    Transport(#[from] ureq::Error),
 }
 
 /// Passes the pieces of an answer on and cuts it off after [`MAX_ANSWER_CHARS`].
 pub(super) struct AnswerLimiter<'a> {
     on_delta: &'a mut dyn FnMut(&str),
     chars_left: usize,
-    has_text: bool,
     has_visible_text: bool,
 }
 
 impl AnswerLimiter<'_> {
     pub(super) fn new(on_delta: &mut dyn FnMut(&str)) -> AnswerLimiter<'_> {
-        AnswerLimiter { on_delta, chars_left: MAX_ANSWER_CHARS, has_text: false, has_visible_text: false }
+        AnswerLimiter { on_delta, chars_left: MAX_ANSWER_CHARS, has_visible_text: false }
     }
 
     /// Whether any piece was passed on, so that a retry would repeat it.
     pub(super) fn has_text(&self) -> bool {
-        self.has_text
+        self.chars_left < MAX_ANSWER_CHARS
     }
 
     fn push(&mut self, text: &str) {
         let end = text.char_indices().nth(self.chars_left).map_or(text.len(), |(index, _)| index);
         let text = &text[..end];
-        if text.is_empty() {
-            return;
+        if !text.is_empty() {
+            self.chars_left -= text.chars().count();
+            self.has_visible_text |= !text.trim().is_empty();
+            (self.on_delta)(text);
         }
-        self.chars_left -= text.chars().count();
-        self.has_text = true;
-        self.has_visible_text |= !text.trim().is_empty();
-        (self.on_delta)(text);
     }
 }
 
 /// Passes the answer in a response on. The response's media type decides how it is read: some servers ignore the `stream`
 /// of the request.
-///
-/// # Errors
-/// Every status other than 200, an answer without text, and whatever breaks HTTP, the format or a limit.
 pub(super) fn read(response: Response<Body>, answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
     if response.status() != StatusCode::OK {
         return Err(Unavailable::Refused(response.status().as_u16()).into());
     }
     let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    let is_event_stream = media_type.eq_ignore_ascii_case("text/event-stream");
-    let body = response.into_body().into_reader();
-    if is_event_stream {
-        read_stream(EventStream::new(BufReader::new(body)), answer)
+    if media_type.eq_ignore_ascii_case("text/event-stream") {
+        read_stream(EventStream::new(BufReader::new(response.into_body().into_reader())), answer)
     } else {
-        read_complete(body, answer)
+        read_complete(response.into_body().into_reader(), answer)
     }
 }
 
 fn read_complete(body: impl Read, answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
     let mut json = Vec::new();
-    body.take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut json).map_err(|error| ReadError::Transport(error.into()))?;
+    body.take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut json).map_err(ureq::Error::from)?;
     if json.len() > MAX_BODY_BYTES {
         return Err(Unavailable::MalformedReply.into());
     }
@@ -92,13 +88,12 @@ fn read_stream(mut events: EventStream<impl BufRead>, answer: &mut AnswerLimiter
     let mut has_finished = false;
     while answer.chars_left > 0 {
         let data = match events.next_data() {
-            Ok(data) if data == b"[DONE]" => break,
-            Ok(data) => data,
+            Ok(Some(data)) if data == b"[DONE]" => break,
+            Ok(Some(data)) => data,
             // Some servers omit `[DONE]`; the `finish_reason` marks the end as well.
-            Err(EventStreamError::End | EventStreamError::Io(_)) if has_finished => break,
-            Err(EventStreamError::End) => return Err(Unavailable::Interrupted.into()),
-            Err(EventStreamError::TooLong) => return Err(Unavailable::MalformedReply.into()),
-            Err(EventStreamError::Io(error)) => return Err(ReadError::Transport(error.into())),
+            Ok(None) | Err(ReadError::Transport(_)) if has_finished => break,
+            Ok(None) => return Err(Unavailable::Interrupted.into()),
+            Err(error) => return Err(error),
         };
         let delta = completion::parse_chunk(&data)?;
         answer.push(&delta.text);
@@ -107,7 +102,53 @@ fn read_stream(mut events: EventStream<impl BufRead>, answer: &mut AnswerLimiter
     if answer.has_visible_text { Ok(()) } else { Err(Unavailable::Empty.into()) }
 }
 
+/// Reads the `data` fields of a stream and ignores comments and other fields.
+struct EventStream<R> {
+    reader: R,
+    bytes_read: usize,
+}
+
+impl<R: BufRead> EventStream<R> {
+    fn new(reader: R) -> EventStream<R> {
+        EventStream { reader, bytes_read: 0 }
+    }
+
+    /// The data of the next event that has any, `None` at the end; its `data` fields are joined with a line feed. An event
+    /// that lacks only the empty line after it is complete, unlike in the standard: some servers close the connection before
+    /// that line.
+    fn next_data(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut values = Vec::new();
+        let mut line = Vec::new();
+        while self.read_line(&mut line)? {
+            if line.is_empty() && !values.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix(b"data:") {
+                // Without the one space that may precede it.
+                values.push(value.strip_prefix(b" ").unwrap_or(value).to_vec());
+            }
+        }
+        Ok((!values.is_empty()).then(|| values.join(&b'\n')))
+    }
+
+    /// Reads one line without its end; false if there is none.
+    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<bool, ReadError> {
+        line.clear();
+        let mut limited = self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 1);
+        let count = limited.read_until(b'\n', line).map_err(ureq::Error::from)?;
+        self.bytes_read += count;
+        if count > MAX_LINE_BYTES || self.bytes_read > MAX_STREAM_BYTES {
+            return Err(Unavailable::MalformedReply.into());
+        }
+        let is_terminated = line.pop_if(|last| *last == b'\n').is_some();
+        line.pop_if(|last| *last == b'\r');
+        // A line without an end may be truncated, except for the known marker.
+        Ok(is_terminated || line.ends_with(b"[DONE]"))
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 mod tests {
     use super::*;
 
@@ -125,5 +166,27 @@ mod tests {
                 Err(ReadError::Transport(error)) => panic!("{bytes} bytes: {error}"),
             }
         }
+    }
+
+    fn next_data(stream: &[u8]) -> Result<usize, ReadError> {
+        EventStream::new(stream).next_data().map(|data| data.unwrap().len())
+    }
+
+    #[test]
+    fn a_line_of_the_maximum_length_is_read_and_a_longer_one_is_too_long() {
+        let value_bytes = MAX_LINE_BYTES - "data:\n".len();
+        let line = |value_bytes: usize| format!("data:{}\n\n", "a".repeat(value_bytes));
+        assert_eq!(next_data(line(value_bytes).as_bytes()).unwrap(), value_bytes);
+        let error = next_data(line(value_bytes + 1).as_bytes()).unwrap_err();
+        assert!(matches!(error, ReadError::Unavailable(Unavailable::MalformedReply)), "{error:?}");
+    }
+
+    #[test]
+    fn a_stream_of_the_maximum_length_is_read_and_a_longer_one_is_too_long() {
+        let event = "data:a\n\n";
+        let stream = |bytes: usize| ":\n".repeat((bytes - event.len()) / 2) + event;
+        assert_eq!(next_data(stream(MAX_STREAM_BYTES).as_bytes()).unwrap(), 1);
+        let error = next_data(stream(MAX_STREAM_BYTES + 2).as_bytes()).unwrap_err();
+        assert!(matches!(error, ReadError::Unavailable(Unavailable::MalformedReply)), "{error:?}");
     }
 }

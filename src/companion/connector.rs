@@ -1,14 +1,18 @@
-//! Opens connections to a model's server, with the certificate authorities to trust for TLS.
+//! How connections to a model's server are opened: to which addresses (`COMPANION_EGRESS`), and whom TLS trusts.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::crypto::ring;
 use ureq::Error;
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, Transport};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
-use crate::config::Authorities;
+use crate::config::{Authorities, is_local};
 
 /// `ureq`'s connector, which also records that a connection was established: the errors of `ureq` do not distinguish a
 /// refused connection from one that the server closed.
@@ -36,13 +40,58 @@ pub(super) fn tls_config(authorities: &Authorities) -> Option<TlsConfig> {
         Authorities::System => rustls_native_certs::load_native_certs().certs,
         Authorities::Given(certificates) => certificates.clone(),
     };
-    let certificates: Vec<_> =
-        certificates.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    if certificates.is_empty() {
-        return None;
+    let certificates: Vec<_> = certificates.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    (!certificates.is_empty()).then(|| {
+        let tls = TlsConfig::builder().root_certs(RootCerts::from(certificates));
+        tls.unversioned_rustls_crypto_provider(Arc::new(ring::default_provider())).build()
+    })
+}
+
+/// Resolves names as the system does and, with `local_only`, drops public addresses. It does so for every connection,
+/// because the addresses of a name can change after the start, by accident or by DNS rebinding.
+#[derive(Debug, Default)]
+pub(super) struct EgressResolver {
+    pub(super) local_only: bool,
+    pub(super) system: DefaultResolver,
+}
+
+impl Resolver for EgressResolver {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let mut allowed = self.empty();
+        let addresses = self.system.resolve(uri, config, timeout)?;
+        for address in addresses.iter().filter(|address| !self.local_only || is_local(address.ip())) {
+            allowed.push(*address);
+        }
+        if allowed.is_empty() { Err(Error::HostNotFound) } else { Ok(allowed) }
     }
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::from(certificates))
-        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()));
-    Some(tls.build())
+}
+
+/// Whether a name has addresses and all of them are public. A name that does not resolve has none; it is resolved again
+/// for every connection. Blocks as long as the system's resolver does.
+pub(super) fn has_only_public_addresses(host: &str, port: u16) -> bool {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs().into_iter().flatten().collect();
+    !addresses.is_empty() && !addresses.iter().any(|address| is_local(address.ip()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_local_egress_only_loopback_and_private_addresses_resolve() {
+        let local = "127.0.0.1 127.255.255.254 10.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 169.254.0.1 100.64.0.1 \
+            100.127.255.255 [::1] [fc00::1] [fdff::1] [fe80::1] [febf::1] [::ffff:10.0.0.1] [::ffff:127.0.0.1]";
+        let public = "8.8.8.8 0.0.0.0 172.15.0.1 172.32.0.1 192.169.0.1 100.63.255.255 100.128.0.1 169.253.0.1 11.0.0.1 \
+            224.0.0.1 [::] [2001:4860:4860::8888] [fec0::1] [ff02::1] [::ffff:8.8.8.8] [64:ff9b::a00:1]";
+        let cases = local.split(' ').map(|host| (host, true)).chain(public.split(' ').map(|host| (host, false)));
+        for (host, is_local) in cases {
+            let uri = format!("http://{host}:1/").parse().unwrap();
+            let resolves = |local_only| {
+                let resolver = EgressResolver { local_only, ..EgressResolver::default() };
+                resolver.resolve(&uri, &Config::default(), NextTimeout::default()).is_ok()
+            };
+            assert_eq!((resolves(true), resolves(false)), (is_local, true), "{host}");
+        }
+    }
 }

@@ -12,23 +12,18 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Error, Timeout};
 
 use super::completion_reader::{self, AnswerLimiter, ReadError};
-use super::connector::{self, RecordingConnector};
-use super::egress::{self, EgressResolver};
+use super::connector::{self, EgressResolver, RecordingConnector};
 use super::interface::{Call, Unavailable};
 use crate::config::ModelSettings;
 
 /// The limit of name resolution and of connecting, each; less if the call's deadline comes first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Identical for all installations of a version.
-const USER_AGENT: &str = concat!("safespace/", env!("CARGO_PKG_VERSION"));
-
 /// A chat completions endpoint.
 pub(super) struct Endpoint {
     url: Uri,
     authorization: Option<HeaderValue>,
-    /// For https.
-    tls: Option<TlsConfig>,
+    tls: TlsConfig,
     connector: Arc<DefaultConnector>,
     local_only: bool,
 }
@@ -39,9 +34,6 @@ pub enum EndpointError {
     /// The base URL and `/chat/completions` form no URL.
     #[error("OPENAI_BASE_URL: not an address that a path can be appended to; use the form https://host:port/path")]
     InvalidUrl,
-    /// The key contains a character that a header field cannot have.
-    #[error("OPENAI_API_KEY or GOOGLE_API_KEY: it has a character that no HTTP header can have; write it anew")]
-    InvalidKey,
     /// Egress is limited to local addresses, and the host has public ones only.
     #[error(
         "OPENAI_BASE_URL: COMPANION_EGRESS is local, and {0} leads to public addresses only; \
@@ -61,24 +53,20 @@ impl Endpoint {
     pub(super) fn new(settings: &ModelSettings) -> Result<Endpoint, EndpointError> {
         let is_https = settings.base_url.scheme_str() == Some("https");
         let port = settings.base_url.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        if settings.local_only && egress::has_only_public_addresses(settings.host(), port) {
+        if settings.local_only && connector::has_only_public_addresses(settings.host(), port) {
             return Err(EndpointError::PublicHost(settings.host().to_owned()));
         }
-        let base = settings.base_url.to_string();
-        let url = format!("{}/chat/completions", base.trim_end_matches('/'));
+        let url = format!("{}/chat/completions", settings.base_url.to_string().trim_end_matches('/'));
         let url = url.parse().map_err(|_| EndpointError::InvalidUrl)?;
-        let authorization = match &settings.api_key {
-            Some(key) => {
-                let mut value =
-                    HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| EndpointError::InvalidKey)?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-            None => None,
-        };
+        let authorization = settings.api_key.as_ref().map(|key| {
+            let bearer = HeaderValue::try_from(format!("Bearer {}", key.expose()));
+            let mut bearer = bearer.expect("a key has only visible ASCII characters");
+            bearer.set_sensitive(true);
+            bearer
+        });
         let tls = match is_https {
-            true => Some(connector::tls_config(&settings.authorities).ok_or(EndpointError::NoAuthorities)?),
-            false => None,
+            true => connector::tls_config(&settings.authorities).ok_or(EndpointError::NoAuthorities)?,
+            false => TlsConfig::default(),
         };
         Ok(Endpoint { url, authorization, tls, connector: Arc::default(), local_only: settings.local_only })
     }
@@ -99,7 +87,11 @@ impl Endpoint {
         result.map_err(|error| match error {
             ReadError::Unavailable(reason) => reason,
             ReadError::Transport(_) if Instant::now() >= call.deadline => Unavailable::TimedOut,
-            ReadError::Transport(error) => classify(&error, is_connected.load(Ordering::Relaxed)),
+            ReadError::Transport(Error::Timeout(Timeout::Resolve | Timeout::Connect)) => Unavailable::NotReached,
+            ReadError::Transport(Error::Timeout(_)) => Unavailable::TimedOut,
+            ReadError::Transport(_) if !is_connected.load(Ordering::Relaxed) => Unavailable::NotReached,
+            ReadError::Transport(Error::Io(_)) => Unavailable::Interrupted,
+            ReadError::Transport(_) => Unavailable::MalformedReply,
         })
     }
 
@@ -109,40 +101,27 @@ impl Endpoint {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(json).expect("the URL and the header fields are valid");
-        let response = agent.run(request).map_err(ReadError::Transport)?;
-        completion_reader::read(response, answer)
+        completion_reader::read(agent.run(request)?, answer)
     }
 
     /// An agent for one call. Calls share no connections: a reused one that the server has closed fails a valid call, and a
     /// cancellation must close one call's connection only. They share the parsed TLS configuration.
     fn agent(&self, time_left: Duration, is_connected: Arc<AtomicBool>) -> Agent {
         let connect_timeout = Some(time_left.min(CONNECT_TIMEOUT));
-        let mut config = Agent::config_builder()
+        let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(0)
             .proxy(None)
-            .user_agent(USER_AGENT)
+            // Identical for all installations of a version.
+            .user_agent(concat!("safespace/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(connect_timeout)
             .timeout_connect(connect_timeout)
-            .timeout_global(Some(time_left));
-        if let Some(tls) = &self.tls {
-            config = config.tls_config(tls.clone());
-        }
+            .timeout_global(Some(time_left))
+            .tls_config(self.tls.clone());
         let connector = RecordingConnector { inner: self.connector.clone(), is_connected };
         let resolver = EgressResolver { local_only: self.local_only, system: DefaultResolver::default() };
         Agent::with_parts(config.build(), connector, resolver)
-    }
-}
-
-/// What a transport error means for the caller.
-fn classify(error: &Error, is_connected: bool) -> Unavailable {
-    match error {
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Unavailable::NotReached,
-        Error::Timeout(_) => Unavailable::TimedOut,
-        _ if !is_connected => Unavailable::NotReached,
-        Error::Io(_) => Unavailable::Interrupted,
-        _ => Unavailable::MalformedReply,
     }
 }

@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 use crate::message::Role;
 use crate::sync::CancellationToken;
 
-/// Characters of an answer; the rest is cut off.
-pub(super) const MAX_ANSWER_CHARS: usize = 16_384;
-
 /// Answers conversations, one at a time on each calling thread.
 pub trait Companion: Send + Sync + 'static {
     /// The role of its answers: [`Role::Model`] or [`Role::Script`].
@@ -21,12 +18,7 @@ pub trait Companion: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why there is no complete answer; the pieces until then are not one.
-    fn answer(
-        &self,
-        conversation: &[ChatMessage],
-        call: &Call,
-        on_delta: &mut dyn FnMut(&str),
-    ) -> Result<(), Unavailable>;
+    fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable>;
 }
 
 /// A message of a conversation. It has no `Debug` and no `Display`, so that it cannot be printed by accident.

@@ -2,26 +2,98 @@
 //! PostgreSQL.
 //!
 //! - `interface`: the trait and its types.
-//! - `build`: makes the companion that the configuration describes.
 //! - `script`: prewritten replies, selected by the words of the last message.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
-//! - `endpoint`: one HTTP exchange with that endpoint; `connector` (TLS) and `egress` (allowed addresses) are its parts.
-//! - `completion_request`, `completion_reader`, `completion`, `event_stream`: the formats of request and response.
+//! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
+//! - `completion`, `completion_reader`: the formats of request and response, and how a response is read.
 
-mod build;
 mod circuit_breaker;
 mod completion;
 mod completion_reader;
-mod completion_request;
 mod connector;
-mod egress;
 mod endpoint;
-mod event_stream;
 mod interface;
 mod model;
 mod script;
 
-pub use build::{BuildError, build, max_descriptors};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Companion, Unavailable};
 pub use script::ScriptError;
+
+use crate::config::{CompanionSettings, Kind};
+
+/// Bytes of a script or of a system prompt.
+const MAX_FILE_BYTES: usize = 256 * 1024;
+
+/// Why the companion cannot be made. The text names the variable to change and holds no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file cannot be read, is too large, not UTF-8, or empty but for white space.
+    #[error("{variable}: {problem}")]
+    File {
+        /// The variable that names the file.
+        variable: &'static str,
+        /// The file, what is wrong, and what is allowed.
+        problem: String,
+    },
+    /// The file of `COMPANION_SCRIPT` is not a valid script.
+    #[error("COMPANION_SCRIPT: {}: {reason}", .path.display())]
+    Script {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        reason: ScriptError,
+    },
+    /// The settings of the model cannot be used.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
+/// Descriptors that all calls need at the same time: a socket each, and what the host's name is resolved with.
+#[must_use]
+pub fn max_descriptors(settings: &CompanionSettings) -> usize {
+    settings.concurrency * 2
+}
+
+/// Reads the files that the settings name and makes the companion. Opens no connection, but resolves the host of a model
+/// whose addresses must be local.
+///
+/// # Errors
+/// When a file, the script in it, or the model's settings cannot be used.
+pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildError> {
+    match &settings.kind {
+        Kind::Script { path } => {
+            let text = read_file("COMPANION_SCRIPT", path.as_deref(), include_str!("script.toml"))?;
+            let path = path.clone().unwrap_or_default();
+            Ok(Box::new(script::Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
+        }
+        Kind::Model(settings) => {
+            let prompt = read_file("COMPANION_PROMPT", settings.prompt.as_deref(), include_str!("prompt.md"))?;
+            Ok(Box::new(model::Model::new(settings.clone(), prompt)?))
+        }
+    }
+}
+
+/// The text of the file that the variable names, or the embedded one.
+fn read_file(variable: &'static str, path: Option<&Path>, embedded: &str) -> Result<String, BuildError> {
+    let Some(path) = path else { return Ok(embedded.to_owned()) };
+    let unusable = |problem: &str| BuildError::File { variable, problem: format!("{} {problem}", path.display()) };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| BuildError::File { variable, problem: format!("cannot read {}: {error}", path.display()) })?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(unusable(&format!("has more than {MAX_FILE_BYTES} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| unusable("is not UTF-8; save it as UTF-8"))?;
+    // Some editors write a byte order mark first.
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim().is_empty() {
+        return Err(unusable("is empty; write something into it, or leave the variable out"));
+    }
+    Ok(text.to_owned())
+}

@@ -4,8 +4,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::circuit_breaker::{CircuitBreaker, Outcome, Transition};
+use super::completion;
 use super::completion_reader::AnswerLimiter;
-use super::completion_request;
 use super::endpoint::{Endpoint, EndpointError};
 use super::interface::{Call, ChatMessage, Companion, Unavailable};
 use crate::config::ModelSettings;
@@ -55,12 +55,7 @@ impl Companion for Model {
         self.settings.context_chars
     }
 
-    fn answer(
-        &self,
-        conversation: &[ChatMessage],
-        call: &Call,
-        on_delta: &mut dyn FnMut(&str),
-    ) -> Result<(), Unavailable> {
+    fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable> {
         if call.cancellation.is_cancelled() {
             return Err(Unavailable::Cancelled);
         }
@@ -69,7 +64,7 @@ impl Companion for Model {
             return Err(Unavailable::TimedOut);
         }
         let permit = self.circuit_breaker.admit(Instant::now()).map_err(Unavailable::CircuitOpen)?;
-        let json = completion_request::to_json(&self.settings, &self.prompt, conversation, call.streamed);
+        let json = completion::request(&self.settings, &self.prompt, messages, call.streamed);
         let result = self.post_with_retry(&json, call, &mut AnswerLimiter::new(on_delta));
         // First, because a connection that the cancellation closed can look like the end of an answer.
         let result = if call.cancellation.is_cancelled() { Err(Unavailable::Cancelled) } else { result };

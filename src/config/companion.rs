@@ -1,15 +1,14 @@
 //! The companion: the script, or the model of an OpenAI-compatible server.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::http::Uri;
+use http::Uri;
 
-use super::locality::{is_local, looks_local};
+use super::database::Authorities;
 use super::reader::Reader;
-use super::tls::Authorities;
 
 /// The companion and its bounds (`COMPANION_*`, `OPENAI_*`, `GOOGLE_API_KEY`).
 #[derive(Debug)]
@@ -20,8 +19,6 @@ pub struct CompanionSettings {
     pub timeout: Duration,
     /// Turns that are with the companion at once, at least 1.
     pub concurrency: usize,
-    /// What the operator should know although the settings can be used.
-    pub(super) warnings: Vec<String>,
 }
 
 /// Which companion answers.
@@ -99,59 +96,67 @@ impl fmt::Display for CompanionSettings {
     }
 }
 
-/// The values of `COMPANION_EGRESS`, and whether each restricts connections to local addresses.
-const EGRESS: [(&str, bool); 2] = [("any", false), ("local", true)];
-
 /// Hosts that reject a request with `store`, according to public reports of 2024 to 2026.
 const HOSTS_WITHOUT_STORE: [&str; 4] =
     ["generativelanguage.googleapis.com", "api.mistral.ai", "api.cerebras.ai", "api.groq.com"];
 
-const GOOGLE_URL: &str = "https://generativelanguage.googleapis.com/v1beta/openai";
-
-/// The default model with `GOOGLE_API_KEY`.
-const GOOGLE_MODEL: &str = "gemini-2.5-flash-lite";
-
-pub(super) fn read(reader: &mut Reader<'_>, request_timeout: Duration) -> CompanionSettings {
+pub(super) fn read(reader: &mut Reader, request_timeout: Duration) -> CompanionSettings {
     let timeout = read_timeout(reader, request_timeout);
     let concurrency = reader.number("COMPANION_CONCURRENCY", 1..=4096);
+    let kind = read_kind(reader);
+    if let Kind::Model(settings) = &kind
+        && settings.base_url.scheme_str() == Some("http")
+        && !settings.local_only
+        && !looks_local(settings.host())
+    {
+        let text = "OPENAI_BASE_URL is plain http to another network: \
+                    whoever is on the way can read every conversation; use https";
+        reader.warnings.push(text.to_owned());
+    }
+    CompanionSettings { kind, timeout, concurrency }
+}
+
+fn read_kind(reader: &mut Reader) -> Kind {
     let context_chars = reader.number("COMPANION_CONTEXT_CHARS", 1000..=1_000_000);
-    let local_only = reader.choice("COMPANION_EGRESS", &EGRESS);
-    let settings = |base_url: Uri, api_key, model| ModelSettings {
-        sends_store: !HOSTS_WITHOUT_STORE.contains(&bare_host(&base_url).to_ascii_lowercase().as_str()),
-        base_url,
-        api_key,
-        model,
-        context_chars,
-        local_only,
-        prompt: None,
-        authorities: Authorities::System,
-    };
-    let mut kind = if let Some(url) = reader.set("OPENAI_BASE_URL") {
-        let model = reader.set("COMPANION_MODEL").unwrap_or_else(|| {
+    let local_only = reader.choice("COMPANION_EGRESS", &[("any", false), ("local", true)]);
+    let model = reader.set("COMPANION_MODEL");
+    let (model, base_url, key) = if let Some(url) = reader.set("OPENAI_BASE_URL") {
+        warn_if_set(reader, &["GOOGLE_API_KEY", "COMPANION_SCRIPT"], "the model at OPENAI_BASE_URL answers");
+        if model.is_none() {
             reader.problem("COMPANION_MODEL", "required with OPENAI_BASE_URL: a model's name, as that server has it");
-            String::new()
+        }
+        let base_url = parse_url(&url, local_only).unwrap_or_else(|problem| {
+            reader.problem("OPENAI_BASE_URL", problem);
+            Uri::default()
         });
-        let base_url = read_url(reader, &url, local_only);
-        Kind::Model(settings(base_url, read_key(reader, "OPENAI_API_KEY"), model))
+        (model.unwrap_or_default(), base_url, "OPENAI_API_KEY")
     } else if reader.is_given("GOOGLE_API_KEY") {
+        let answers = "GOOGLE_API_KEY alone asks Google's model; remove it for another";
+        warn_if_set(reader, &["OPENAI_API_KEY", "COMPANION_SCRIPT"], answers);
         if local_only {
             let problem = "local, and GOOGLE_API_KEY alone asks Google; remove that, or set OPENAI_BASE_URL";
             reader.problem("COMPANION_EGRESS", problem);
         }
-        let model = reader.set("COMPANION_MODEL").unwrap_or_else(|| GOOGLE_MODEL.to_owned());
-        Kind::Model(settings(Uri::from_static(GOOGLE_URL), read_key(reader, "GOOGLE_API_KEY"), model))
+        let base_url = Uri::from_static("https://generativelanguage.googleapis.com/v1beta/openai");
+        (model.unwrap_or_else(|| "gemini-2.5-flash-lite".to_owned()), base_url, "GOOGLE_API_KEY")
     } else {
-        Kind::Script { path: reader.set("COMPANION_SCRIPT").map(PathBuf::from) }
+        let answers = "the script answers; set OPENAI_BASE_URL for a model to";
+        warn_if_set(reader, &["OPENAI_API_KEY", "COMPANION_MODEL", "COMPANION_PROMPT"], answers);
+        return Kind::Script { path: reader.set("COMPANION_SCRIPT").map(PathBuf::from) };
     };
-    if let Kind::Model(settings) = &mut kind {
-        settings.prompt = reader.set("COMPANION_PROMPT").map(PathBuf::from);
-    }
-    let mut warnings = unused(reader, &kind);
-    warnings.extend(plain_text_warning(&kind));
-    CompanionSettings { kind, timeout, concurrency, warnings }
+    Kind::Model(ModelSettings {
+        sends_store: !HOSTS_WITHOUT_STORE.contains(&bare_host(&base_url).to_ascii_lowercase().as_str()),
+        base_url,
+        api_key: read_key(reader, key),
+        model,
+        context_chars,
+        local_only,
+        prompt: reader.set("COMPANION_PROMPT").map(PathBuf::from),
+        authorities: Authorities::System,
+    })
 }
 
-fn read_timeout(reader: &mut Reader<'_>, request_timeout: Duration) -> Duration {
+fn read_timeout(reader: &mut Reader, request_timeout: Duration) -> Duration {
     let timeout = Duration::from_secs(reader.number("COMPANION_TIMEOUT", 2..=300));
     if timeout < request_timeout {
         return timeout;
@@ -165,20 +170,7 @@ fn read_timeout(reader: &mut Reader<'_>, request_timeout: Duration) -> Duration 
 }
 
 /// Problems never quote the URL, which may hold a password.
-fn read_url(reader: &mut Reader<'_>, url: &str, local_only: bool) -> Uri {
-    let parsed = parse_url(url).and_then(|base_url| match bare_host(&base_url).parse::<IpAddr>() {
-        Ok(address) if local_only && !is_local(address) => {
-            Err("COMPANION_EGRESS is local, and its address is neither loopback nor private")
-        }
-        _ => Ok(base_url),
-    });
-    parsed.unwrap_or_else(|problem| {
-        reader.problem("OPENAI_BASE_URL", problem);
-        Uri::from_static("http://localhost")
-    })
-}
-
-fn parse_url(url: &str) -> Result<Uri, &'static str> {
+fn parse_url(url: &str, local_only: bool) -> Result<Uri, &'static str> {
     if url.contains(['?', '#']) {
         return Err("it has a query or a fragment; it ends with its path, as in https://api.openai.com/v1");
     }
@@ -190,15 +182,19 @@ fn parse_url(url: &str) -> Result<Uri, &'static str> {
     }
     let form = "not a URL of the form https://host:port/path, or http://";
     let base_url: Uri = url.trim().trim_end_matches('/').parse().map_err(|_| form)?;
-    let is_http = matches!(base_url.scheme_str(), Some("http" | "https"));
-    let has_port = |host: &str| base_url.authority().is_some_and(|found| found.as_str().len() > host.len());
-    match base_url.host() {
-        Some(host) if is_http && !host.is_empty() => match base_url.port_u16() {
-            Some(port) if port > 0 => Ok(base_url),
-            None if !has_port(host) => Ok(base_url),
-            _ => Err("its port is not a number from 1 to 65535"),
-        },
-        _ => Err(form),
+    let (Some("http" | "https"), Some(authority)) = (base_url.scheme_str(), base_url.authority()) else {
+        return Err(form);
+    };
+    let port = "its port is not a number from 1 to 65535";
+    let has_port = authority.as_str().len() > authority.host().len();
+    match authority.port_u16() {
+        _ if authority.host().is_empty() => Err(form),
+        Some(0) => Err(port),
+        None if has_port => Err(port),
+        _ if local_only && bare_host(&base_url).parse().is_ok_and(|address| !is_local(address)) => {
+            Err("COMPANION_EGRESS is local, and its address is neither loopback nor private")
+        }
+        _ => Ok(base_url),
     }
 }
 
@@ -206,38 +202,42 @@ fn bare_host(url: &Uri) -> &str {
     url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
-fn read_key(reader: &mut Reader<'_>, name: &str) -> Option<Secret> {
+fn read_key(reader: &mut Reader, name: &str) -> Option<Secret> {
     let key = reader.set(name)?;
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         reader.problem(name, "it has a space, or a character that is not ASCII, which no key has");
-        return None;
     }
     Some(Secret(key))
 }
 
-/// A warning for each variable that is set and has no effect with this kind of companion.
-fn unused(reader: &Reader<'_>, kind: &Kind) -> Vec<String> {
-    let (answers, names): (_, &[&str]) = match kind {
-        Kind::Script { .. } => {
-            let answers = "the script answers; set OPENAI_BASE_URL for a model to";
-            (answers, &["OPENAI_API_KEY", "COMPANION_MODEL", "COMPANION_PROMPT"])
+/// A warning for each of these variables that is set: it has no effect with this companion.
+fn warn_if_set(reader: &mut Reader, names: &[&str], answers: &str) {
+    for name in names {
+        if reader.is_given(name) {
+            reader.warnings.push(format!("{name} is set and not used: {answers}"));
         }
-        Kind::Model(_) if reader.set("OPENAI_BASE_URL").is_some() => {
-            ("the model at OPENAI_BASE_URL answers", &["GOOGLE_API_KEY", "COMPANION_SCRIPT"])
-        }
-        Kind::Model(_) => {
-            ("GOOGLE_API_KEY alone asks Google's model; remove it for another", &["OPENAI_API_KEY", "COMPANION_SCRIPT"])
-        }
-    };
-    let given = names.iter().filter(|name| reader.is_given(name));
-    given.map(|name| format!("{name} is set and not used: {answers}")).collect()
+    }
 }
 
-fn plain_text_warning(kind: &Kind) -> Option<String> {
-    let Kind::Model(settings) = kind else { return None };
-    let is_plain_text = settings.base_url.scheme_str() == Some("http") && !settings.local_only;
-    (is_plain_text && !looks_local(settings.host())).then(|| {
-        "OPENAI_BASE_URL is plain http to another network: whoever is on the way can read every conversation; use https"
-            .to_owned()
-    })
+/// Whether an address is not on the public Internet: loopback, private (RFC 1918), link-local (RFC 3927, RFC 4291), shared
+/// (100.64.0.0/10, RFC 6598), or IPv6 unique-local (RFC 4193).
+#[must_use]
+pub fn is_local(address: IpAddr) -> bool {
+    let is_shared = |ip: Ipv4Addr| ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
+    // An IPv4-mapped address such as ::ffff:10.0.0.1 reaches 10.0.0.1.
+    match address.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared(ip),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Whether a host is a local address, or a name that only private networks resolve. For a warning only: the addresses of a
+/// name are known when it is resolved.
+fn looks_local(host: &str) -> bool {
+    const SUFFIXES: [&str; 5] = [".localhost", ".local", ".internal", ".lan", ".home.arpa"];
+    match host.parse() {
+        Ok(address) => is_local(address),
+        // A name without a dot, such as a container's, is not on the public Internet.
+        Err(_) => !host.contains('.') || SUFFIXES.iter().any(|suffix| host.to_ascii_lowercase().ends_with(suffix)),
+    }
 }

@@ -1,4 +1,5 @@
-//! Which PostgreSQL stores the data: that of a URL, that of five variables, or a private one if none of them is set.
+//! Which PostgreSQL stores the data: that of a URL, that of five variables, or a private one if none of them is set; and how
+//! much TLS is required.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,10 +7,11 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 use postgres::config::Host;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
-use super::environment::Environment;
-use super::reader::Reader;
-use super::tls::{self, Authorities, SslMode, UrlTls};
+use super::reader::{Reader, pick, words};
+use super::settings::Environment;
 
 /// Which PostgreSQL stores the data.
 #[derive(Debug)]
@@ -40,16 +42,41 @@ pub struct Server {
     pub authorities: Authorities,
 }
 
+/// How much TLS to PostgreSQL is required, with libpq's meaning (PostgreSQL manual, section 34.19, "SSL Support").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SslMode {
+    /// Plain text only.
+    Disable,
+    /// TLS if the server supports it; the certificate is not verified.
+    Prefer,
+    /// TLS. The certificate is verified only if authorities are given.
+    Require,
+    /// TLS, and the certificate chains to an authority; the host name is not compared.
+    VerifyCa,
+    /// TLS, and the certificate chains to an authority and is for this host.
+    VerifyFull,
+}
+
+/// The authorities to trust for a server's certificate (`DB_SSLROOTCERT`).
+#[derive(Debug, Clone)]
+pub enum Authorities {
+    /// No authority.
+    None,
+    /// Those that the operating system trusts.
+    System,
+    /// Those of a PEM file.
+    Given(Vec<CertificateDer<'static>>),
+}
+
 impl Server {
     /// Whether every host is this machine, so that no network can read the connection.
     #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
-        let is_loopback = |name: &String| name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         // The driver connects to `hostaddr` where it is set.
         self.connect.get_hostaddrs().iter().all(IpAddr::is_loopback)
             && self.connect.get_hosts().iter().all(|host| match host {
                 Host::Unix(_) => true,
-                Host::Tcp(name) => is_loopback(name),
+                Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
             })
     }
 }
@@ -73,61 +100,45 @@ impl fmt::Display for Server {
     }
 }
 
-/// The five variables that describe one server.
-const PARTS: [&str; 5] = ["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
-
-pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Database {
-    let parts: Vec<&str> = PARTS.into_iter().filter(|name| reader.is_given(name)).collect();
-    if reader.is_given("DATABASE_URL") {
+pub(super) fn read(reader: &mut Reader, environment: Environment) -> Database {
+    let mut parts = vec!["DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"];
+    parts.retain(|name| reader.is_given(name));
+    let (connect, ssl_mode, root_cert) = if reader.is_given("DATABASE_URL") {
         if !parts.is_empty() {
-            reader
-                .problem("DATABASE_URL", format_args!("{} set too; keep the URL or the DB_* variables", list(&parts)));
+            let (names, verb) = (parts.join(", "), if parts.len() == 1 { "is" } else { "are" });
+            reader.problem("DATABASE_URL", format!("{names} {verb} set too; keep the URL or the DB_* variables"));
         }
         // A file that cannot be read is a problem already.
         let url = reader.set("DATABASE_URL").unwrap_or_else(|| "postgres://unread".to_owned());
-        let (connect, tls) = read_url(reader, &url);
-        Database::Server(Box::new(server(reader, connect, tls)))
+        read_url(reader, &url)
     } else if parts.is_empty() {
-        Database::Private(read_private(reader, environment))
+        return Database::Private(read_private(reader, environment));
     } else {
-        let connect = read_parts(reader);
-        Database::Server(Box::new(server(reader, connect, UrlTls::default())))
-    }
+        (read_parts(reader), None, None)
+    };
+    let (ssl_mode, authorities) = read_tls(reader, ssl_mode, root_cert);
+    Database::Server(Box::new(Server { connect, ssl_mode, authorities }))
 }
 
-fn server(reader: &mut Reader<'_>, connect: postgres::Config, tls: UrlTls) -> Server {
-    let (ssl_mode, authorities) = tls::read(reader, tls);
-    Server { connect, ssl_mode, authorities }
-}
-
-fn list(names: &[&str]) -> String {
-    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
-}
-
-fn read_private(reader: &mut Reader<'_>, environment: Environment) -> PrivateServer {
+fn read_private(reader: &mut Reader, environment: Environment) -> PrivateServer {
     if environment == Environment::Production {
         reader.problem("DATABASE_URL", "required in production, or DB_HOST, DB_NAME, DB_USER and DB_PASSWORD; a private PostgreSQL is for development");
     }
     for name in ["DB_SSLMODE", "DB_SSLROOTCERT"] {
         if reader.set(name).is_some() {
-            reader.problem(
-                name,
-                "set without DATABASE_URL or DB_HOST; the private PostgreSQL is reached without a network",
-            );
+            let problem = "set without DATABASE_URL or DB_HOST; the private PostgreSQL is reached without a network";
+            reader.problem(name, problem);
         }
     }
-    let data_folder = match reader.set("SAFESPACE_DATA_DIR") {
-        Some(folder) => PathBuf::from(folder),
-        None if nix::unistd::geteuid().is_root() => PathBuf::from("/var/lib/safespace"),
-        None => match (reader.foreign("XDG_DATA_HOME"), reader.foreign("HOME")) {
-            (Some(data), _) => PathBuf::from(data).join("safespace"),
-            (None, Some(home)) => PathBuf::from(home).join(".local/share/safespace"),
-            (None, None) => {
-                reader.problem("SAFESPACE_DATA_DIR", "required where HOME and XDG_DATA_HOME are not set");
-                PathBuf::new()
-            }
-        },
-    };
+    let below = |name: &str, path: &str| reader.foreign(name).map(|folder| PathBuf::from(folder).join(path));
+    let data_folder = (reader.set("SAFESPACE_DATA_DIR").map(PathBuf::from))
+        .or_else(|| nix::unistd::geteuid().is_root().then(|| PathBuf::from("/var/lib/safespace")))
+        .or_else(|| below("XDG_DATA_HOME", "safespace"))
+        .or_else(|| below("HOME", ".local/share/safespace"))
+        .unwrap_or_else(|| {
+            reader.problem("SAFESPACE_DATA_DIR", "required where HOME and XDG_DATA_HOME are not set");
+            PathBuf::new()
+        });
     PrivateServer {
         // PostgreSQL runs in another working folder, where a relative path would name another folder.
         data_folder: std::path::absolute(&data_folder).unwrap_or(data_folder),
@@ -135,53 +146,45 @@ fn read_private(reader: &mut Reader<'_>, environment: Environment) -> PrivateSer
     }
 }
 
-fn read_parts(reader: &mut Reader<'_>) -> postgres::Config {
+fn read_parts(reader: &mut Reader) -> postgres::Config {
     let mut connect = postgres::Config::new();
-    connect
-        .host(&reader.text("DB_HOST"))
-        .port(reader.number("DB_PORT", 1..=u16::MAX))
-        .dbname(&reader.text("DB_NAME"))
-        .user(&reader.text("DB_USER"));
+    connect.host(&reader.text("DB_HOST")).port(reader.number("DB_PORT", 1..=u16::MAX));
+    connect.dbname(&reader.text("DB_NAME")).user(&reader.text("DB_USER"));
     match reader.set("DB_PASSWORD") {
-        Some(password) => {
-            connect.password(password);
-        }
+        Some(password) => _ = connect.password(password),
         None if reader.is_given("DB_PASSWORD") => {}
         None => reader.problem("DB_PASSWORD", "required as soon as one of DB_HOST, DB_PORT, DB_NAME, DB_USER is set"),
     }
     connect
 }
 
-fn read_url(reader: &mut Reader<'_>, url: &str) -> (postgres::Config, UrlTls) {
-    let mut tls = UrlTls::default();
+/// The URL without its `sslmode` and `sslrootcert`, and those: the driver parses three of libpq's modes and no authorities.
+fn read_url(reader: &mut Reader, url: &str) -> (postgres::Config, Option<String>, Option<String>) {
+    let (mut ssl_mode, mut root_cert) = (None, None);
     let (address, query) = url.split_once('?').unwrap_or((url, ""));
     let mut kept = Vec::new();
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = || Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
         match name {
-            "sslmode" => tls.ssl_mode = value(),
-            "sslrootcert" => tls.authorities = value(),
+            "sslmode" => ssl_mode = value(),
+            "sslrootcert" => root_cert = value(),
             _ => kept.push(pair),
         }
     }
-    let connect = parse_address(address).and_then(|_| parse_address(&format!("{address}?{}", kept.join("&"))));
-    if connect.as_ref().is_some_and(|connect| connect.get_hosts().is_empty()) {
-        reader.problem("DATABASE_URL", "it names no host");
-    }
-    // The parser's error may quote a part of a password with a ? or an @ in it.
-    let connect = connect.unwrap_or_else(|| {
-        let problem = match parse_address(address) {
-            Some(_) => "it has a parameter, after the ?, that is not known",
-            None => {
-                "not a URL of the form postgres://user:password@host:port/name; \
-                 write special characters in a password as %XX"
-            }
-        };
+    // Not the parser's own error, which may quote a part of a password with a ? or an @ in it.
+    let connect = match (parse_address(address), parse_address(&format!("{address}?{}", kept.join("&")))) {
+        (None, _) => Err("not a URL of the form postgres://user:password@host:port/name; \
+                          write special characters in a password as %XX"),
+        (_, None) => Err("it has a parameter, after the ?, that is not known"),
+        (_, Some(connect)) if connect.get_hosts().is_empty() => Err("it names no host"),
+        (_, Some(connect)) => Ok(connect),
+    };
+    let connect = connect.unwrap_or_else(|problem| {
         reader.problem("DATABASE_URL", problem);
         postgres::Config::new()
     });
-    (connect, tls)
+    (connect, ssl_mode, root_cert)
 }
 
 fn parse_address(url: &str) -> Option<postgres::Config> {
@@ -189,4 +192,50 @@ fn parse_address(url: &str) -> Option<postgres::Config> {
     // With a second @, a password that is not percent-encoded is parsed as the host, and printed as such.
     let is_unambiguous = url.split('?').next().is_some_and(|address| address.matches('@').count() < 2);
     url.parse().ok().filter(|_| is_url && is_unambiguous)
+}
+
+/// The mode and the authorities, from the URL's parameters `sslmode` and `sslrootcert` or from `DB_SSL*`.
+fn read_tls(reader: &mut Reader, mode: Option<String>, root_cert: Option<String>) -> (SslMode, Authorities) {
+    use SslMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
+    let modes = [
+        ("disable", Disable),
+        ("prefer", Prefer),
+        ("require", Require),
+        ("verify-ca", VerifyCa),
+        ("verify-full", VerifyFull),
+    ];
+    let ssl_mode = match mode {
+        Some(mode) => {
+            if reader.set("DB_SSLMODE").is_some() {
+                reader.problem("DB_SSLMODE", "DATABASE_URL has a sslmode too; keep one of them");
+            }
+            pick(&mode, &modes).unwrap_or_else(|| {
+                reader.problem("DATABASE_URL", format_args!("its sslmode is not one of {}", words(&modes)));
+                Prefer
+            })
+        }
+        None => reader.choice("DB_SSLMODE", &modes),
+    };
+    if root_cert.is_some() && reader.set("DB_SSLROOTCERT").is_some() {
+        reader.problem("DB_SSLROOTCERT", "DATABASE_URL has a sslrootcert too; keep one of them");
+    }
+    let root_cert = root_cert.or_else(|| reader.set("DB_SSLROOTCERT"));
+    (ssl_mode, read_authorities(reader, root_cert.as_deref(), ssl_mode))
+}
+
+fn read_authorities(reader: &mut Reader, path: Option<&str>, ssl_mode: SslMode) -> Authorities {
+    let problem = match path {
+        None if ssl_mode < SslMode::VerifyCa => return Authorities::None,
+        None => "required with verify-ca and verify-full: a PEM file, or 'system' with verify-full".to_owned(),
+        Some("system") if ssl_mode == SslMode::VerifyFull => return Authorities::System,
+        // As in libpq: public authorities issue certificates to anyone, so only the host name identifies the server.
+        Some("system") => "'system' needs DB_SSLMODE=verify-full".to_owned(),
+        Some(path) => match CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(certificates) if !certificates.is_empty() => return Authorities::Given(certificates),
+            Ok(_) => format!("{path} holds no certificate in PEM form"),
+            Err(error) => format!("cannot read {path}: {error}"),
+        },
+    };
+    reader.problem("DB_SSLROOTCERT", problem);
+    Authorities::None
 }

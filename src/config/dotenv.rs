@@ -5,7 +5,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use super::environment::is_production;
+use super::settings::is_production;
 use super::variables::is_known;
 
 /// The variables of the environment and, outside production, of the `.env` in the working folder, with the problems met on
@@ -14,12 +14,10 @@ pub(super) fn variables() -> (HashMap<String, String>, Vec<String>) {
     let mut variables = HashMap::new();
     let mut problems = Vec::new();
     for (name, value) in env::vars_os() {
-        // Every name of this program is UTF-8.
-        let Ok(name) = name.into_string() else { continue };
-        match value.into_string() {
-            Ok(value) => _ = variables.insert(name, value),
-            Err(_) if is_known(&name) => problems.push(format!("{name}: not UTF-8")),
-            Err(_) => {}
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => _ = variables.insert(name, value),
+            (Ok(name), Err(_)) if is_known(&name) => problems.push(format!("{name}: not UTF-8")),
+            _ => {}
         }
     }
     let production = variables.get("ENVIRONMENT").is_some_and(|value| is_production(value));
@@ -45,16 +43,13 @@ fn add_file(variables: &mut HashMap<String, String>, problems: &mut Vec<String>)
             }
             Ok((name, value)) => _ = variables.entry(name).or_insert(value),
             // dotenvy's error quotes the line, which may hold a password.
-            Err(error) => problems.push(format!(".env: {}", describe(text, &error))),
+            Err(error) => {
+                let position = |line: &str| text.lines().position(|found| found.contains(line));
+                let index = if let dotenvy::Error::LineParse(line, _) = &error { position(line.trim()) } else { None };
+                let line = index.map_or_else(|| "a line".to_owned(), |index| format!("line {}", index + 1));
+                let problem = "is not NAME=value; a value with spaces, # or $ belongs in single quotes";
+                problems.push(format!(".env: {line} {problem}"));
+            }
         }
     }
-}
-
-fn describe(text: &str, error: &dotenvy::Error) -> String {
-    let index = match error {
-        dotenvy::Error::LineParse(line, _) => text.lines().position(|found| found.contains(line.trim())),
-        _ => None,
-    };
-    let line = index.map_or_else(|| "a line".to_owned(), |index| format!("line {}", index + 1));
-    format!("{line} is not NAME=value; a value with spaces, # or $ belongs in single quotes")
 }

@@ -1,32 +1,101 @@
 //! Every setting, read once from the environment and `.env`, with all problems reported together.
 //!
-//! - `settings`: [`Config`], the whole configuration.
 //! - `variables`: the list of all variables; `reader` reads single ones and collects the problems.
 //! - `dotenv`: merges the environment and `.env`.
-//! - `database`, `tls`, `pool`, `http`, `companion`, `logging`, `environment`: one file per group of settings.
-//! - `locality`: which addresses are private.
+//! - `database` (with TLS), `companion`, `settings` (everything else): one file per group of settings.
 
 mod companion;
 mod database;
 mod dotenv;
-mod environment;
-mod http;
-mod locality;
-mod logging;
-mod pool;
 mod reader;
 mod settings;
-mod tls;
 mod variables;
 
-pub use self::http::{Address, HttpSettings, MAX_HEAD_FIELDS};
-pub use companion::{CompanionSettings, Kind, ModelSettings, Secret};
-pub use database::{Database, PrivateServer, Server};
-pub use environment::Environment;
-pub use locality::is_local;
-pub use logging::{LogFormat, LogSettings};
-pub use pool::PoolSettings;
+use std::collections::HashMap;
+
+use reader::Reader;
+use variables::is_known;
+
+pub use companion::{CompanionSettings, Kind, ModelSettings, Secret, is_local};
+pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
 pub use reader::Problems;
-pub use settings::Config;
-pub use tls::{Authorities, SslMode};
+pub use settings::{Address, Environment, HttpSettings, LogFormat, LogSettings, MAX_HEAD_FIELDS, PoolSettings};
 pub use variables::{VARIABLES, Variable};
+
+/// The configuration of the service.
+#[derive(Debug)]
+pub struct Config {
+    /// The PostgreSQL that stores the data.
+    pub database: Database,
+    /// Sizes and timeouts of the connections to it.
+    pub pool: PoolSettings,
+    /// The HTTP server.
+    pub http: HttpSettings,
+    /// The companion that answers in a chat.
+    pub companion: CompanionSettings,
+    /// The address of the metrics; `None` turns them off.
+    pub metrics: Option<Address>,
+    /// The log.
+    pub log: LogSettings,
+    /// Development or production.
+    pub environment: Environment,
+    warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the environment and, outside production, the `.env` in the working folder; the environment takes precedence.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn from_environment() -> Result<Config, Problems> {
+        let (variables, problems) = dotenv::variables();
+        Config::read(variables, problems)
+    }
+
+    /// Reads a given set of variables, and the files they name.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Problems> {
+        Config::read(variables.clone(), Vec::new())
+    }
+
+    fn read(variables: HashMap<String, String>, problems: Vec<String>) -> Result<Config, Problems> {
+        // An unknown variable with a prefix of this program's is most likely misspelled.
+        let prefixes = ["APP_", "COMPANION_", "DB_", "METRICS_", "SAFESPACE_"];
+        let is_unknown = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
+        let mut unknown: Vec<String> = variables.keys().filter(|name| is_unknown(name)).cloned().collect();
+        unknown.sort_unstable();
+        let mut reader = Reader::new(variables, problems);
+        let warning = |name| format!("{name} is set and means nothing; --help lists the variables there are");
+        reader.warnings.extend(unknown.into_iter().map(warning));
+        let environment = reader.choice("ENVIRONMENT", &settings::ENVIRONMENTS);
+        let database = database::read(&mut reader, environment);
+        let http = settings::read_http(&mut reader);
+        let mut config = Config {
+            pool: settings::read_pool(&mut reader),
+            companion: companion::read(&mut reader, http.request_timeout),
+            metrics: settings::read_metrics(&mut reader),
+            log: settings::read_log(&mut reader),
+            database,
+            http,
+            environment,
+            warnings: reader.warnings,
+        };
+        if let Database::Server(server) = &config.database
+            && environment == Environment::Production
+            && server.ssl_mode < SslMode::Require
+            && !server.is_on_this_machine()
+        {
+            let text = "DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything";
+            config.warnings.push(text.to_owned());
+        }
+        if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }
+    }
+
+    /// What the operator should know although the service can start.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+}

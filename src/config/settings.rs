@@ -1,102 +1,166 @@
-//! The whole configuration, and the warnings about it.
+//! The groups of settings that are plain data: environment, connection pool, HTTP server, log.
 
-use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
 
-use super::companion::{self, CompanionSettings};
-use super::database::{self, Database};
-use super::dotenv;
-use super::environment::{ENVIRONMENTS, Environment};
-use super::http::{self, Address, HttpSettings};
-use super::logging::{self, LogSettings};
-use super::pool::{self, PoolSettings};
-use super::reader::{Problems, Reader};
-use super::tls::SslMode;
-use super::variables::is_known;
+use log::LevelFilter;
 
-/// Prefixes of this program's variables. An unknown variable with one of them is most likely misspelled.
-const PREFIXES: [&str; 5] = ["APP_", "COMPANION_", "DB_", "METRICS_", "SAFESPACE_"];
+use super::reader::{Reader, pick};
 
-/// The configuration of the service.
+/// Where the service runs (`ENVIRONMENT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// On a developer's machine: reads `.env`, and may run a private PostgreSQL.
+    Development,
+    /// In production: reads no `.env`, and requires a PostgreSQL that is administered elsewhere.
+    Production,
+}
+
+pub(super) const ENVIRONMENTS: [(&str, Environment); 2] =
+    [("development", Environment::Development), ("production", Environment::Production)];
+
+/// Whether a value of `ENVIRONMENT` means production.
+pub(super) fn is_production(value: &str) -> bool {
+    pick(value, &ENVIRONMENTS) == Some(Environment::Production)
+}
+
+/// Sizes and timeouts of the connections to PostgreSQL (`DB_POOL_*`, `DB_*_TIMEOUT*`).
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Idle connections the pool keeps open; at most `max_size`.
+    pub min_size: u32,
+    /// Maximum of open connections.
+    pub max_size: u32,
+    /// PostgreSQL cancels a statement after this.
+    pub query_timeout: Duration,
+    /// Bounds the opening of one connection: TCP, TLS and login.
+    pub connection_timeout: Duration,
+    /// How long a request waits for a connection.
+    pub acquire_timeout: Duration,
+}
+
+pub(super) fn read_pool(reader: &mut Reader) -> PoolSettings {
+    let max_size = reader.number("DB_POOL_MAX_SIZE", 1..=1000);
+    let mut min_size = reader.number("DB_POOL_MIN_SIZE", 0..=1000);
+    if min_size > max_size {
+        // A minimum that was set contradicts the maximum; the default minimum is lowered.
+        if reader.set("DB_POOL_MIN_SIZE").is_some() {
+            reader.problem("DB_POOL_MIN_SIZE", format_args!("{min_size} is more than DB_POOL_MAX_SIZE, {max_size}"));
+        }
+        min_size = max_size;
+    }
+    PoolSettings {
+        min_size,
+        max_size,
+        query_timeout: reader.seconds("DB_QUERY_TIMEOUT", 3600),
+        connection_timeout: reader.seconds("DB_CONNECTION_TIMEOUT", 300),
+        acquire_timeout: Duration::from_millis(reader.number("DB_ACQUIRE_TIMEOUT_MS", 1..=60_000)),
+    }
+}
+
+/// The HTTP parser's own limit of header fields, and so the maximum of `APP_MAX_HEAD_FIELDS`.
+pub const MAX_HEAD_FIELDS: usize = 256;
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Name or IP address.
+    pub host: String,
+    /// 0 for a free port.
+    pub port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Where the service listens, and the limits of its HTTP server (`APP_*`).
 #[derive(Debug)]
-pub struct Config {
-    /// The PostgreSQL that stores the data.
-    pub database: Database,
-    /// Sizes and timeouts of the connections to it.
-    pub pool: PoolSettings,
-    /// The HTTP server.
-    pub http: HttpSettings,
-    /// The companion that answers in a chat.
-    pub companion: CompanionSettings,
-    /// The address of the metrics; `None` turns them off.
-    pub metrics: Option<Address>,
-    /// The log.
-    pub log: LogSettings,
-    /// Development or production.
-    pub environment: Environment,
-    /// Variables with a prefix of this program's that do not exist.
-    pub unknown_variables: Vec<String>,
+pub struct HttpSettings {
+    /// The address to listen on.
+    pub address: Address,
+    /// How long requests in flight may take after a signal to stop.
+    pub shutdown_grace: Duration,
+    /// Threads that answer requests.
+    pub workers: usize,
+    /// Bytes of a request line.
+    pub max_request_line_bytes: usize,
+    /// Bytes of the head of a request.
+    pub max_head_bytes: usize,
+    /// Header fields of a request; at most [`MAX_HEAD_FIELDS`].
+    pub max_head_fields: usize,
+    /// Bytes of a request body.
+    pub max_body_bytes: usize,
+    /// Open connections; above it the least recently used idle connection is closed.
+    pub max_connections: usize,
+    /// Requests that wait for a worker; above it a request gets 503.
+    pub max_queued: usize,
+    /// From the first byte of a request's head to its last.
+    pub head_timeout: Duration,
+    /// From the end of the head to the end of the body.
+    pub body_timeout: Duration,
+    /// How long a connection stays open between requests.
+    pub idle_timeout: Duration,
+    /// How long a client may read nothing of its response.
+    pub write_timeout: Duration,
+    /// How long an application may take to answer.
+    pub request_timeout: Duration,
 }
 
-impl Config {
-    /// Reads the environment and, outside production, the `.env` in the working folder; the environment takes precedence.
-    ///
-    /// # Errors
-    /// All problems together.
-    pub fn from_environment() -> Result<Config, Problems> {
-        let (variables, mut problems) = dotenv::variables();
-        match Config::from_variables(&variables) {
-            Ok(config) if problems.is_empty() => Ok(config),
-            Ok(_) => Err(Problems(problems)),
-            Err(Problems(more)) => {
-                problems.extend(more);
-                Err(Problems(problems))
-            }
-        }
-    }
-
-    /// Reads a given set of variables, and the files they name.
-    ///
-    /// # Errors
-    /// All problems together.
-    pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Problems> {
-        let mut reader = Reader::new(variables);
-        let environment = reader.choice("ENVIRONMENT", &ENVIRONMENTS);
-        let database = database::read(&mut reader, environment);
-        let http = http::read(&mut reader);
-        let config = Config {
-            database,
-            pool: pool::read(&mut reader),
-            companion: companion::read(&mut reader, http.request_timeout),
-            http,
-            metrics: http::read_metrics(&mut reader),
-            log: logging::read(&mut reader),
-            environment,
-            unknown_variables: unknown_variables(variables),
-        };
-        reader.finish(config)
-    }
-
-    /// What the operator should know although the service can start.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let unknown = |name: &String| format!("{name} is set and means nothing; --help lists the variables there are");
-        let mut warnings: Vec<String> = self.unknown_variables.iter().map(unknown).collect();
-        warnings.extend(self.companion.warnings.iter().cloned());
-        if let Database::Server(server) = &self.database {
-            let is_plain_text = server.ssl_mode < SslMode::Require && !server.is_on_this_machine();
-            if self.environment == Environment::Production && is_plain_text {
-                let text =
-                    "DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything";
-                warnings.push(text.to_owned());
-            }
-        }
-        warnings
+pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
+    const MIB: usize = 1024 * 1024;
+    HttpSettings {
+        address: Address { host: reader.text("APP_HOST"), port: reader.number("APP_PORT", 0..=u16::MAX) },
+        shutdown_grace: reader.seconds("APP_SHUTDOWN_GRACE", 300),
+        workers: reader.number("APP_WORKERS", 1..=1024),
+        max_request_line_bytes: reader.number("APP_MAX_REQUEST_LINE_BYTES", 256..=MIB),
+        max_head_bytes: reader.number("APP_MAX_HEAD_BYTES", 1024..=MIB),
+        max_head_fields: reader.number("APP_MAX_HEAD_FIELDS", 8..=MAX_HEAD_FIELDS),
+        max_body_bytes: reader.number("APP_MAX_BODY_BYTES", 1024..=16 * MIB),
+        max_connections: reader.number("APP_MAX_CONNECTIONS", 1..=1_000_000),
+        max_queued: reader.number("APP_MAX_QUEUED_REQUESTS", 1..=1_000_000),
+        head_timeout: reader.seconds("APP_HEAD_TIMEOUT", 3600),
+        body_timeout: reader.seconds("APP_BODY_TIMEOUT", 3600),
+        idle_timeout: reader.seconds("APP_IDLE_TIMEOUT", 3600),
+        write_timeout: reader.seconds("APP_WRITE_TIMEOUT", 3600),
+        request_timeout: reader.seconds("APP_REQUEST_TIMEOUT", 3600),
     }
 }
 
-fn unknown_variables(variables: &HashMap<String, String>) -> Vec<String> {
-    let is_unknown = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
-    let mut unknown: Vec<String> = variables.keys().filter(|name| is_unknown(name)).cloned().collect();
-    unknown.sort_unstable();
-    unknown
+/// The address of the metrics (`METRICS_*`); `None` where `METRICS_PORT` is not set.
+pub(super) fn read_metrics(reader: &mut Reader) -> Option<Address> {
+    let port = reader.optional_number("METRICS_PORT", 0..=u16::MAX)?;
+    Some(Address { host: reader.text("METRICS_HOST"), port })
+}
+
+/// What is logged, and in which format (`LOG_*`, `RUST_LOG`).
+#[derive(Debug)]
+pub struct LogSettings {
+    /// The least severe level that is logged.
+    pub level: LevelFilter,
+    /// A filter in `env_logger`'s syntax; takes precedence over `level`.
+    pub filter: Option<String>,
+    /// The format of a line.
+    pub format: LogFormat,
+}
+
+/// The format of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time level message key=value …`, for people.
+    Text,
+    /// One JSON object a line, for log collectors.
+    Json,
+}
+
+pub(super) fn read_log(reader: &mut Reader) -> LogSettings {
+    use LevelFilter::{Debug, Error, Info, Off, Trace, Warn};
+    let levels = [("off", Off), ("error", Error), ("warn", Warn), ("info", Info), ("debug", Debug), ("trace", Trace)];
+    LogSettings {
+        level: reader.choice("LOG_LEVEL", &levels),
+        filter: reader.set("RUST_LOG"),
+        format: reader.choice("LOG_FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+    }
 }

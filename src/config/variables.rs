@@ -23,61 +23,39 @@ const fn secret(name: &'static str, meaning: &'static str) -> Variable {
 }
 
 /// All of them, in the order of `.env.example`.
+#[rustfmt::skip]
 pub static VARIABLES: &[Variable] = &[
-    secret(
-        "DATABASE_URL",
-        "PostgreSQL connection URL: postgres://user:password@host:port/name; several hosts: @one:5432,two:5432/",
-    ),
+    secret("DATABASE_URL",
+        "PostgreSQL connection URL: postgres://user:password@host:port/name; several hosts: @one:5432,two:5432/"),
     variable("DB_HOST", "localhost", "PostgreSQL host, or the folder of its Unix socket"),
     variable("DB_PORT", "5432", "PostgreSQL port"),
     variable("DB_NAME", "safespace_dev", "Database name"),
     variable("DB_USER", "postgres", "Database user"),
     secret("DB_PASSWORD", "Database password; required if one of the four variables above is set"),
-    variable(
-        "DB_SSLMODE",
-        "prefer",
-        "TLS to PostgreSQL, as in libpq: disable, prefer, require, verify-ca or verify-full",
-    ),
+    variable("DB_SSLMODE", "prefer",
+        "TLS to PostgreSQL, as in libpq: disable, prefer, require, verify-ca or verify-full"),
     variable("DB_SSLROOTCERT", "", "PEM file of trusted certificate authorities, or 'system' (only with verify-full)"),
     variable("DB_POOL_MIN_SIZE", "10", "Idle connections that the pool keeps open, 0 to DB_POOL_MAX_SIZE"),
     variable("DB_POOL_MAX_SIZE", "20", "Maximum number of connections in the pool, 1 to 1000"),
     variable("DB_QUERY_TIMEOUT", "30", "Seconds until PostgreSQL cancels a statement, 1 to 3600"),
     variable("DB_CONNECTION_TIMEOUT", "10", "Seconds to open one connection, including TLS and login, 1 to 300"),
-    variable(
-        "DB_ACQUIRE_TIMEOUT_MS",
-        "1000",
-        "Milliseconds that a request waits for a pooled connection before it gets 503, 1 to 60000",
-    ),
-    variable(
-        "SAFESPACE_DATA_DIR",
-        "",
-        "Folder of the private PostgreSQL; if not set: /var/lib/safespace for root, else in the XDG data folder",
-    ),
-    variable(
-        "PG_BIN",
-        "",
-        "Folder with initdb and postgres for the private PostgreSQL; if not set, SafeSpace searches for them",
-    ),
+    variable("DB_ACQUIRE_TIMEOUT_MS", "1000",
+        "Milliseconds that a request waits for a pooled connection before it gets 503, 1 to 60000"),
+    variable("SAFESPACE_DATA_DIR", "",
+        "Folder of the private PostgreSQL; if not set: /var/lib/safespace for root, else in the XDG data folder"),
+    variable("PG_BIN", "",
+        "Folder with initdb and postgres for the private PostgreSQL; if not set, SafeSpace searches for them"),
     variable("APP_HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 behind a proxy on the same machine"),
     variable("APP_PORT", "8000", "Port to listen on; 0 selects a free port"),
-    variable(
-        "METRICS_PORT",
-        "",
-        "Port of the Prometheus endpoint /metrics; if not set, there is none; 0 selects a free port",
-    ),
+    variable("METRICS_PORT", "",
+        "Port of the Prometheus endpoint /metrics; if not set, there is none; 0 selects a free port"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the Prometheus endpoint"),
     variable("APP_WORKERS", "32", "Worker threads that answer requests, 1 to 1024"),
     variable("APP_REQUEST_TIMEOUT", "30", "Seconds to answer a request before the client gets 504, 1 to 3600"),
-    variable(
-        "APP_MAX_CONNECTIONS",
-        "10000",
-        "Open connections, 1 to 1000000; above this limit the least recently used idle connection is closed",
-    ),
-    variable(
-        "APP_MAX_QUEUED_REQUESTS",
-        "1024",
-        "Requests that may wait for a worker, 1 to 1000000; above this limit they get 503",
-    ),
+    variable("APP_MAX_CONNECTIONS", "10000",
+        "Open connections, 1 to 1000000; above this limit the least recently used idle connection is closed"),
+    variable("APP_MAX_QUEUED_REQUESTS", "1024",
+        "Requests that may wait for a worker, 1 to 1000000; above this limit they get 503"),
     variable("APP_MAX_REQUEST_LINE_BYTES", "8192", "Maximum size of a request line in bytes, 256 to 1048576"),
     variable("APP_MAX_HEAD_BYTES", "16384", "Maximum size of a request head in bytes, 1024 to 1048576"),
     variable("APP_MAX_HEAD_FIELDS", "100", "Maximum number of header fields in a request, 8 to 256"),
@@ -85,64 +63,34 @@ pub static VARIABLES: &[Variable] = &[
     variable("APP_HEAD_TIMEOUT", "10", "Seconds from the first byte of a request head to its last byte, 1 to 3600"),
     variable("APP_BODY_TIMEOUT", "30", "Seconds from the end of a request head to the end of the body, 1 to 3600"),
     variable("APP_IDLE_TIMEOUT", "75", "Seconds that a connection stays open between two requests, 1 to 3600"),
-    variable(
-        "APP_WRITE_TIMEOUT",
-        "30",
-        "Seconds that a client may accept no byte of its response before the connection is closed, 1 to 3600",
-    ),
-    variable(
-        "APP_SHUTDOWN_GRACE",
-        "10",
-        "Seconds that running requests have to finish after SIGTERM or SIGINT, 1 to 300",
-    ),
+    variable("APP_WRITE_TIMEOUT", "30",
+        "Seconds that a client may accept no byte of its response before the connection is closed, 1 to 3600"),
+    variable("APP_SHUTDOWN_GRACE", "10",
+        "Seconds that running requests have to finish after SIGTERM or SIGINT, 1 to 300"),
     variable("COMPANION_SCRIPT", "", "File with the replies of the script; if not set, the embedded script answers"),
-    variable(
-        "OPENAI_BASE_URL",
-        "",
-        "Base URL of an OpenAI-compatible server, such as http://localhost:11434/v1; if set, a model answers",
-    ),
+    variable("OPENAI_BASE_URL", "",
+        "Base URL of an OpenAI-compatible server, such as http://localhost:11434/v1; if set, a model answers"),
     secret("OPENAI_API_KEY", "API key for that server, if it needs one"),
     secret("GOOGLE_API_KEY", "API key for Google's Gemini, which answers if this is set and OPENAI_BASE_URL is not"),
-    variable(
-        "COMPANION_MODEL",
-        "",
-        "Name of the model; required with OPENAI_BASE_URL; gemini-2.5-flash-lite with GOOGLE_API_KEY",
-    ),
-    variable(
-        "COMPANION_PROMPT",
-        "",
-        "Markdown file with the model's system prompt; if not set, the embedded prompt is used",
-    ),
-    variable(
-        "COMPANION_EGRESS",
-        "any",
-        "Addresses where a model may be: any, or local (only loopback and private addresses)",
-    ),
-    variable(
-        "COMPANION_CONTEXT_CHARS",
-        "24000",
-        "Maximum number of conversation characters sent to a model, 1000 to 1000000",
-    ),
-    variable(
-        "COMPANION_TIMEOUT",
-        "12",
-        "Seconds from a request to the companion's answer, 2 to 300 (less than APP_REQUEST_TIMEOUT)",
-    ),
+    variable("COMPANION_MODEL", "",
+        "Name of the model; required with OPENAI_BASE_URL; gemini-2.5-flash-lite with GOOGLE_API_KEY"),
+    variable("COMPANION_PROMPT", "",
+        "Markdown file with the model's system prompt; if not set, the embedded prompt is used"),
+    variable("COMPANION_EGRESS", "any",
+        "Addresses where a model may be: any, or local (only loopback and private addresses)"),
+    variable("COMPANION_CONTEXT_CHARS", "24000",
+        "Maximum number of conversation characters sent to a model, 1000 to 1000000"),
+    variable("COMPANION_TIMEOUT", "12",
+        "Seconds from a request to the companion's answer, 2 to 300 (less than APP_REQUEST_TIMEOUT)"),
     variable("COMPANION_CONCURRENCY", "128", "Turns that the companion answers at the same time, 1 to 4096"),
-    variable(
-        "ENVIRONMENT",
-        "development",
-        "development, or production: reads no .env and requires a PostgreSQL server",
-    ),
+    variable("ENVIRONMENT", "development",
+        "development, or production: reads no .env and requires a PostgreSQL server"),
     variable("LOG_LEVEL", "info", "Least severe level to log: off, error, warn, info, debug or trace"),
     variable("RUST_LOG", "", "Log filter in env_logger's syntax; overrides LOG_LEVEL"),
     variable("LOG_FORMAT", "text", "Format of the log on standard error, one line for each event: text or json"),
 ];
 
-/// Looks a variable up by its name.
-///
-/// # Panics
-/// If there is no such variable, which is a misspelling in this program.
+/// The variable of that name, which must exist.
 pub(super) fn variable_named(name: &str) -> &'static Variable {
     VARIABLES.iter().find(|variable| variable.name == name).expect("every variable read is in VARIABLES")
 }

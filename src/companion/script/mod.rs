@@ -2,7 +2,6 @@
 //! format.
 
 mod parse;
-mod rules;
 mod selection;
 mod words;
 

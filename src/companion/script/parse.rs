@@ -1,12 +1,13 @@
 //! Parses and validates a script. Mistakes are reported to its author with the line.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
 
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 
-use super::rules::{Phrase, Rules};
+use super::selection::{Phrase, Script};
 use super::words::Words;
 
 /// The topic of messages without words.
@@ -60,46 +61,50 @@ type TextsByLanguage = BTreeMap<Spanned<String>, Vec<Spanned<String>>>;
 /// The byte offset of a mistake, and what is wrong.
 struct Mistake(usize, String);
 
-pub(super) fn rules(text: &str) -> Result<Rules, ScriptError> {
-    let at = |offset: usize, what: String| {
-        let before = text.bytes().take(offset);
-        ScriptError { line: 1 + before.filter(|byte| *byte == b'\n').count(), what }
-    };
-    let syntax_error = |error: &toml::de::Error| at(start(error), error.message().trim().replace('\n', "; "));
-    // A missing quotation mark causes several errors; only the first has its position.
-    let (table, errors) = DeTable::parse_recoverable(text);
-    if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
-        return Err(syntax_error(first));
+impl Script {
+    /// Parses a script in the format of `script.toml`, or returns its first mistake.
+    pub(in crate::companion) fn parse(text: &str) -> Result<Script, ScriptError> {
+        let at = |offset: usize, what: String| {
+            let before = text.bytes().take(offset);
+            ScriptError { line: 1 + before.filter(|byte| *byte == b'\n').count(), what }
+        };
+        let syntax_error = |error: &toml::de::Error| at(start(error), error.message().trim().replace('\n', "; "));
+        // A missing quotation mark causes several errors; only the first has its position.
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
+            return Err(syntax_error(first));
+        }
+        let file = File::deserialize(Deserializer::from(table)).map_err(|error| syntax_error(&error))?;
+        validate(&file).map_err(|Mistake(offset, what)| at(offset, what))
     }
-    let file = File::deserialize(Deserializer::from(table)).map_err(|error| syntax_error(&error))?;
-    validate(&file).map_err(|Mistake(offset, what)| at(offset, what))
 }
 
-fn validate(file: &File) -> Result<Rules, Mistake> {
+fn validate(file: &File) -> Result<Script, Mistake> {
     let codes = language_codes(file)?;
-    for texts in file.topic.iter().flat_map(|topic| [&topic.words, &topic.replies]) {
-        check_languages(texts, &codes)?;
+    for code in file.topic.iter().flat_map(|topic| topic.words.keys().chain(topic.replies.keys())) {
+        let name = code.as_ref().as_str();
+        ensure(codes.contains(&name), code, format_args!("there is no language {name:?}"))?;
     }
-    let (phrases, max_phrase_words) = phrases(file, &codes)?;
+    let phrases = phrases(file, &codes)?;
     let replies_by_language = |topic| codes.iter().map(|code| replies(topic, code)).collect();
-    let replies = file.topic.iter().map(replies_by_language).collect::<Result<_, _>>()?;
-    let (silence, fallback) = (special_topic(file, SILENCE)?, special_topic(file, FALLBACK)?);
-    Ok(Rules { markers: markers(file)?, phrases, max_phrase_words, replies, silence, fallback })
+    Ok(Script {
+        replies: file.topic.iter().map(replies_by_language).collect::<Result<_, _>>()?,
+        silence: special_topic(file, SILENCE)?,
+        fallback: special_topic(file, FALLBACK)?,
+        markers: markers(file)?,
+        max_phrase_words: phrases.keys().map(|phrase| phrase.split(' ').count()).max().unwrap_or(0),
+        phrases,
+    })
 }
 
 fn language_codes(file: &File) -> Result<Vec<&str>, Mistake> {
     let mut codes = Vec::new();
     for Language { code, markers } in &file.language {
         let name = code.as_ref().as_str();
-        if name.trim().is_empty() {
-            return mistake(code, "a language needs a code, such as \"id\"");
-        }
-        if codes.contains(&name) {
-            return mistake(code, format!("there is a language {name:?} already"));
-        }
-        if markers.is_empty() {
-            return mistake(code, format!("the language {name:?} needs markers, the words that tell it from others"));
-        }
+        ensure(!name.trim().is_empty(), code, "a language needs a code, such as \"id\"")?;
+        ensure(!codes.contains(&name), code, format_args!("there is a language {name:?} already"))?;
+        let no_markers = format_args!("the language {name:?} needs markers, the words that tell it from others");
+        ensure(!markers.is_empty(), code, no_markers)?;
         codes.push(name);
     }
     if codes.is_empty() { Err(Mistake(0, "there is no language".to_owned())) } else { Ok(codes) }
@@ -109,77 +114,50 @@ fn markers(file: &File) -> Result<HashMap<String, usize>, Mistake> {
     let mut markers = HashMap::new();
     for (language, entry) in file.language.iter().enumerate() {
         for marker in &entry.markers {
-            let words = Words::new(marker.as_ref());
-            if words.count() != 1 {
-                return mistake(marker, format!("the marker {:?} should be one word", marker.as_ref()));
-            }
-            let other = markers.insert(words.text().to_owned(), language);
-            if other.is_some_and(|other| other != language) {
-                let what = format!("the marker {:?} is in another language, too, so it tells nothing", marker.as_ref());
-                return mistake(marker, what);
-            }
+            let (written, words) = (marker.as_ref(), Words::new(marker.as_ref()));
+            ensure(words.count() == 1, marker, format_args!("the marker {written:?} should be one word"))?;
+            let is_unique = markers.insert(words.text, language).is_none_or(|other| other == language);
+            let ambiguous = format_args!("the marker {written:?} is in another language, too, so it tells nothing");
+            ensure(is_unique, marker, ambiguous)?;
         }
     }
     Ok(markers)
 }
 
-/// The phrases that select a topic, and the number of words of the longest.
-fn phrases(file: &File, codes: &[&str]) -> Result<(HashMap<String, Phrase>, usize), Mistake> {
-    let (mut phrases, mut max_words) = (HashMap::new(), 0);
+/// The phrases that select a topic.
+fn phrases(file: &File, codes: &[&str]) -> Result<HashMap<String, Phrase>, Mistake> {
+    let mut phrases = HashMap::new();
     let mut names: Vec<&str> = Vec::new();
     for (topic, entry) in file.topic.iter().enumerate() {
         let name = entry.name.as_ref().as_str();
-        if name.trim().is_empty() {
-            return mistake(&entry.name, "a topic needs a name");
-        }
-        if names.contains(&name) {
-            return mistake(&entry.name, format!("there is a topic {name:?} already"));
-        }
+        ensure(!name.trim().is_empty(), &entry.name, "a topic needs a name")?;
+        ensure(!names.contains(&name), &entry.name, format_args!("there is a topic {name:?} already"))?;
         names.push(name);
         for (language, code) in codes.iter().enumerate() {
-            let words = texts_in(&entry.words, code);
-            if words.is_empty() && ![SILENCE, FALLBACK].contains(&name) {
-                return mistake(&entry.name, format!("the topic {name:?} has no words in {code:?}"));
-            }
-            for written in words {
-                let phrase = Words::new(written.as_ref());
-                if !(1..=MAX_PHRASE_WORDS).contains(&phrase.count()) {
-                    let what = format!("{:?} should have 1 to {MAX_PHRASE_WORDS} words", written.as_ref());
-                    return mistake(written, what);
-                }
-                max_words = max_words.max(phrase.count());
-                let first = *phrases.entry(phrase.text().to_owned()).or_insert(Phrase { topic, language });
-                if first.topic != topic {
-                    let what = format!("{:?} selects the topic {:?} already", written.as_ref(), names[first.topic]);
-                    return mistake(written, what);
-                }
+            let texts = texts_in(&entry.words, code);
+            let has_words = !texts.is_empty() || [SILENCE, FALLBACK].contains(&name);
+            ensure(has_words, &entry.name, format_args!("the topic {name:?} has no words in {code:?}"))?;
+            for text in texts {
+                let (written, words) = (text.as_ref(), Words::new(text.as_ref()));
+                let has_valid_length = (1..=MAX_PHRASE_WORDS).contains(&words.count());
+                ensure(has_valid_length, text, format_args!("{written:?} should have 1 to {MAX_PHRASE_WORDS} words"))?;
+                let first = phrases.entry(words.text).or_insert(Phrase { topic, language }).topic;
+                ensure(first == topic, text, format_args!("{written:?} selects the topic {:?} already", names[first]))?;
             }
         }
     }
-    Ok((phrases, max_words))
+    Ok(phrases)
 }
 
 fn replies(topic: &Topic, code: &str) -> Result<Vec<String>, Mistake> {
-    let replies = texts_in(&topic.replies, code);
-    if replies.is_empty() {
-        return mistake(&topic.name, format!("the topic {:?} has no replies in {code:?}", topic.name.as_ref()));
-    }
+    let (name, replies) = (topic.name.as_ref(), texts_in(&topic.replies, code));
+    ensure(!replies.is_empty(), &topic.name, format_args!("the topic {name:?} has no replies in {code:?}"))?;
     for reply in replies {
-        if reply.as_ref().trim().is_empty() {
-            return mistake(reply, "a reply is empty");
-        }
-        if reply.as_ref().chars().count() > MAX_REPLY_CHARS {
-            return mistake(reply, format!("a reply has more than {MAX_REPLY_CHARS} characters"));
-        }
+        ensure(!reply.as_ref().trim().is_empty(), reply, "a reply is empty")?;
+        let fits = reply.as_ref().chars().count() <= MAX_REPLY_CHARS;
+        ensure(fits, reply, format_args!("a reply has more than {MAX_REPLY_CHARS} characters"))?;
     }
     Ok(replies.iter().map(|reply| reply.as_ref().clone()).collect())
-}
-
-fn check_languages(texts: &TextsByLanguage, codes: &[&str]) -> Result<(), Mistake> {
-    match texts.keys().find(|code| !codes.contains(&code.as_ref().as_str())) {
-        Some(code) => mistake(code, format!("there is no language {:?}", code.as_ref())),
-        None => Ok(()),
-    }
 }
 
 /// The required topic of that name, which must have no words.
@@ -187,18 +165,19 @@ fn special_topic(file: &File, name: &str) -> Result<usize, Mistake> {
     let Some(topic) = file.topic.iter().position(|topic| topic.name.as_ref() == name) else {
         return Err(Mistake(0, format!("there is no topic {name:?}")));
     };
-    match file.topic[topic].words.values().flatten().next() {
-        Some(word) => mistake(word, format!("the topic {name:?} is chosen without words, so it has none")),
-        None => Ok(topic),
+    if let Some(word) = file.topic[topic].words.values().flatten().next() {
+        let what = format!("the topic {name:?} is chosen without words, so it has none");
+        return Err(Mistake(word.span().start, what));
     }
+    Ok(topic)
 }
 
 fn texts_in<'a>(texts: &'a TextsByLanguage, code: &str) -> &'a [Spanned<String>] {
-    texts.iter().find(|(language, _)| language.as_ref() == code).map_or(&[], |(_, texts)| texts)
+    texts.get(code).map_or(&[], Vec::as_slice)
 }
 
-fn mistake<T>(text: &Spanned<String>, what: impl Into<String>) -> Result<T, Mistake> {
-    Err(Mistake(text.span().start, what.into()))
+fn ensure(holds: bool, text: &Spanned<String>, what: impl Display) -> Result<(), Mistake> {
+    if holds { Ok(()) } else { Err(Mistake(text.span().start, what.to_string())) }
 }
 
 fn start(error: &toml::de::Error) -> usize {

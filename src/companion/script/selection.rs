@@ -1,50 +1,76 @@
-//! Selects the reply to a conversation.
+//! Selects the reply to a conversation by the words of its messages.
+
+use std::collections::HashMap;
 
 use super::super::interface::{Call, ChatMessage, Companion, Unavailable};
-use super::parse::{self, ScriptError};
-use super::rules::Rules;
 use super::words::Words;
 use crate::message::Role;
 
-/// Answers with prewritten replies. It needs no network, and the same conversation always gets the same reply.
-pub(in crate::companion) struct Script(Rules);
+/// What a phrase selects: its first topic, and in that the first language.
+#[derive(Clone, Copy)]
+pub(super) struct Phrase {
+    pub(super) topic: usize,
+    pub(super) language: usize,
+}
+
+/// Answers with prewritten replies. It needs no network, and the same conversation always gets the same reply. Languages and
+/// topics are indices in the script's order; an earlier topic takes precedence.
+pub(in crate::companion) struct Script {
+    /// Common words, each of one language.
+    pub(super) markers: HashMap<String, usize>,
+    /// The phrases that select a topic.
+    pub(super) phrases: HashMap<String, Phrase>,
+    /// The number of words of the longest phrase.
+    pub(super) max_phrase_words: usize,
+    /// By topic, then by language; no list is empty.
+    pub(super) replies: Vec<Vec<Vec<String>>>,
+    /// The topic of messages without words.
+    pub(super) silence: usize,
+    /// The topic of messages without a known phrase.
+    pub(super) fallback: usize,
+}
 
 impl Script {
-    /// The script that is part of the program.
-    ///
-    /// # Panics
-    /// When that script is invalid, which the tests exclude.
-    pub(in crate::companion) fn embedded() -> Script {
-        Script::parse(include_str!("../script.toml")).expect("the embedded script is valid")
-    }
-
-    /// Parses a script in the format of `script.toml`.
-    ///
-    /// # Errors
-    /// The first mistake, for the author of the script.
-    pub(in crate::companion) fn parse(text: &str) -> Result<Script, ScriptError> {
-        parse::rules(text).map(Script)
-    }
-
     fn reply(&self, conversation: &[ChatMessage]) -> &str {
-        let Script(rules) = self;
-        let mut messages = user_messages(conversation);
+        let mut messages = texts(conversation, true);
         let words = Words::new(messages.next().unwrap_or_default());
-        let phrase = rules.phrase(&words);
+        let phrase = self.phrase(&words);
         let topic = match phrase {
             Some(phrase) => phrase.topic,
-            None if words.is_empty() => rules.silence,
-            None => rules.fallback,
+            None if words.count() == 0 => self.silence,
+            None => self.fallback,
         };
-        let language = rules
-            .language(&words)
+        let language = (self.language(&words))
             // A short message often has no marker, and people seldom change their language.
-            .or_else(|| messages.find_map(|text| rules.language(&Words::new(text))))
+            .or_else(|| messages.find_map(|text| self.language(&Words::new(text))))
             // The context may be too short for the user's earlier messages and still have the replies to them.
-            .or_else(|| replies(conversation).find_map(|text| rules.language_of_reply(text)))
+            .or_else(|| texts(conversation, false).find_map(|text| self.language_of_reply(text)))
             .or_else(|| phrase.map(|phrase| phrase.language))
             .unwrap_or_default();
-        least_recently_used(&rules.replies[topic][language], conversation)
+        least_recently_used(&self.replies[topic][language], conversation)
+    }
+
+    /// The phrase with the first topic, in any language: people mix languages, and signs of danger must not be missed.
+    fn phrase(&self, words: &Words) -> Option<Phrase> {
+        let runs = words.runs(self.max_phrase_words);
+        runs.filter_map(|run| self.phrases.get(run).copied()).min_by_key(|phrase| phrase.topic)
+    }
+
+    /// The language with the most markers; none if there are none or two languages have the same number.
+    fn language(&self, words: &Words) -> Option<usize> {
+        let mut counts = vec![0_usize; self.replies[self.fallback].len()];
+        for language in words.runs(1).filter_map(|word| self.markers.get(word)) {
+            counts[*language] += 1;
+        }
+        let max = counts.iter().copied().max().filter(|max| *max > 0)?;
+        let mut languages = (0..counts.len()).filter(|language| counts[*language] == max);
+        languages.next().filter(|_| languages.next().is_none())
+    }
+
+    /// The language of one of the script's own replies.
+    fn language_of_reply(&self, text: &str) -> Option<usize> {
+        let mut lists = self.replies.iter().flat_map(|topic| topic.iter().enumerate());
+        lists.find(|(_, replies)| replies.iter().any(|reply| reply == text)).map(|(language, _)| language)
     }
 }
 
@@ -57,13 +83,8 @@ impl Companion for Script {
         2_000
     }
 
-    fn answer(
-        &self,
-        conversation: &[ChatMessage],
-        call: &Call,
-        on_delta: &mut dyn FnMut(&str),
-    ) -> Result<(), Unavailable> {
-        for sentence in sentences(self.reply(conversation)) {
+    fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable> {
+        for sentence in sentences(self.reply(messages)) {
             if call.cancellation.is_cancelled() {
                 return Err(Unavailable::Cancelled);
             }
@@ -73,20 +94,16 @@ impl Companion for Script {
     }
 }
 
-/// The texts of the user, the newest first.
-fn user_messages(conversation: &[ChatMessage]) -> impl Iterator<Item = &str> {
-    conversation.iter().rev().filter(|message| message.role == Role::User).map(|message| message.text.as_str())
-}
-
-/// The texts of the script, or of the model before it, the newest first.
-fn replies(conversation: &[ChatMessage]) -> impl Iterator<Item = &str> {
-    conversation.iter().rev().filter(|message| message.role != Role::User).map(|message| message.text.as_str())
+/// The texts of the user, or else those of the script and of the model before it, the newest first.
+fn texts(conversation: &[ChatMessage], of_user: bool) -> impl Iterator<Item = &str> {
+    let chosen = move |message: &&ChatMessage| (message.role == Role::User) == of_user;
+    conversation.iter().rev().filter(chosen).map(|message| message.text.as_str())
 }
 
 /// The first reply that the conversation does not have yet, or else the least recently used one. So no reply follows itself
 /// where there are two, and the author of the script decides what comes first.
 fn least_recently_used<'a>(candidates: &'a [String], conversation: &[ChatMessage]) -> &'a str {
-    let age = |candidate: &String| replies(conversation).position(|text| text == candidate);
+    let age = |candidate: &String| texts(conversation, false).position(|text| text == candidate);
     let rank = |candidate: &&String| age(candidate).map_or(0, |age| usize::MAX - age);
     candidates.iter().min_by_key(rank).map_or("", String::as_str)
 }
