@@ -1,8 +1,6 @@
 //! Connects the parts of the service, and starts and stops them in order. The tests start the same [`App`] as the binary.
 
-mod database;
-mod error;
-mod limits;
+mod startup;
 
 use std::fmt::Write;
 use std::io;
@@ -19,11 +17,10 @@ use crate::exporter::Exporter;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::private_postgres::PrivatePostgres;
+use crate::store::migrations::MigrationError;
 use crate::store::{Connector, Store};
 use crate::turns::{TurnLimits, Turns};
-pub use database::migrate;
-pub use error::StartError;
-pub use limits::warnings;
+pub use startup::{StartError, migrate, warnings};
 
 /// Connections of clients that scrape the metrics.
 const METRICS_CONNECTIONS: usize = 32;
@@ -36,8 +33,8 @@ pub struct App {
     grace: Duration,
     /// The companion, for the greeting.
     companion: String,
-    /// Dropped last of all.
-    postgres: Option<PrivatePostgres>,
+    /// The private PostgreSQL, if it is configured; dropped last of all.
+    pub postgres: Option<PrivatePostgres>,
 }
 
 impl App {
@@ -53,9 +50,10 @@ impl App {
         let companion = companion::build(&config.companion)?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
-        let (server, postgres) = database::open(config, stop)?;
-        database::migrate_with_retries(&server, &config.pool, stop)?;
-        let connector = Connector::new(&server, &config.pool, config.pool.query_timeout)?;
+        let (server, postgres) = startup::open_database(config, stop)?;
+        startup::migrate_with_retries(&server, &config.pool, stop)?;
+        let connector =
+            Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::open(connector, &config.pool, &metrics));
         let turn_limits = TurnLimits { timeout: config.companion.timeout, concurrency: config.companion.concurrency };
@@ -66,14 +64,13 @@ impl App {
             timers: Arc::default(),
             stopping: AtomicBool::new(false),
         });
-        let limits = limits::of_server(config);
+        let limits = startup::server_limits(config);
         let server = http::Server::start(listener, limits.clone(), context.clone());
-        let server = server.map_err(|error| StartError::listen(&config.http.address, &error))?;
+        let server = server.map_err(cannot_listen(&config.http.address))?;
         let exporter = metrics_listener.zip(config.metrics.as_ref()).map(|(listener, address)| {
             let exporter = Exporter::new(server.observer(), store, metrics);
             let limits = Limits { workers: 1, max_connections: METRICS_CONNECTIONS, ..limits };
-            http::Server::start(listener, limits, Arc::new(exporter))
-                .map_err(|error| StartError::listen(address, &error))
+            http::Server::start(listener, limits, Arc::new(exporter)).map_err(cannot_listen(address))
         });
         let exporter = exporter.transpose()?;
         let (grace, companion) = (config.http.shutdown_grace, config.companion.to_string());
@@ -111,12 +108,6 @@ impl App {
         lines
     }
 
-    /// The private PostgreSQL, if it is configured.
-    #[must_use]
-    pub fn postgres(&self) -> Option<&PrivatePostgres> {
-        self.postgres.as_ref()
-    }
-
     /// Stops in order: not ready any more, no new connections, requests in flight answered within `APP_SHUTDOWN_GRACE`,
     /// the pool closed, the private PostgreSQL stopped.
     pub fn stop(self) {
@@ -137,8 +128,11 @@ impl App {
 /// Listens before any other part starts, so that a port in use is reported at once. Clients that connect before the service
 /// is up wait in the backlog.
 fn listen(address: &Address) -> Result<TcpListener, StartError> {
-    let listener: io::Result<_> = TcpListener::bind((address.host.as_str(), address.port));
-    listener.map_err(|error| StartError::listen(address, &error))
+    TcpListener::bind((address.host.as_str(), address.port)).map_err(cannot_listen(address))
+}
+
+fn cannot_listen(address: &Address) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::Listen(address.to_string(), error)
 }
 
 /// The address as a browser on this machine can use it: the unspecified address cannot be visited.
