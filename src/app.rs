@@ -125,8 +125,7 @@ impl App {
     }
 }
 
-/// Listens before any other part starts, so that a port in use is reported at once. Clients that connect before the service
-/// is up wait in the backlog.
+/// Called before any other part starts: a port in use is reported at once, and early clients wait in the backlog.
 fn listen(address: &Address) -> Result<TcpListener, StartError> {
     TcpListener::bind((address.host.as_str(), address.port)).map_err(cannot_listen(address))
 }

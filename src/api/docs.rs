@@ -4,10 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use utoipa_swagger_ui::Config;
 
-use super::context::Context;
 use super::problem::Problem;
 use super::respond;
-use super::responder::Answer;
+use super::responder::{Answer, Context};
 use crate::http::Request;
 
 /// Swagger UI keeps styles in the page, so those are allowed inline; everything else comes from this service, and

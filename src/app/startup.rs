@@ -84,8 +84,7 @@ pub(super) fn open_database(
     }
 }
 
-/// Applies the migrations. Services and databases are often started together, so a database that cannot be reached yet is
-/// tried again.
+/// Applies the migrations, again if the database is not reached yet: services and databases are often started together.
 pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<(), StartError> {
     let mut attempt = 1;
     let applied = loop {

@@ -3,10 +3,11 @@
 use std::mem;
 use std::sync::Arc;
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::event_stream::EventStream;
-use super::wire::{AnswerMessage, Start};
+use super::wire::AnswerMessage;
 use crate::api::respond;
 use crate::api::responder::Responder;
 use crate::session_id::SessionId;
@@ -73,6 +74,12 @@ impl Delivery {
     }
 
     fn start(&self, responder: Responder, id: Uuid) -> EventStream {
+        #[derive(Serialize)]
+        struct Start {
+            id: Uuid,
+            session_id: SessionId,
+            role: &'static str,
+        }
         let stream = EventStream::start(responder, &self.timers);
         stream.send("message.start", &Start { id, session_id: self.session_id, role: "model" });
         stream

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::json;
 
-use super::wire::Delta;
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
@@ -106,7 +106,7 @@ impl State {
 
     fn unsent_event(&mut self) -> Vec<u8> {
         let text = mem::take(&mut self.unsent);
-        self.event("message.delta", &Delta { text: &text })
+        self.event("message.delta", &json!({ "text": text }))
     }
 
     /// Sends bytes if the buffer has room for them. A client that is gone is sent nothing more.
