@@ -22,9 +22,6 @@ use crate::store::{Connector, Store};
 use crate::turns::{TurnLimits, Turns};
 pub use startup::{StartError, migrate, warnings};
 
-/// Connections of clients that scrape the metrics.
-const METRICS_CONNECTIONS: usize = 32;
-
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
 pub struct App {
     server: http::Server,
@@ -69,7 +66,7 @@ impl App {
         let server = server.map_err(cannot_listen(&config.http.address))?;
         let exporter = metrics_listener.zip(config.metrics.as_ref()).map(|(listener, address)| {
             let exporter = Exporter::new(server.observer(), store, metrics);
-            let limits = Limits { workers: 1, max_connections: METRICS_CONNECTIONS, ..limits };
+            let limits = Limits { workers: 1, max_connections: 32, ..limits };
             http::Server::start(listener, limits, Arc::new(exporter)).map_err(cannot_listen(address))
         });
         let exporter = exporter.transpose()?;
@@ -89,7 +86,7 @@ impl App {
         self.exporter.as_ref().map(http::Server::address)
     }
 
-    /// A few lines for the operator who started it: where everything is, and how to stop.
+    /// A few lines for the operator: where everything is, and how to stop.
     #[must_use]
     pub fn greeting(&self) -> String {
         let mut lines = format!("SafeSpace {}\n", env!("CARGO_PKG_VERSION"));

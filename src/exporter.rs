@@ -35,7 +35,7 @@ struct Gauges {
     pool_idle: Gauge,
     pool_max: Gauge,
     pool_waiting: Gauge,
-    dropped_log_lines: Counter,
+    dropped_lines: Counter,
 }
 
 impl Exporter {
@@ -45,44 +45,35 @@ impl Exporter {
         let mut registry = Registry::with_prefix("safespace");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         metrics.register(&mut registry);
+        let to = &mut registry;
         let gauges = Gauges {
-            connections: register(&mut registry, "http_connections", "Open connections, by what they are doing"),
-            in_flight: register(&mut registry, "http_requests_in_flight", "Requests that are being answered"),
-            queued: register(
-                &mut registry,
-                "http_queue_length",
-                "Connections to be read or answered that wait for a worker",
-            ),
-            pool_total: register(&mut registry, "pool_connections", "Open connections to PostgreSQL"),
-            pool_idle: register(&mut registry, "pool_idle_connections", "Those that nobody uses"),
-            pool_max: register(&mut registry, "pool_max_connections", "Connections there may be at most"),
-            pool_waiting: register(&mut registry, "pool_waiting", "Batches that wait for their turn and a connection"),
-            dropped_log_lines: register(
-                &mut registry,
-                "log_lines_dropped",
-                "Log lines dropped because standard error was too slow",
-            ),
+            connections: register(to, "http_connections", "Open connections, by what they are doing"),
+            in_flight: register(to, "http_requests_in_flight", "Requests that are being answered"),
+            queued: register(to, "http_queue_length", "Connections to be read or answered that wait for a worker"),
+            pool_total: register(to, "pool_connections", "Open connections to PostgreSQL"),
+            pool_idle: register(to, "pool_idle_connections", "Those that nobody uses"),
+            pool_max: register(to, "pool_max_connections", "Connections there may be at most"),
+            pool_waiting: register(to, "pool_waiting", "Batches that wait for their turn and a connection"),
+            dropped_lines: register(to, "log_lines_dropped", "Log lines dropped because standard error was too slow"),
         };
         Exporter { registry, metrics, gauges, server, store }
     }
 
     fn update(&self) {
-        let Gauges { connections, in_flight, queued, pool_total, pool_idle, pool_max, pool_waiting, .. } = &self.gauges;
-        let server = self.server.state();
+        let (gauges, server, pool) = (&self.gauges, self.server.state(), self.store.pool_state());
         for (state, count) in server.connections {
-            connections.get_or_create(&[("state", state)]).set(whole(count));
+            gauges.connections.get_or_create(&[("state", state)]).set(whole(count));
             if state == "answering" {
-                in_flight.set(whole(count));
+                gauges.in_flight.set(whole(count));
             }
         }
-        queued.set(whole(server.queued));
+        gauges.queued.set(whole(server.queued));
         self.metrics.refusals(Refusal::Busy.name(), server.refused_busy);
-        let pool = self.store.pool_state();
-        pool_total.set(pool.total.into());
-        pool_idle.set(pool.idle.into());
-        pool_max.set(pool.max.into());
-        pool_waiting.set(pool.waiting.into());
-        self.gauges.dropped_log_lines.inner().store(logging::dropped_lines(), Ordering::Relaxed);
+        gauges.pool_total.set(pool.total.into());
+        gauges.pool_idle.set(pool.idle.into());
+        gauges.pool_max.set(pool.max.into());
+        gauges.pool_waiting.set(pool.waiting.into());
+        gauges.dropped_lines.inner().store(logging::dropped_lines(), Ordering::Relaxed);
     }
 }
 

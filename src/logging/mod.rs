@@ -66,8 +66,8 @@ pub fn dropped_lines() -> u64 {
     QUEUE.dropped_lines()
 }
 
-/// Dropping it writes the lines that are queued, for at most a second, and ends the writer thread; lines logged later are
-/// dropped.
+/// Dropping it writes the lines that are queued, for at most a second, and ends the writer thread; a thread that standard
+/// error blocks ends with the process. Lines logged later are dropped.
 pub struct Guard(());
 
 impl Guard {
@@ -79,7 +79,6 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // A writer that standard error blocks ends with the process.
         QUEUE.close(Duration::from_secs(1));
     }
 }

@@ -15,9 +15,6 @@ const MAX_QUEUED_BYTES: usize = 512 * 1024;
 /// is torn by another process that writes to the same pipe, or by the end of this one.
 const MAX_WRITE_BYTES: usize = 4096;
 
-/// The pause after a write. Lines queued meanwhile wake nobody and share the next write.
-const WRITE_INTERVAL: Duration = Duration::from_millis(1);
-
 /// Lines in the order in which they were pushed. Past [`MAX_QUEUED_BYTES`] lines are dropped and counted.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -54,7 +51,6 @@ impl Queue {
             state.lines.extend_from_slice(line.as_bytes());
             state.pushed += line.len() as u64;
         }
-        drop(state);
         self.work.notify_one();
     }
 
@@ -105,7 +101,8 @@ impl Queue {
                 if written == batch.len() {
                     reported = dropped;
                 }
-                thread::sleep(WRITE_INTERVAL);
+                // Lines queued meanwhile wake nobody and share the next write.
+                thread::sleep(Duration::from_millis(1));
                 batch[written.min(end_of_lines)..end_of_lines].iter().filter(|byte| **byte == b'\n').count()
             });
             batch.clear();

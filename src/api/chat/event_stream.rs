@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
-use crate::http::{Response, ResponseBody, SendError, StreamSender};
+use crate::http::{SendError, StreamSender};
 use crate::sync::{Timer, Timers};
 
 /// Proxies and browsers close a connection on which nothing arrives, so after this silence a comment is sent.
@@ -38,16 +38,9 @@ struct State {
 impl EventStream {
     /// Begins the response.
     pub(super) fn start(responder: Responder, timers: &Arc<Timers>) -> EventStream {
-        let sender = responder.stream(Response {
-            status_code: 200,
-            headers: vec![
-                ("Content-Type".into(), "text/event-stream".into()),
-                // nginx would buffer the events until it has a page of them.
-                ("X-Accel-Buffering".into(), "no".into()),
-            ],
-            data: ResponseBody::empty(),
-            upgrade: None,
-        });
+        // nginx would buffer the events until it has a page of them.
+        let head = respond::with_body(200, "text/event-stream", [].as_slice());
+        let sender = responder.stream(head.with_additional_header("X-Accel-Buffering", "no"));
         let (unsent, last_activity) = (String::new(), Instant::now());
         let mut state = State { sender: Some(sender), count: 0, unsent, last_activity, keep_alive: None };
         state.send(COMMENT);

@@ -84,10 +84,8 @@ impl From<Failure> for Problem {
         let (status, detail) = match failure {
             Failure::NoSession => return Problem::no_such_session(),
             Failure::KeyReused => {
-                return Problem::invalid(
-                    "Idempotency-Key",
-                    "was used in this session with another message; take a new one",
-                );
+                let message = "was used in this session with another message; take a new one";
+                return Problem::invalid("Idempotency-Key", message);
             }
             Failure::AlreadyRunning => {
                 let detail = "Another message of this session is being answered. Please wait for that answer.";
