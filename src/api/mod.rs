@@ -17,7 +17,7 @@ use std::time::Instant;
 use crate::http::{self, Application, Refusal, Request, Response};
 use problem::Problem;
 pub use responder::Context;
-use responder::{AccessLog, Answer, Responder, catch, new_request_id};
+use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
 use routes::Found;
 
 /// The route of a request, and its log from here on.
@@ -33,10 +33,10 @@ impl Application for Context {
         let (found, access_log) = begin(self, &request);
         let responder = Responder(responder, access_log);
         let (route, parameter) = match found {
-            Ok(found) => found,
-            Err(answer) => return responder.respond(answer),
+            Found::Route(route, parameter) => (route, parameter),
+            Found::Answer(answer) => return responder.respond(answer),
         };
-        let answer = catch(|| {
+        let answer = catch_panic(|| {
             body::check_head(&request)?;
             (route.handler)(self, &request, &parameter)
         });
@@ -50,8 +50,8 @@ impl Application for Context {
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         let (found, access_log) = begin(self, request);
         let problem = match found {
-            Ok(_) => body::check_head(request).err()?,
-            Err(answer) => answer.err()?,
+            Found::Route(..) => body::check_head(request).err()?,
+            Found::Answer(answer) => answer.err()?,
         };
         Some(access_log.complete(Err(problem)))
     }

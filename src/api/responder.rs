@@ -61,7 +61,7 @@ impl Responder {
     /// Answers with what `make` makes on a worker: for threads that answer many requests, or must not block.
     pub(super) fn respond_with(self, make: impl FnOnce() -> Result<Response, Problem> + Send + 'static) {
         let Responder(responder, access_log) = self;
-        responder.respond_with(move || access_log.complete(catch(make)));
+        responder.respond_with(move || access_log.complete(catch_panic(make)));
     }
 
     /// A callback for a statement, which answers with what `make` makes of its result, on a worker.
@@ -80,7 +80,7 @@ impl Responder {
 
 /// What `make` makes, or a 500 if it panics. Nothing half done is left behind: the connection to PostgreSQL that a handler
 /// had is not used again.
-pub(super) fn catch<T>(make: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
+pub(super) fn catch_panic<T>(make: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
     catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| Err(Problem::internal("a handler panicked")))
 }
 

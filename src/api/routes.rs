@@ -42,8 +42,13 @@ const fn route(method: &'static str, pattern: &'static str, handler: Handler) ->
     Route { method, pattern, handler }
 }
 
-/// What the table has for a request: a route and the text at its parameter, or the answer where no route fits.
-pub(super) type Found<'a> = Result<(&'static Route, Cow<'a, str>), Result<Response, Problem>>;
+/// What the table has for a request.
+pub(super) enum Found<'a> {
+    /// A route, and the text at its parameter.
+    Route(&'static Route, Cow<'a, str>),
+    /// What is said where no route fits.
+    Answer(Result<Response, Problem>),
+}
 
 /// Finds the route for a method and a request target as it came; what follows a `?` does not matter. The pattern is for the
 /// log: never what the client sent.
@@ -54,16 +59,16 @@ pub(super) fn find<'a>(method: &str, target: &'a str) -> (&'static str, Found<'a
     for route in ROUTES {
         let Some(parameter) = fits(route.pattern, path) else { continue };
         if route.method == wanted {
-            return (route.pattern, Ok((route, parameter)));
+            return (route.pattern, Found::Route(route, parameter));
         }
         others.push(route);
     }
-    let Some(first) = others.first() else { return ("none", Err(Err(Problem::no_such_path()))) };
+    let Some(first) = others.first() else { return ("none", Found::Answer(Err(Problem::no_such_path()))) };
     let answer = match method {
         "OPTIONS" => Ok(respond::no_content().with_additional_header("Allow", allow(&others))),
         _ => Err(Problem::method_not_allowed(allow(&others))),
     };
-    (first.pattern, Err(answer))
+    (first.pattern, Found::Answer(answer))
 }
 
 /// The method as one of a known few, since a client can invent any.
