@@ -35,8 +35,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the private PostgreSQL if it is configured, the migrations, the pool and the server. It gives up when `stop`
-    /// is set.
+    /// Starts the private PostgreSQL if configured, the migrations, the pool and the server; gives up when `stop` is set.
     ///
     /// # Errors
     /// As [`StartError`]; the parts that were started are stopped again.
