@@ -1,8 +1,6 @@
 //! Connects the parts of the service, and starts and stops them in order. The tests start the same [`App`] as the binary.
 
-mod database;
-mod error;
-mod limits;
+mod startup;
 
 use std::fmt::Write;
 use std::io;
@@ -19,14 +17,10 @@ use crate::exporter::Exporter;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::private_postgres::PrivatePostgres;
+use crate::store::migrations::MigrationError;
 use crate::store::{Connector, Store};
 use crate::turns::{TurnLimits, Turns};
-pub use database::migrate;
-pub use error::StartError;
-pub use limits::warnings;
-
-/// Connections of clients that scrape the metrics.
-const METRICS_CONNECTIONS: usize = 32;
+pub use startup::{StartError, migrate, warnings};
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
 pub struct App {
@@ -36,13 +30,12 @@ pub struct App {
     grace: Duration,
     /// The companion, for the greeting.
     companion: String,
-    /// Dropped last of all.
-    postgres: Option<PrivatePostgres>,
+    /// The private PostgreSQL, if it is configured; dropped last of all.
+    pub postgres: Option<PrivatePostgres>,
 }
 
 impl App {
-    /// Starts the private PostgreSQL if it is configured, the migrations, the pool and the server. It gives up when `stop`
-    /// is set.
+    /// Starts the private PostgreSQL if configured, the migrations, the pool and the server; gives up when `stop` is set.
     ///
     /// # Errors
     /// As [`StartError`]; the parts that were started are stopped again.
@@ -53,9 +46,10 @@ impl App {
         let companion = companion::build(&config.companion)?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
-        let (server, postgres) = database::open(config, stop)?;
-        database::migrate_with_retries(&server, &config.pool, stop)?;
-        let connector = Connector::new(&server, &config.pool, config.pool.query_timeout)?;
+        let (server, postgres) = startup::open_database(config, stop)?;
+        startup::migrate_with_retries(&server, &config.pool, stop)?;
+        let connector =
+            Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::open(connector, &config.pool, &metrics));
         let turn_limits = TurnLimits { timeout: config.companion.timeout, concurrency: config.companion.concurrency };
@@ -66,14 +60,13 @@ impl App {
             timers: Arc::default(),
             stopping: AtomicBool::new(false),
         });
-        let limits = limits::of_server(config);
+        let limits = startup::server_limits(config);
         let server = http::Server::start(listener, limits.clone(), context.clone());
-        let server = server.map_err(|error| StartError::listen(&config.http.address, &error))?;
+        let server = server.map_err(cannot_listen(&config.http.address))?;
         let exporter = metrics_listener.zip(config.metrics.as_ref()).map(|(listener, address)| {
             let exporter = Exporter::new(server.observer(), store, metrics);
-            let limits = Limits { workers: 1, max_connections: METRICS_CONNECTIONS, ..limits };
-            http::Server::start(listener, limits, Arc::new(exporter))
-                .map_err(|error| StartError::listen(address, &error))
+            let limits = Limits { workers: 1, max_connections: 32, ..limits };
+            http::Server::start(listener, limits, Arc::new(exporter)).map_err(cannot_listen(address))
         });
         let exporter = exporter.transpose()?;
         let (grace, companion) = (config.http.shutdown_grace, config.companion.to_string());
@@ -92,7 +85,7 @@ impl App {
         self.exporter.as_ref().map(http::Server::address)
     }
 
-    /// A few lines for the operator who started it: where everything is, and how to stop.
+    /// A few lines for the operator: where everything is, and how to stop.
     #[must_use]
     pub fn greeting(&self) -> String {
         let mut lines = format!("SafeSpace {}\n", env!("CARGO_PKG_VERSION"));
@@ -109,12 +102,6 @@ impl App {
         }
         let _ = writeln!(lines, "  Stop     Ctrl-C");
         lines
-    }
-
-    /// The private PostgreSQL, if it is configured.
-    #[must_use]
-    pub fn postgres(&self) -> Option<&PrivatePostgres> {
-        self.postgres.as_ref()
     }
 
     /// Stops in order: not ready any more, no new connections, requests in flight answered within `APP_SHUTDOWN_GRACE`,
@@ -134,11 +121,13 @@ impl App {
     }
 }
 
-/// Listens before any other part starts, so that a port in use is reported at once. Clients that connect before the service
-/// is up wait in the backlog.
+/// Called before any other part starts: a port in use is reported at once, and early clients wait in the backlog.
 fn listen(address: &Address) -> Result<TcpListener, StartError> {
-    let listener: io::Result<_> = TcpListener::bind((address.host.as_str(), address.port));
-    listener.map_err(|error| StartError::listen(address, &error))
+    TcpListener::bind((address.host.as_str(), address.port)).map_err(cannot_listen(address))
+}
+
+fn cannot_listen(address: &Address) -> impl FnOnce(io::Error) -> StartError {
+    move |error| StartError::Listen(address.to_string(), error)
 }
 
 /// The address as a browser on this machine can use it: the unspecified address cannot be visited.

@@ -60,17 +60,15 @@ impl Report<'_> {
         let tls = findings.tls.as_deref().unwrap_or("no TLS");
         self.line("PostgreSQL", format_args!("{}, {tls}", findings.version));
         let (found, known) = (findings.schema, migrations::NEWEST);
-        match found {
-            0 => self.line(
-                "Schema",
-                format_args!("none yet; starting, or `safespace migrate`, brings it to version {known}"),
-            ),
-            _ if found == known => self.line("Schema", format_args!("version {found}, current")),
-            _ if found > known => return Err(MigrationError::Newer { found, known }),
-            _ => self.line(
-                "Schema",
-                format_args!("version {found}; starting, or `safespace migrate`, brings it to version {known}"),
-            ),
+        if found > known {
+            return Err(MigrationError::Newer { found, known });
+        }
+        let version = if found == 0 { "none yet".to_owned() } else { format!("version {found}") };
+        if found == known {
+            self.line("Schema", format_args!("{version}, current"));
+        } else {
+            let next = "starting, or `safespace migrate`, brings it to version";
+            self.line("Schema", format_args!("{version}; {next} {known}"));
         }
         Ok(())
     }

@@ -1,15 +1,17 @@
 //! The Prometheus endpoint: counters, and gauges read at each scrape, in the text format of OpenMetrics 1.0.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::http::{Application, Observer, Refusal, Request, Responder, Response};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -24,21 +26,16 @@ pub struct Exporter {
     store: Arc<Store>,
 }
 
-/// Read at each scrape.
-#[derive(Default)]
+/// Set at each scrape.
 struct Gauges {
-    connections: Family<State, Gauge>,
+    connections: Family<[(&'static str, &'static str); 1], Gauge>,
     in_flight: Gauge,
     queued: Gauge,
     pool_total: Gauge,
     pool_idle: Gauge,
     pool_max: Gauge,
     pool_waiting: Gauge,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct State {
-    state: &'static str,
+    dropped_lines: Counter,
 }
 
 impl Exporter {
@@ -48,52 +45,46 @@ impl Exporter {
         let mut registry = Registry::with_prefix("safespace");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         metrics.register(&mut registry);
-        let gauges = Gauges::default();
-        gauges.register(&mut registry);
+        let to = &mut registry;
+        let gauges = Gauges {
+            connections: register(to, "http_connections", "Open connections, by what they are doing"),
+            in_flight: register(to, "http_requests_in_flight", "Requests that are being answered"),
+            queued: register(to, "http_queue_length", "Connections to be read or answered that wait for a worker"),
+            pool_total: register(to, "pool_connections", "Open connections to PostgreSQL"),
+            pool_idle: register(to, "pool_idle_connections", "Those that nobody uses"),
+            pool_max: register(to, "pool_max_connections", "Connections there may be at most"),
+            pool_waiting: register(to, "pool_waiting", "Batches that wait for their turn and a connection"),
+            dropped_lines: register(to, "log_lines_dropped", "Log lines dropped because standard error was too slow"),
+        };
         Exporter { registry, metrics, gauges, server, store }
     }
 
-    /// Reads the state of the server and of the pool.
-    fn update_gauges(&self) {
-        let server = self.server.state();
+    fn update(&self) {
+        let (gauges, server, pool) = (&self.gauges, self.server.state(), self.store.pool_state());
         for (state, count) in server.connections {
-            self.gauges.connections.get_or_create(&State { state }).set(whole(count));
+            gauges.connections.get_or_create(&[("state", state)]).set(whole(count));
             if state == "answering" {
-                self.gauges.in_flight.set(whole(count));
+                gauges.in_flight.set(whole(count));
             }
         }
-        self.gauges.queued.set(whole(server.queued));
+        gauges.queued.set(whole(server.queued));
         self.metrics.refusals(Refusal::Busy.name(), server.refused_busy);
-        let pool = self.store.pool_state();
-        self.gauges.pool_total.set(pool.total.into());
-        self.gauges.pool_idle.set(pool.idle.into());
-        self.gauges.pool_max.set(pool.max.into());
-        self.gauges.pool_waiting.set(pool.waiting.into());
+        gauges.pool_total.set(pool.total.into());
+        gauges.pool_idle.set(pool.idle.into());
+        gauges.pool_max.set(pool.max.into());
+        gauges.pool_waiting.set(pool.waiting.into());
+        gauges.dropped_lines.inner().store(logging::dropped_lines(), Ordering::Relaxed);
     }
+}
+
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-impl Gauges {
-    fn register(&self, registry: &mut Registry) {
-        registry.register("http_connections", "Open connections, by what they are doing", self.connections.clone());
-        registry.register("http_requests_in_flight", "Requests that are being answered", self.in_flight.clone());
-        registry.register(
-            "http_queue_length",
-            "Connections to be read or answered that wait for a worker",
-            self.queued.clone(),
-        );
-        registry.register("pool_connections", "Open connections to PostgreSQL", self.pool_total.clone());
-        registry.register("pool_idle_connections", "Those that nobody uses", self.pool_idle.clone());
-        registry.register("pool_max_connections", "Connections there may be at most", self.pool_max.clone());
-        registry.register(
-            "pool_waiting",
-            "Batches that wait for their turn and a connection",
-            self.pool_waiting.clone(),
-        );
-    }
 }
 
 impl Application for Exporter {
@@ -101,7 +92,7 @@ impl Application for Exporter {
         if request.raw_url().split('?').next() != Some("/metrics") {
             return responder.respond(Response::text("There is only /metrics here.\n").with_status_code(404));
         }
-        self.update_gauges();
+        self.update();
         let mut text = String::new();
         responder.respond(match text::encode(&mut text, &self.registry) {
             Ok(()) => Response::from_data(MEDIA_TYPE, text),

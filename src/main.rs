@@ -87,7 +87,7 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
 fn serve(config: &Config) -> Result<(), StartError> {
     let stop = StopSignals::handle().map_err(StartError::Signals)?;
     let app = App::start(config, &stop.asked)?;
-    if let Some(postgres) = app.postgres() {
+    if let Some(postgres) = &app.postgres {
         let _ = stop.on_abort.set(Box::new(postgres.stopper()));
     }
     print!("{}", app.greeting());

@@ -1,18 +1,14 @@
 //! Counters and histograms for the operator, by method, route pattern and status, and never by anything of a session.
 
-use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-
-use crate::logging;
 
 /// Upper bounds in seconds: from a request that waits for nothing to `APP_REQUEST_TIMEOUT`.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
@@ -28,36 +24,18 @@ struct Request {
     status: u16,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Route {
-    method: &'static str,
-    route: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Statement {
-    statement: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
+/// The labels of a family, each a name and a value.
+type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// The metrics that events update. Gauges that are read at each scrape are in `exporter`.
 #[derive(Debug)]
 pub struct Metrics {
     requests: Family<Request, Counter>,
-    durations: Family<Route, Histogram, fn() -> Histogram>,
-    refusals: Family<Reason, Counter>,
-    batches: Family<Statement, Histogram, fn() -> Histogram>,
+    durations: Family<Labels<2>, Histogram, fn() -> Histogram>,
+    refusals: Family<Labels<1>, Counter>,
+    batches: Family<Labels<1>, Histogram, fn() -> Histogram>,
     waits: Histogram,
-    turns: Family<Outcome, Counter>,
+    turns: Family<Labels<1>, Counter>,
     turn_durations: Histogram,
     turns_with_companion: Gauge,
     /// Sessions created.
@@ -87,17 +65,17 @@ impl Metrics {
     /// Counts an answered request and its duration.
     pub fn request(&self, method: &'static str, route: &'static str, status: u16, took: Duration) {
         self.requests.get_or_create(&Request { method, route, status }).inc();
-        self.durations.get_or_create(&Route { method, route }).observe(took.as_secs_f64());
+        self.durations.get_or_create(&[("method", method), ("route", route)]).observe(took.as_secs_f64());
     }
 
     /// Counts a request that the server refused by itself.
     pub fn refusal(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Reason { reason }).inc();
+        self.refusals.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// Sets the number of refusals since the start, for a reason that the server itself counts.
     pub fn refusals(&self, reason: &'static str, count: u64) {
-        self.refusals.get_or_create(&Reason { reason }).inner().store(count, Ordering::Relaxed);
+        self.refusals.get_or_create(&[("reason", reason)]).inner().store(count, Ordering::Relaxed);
     }
 
     /// Observes how long a batch waited for its permit and its connection, whether it got them or not.
@@ -107,7 +85,7 @@ impl Metrics {
 
     /// Counts a turn that is over, by its outcome, and its duration.
     pub fn turn(&self, outcome: &'static str, took: Duration) {
-        self.turns.get_or_create(&Outcome { outcome }).inc();
+        self.turns.get_or_create(&[("outcome", outcome)]).inc();
         self.turn_durations.observe(took.as_secs_f64());
     }
 
@@ -121,50 +99,26 @@ impl Metrics {
     /// The histogram of the number of requests that shared an execution of this statement.
     #[must_use]
     pub fn batch_sizes(&self, statement: &'static str) -> Histogram {
-        self.batches.get_or_create_owned(&Statement { statement })
+        self.batches.get_or_create_owned(&[("statement", statement)])
     }
 
     /// Registers every metric under its name, without the prefix `safespace_`.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("http_requests", "Requests answered, by route pattern", self.requests.clone());
-        registry.register(
-            "http_request_duration_seconds",
-            "Time from the complete request to its answer",
-            self.durations.clone(),
-        );
-        registry.register("http_refusals", "Requests the server refused by itself", self.refusals.clone());
-        registry.register("batch_items", "Requests that shared one statement", self.batches.clone());
-        registry.register(
-            "pool_wait_seconds",
-            "Time a batch waited for its permit and its connection",
-            self.waits.clone(),
-        );
-        registry.register("turns", "Turns that are over, by how they ended", self.turns.clone());
-        registry.register(
-            "turn_duration_seconds",
-            "Time from the request to the end of its turn",
-            self.turn_durations.clone(),
-        );
-        registry.register(
-            "turns_with_companion",
-            "Turns whose answer the companion is giving",
-            self.turns_with_companion.clone(),
-        );
+        let Metrics { requests, durations, refusals, batches, waits, turns, turn_durations, .. } = self;
+        registry.register("http_requests", "Requests answered, by route pattern", requests.clone());
+        let help = "Time from the complete request to its answer";
+        registry.register("http_request_duration_seconds", help, durations.clone());
+        registry.register("http_refusals", "Requests the server refused by itself", refusals.clone());
+        registry.register("batch_items", "Requests that shared one statement", batches.clone());
+        let help = "Time a batch waited for its permit and its connection";
+        registry.register("pool_wait_seconds", help, waits.clone());
+        registry.register("turns", "Turns that are over, by how they ended", turns.clone());
+        let help = "Time from the request to the end of its turn";
+        registry.register("turn_duration_seconds", help, turn_durations.clone());
+        let help = "Turns whose answer the companion is giving";
+        registry.register("turns_with_companion", help, self.turns_with_companion.clone());
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("sessions_deleted", "Sessions erased", self.sessions_deleted.clone());
-        registry.register_collector(Box::new(DroppedLogLines));
-    }
-}
-
-/// Reads [`logging::dropped_lines`] at each scrape.
-#[derive(Debug)]
-struct DroppedLogLines;
-
-impl Collector for DroppedLogLines {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let counter = ConstCounter::new(logging::dropped_lines());
-        let help = "Log lines dropped because standard error was too slow";
-        counter.encode(encoder.encode_descriptor("log_lines_dropped", help, None, counter.metric_type())?)
     }
 }
 

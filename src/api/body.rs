@@ -15,12 +15,12 @@ pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
     let length = request.header("Content-Length").and_then(|length| length.parse::<u64>().ok()).unwrap_or(0);
     // Where the body is still to come, it may be in chunks.
     let is_empty = length == 0 && request.header("Transfer-Encoding").is_none();
-    if is_empty || says_json(request) { Ok(()) } else { Err(Problem::not_json_media_type()) }
-}
-
-fn says_json(request: &Request) -> bool {
-    let media_type = request.header("Content-Type").unwrap_or_default();
-    media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
+    if is_empty || media_type.trim().eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Problem::new(415, "A body has to be sent with Content-Type: application/json."))
+    }
 }
 
 /// The JSON object in the body, or an empty one where there is no body.

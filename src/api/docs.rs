@@ -1,21 +1,18 @@
 //! `GET /docs`: Swagger UI, every byte of it from this binary.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use utoipa_swagger_ui::Config;
 
-use super::context::Context;
 use super::problem::Problem;
 use super::respond;
-use super::responder::Answer;
+use super::responder::{Answer, Context};
 use crate::http::Request;
 
 /// Swagger UI keeps styles in the page, so those are allowed inline; everything else comes from this service, and
 /// nothing goes anywhere else.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-static UNUSED: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| Arc::new(Config::default()));
 
 /// Shows this description as a page
 #[utoipa::path(get, path = "/docs", tag = "Service", responses(
@@ -41,7 +38,7 @@ pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Answer<'sta
     }
     // Swagger UI has a page of its own, which would come without the policy.
     let is_used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&asset);
-    match utoipa_swagger_ui::serve(asset, UNUSED.clone()) {
+    match utoipa_swagger_ui::serve(asset, Arc::new(Config::default())) {
         Ok(Some(file)) if is_used => Ok(respond::with_body(200, file.content_type, file.bytes).into()),
         _ => Err(Problem::no_such_path()),
     }

@@ -1,15 +1,35 @@
-//! `/health/…`: whether the database answers, whether the process lives, whether it may be sent requests.
+//! `/` and `/health/…`: which version runs, whether the database answers, whether the process may be sent requests.
+
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::context::Context;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::respond;
-use super::responder::Answer;
-use super::timestamp::Timestamp;
+use super::responder::{Answer, Context};
 use crate::http::Request;
+use crate::message;
 use crate::store::PoolState;
+
+/// That the service runs.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Service {
+    #[schema(example = "SafeSpace backend is running")]
+    message: &'static str,
+    /// The version of the service.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+}
+
+/// Says that the service runs
+#[utoipa::path(get, path = "/", tag = "Service", responses(
+    (status = 200, description = "It runs", body = Service),
+))]
+pub(super) fn root(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
+    let service = Service { message: "SafeSpace backend is running", version: env!("CARGO_PKG_VERSION") };
+    Ok(respond::json(200, &service).into())
+}
 
 /// Whether the database answers.
 #[derive(Serialize, ToSchema)]
@@ -24,8 +44,8 @@ pub(super) struct DatabaseHealth {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "The database cannot be reached.")]
     error: Option<&'static str>,
-    #[schema(value_type = String, format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
-    timestamp: Timestamp,
+    #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
+    timestamp: String,
     connection_pool: ConnectionPool,
 }
 
@@ -57,16 +77,17 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
     Answer::later(|responder| {
         context.store.health.probe(responder.on(move |probe| {
             // The probe's own connection is back in the pool by now, so it counts as idle.
-            let PoolState { total, idle, max, .. } = store.pool_state();
-            let connection_pool = ConnectionPool { total, available: idle, max };
-            let (timestamp, error) = (Timestamp::now(), probe.is_err().then_some("The database cannot be reached."));
-            let (status, database) =
-                if error.is_none() { ("healthy", "connected") } else { ("unhealthy", "disconnected") };
+            let PoolState { total, idle: available, max, .. } = store.pool_state();
+            let (timestamp, connection_pool) =
+                (respond::timestamp(message::now()), ConnectionPool { total, available, max });
+            if probe.is_ok() {
+                let (status, database, error) = ("healthy", "connected", None);
+                let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
+                return Ok(respond::json(200, &health));
+            }
+            let (status, database, error) = ("unhealthy", "disconnected", Some("The database cannot be reached."));
             let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
-            Ok(match error {
-                None => respond::json(200, &health),
-                Some(_) => respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S.to_string()),
-            })
+            Ok(respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S.to_string()))
         }));
     })
 }
@@ -97,14 +118,14 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
     (status = 503, description = "Not now"),
 ))]
 pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<Answer<'a>, Problem> {
-    if context.is_stopping() {
-        return Err(Problem::unavailable("The service is stopping."));
+    if context.stopping.load(Ordering::Relaxed) {
+        return Err(Problem::new(503, "The service is stopping."));
     }
     Answer::later(|responder| {
         context.store.health.schema_is_current(responder.on(|is_current| match is_current {
             Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
-            Ok(false) => Err(Problem::unavailable("The database has the schema of another version.")),
-            Err(_) => Err(Problem::unavailable("The database does not answer as it should.")),
+            Ok(false) => Err(Problem::new(503, "The database has the schema of another version.")),
+            Err(_) => Err(Problem::new(503, "The database does not answer as it should.")),
         }));
     })
 }

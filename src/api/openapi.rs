@@ -4,14 +4,11 @@ use std::sync::LazyLock;
 
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::{
-    Content, ContentBuilder, Header, Object, OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder, Type,
-};
+use utoipa::openapi::{Content, Header, Object, OpenApi, Ref, RefOr, Required, Response, Type};
 
-use super::context::Context;
 use super::problem::{FieldError, Problem};
-use super::responder::Answer;
-use super::{chat, docs, health, respond, service, sessions};
+use super::responder::{Answer, Context};
+use super::{chat, docs, health, respond, sessions};
 use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
@@ -31,7 +28,7 @@ use crate::http::Request;
         (name = "Service", description = "The service itself and its description"),
     ),
     paths(
-        service::root, health::database, health::live, health::ready, document, docs::page, docs::asset,
+        health::root, health::database, health::live, health::ready, document, docs::page, docs::asset,
         sessions::create, sessions::read, sessions::delete, chat::history, chat::send, chat::stop,
     ),
     components(schemas(Problem, FieldError)),
@@ -42,9 +39,9 @@ struct Described;
 #[must_use]
 pub fn describe() -> OpenApi {
     let mut document = <Described as utoipa::OpenApi>::openapi();
-    for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
-            add_common_parts(operation);
+    for (path, item) in &mut document.paths.paths {
+        for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+            add_common_parts(path, operation);
         }
     }
     // The macro can make a body optional only by allowing null in it.
@@ -55,38 +52,43 @@ pub fn describe() -> OpenApi {
     document
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
-}
-
-/// Any operation can meet a bug, and the server's own bounds; every answer has a request id, and every error that does
-/// not say otherwise is a problem document.
-fn add_common_parts(operation: &mut Operation) {
-    let internal = ResponseBuilder::new().description("A bug; the next request is served as usual").build();
-    operation.responses.responses.insert("500".to_owned(), RefOr::T(internal));
+/// The errors of every operation with a body, with a session, with the database, and of all: a bug, and the server's own
+/// bounds. Every answer has a request id, and every error that does not say otherwise is a problem document.
+fn add_common_parts(path: &str, operation: &mut Operation) {
+    let (has_body, has_session) = (operation.request_body.is_some(), path.contains("{session_id}"));
     let bounds = "Not HTTP (400), too slow (408), too large (413, 414, 431), or more than there is room for (503)";
-    let refused = ResponseBuilder::new().description(bounds).build();
-    operation.responses.responses.insert("default".to_owned(), RefOr::T(refused));
-    for (status, response) in &mut operation.responses.responses {
+    let responses = &mut operation.responses.responses;
+    for (applies, status, description) in [
+        (has_session, "404", "There is no such session"),
+        (has_body, "413", "The body is too large"),
+        (has_body, "415", "The body is not application/json"),
+        (has_session, "422", "The id is not a UUID"),
+        (true, "500", "A bug; the next request is served as usual"),
+        (path.starts_with("/api/"), "503", "The database is not available"),
+        (path.starts_with("/api/"), "504", "The database took too long"),
+        (true, "default", bounds),
+    ] {
+        if applies {
+            responses.entry(status.to_owned()).or_insert_with(|| Response::new(description).into());
+        }
+    }
+    for (status, response) in responses {
         let RefOr::T(response) = response else { continue };
         let request_id = header(Type::String, "Random, for finding this request in the log");
-        response.headers.insert("X-Request-Id".to_owned(), request_id.into());
+        response.headers.insert("X-Request-Id".to_owned(), request_id);
         if matches!(status.as_str(), "409" | "503") {
             let retry_after = header(Type::Integer, "Seconds to wait before the next try");
-            response.headers.insert("Retry-After".to_owned(), retry_after.into());
+            response.headers.insert("Retry-After".to_owned(), retry_after);
         }
         if status.as_str() >= "400" && response.content.is_empty() {
-            response.content.insert("application/problem+json".to_owned(), problem());
+            let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+            response.content.insert("application/problem+json".to_owned(), problem.into());
         }
     }
 }
 
-fn header(kind: Type, description: &str) -> Header {
-    HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(description)).build()
-}
-
-fn problem() -> RefOr<Content> {
-    ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build().into()
+fn header(kind: Type, description: &str) -> RefOr<Header> {
+    HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(description)).build().into()
 }
 
 static DOCUMENT: LazyLock<Vec<u8>> = LazyLock::new(|| respond::to_json(&describe()));

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::respond;
-use crate::http::{self, Refusal, Response};
+use crate::http::{self, Response};
 use crate::sealing::OpenError;
 use crate::store;
 
@@ -21,8 +21,7 @@ use crate::store;
 pub(super) struct Problem {
     /// Always `about:blank`: the status says which kind of problem it is.
     #[serde(rename = "type")]
-    #[schema(value_type = String)]
-    kind: AboutBlank,
+    kind: &'static str,
     /// The name of the status.
     title: &'static str,
     /// The HTTP status, once more.
@@ -32,12 +31,9 @@ pub(super) struct Problem {
     /// With 422: which part of the request was wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-    /// With 405: the methods that are allowed.
+    /// `Allow` with 405; `Retry-After`, in seconds, with 503, and with 409 while something else runs.
     #[serde(skip)]
-    allow: Option<String>,
-    /// With 503, and with 409 while something else runs: seconds to wait.
-    #[serde(skip)]
-    retry_after_s: Option<u32>,
+    header: Option<Box<(&'static str, String)>>,
     /// What the log says of an internal error.
     #[serde(skip)]
     pub(super) cause: Option<Box<str>>,
@@ -54,29 +50,14 @@ pub(super) struct FieldError {
     message: &'static str,
 }
 
-/// The type of a problem that its status says all about (RFC 9457, section 4.2.1).
-#[derive(Debug)]
-struct AboutBlank;
-
-impl Serialize for AboutBlank {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("about:blank")
-    }
-}
-
 /// Seconds to wait after a 503: a database that is back is found within one.
 pub(super) const RETRY_AFTER_S: u32 = 1;
 
 impl Problem {
-    fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let (title, detail) = (http::reason(status), detail.into());
-        let retry_after_s = (status == 503).then_some(RETRY_AFTER_S);
-        Problem { kind: AboutBlank, title, status, detail, errors: Vec::new(), allow: None, retry_after_s, cause: None }
-    }
-
-    /// What the server refused by itself.
-    pub(super) fn refused(refusal: Refusal) -> Problem {
-        Problem::new(refusal.status(), refusal.to_string())
+    pub(super) fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let (kind, title, detail) = ("about:blank", http::reason(status), detail.into());
+        let problem = Problem { kind, title, status, detail, errors: Vec::new(), header: None, cause: None };
+        if status == 503 { problem.after(RETRY_AFTER_S) } else { problem }
     }
 
     pub(super) fn no_such_path() -> Problem {
@@ -87,37 +68,19 @@ impl Problem {
         Problem::new(404, "There is no session with this id. It may have been deleted.")
     }
 
-    pub(super) fn method_not_allowed(allow: &str) -> Problem {
+    pub(super) fn method_not_allowed(allow: String) -> Problem {
         let problem = Problem::new(405, format!("This path allows {allow}."));
-        Problem { allow: Some(allow.to_owned()), ..problem }
-    }
-
-    pub(super) fn not_json_media_type() -> Problem {
-        Problem::new(415, "A body has to be sent with Content-Type: application/json.")
+        Problem { header: Some(Box::new(("Allow", allow))), ..problem }
     }
 
     pub(super) fn invalid(field: &'static str, message: &'static str) -> Problem {
-        Problem {
-            errors: vec![FieldError { field, message }],
-            ..Problem::new(422, format!("The request is not valid: {field} {message}."))
-        }
-    }
-
-    pub(super) fn unavailable(detail: &'static str) -> Problem {
-        Problem::new(503, detail)
-    }
-
-    pub(super) fn conflict(detail: &'static str) -> Problem {
-        Problem::new(409, detail)
+        let problem = Problem::new(422, format!("The request is not valid: {field} {message}."));
+        Problem { errors: vec![FieldError { field, message }], ..problem }
     }
 
     /// The same, to be tried again after so many seconds.
     pub(super) fn after(self, seconds: u32) -> Problem {
-        Problem { retry_after_s: Some(seconds), ..self }
-    }
-
-    pub(super) fn timeout() -> Problem {
-        Problem::new(504, "The database took too long. It is not certain that nothing was done.")
+        Problem { header: Some(Box::new(("Retry-After", seconds.to_string()))), ..self }
     }
 
     /// A bug. `cause` goes to the log, so it must hold nothing of the request.
@@ -126,17 +89,11 @@ impl Problem {
         Problem { cause: Some(cause.into()), ..problem }
     }
 
-    /// A handler panicked.
-    pub(super) fn panicked() -> Problem {
-        Problem::internal("a handler panicked")
-    }
-
     pub(super) fn response(&self) -> Response {
         let response = respond::with_body(self.status, "application/problem+json", respond::to_json(self));
-        match (&self.allow, self.retry_after_s) {
-            (Some(allow), _) => response.with_additional_header("Allow", allow.clone()),
-            (None, Some(seconds)) => response.with_additional_header("Retry-After", seconds.to_string()),
-            (None, None) => response,
+        match self.header.as_deref() {
+            Some((name, value)) => response.with_additional_header(*name, value.clone()),
+            None => response,
         }
     }
 }
@@ -151,9 +108,11 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Problem {
         match error {
             store::Error::Unavailable | store::Error::Conflict => {
-                Problem::unavailable("The database cannot be reached at the moment. Please try again shortly.")
+                Problem::new(503, "The database cannot be reached at the moment. Please try again shortly.")
             }
-            store::Error::Timeout => Problem::timeout(),
+            store::Error::Timeout => {
+                Problem::new(504, "The database took too long. It is not certain that nothing was done.")
+            }
             store::Error::Refused(_) | store::Error::Protocol => Problem::internal(error.to_string()),
         }
     }

@@ -1,8 +1,9 @@
-//! Builds responses, and adds the fields that every response has.
+//! Builds responses and their values, and adds the fields that every response has.
 
 use std::borrow::Cow;
 use std::io::Cursor;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::http::{Response, ResponseBody};
@@ -46,4 +47,9 @@ pub(super) fn with_body(
 /// The bytes of a JSON document.
 pub(super) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our own types have string keys and nothing that can fail")
+}
+
+/// A time in JSON: UTC with microseconds, `2026-02-21T10:30:45.123456Z` (RFC 3339), always with six decimals.
+pub(super) fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }

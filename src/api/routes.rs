@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::context::Context;
 use super::problem::Problem;
-use super::responder::Answer;
-use super::{chat, docs, health, openapi, service, sessions};
-use crate::http::Request;
+use super::responder::{Answer, Context};
+use super::{chat, docs, health, openapi, respond, sessions};
+use crate::http::{Request, Response};
 use percent_encoding::percent_decode_str;
 
 /// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, or empty.
@@ -24,7 +23,7 @@ pub struct Route {
 
 /// Every route there is.
 pub static ROUTES: &[Route] = &[
-    route("GET", "/", service::root),
+    route("GET", "/", health::root),
     route("GET", "/health/db", health::database),
     route("GET", "/health/live", health::live),
     route("GET", "/health/ready", health::ready),
@@ -44,45 +43,32 @@ const fn route(method: &'static str, pattern: &'static str, handler: Handler) ->
 }
 
 /// What the table has for a request.
-pub(super) enum Match<'a> {
+pub(super) enum Found<'a> {
     /// A route, and the text at its parameter.
-    Route { route: &'static Route, parameter: Cow<'a, str> },
-    /// `OPTIONS` on a path that exists.
-    Options { pattern: &'static str, allow: String },
-    /// The path exists, for other methods.
-    WrongMethod { pattern: &'static str, allow: String },
-    /// No such path.
-    Nothing,
+    Route(&'static Route, Cow<'a, str>),
+    /// What is said where no route fits.
+    Answer(Result<Response, Problem>),
 }
 
-impl Match<'_> {
-    /// The pattern for the log: never what the client sent.
-    pub(super) fn pattern(&self) -> &'static str {
-        match self {
-            Match::Route { route, .. } => route.pattern,
-            Match::Options { pattern, .. } | Match::WrongMethod { pattern, .. } => pattern,
-            Match::Nothing => "none",
-        }
-    }
-}
-
-/// Finds the route for a method and a request target as it came. What follows a `?` does not matter.
-pub(super) fn find<'a>(method: &str, target: &'a str) -> Match<'a> {
+/// Finds the route for a method and a request target as it came; what follows a `?` does not matter. The pattern is for the
+/// log: never what the client sent.
+pub(super) fn find<'a>(method: &str, target: &'a str) -> (&'static str, Found<'a>) {
     let path = target.split('?').next().unwrap_or_default();
     let wanted = if method == "HEAD" { "GET" } else { method };
-    let mut found: Vec<&'static Route> = Vec::new();
+    let mut others: Vec<&'static Route> = Vec::new();
     for route in ROUTES {
         let Some(parameter) = fits(route.pattern, path) else { continue };
         if route.method == wanted {
-            return Match::Route { route, parameter };
+            return (route.pattern, Found::Route(route, parameter));
         }
-        found.push(route);
+        others.push(route);
     }
-    match found.first() {
-        None => Match::Nothing,
-        Some(first) if method == "OPTIONS" => Match::Options { pattern: first.pattern, allow: allow(&found) },
-        Some(first) => Match::WrongMethod { pattern: first.pattern, allow: allow(&found) },
-    }
+    let Some(first) = others.first() else { return ("none", Found::Answer(Err(Problem::no_such_path()))) };
+    let answer = match method {
+        "OPTIONS" => Ok(respond::no_content().with_additional_header("Allow", allow(&others))),
+        _ => Err(Problem::method_not_allowed(allow(&others))),
+    };
+    (first.pattern, Found::Answer(answer))
 }
 
 /// The method as one of a known few, since a client can invent any.

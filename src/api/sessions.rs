@@ -4,11 +4,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body;
-use super::context::Context;
 use super::problem::Problem;
 use super::respond;
-use super::responder::Answer;
-use super::timestamp::Timestamp;
+use super::responder::{Answer, Context};
 use crate::http::Request;
 use crate::message;
 use crate::sealing::SealingKey;
@@ -21,8 +19,8 @@ pub(super) struct Session {
     #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     session_id: SessionId,
     /// When it was created, in UTC.
-    #[schema(value_type = String, format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
-    created_at: Timestamp,
+    #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
+    created_at: String,
 }
 
 /// Creates a session
@@ -33,17 +31,13 @@ pub(super) struct Session {
     request_body(content = inline(serde_json::Map<String, serde_json::Value>), content_type = "application/json", example = json!({})),
     responses(
     (status = 201, description = "Created, and durable", body = Session),
-    (status = 413, description = "The body is too large"),
-    (status = 415, description = "The body is not application/json"),
     (status = 422, description = "The body is not a JSON object"),
-    (status = 503, description = "The database is not available"),
-    (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     body::json_object(request)?;
-    let (session_id, created_at) = (SessionId::random(), Timestamp::now());
+    let (session_id, created_at) = (SessionId::random(), message::now());
     let key = SealingKey::derive(&session_id);
-    let sealed = message::seal_creation_time(&key, created_at.0);
+    let sealed = message::seal_creation_time(&key, created_at);
     Answer::later(move |responder| {
         context.store.sessions.create(
             key.lookup(),
@@ -51,7 +45,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
             responder.on(move |created| {
                 created?;
                 log::info!("Session created");
-                Ok(respond::json(201, &Session { session_id, created_at }))
+                Ok(respond::json(201, &Session { session_id, created_at: respond::timestamp(created_at) }))
             }),
         );
     })
@@ -62,10 +56,6 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
     (status = 200, description = "It exists", body = Session),
-    (status = 404, description = "There is no such session"),
-    (status = 422, description = "The id is not a UUID"),
-    (status = 503, description = "The database is not available"),
-    (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
@@ -75,7 +65,7 @@ pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
             key.lookup(),
             responder.on(move |found: Result<Option<Vec<u8>>, _>| {
                 let sealed = found?.ok_or_else(Problem::no_such_session)?;
-                let created_at = Timestamp(message::open_creation_time(&key, &sealed)?);
+                let created_at = respond::timestamp(message::open_creation_time(&key, &sealed)?);
                 Ok(respond::json(200, &Session { session_id, created_at }))
             }),
         );
@@ -90,8 +80,6 @@ pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
     (status = 204, description = "Erased"),
-    (status = 404, description = "There is no such session"),
-    (status = 422, description = "The id is not a UUID"),
     (status = 503, description = "The database is not available: the session may still be there, try again"),
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]

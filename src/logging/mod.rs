@@ -1,44 +1,37 @@
-//! The log: one line for each event on standard error, and never anything of a session.
+//! The log: one line for each event on standard error, as text or as JSON, and never anything of a session.
 //!
 //! The calling thread formats its line and puts it into a bounded queue; one writer thread writes. A slow or blocked
 //! standard error costs lines, which are counted, and never the time of a request.
 
-mod format;
 mod queue;
 
-use std::cell::Cell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::panic;
-use std::sync::{Arc, OnceLock};
-use std::thread::{self, JoinHandle};
+use std::sync::LazyLock;
+use std::thread;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Metadata, Record};
+use chrono::{SecondsFormat, Utc};
+use log::kv::{Error, Key, Value, VisitSource};
+use log::{Level, Metadata, Record};
+use serde_json::json;
 
 use crate::config::{LogFormat, LogSettings};
-use format::{Format, LineBuffer};
 use queue::Queue;
 
-/// How long a thread that panics, or the second signal, waits for the lines before it to be written.
-const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
+/// The lines of the process's logger.
+static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::default);
 
-/// How long the process waits at its end for the last lines to be written.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A message of several lines, as PostgreSQL's can be, must not look like several events.
+const LINE_BREAKS: [char; 2] = ['\n', '\r'];
 
-/// The queue of the process's logger, for [`dropped_lines`].
-static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
-
-thread_local! {
-    static BUFFER: Cell<LineBuffer> = Cell::default();
-}
-
-/// Starts logging for the whole process; later calls change nothing.
+/// Starts logging for the whole process.
 ///
 /// From here on a panic is logged by its location alone, since its message may quote what a client sent.
 ///
 /// # Panics
-/// If the operating system gives no thread for the writer.
+/// If the process has a logger, or the operating system gives no thread for the writer.
 #[must_use]
 pub fn start(settings: &LogSettings) -> Guard {
     let mut filter = env_filter::Builder::new();
@@ -46,99 +39,137 @@ pub fn start(settings: &LogSettings) -> Guard {
         Some(directives) => filter.parse(directives),
         None => filter.filter_level(settings.level),
     };
-    let filter = filter.build();
     let format = match settings.format {
-        LogFormat::Text => format::text,
-        LogFormat::Json => format::json,
+        LogFormat::Text => text,
+        LogFormat::Json => json,
     };
-    let queue = Arc::new(Queue::default());
-    let level = filter.filter();
-    if log::set_boxed_logger(Box::new(Logger { filter, format, queue: queue.clone() })).is_ok() {
-        log::set_max_level(level);
-        let _ = QUEUE.set(queue.clone());
-        panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-            log::error!(place = place.as_str(); "Panicked");
-            log::logger().flush();
-        }));
-    }
-    let lines = queue.clone();
-    let report = move |dropped| report_dropped_lines(format, dropped);
-    let write = move || lines.write_to(&mut io::stderr(), &report);
-    let writer = thread::Builder::new().name("log".to_owned()).spawn(write);
-    Guard { queue, writer: Some(writer.expect("a thread for the log")) }
+    let filter = filter.build();
+    log::set_max_level(filter.filter());
+    log::set_boxed_logger(Box::new(Logger { filter, format })).expect("the only logger");
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        log::error!(place = place.as_str(); "Panicked");
+        log::logger().flush();
+    }));
+    let report = move |dropped: u64| {
+        let message = format_args!("Standard error is too slow, lines dropped");
+        format(&Record::builder().level(Level::Warn).args(message).key_values(&[("dropped", dropped)]).build())
+    };
+    let write = move || QUEUE.write_to(&mut io::stderr(), &report);
+    thread::Builder::new().name("log".to_owned()).spawn(write).expect("a thread for the log");
+    Guard(())
 }
 
 /// Lines dropped since the start because standard error took them too slowly or not at all.
 #[must_use]
 pub fn dropped_lines() -> u64 {
-    QUEUE.get().map_or(0, |queue| queue.dropped_lines())
+    QUEUE.dropped_lines()
 }
 
-/// Owns the writer thread. Dropping it writes the lines that are queued, for at most a second, and ends the thread;
-/// lines logged later are dropped.
-pub struct Guard {
-    queue: Arc<Queue>,
-    writer: Option<JoinHandle<()>>,
-}
+/// Dropping it writes the lines that are queued, for at most a second, and ends the writer thread; a thread that standard
+/// error blocks ends with the process. Lines logged later are dropped.
+pub struct Guard(());
 
 impl Guard {
     /// Writes a line as it is, after the lines logged before it.
     pub fn write_line(&self, line: fmt::Arguments<'_>) {
-        self.queue.push(&format!("{line}\n"));
+        QUEUE.push(&format!("{line}\n"));
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // A writer that standard error blocks cannot be joined; it ends with the process.
-        if self.queue.close(CLOSE_TIMEOUT)
-            && let Some(writer) = self.writer.take()
-        {
-            let _ = writer.join();
-        }
+        QUEUE.close(Duration::from_secs(1));
     }
 }
 
-/// Keeps libraries to warnings whatever the filter says: at debug level the PostgreSQL driver logs the parameters of
-/// every statement, and those are session ids.
 struct Logger {
     filter: env_filter::Filter,
-    format: Format,
-    queue: Arc<Queue>,
-}
-
-/// Whether a record may be logged at all, whatever the filter says.
-fn is_permitted(metadata: &Metadata<'_>) -> bool {
-    let target = metadata.target();
-    metadata.level() <= LevelFilter::Warn || target == "safespace" || target.starts_with("safespace::")
+    /// Makes the line of a record, with its newline, at the present time.
+    format: fn(&Record<'_>) -> String,
 }
 
 impl log::Log for Logger {
+    /// Keeps libraries to warnings whatever the filter says: at debug level the PostgreSQL driver logs the parameters of
+    /// every statement, and those are session ids.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_permitted(metadata) && self.filter.enabled(metadata)
+        let target = metadata.target();
+        let is_permitted =
+            metadata.level() <= Level::Warn || target == "safespace" || target.starts_with("safespace::");
+        is_permitted && self.filter.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if is_permitted(record.metadata()) && self.filter.matches(record) {
-            // Taken, not borrowed: a value that logs while it is formatted gets a buffer of its own.
-            let mut buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
-            self.queue.push(buffer.format(self.format, record));
-            let _ = BUFFER.try_with(|slot| slot.set(buffer));
+        if self.enabled(record.metadata()) && self.filter.matches(record) {
+            QUEUE.push(&(self.format)(record));
         }
     }
 
-    /// Waits 0.2 s at most.
+    /// Waits 0.2 s at most: a thread that panics, and the second signal, wait for the lines before them.
     fn flush(&self) {
-        self.queue.flush(FLUSH_TIMEOUT);
+        QUEUE.flush(Duration::from_millis(200));
     }
 }
 
-/// The line that stands where `dropped` lines are missing.
-fn report_dropped_lines(format: Format, dropped: u64) -> String {
-    let mut buffer = LineBuffer::default();
-    let fields = [("dropped", dropped)];
-    let mut record = Record::builder();
-    record.level(Level::Warn).target(module_path!()).key_values(&fields);
-    buffer.format(format, &record.args(format_args!("Standard error is too slow, lines dropped")).build()).to_owned()
+/// `time level message key=value …`
+fn text(record: &Record<'_>) -> String {
+    let mut line = String::with_capacity(256);
+    let _ = write!(line, "{} {:5} {}", timestamp(), record.level(), record.args());
+    if line.contains(LINE_BREAKS) {
+        line = line.replace(LINE_BREAKS, " ");
+    }
+    let _ = record.key_values().visit(&mut Fields(|key: &str, value: &Value<'_>| {
+        line.extend([" ", key, "="]);
+        let start = line.len();
+        let _ = write!(line, "{value}");
+        let is_plain = |byte: u8| byte > b' ' && byte != b'"';
+        if line.len() == start || !line.bytes().skip(start).all(is_plain) {
+            let text = line.split_off(start).replace(LINE_BREAKS, " ");
+            let _ = write!(line, "{text:?}");
+        }
+    }));
+    line.push('\n');
+    line
+}
+
+/// An object with the fields `timestamp`, `level`, `message` and the record's own.
+fn json(record: &Record<'_>) -> String {
+    let level = record.level().as_str().to_lowercase();
+    let mut line = json!({ "timestamp": timestamp(), "level": level, "message": record.args().to_string() });
+    let _ = record.key_values().visit(&mut Fields(|key: &str, value: &Value<'_>| {
+        let number = value.to_u64().map(Into::into).or_else(|| value.to_f64().map(Into::into));
+        line[key] = number.unwrap_or_else(|| value.to_string().into());
+    }));
+    format!("{line}\n")
+}
+
+/// `2026-11-25T17:15:15.123456Z`
+fn timestamp() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// Calls a function with each field of a record.
+struct Fields<F>(F);
+
+impl<'kvs, F: FnMut(&str, &Value<'_>)> VisitSource<'kvs> for Fields<F> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        (self.0)(key.as_str(), &value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn timestamps_are_rfc_3339_with_microseconds() {
+        let before = Utc::now().timestamp_micros();
+        let text = timestamp();
+        let parsed = DateTime::parse_from_rfc3339(&text).expect("RFC 3339").timestamp_micros();
+        assert!((before..=Utc::now().timestamp_micros()).contains(&parsed), "{text}");
+        assert!(text.len() == "2026-11-25T17:15:15.123456Z".len() && text.ends_with('Z'), "{text}");
+    }
 }

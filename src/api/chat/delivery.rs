@@ -3,10 +3,11 @@
 use std::mem;
 use std::sync::Arc;
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::event_stream::EventStream;
-use super::wire::{AnswerMessage, Start};
+use super::wire::AnswerMessage;
 use crate::api::respond;
 use crate::api::responder::Responder;
 use crate::session_id::SessionId;
@@ -39,40 +40,41 @@ impl Delivery {
     /// Delivers an event; it never blocks.
     pub(super) fn deliver(&mut self, event: Event) {
         let session_id = self.session_id;
-        self.state = match (mem::replace(&mut self.state, State::Done), event) {
+        match (mem::replace(&mut self.state, State::Done), event) {
             (State::Whole(responder), Event::Finished(message)) => {
                 responder.respond_with(move || Ok(respond::json(200, &AnswerMessage::new(session_id, message))));
-                State::Done
             }
             (State::Whole(responder) | State::Unstarted(responder), Event::Failed(failure)) => {
                 responder.respond_with(move || Err(failure.into()));
-                State::Done
             }
-            (State::Unstarted(responder), Event::Started(id)) => State::Streaming(self.start(responder, id)),
+            (State::Unstarted(responder), Event::Started(id)) => {
+                self.state = State::Streaming(self.start(responder, id));
+            }
             // The answer was stored by an earlier request with the same key.
             (State::Unstarted(responder), Event::Finished(message)) => {
                 let stream = self.start(responder, message.id);
                 stream.send_text(&message.text);
                 stream.finish("message.end", &AnswerMessage::new(session_id, message));
-                State::Done
             }
             (State::Streaming(stream), Event::Delta(text)) => {
                 stream.send_text(&text);
-                State::Streaming(stream)
+                self.state = State::Streaming(stream);
             }
             (State::Streaming(stream), Event::Finished(message)) => {
                 stream.finish("message.end", &AnswerMessage::new(session_id, message));
-                State::Done
             }
-            (State::Streaming(stream), Event::Failed(failure)) => {
-                stream.fail(&failure.into());
-                State::Done
-            }
-            (state, _) => state,
-        };
+            (State::Streaming(stream), Event::Failed(failure)) => stream.fail(&failure.into()),
+            (state, _) => self.state = state,
+        }
     }
 
     fn start(&self, responder: Responder, id: Uuid) -> EventStream {
+        #[derive(Serialize)]
+        struct Start {
+            id: Uuid,
+            session_id: SessionId,
+            role: &'static str,
+        }
         let stream = EventStream::start(responder, &self.timers);
         stream.send("message.start", &Start { id, session_id: self.session_id, role: "model" });
         stream

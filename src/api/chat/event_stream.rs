@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::json;
 
-use super::wire::Delta;
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
-use crate::http::{Response, ResponseBody, SendError, StreamSender};
+use crate::http::{SendError, StreamSender};
 use crate::sync::{Timer, Timers};
 
 /// Proxies and browsers close a connection on which nothing arrives, so after this silence a comment is sent.
@@ -38,16 +38,9 @@ struct State {
 impl EventStream {
     /// Begins the response.
     pub(super) fn start(responder: Responder, timers: &Arc<Timers>) -> EventStream {
-        let sender = responder.stream(Response {
-            status_code: 200,
-            headers: vec![
-                ("Content-Type".into(), "text/event-stream".into()),
-                // nginx would buffer the events until it has a page of them.
-                ("X-Accel-Buffering".into(), "no".into()),
-            ],
-            data: ResponseBody::empty(),
-            upgrade: None,
-        });
+        // nginx would buffer the events until it has a page of them.
+        let head = respond::with_body(200, "text/event-stream", [].as_slice());
+        let sender = responder.stream(head.with_additional_header("X-Accel-Buffering", "no"));
         let (unsent, last_activity) = (String::new(), Instant::now());
         let mut state = State { sender: Some(sender), count: 0, unsent, last_activity, keep_alive: None };
         state.send(COMMENT);
@@ -106,7 +99,7 @@ impl State {
 
     fn unsent_event(&mut self) -> Vec<u8> {
         let text = mem::take(&mut self.unsent);
-        self.event("message.delta", &Delta { text: &text })
+        self.event("message.delta", &json!({ "text": text }))
     }
 
     /// Sends bytes if the buffer has room for them. A client that is gone is sent nothing more.

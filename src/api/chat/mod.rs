@@ -8,10 +8,9 @@ mod wire;
 use std::time::Instant;
 
 use super::body;
-use super::context::Context;
 use super::problem::Problem;
 use super::respond;
-use super::responder::Answer;
+use super::responder::{Answer, Context};
 use super::sessions::parse_id;
 use crate::http::Request;
 use crate::message;
@@ -55,11 +54,8 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
     )),
     (status = 404, description = "There is no such session, or it was deleted meanwhile"),
     (status = 409, description = "Another message of this session is being answered (with Retry-After), or the turn was stopped before anything was said (without)"),
-    (status = 413, description = "The body is too large"),
-    (status = 415, description = "The body is not application/json"),
     (status = 422, description = "The message, the id or the key is not valid, or the key came with another message before"),
     (status = 503, description = "The companion or the database is not available; the message may be stored, so send it again with the same key"),
-    (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let received_at = Instant::now();
@@ -81,10 +77,6 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     params(("session_id" = Uuid, Path, description = "The session's id")),
     responses(
     (status = 204, description = "Nothing is being said any more"),
-    (status = 404, description = "There is no such session"),
-    (status = 422, description = "The id is not a UUID"),
-    (status = 503, description = "The database is not available"),
-    (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session = parse_id(session_id)?.lookup();
@@ -107,10 +99,7 @@ pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
     ),
     responses(
     (status = 200, description = "The conversation", body = History),
-    (status = 404, description = "There is no such session"),
     (status = 422, description = "The id, `limit` or `before` is not valid"),
-    (status = 503, description = "The database is not available"),
-    (status = 504, description = "The database took too long"),
 ))]
 pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::problem::Problem;
-use crate::api::timestamp::Timestamp;
+use crate::api::respond;
 use crate::companion::Unavailable;
 use crate::message::{self, Role};
 use crate::session_id::SessionId;
@@ -27,8 +27,8 @@ pub(in crate::api) struct Message {
     #[schema(example = "Thank you for telling me. I am listening.")]
     content: String,
     /// When it was written, in UTC.
-    #[schema(value_type = String, format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
-    created_at: Timestamp,
+    #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
+    created_at: String,
 }
 
 /// What the companion answered.
@@ -63,24 +63,10 @@ pub(in crate::api) struct MessageRequest {
     message: String,
 }
 
-/// The answer that is about to come.
-#[derive(Serialize)]
-pub(super) struct Start {
-    pub(super) id: Uuid,
-    pub(super) session_id: SessionId,
-    pub(super) role: &'static str,
-}
-
-/// A piece of the answer.
-#[derive(Serialize)]
-pub(super) struct Delta<'a> {
-    pub(super) text: &'a str,
-}
-
 impl Message {
     pub(super) fn new(session_id: SessionId, message: message::Message) -> Message {
         let role = if message.role == Role::User { "user" } else { "model" };
-        let created_at = Timestamp(message.created_at);
+        let created_at = respond::timestamp(message.created_at);
         Message { id: message.id, session_id, role, content: message.text, created_at }
     }
 }
@@ -95,25 +81,27 @@ impl AnswerMessage {
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Problem {
         let unavailable = "There is no answer at the moment. Your message is kept; please try again shortly.";
-        match failure {
-            Failure::NoSession => Problem::no_such_session(),
-            Failure::AlreadyRunning => {
-                Problem::conflict("Another message of this session is being answered. Please wait for that answer.")
-                    .after(1)
-            }
+        let (status, detail) = match failure {
+            Failure::NoSession => return Problem::no_such_session(),
             Failure::KeyReused => {
-                Problem::invalid("Idempotency-Key", "was used in this session with another message; take a new one")
+                let message = "was used in this session with another message; take a new one";
+                return Problem::invalid("Idempotency-Key", message);
             }
-            Failure::Stopped => Problem::conflict("The answer was stopped before anything was said."),
-            Failure::Unavailable(Unavailable::CircuitOpen(left)) => Problem::unavailable(unavailable)
-                .after(u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1)),
-            Failure::Unavailable(_) => Problem::unavailable(unavailable),
-            Failure::TimedOut => Problem::unavailable("The answer took too long. Please try again shortly."),
-            Failure::Overloaded => {
-                Problem::unavailable("Too many people are being answered at the moment. Please try again shortly.")
+            Failure::AlreadyRunning => {
+                let detail = "Another message of this session is being answered. Please wait for that answer.";
+                return Problem::new(409, detail).after(1);
             }
-            Failure::Store(error) => error.into(),
-            Failure::Unreadable => Problem::internal("what is stored does not open with this session's key"),
-        }
+            Failure::Unavailable(Unavailable::CircuitOpen(left)) => {
+                let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                return Problem::new(503, unavailable).after(seconds);
+            }
+            Failure::Store(error) => return error.into(),
+            Failure::Unreadable => return Problem::internal("what is stored does not open with this session's key"),
+            Failure::Stopped => (409, "The answer was stopped before anything was said."),
+            Failure::Unavailable(_) => (503, unavailable),
+            Failure::TimedOut => (503, "The answer took too long. Please try again shortly."),
+            Failure::Overloaded => (503, "Too many people are being answered at the moment. Please try again shortly."),
+        };
+        Problem::new(status, detail)
     }
 }

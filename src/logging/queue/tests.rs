@@ -1,7 +1,9 @@
 //! The queue in front of a sink that blocks, fails or panics.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Instant;
 
 use super::*;
 

@@ -1,0 +1,161 @@
+//! What precedes serving: the database, the limits of the server, and why a start fails.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::companion::{self, BuildError};
+use crate::config::{self, Config, Database, PoolSettings, Server};
+use crate::http::{self, Limits};
+use crate::private_postgres::{PrivatePostgres, PrivatePostgresError};
+use crate::store::Store;
+use crate::store::migrations::{self, MigrationError};
+
+/// Attempts to reach the database. After the first the service waits one second, after the second two.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Descriptors of everything else: the log, the private PostgreSQL, signals, the poller, clients that scrape the metrics.
+const OTHER_DESCRIPTORS: usize = 160;
+
+/// Fewer connections than this are of no use, whatever the limit on descriptors.
+const MIN_CONNECTIONS: usize = 16;
+
+// The configuration allows as many header fields as the parser has room for.
+const _: () = assert!(config::MAX_HEAD_FIELDS == http::MAX_FIELDS);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The private PostgreSQL did not start.
+    #[error(transparent)]
+    Private(PrivatePostgresError),
+    /// The database cannot be reached or used.
+    #[error("the database is not usable: {0}")]
+    Database(#[from] MigrationError),
+    /// The address, `APP_HOST:APP_PORT` or `METRICS_HOST:METRICS_PORT`, cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(String, io::Error),
+    /// The companion cannot be built as configured.
+    #[error("the companion is not usable: {0}")]
+    Companion(#[from] BuildError),
+    /// The operating system does not let signals be handled.
+    #[error("cannot wait for signals: {0}")]
+    Signals(io::Error),
+    /// A signal came before the service was up.
+    #[error("stopped while starting")]
+    Interrupted,
+}
+
+impl From<PrivatePostgresError> for StartError {
+    fn from(error: PrivatePostgresError) -> StartError {
+        match error {
+            PrivatePostgresError::Interrupted => StartError::Interrupted,
+            error => StartError::Private(error),
+        }
+    }
+}
+
+/// Brings the schema up to date and returns its version. A private PostgreSQL is started for it unless it runs.
+///
+/// # Errors
+/// As [`StartError`].
+pub fn migrate(config: &Config, stop: &AtomicBool) -> Result<i32, StartError> {
+    let (server, _postgres) = match &config.database {
+        Database::Private(private) if PrivatePostgres::is_running(private) => (PrivatePostgres::server(private), None),
+        _ => open_database(config, stop)?,
+    };
+    migrate_with_retries(&server, &config.pool, stop)?;
+    Ok(migrations::NEWEST)
+}
+
+/// Where the database is, after starting it if it is the service's own.
+pub(super) fn open_database(
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<(Server, Option<PrivatePostgres>), StartError> {
+    match &config.database {
+        Database::Server(server) => Ok(((**server).clone(), None)),
+        Database::Private(private) => {
+            let max_connections = PrivatePostgres::max_connections(config.pool.max_size);
+            let postgres = PrivatePostgres::start(private, &[max_connections], stop)?;
+            Ok((PrivatePostgres::server(private), Some(postgres)))
+        }
+    }
+}
+
+/// Applies the migrations, again if the database is not reached yet: services and databases are often started together.
+pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<(), StartError> {
+    let mut attempt = 1;
+    let applied = loop {
+        let reason = match migrations::apply(server, pool, stop) {
+            Ok(applied) => break applied,
+            Err(MigrationError::Connect(reason)) => reason,
+            Err(MigrationError::Interrupted) => return Err(StartError::Interrupted),
+            Err(error) => return Err(error.into()),
+        };
+        log::warn!(attempt, of = MAX_ATTEMPTS, database:% = server, reason:% = reason; "Database not reached");
+        if attempt == MAX_ATTEMPTS {
+            return Err(MigrationError::Connect(reason).into());
+        }
+        for _ in 0..attempt * 20 {
+            if stop.load(Ordering::Relaxed) {
+                return Err(StartError::Interrupted);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        attempt += 1;
+    };
+    if applied > 0 {
+        log::info!(applied, version = migrations::NEWEST; "Schema migrated");
+    }
+    Ok(())
+}
+
+/// What the operator should know although the service can start.
+#[must_use]
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = config.warnings();
+    let (workers, max_blocked) = (config.http.workers, Store::MAX_BLOCKED_CALLERS);
+    if workers <= max_blocked {
+        warnings.push(format!(
+            "APP_WORKERS is {workers} and should be more than {max_blocked}: a database that hangs can block that many \
+             workers, and none is left to answer"
+        ));
+    }
+    warnings
+}
+
+/// The limits of the server. It accepts no more connections than there are descriptors for: a client can be refused, while a
+/// database that cannot be reached for want of a descriptor fails every client.
+pub(super) fn server_limits(config: &Config) -> Limits {
+    let settings = &config.http;
+    let mut limits = Limits {
+        workers: settings.workers,
+        max_request_line_bytes: settings.max_request_line_bytes,
+        max_head_bytes: settings.max_head_bytes,
+        max_head_fields: settings.max_head_fields,
+        max_body_bytes: settings.max_body_bytes,
+        max_connections: settings.max_connections,
+        max_queued: settings.max_queued,
+        head_timeout: settings.head_timeout,
+        body_timeout: settings.body_timeout,
+        idle_timeout: settings.idle_timeout,
+        write_timeout: settings.write_timeout,
+        request_timeout: settings.request_timeout,
+    };
+    let descriptors = http::raise_limit().unwrap_or_else(|error| {
+        log::warn!(error:%; "The limit on open descriptors is not known");
+        u64::MAX
+    });
+    let needed = limits.extra_descriptors()
+        + Store::max_descriptors(&config.pool)
+        + companion::max_descriptors(&config.companion)
+        + OTHER_DESCRIPTORS;
+    let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(needed).max(MIN_CONNECTIONS);
+    if room < limits.max_connections {
+        log::warn!(descriptors, connections = room; "The limit on open descriptors allows fewer than APP_MAX_CONNECTIONS");
+        limits.max_connections = room;
+    }
+    limits
+}
