@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
-use super::callback::Callback;
+use super::batcher::{BatchPolicy, Batcher, Callback, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::migrations;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use r2d2::{HandleError, ManageConnection};
+use r2d2::{ManageConnection, NopErrorHandler};
 
 use super::availability::Availability;
 use super::connection::Connection;
@@ -44,7 +44,7 @@ pub(super) trait ConnectionSource {
 /// A pool of connections to one PostgreSQL.
 pub(super) struct Pool {
     pool: r2d2::Pool<Manager>,
-    availability: Arc<Availability>,
+    pub(super) availability: Arc<Availability>,
     /// Whether the last checkout that waited timed out. Then the next ones wait for [`STALLED_WAIT`] only: otherwise a
     /// database that hangs blocks every worker, and with them requests that need no database.
     stalled: AtomicBool,
@@ -74,14 +74,10 @@ impl Pool {
             .min_idle(Some(settings.min_size))
             .test_on_check_out(false)
             .connection_timeout(MAX_RECONNECT_INTERVAL)
-            .error_handler(Box::new(AlreadyLogged))
+            // `Manager::connect` logs the first failure of an outage; r2d2 would log every one.
+            .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(Manager { connector, availability: availability.clone() });
         Pool { pool, availability, stalled: AtomicBool::new(false), waiting: AtomicU32::new(0), metrics }
-    }
-
-    /// Ends the logging of outages: the service is stopping.
-    pub(super) fn close(&self) {
-        self.availability.close();
     }
 
     pub(super) fn state(&self) -> PoolState {
@@ -146,19 +142,13 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Connection, ConnectError> {
         let began = Instant::now();
-        match self.connector.connect() {
-            Ok(client) => {
-                self.availability.succeeded(began);
-                Ok(Connection::new(client))
-            }
-            Err(error) => {
-                match &error {
-                    ConnectError::ConnectionLimit(_) => self.availability.connection_limit_reached(&error),
-                    _ => self.availability.failed(began, &error),
-                }
-                Err(error)
-            }
+        let result = self.connector.connect();
+        match &result {
+            Ok(_) => self.availability.succeeded(began),
+            Err(error @ ConnectError::ConnectionLimit(_)) => self.availability.connection_limit_reached(error),
+            Err(error) => self.availability.failed(began, error),
         }
+        result.map(Connection::new)
     }
 
     /// Not called, since `test_on_check_out` is off: it would add a round trip to every request.
@@ -169,12 +159,4 @@ impl ManageConnection for Manager {
     fn has_broken(&self, connection: &mut Connection) -> bool {
         connection.is_broken()
     }
-}
-
-/// [`Manager::connect`] logs the first failure of an outage; r2d2 would log every one.
-#[derive(Debug)]
-struct AlreadyLogged;
-
-impl HandleError<ConnectError> for AlreadyLogged {
-    fn handle_error(&self, _error: ConnectError) {}
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::event::Failure;
 use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
@@ -16,6 +17,15 @@ pub(super) enum CancelReason {
     Stopped,
     /// The session is erased.
     Erased,
+}
+
+impl From<CancelReason> for Failure {
+    fn from(reason: CancelReason) -> Failure {
+        match reason {
+            CancelReason::Stopped => Failure::Stopped,
+            CancelReason::Erased => Failure::NoSession,
+        }
+    }
 }
 
 /// The running turns by session. All clones share one map.
@@ -30,14 +40,14 @@ struct ActiveTurn {
     on_end: Vec<Callback<bool>>,
 }
 
-/// The right to be the only turn of a session. Dropping it (a panic, a rejected job) releases
-/// the session too.
+/// The right to be the only turn of a session. Dropping it releases the session for the next turn, and reports to the
+/// callers of [`ActiveTurns::cancel`] whether the session exists.
 pub(super) struct TurnGuard {
     turns: ActiveTurns,
     session: Lookup,
-    cancellation: CancellationToken,
-    /// Then another turn may have the session.
-    is_released: bool,
+    pub(super) cancellation: CancellationToken,
+    /// An error until the turn is over, which a panic leaves in place.
+    pub(super) session_exists: Result<bool, Error>,
 }
 
 impl ActiveTurns {
@@ -48,7 +58,8 @@ impl ActiveTurns {
             return None;
         }
         let cancellation = turns.entry(session).or_default().cancellation.clone();
-        Some(TurnGuard { turns: self.clone(), session, cancellation, is_released: false })
+        let session_exists = Err(Error::Refused("the turn panicked".to_owned()));
+        Some(TurnGuard { turns: self.clone(), session, cancellation, session_exists })
     }
 
     /// Cancels the turn of a session, and calls `on_end` at its end. Returns `on_end` where no turn runs.
@@ -79,31 +90,15 @@ impl ActiveTurns {
 }
 
 impl TurnGuard {
-    pub(super) fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
-    }
-
     /// The reason of the cancellation, where there is one.
     pub(super) fn cancel_reason(&self) -> Option<CancelReason> {
         self.turns.0.lock().get(&self.session).and_then(|turn| turn.reason)
-    }
-
-    /// Releases the session for the next turn, and reports to the callers of [`ActiveTurns::cancel`] whether it exists.
-    pub(super) fn release(mut self, session_exists: &Result<bool, Error>) {
-        self.release_with(session_exists);
-    }
-
-    fn release_with(&mut self, session_exists: &Result<bool, Error>) {
-        self.is_released = true;
-        let turn = self.turns.0.lock().remove(&self.session);
-        turn.into_iter().flat_map(|turn| turn.on_end).for_each(|on_end| on_end(session_exists.clone()));
     }
 }
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        if !self.is_released {
-            self.release_with(&Err(Error::Refused("the turn panicked".to_owned())));
-        }
+        let turn = self.turns.0.lock().remove(&self.session);
+        turn.into_iter().flat_map(|turn| turn.on_end).for_each(|on_end| on_end(self.session_exists.clone()));
     }
 }

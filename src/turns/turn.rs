@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::active_turns::{CancelReason, TurnGuard};
-use super::event::{Event, Failure, Question};
-use super::event_sink::EventSink;
+use super::event::{Event, EventSink, Failure, Question};
 use crate::companion::{Call, ChatMessage, Companion};
 use crate::message::{self, Message, Role};
 use crate::metrics::Metrics;
@@ -81,7 +80,8 @@ impl<'a> Turn<'a> {
             }
         }
         let earlier = history.into_iter().filter(|message| message.id != self.question_id);
-        let mut conversation: Vec<ChatMessage> = earlier.map(ChatMessage::from).collect();
+        let mut conversation: Vec<ChatMessage> =
+            earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
         let text = self.call_companion(&conversation, guard)?;
         self.store_answer(new_message(self.answer_id, position, self.resources.companion.role(), text))
@@ -95,7 +95,7 @@ impl<'a> Turn<'a> {
         let call = Call {
             deadline: self.companion_deadline(),
             streamed: self.question.streamed,
-            cancellation: guard.cancellation().clone(),
+            cancellation: guard.cancellation.clone(),
         };
         let mut text = String::new();
         let outcome = self.resources.companion.answer(conversation, &call, &mut |delta| {
@@ -103,9 +103,8 @@ impl<'a> Turn<'a> {
             self.sink.send(Event::Delta(delta.to_owned()));
         });
         match guard.cancel_reason() {
-            Some(CancelReason::Erased) => Err(Failure::NoSession),
-            Some(CancelReason::Stopped) if text.trim().is_empty() => Err(Failure::Stopped),
-            Some(CancelReason::Stopped) => Ok(text),
+            Some(CancelReason::Stopped) if !text.trim().is_empty() => Ok(text),
+            Some(reason) => Err(reason.into()),
             None => outcome.map(|()| text).map_err(Failure::Unavailable),
         }
     }
@@ -115,11 +114,8 @@ impl<'a> Turn<'a> {
         // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
         let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
         let left = self.companion_deadline().saturating_duration_since(Instant::now());
-        resources.permits.acquire(left.min(max_wait), guard.cancellation()).ok_or_else(|| match guard.cancel_reason() {
-            Some(CancelReason::Erased) => Failure::NoSession,
-            Some(CancelReason::Stopped) => Failure::Stopped,
-            None => Failure::Overloaded,
-        })
+        let permit = resources.permits.acquire(left.min(max_wait), &guard.cancellation);
+        permit.ok_or_else(|| guard.cancel_reason().map_or(Failure::Overloaded, Failure::from))
     }
 
     /// The rest of the timeout is for storing the answer.
@@ -151,15 +147,9 @@ impl<'a> Turn<'a> {
         }
         let ids = [self.question_id, self.answer_id];
         let rows = self.wait(|callback| self.resources.store.messages.find(self.session(), ids, callback))?;
-        let (mut question, mut answer) = (None, None);
-        for message in self.open(&rows)? {
-            match message.id {
-                id if id == self.question_id => question = Some(message),
-                id if id == self.answer_id => answer = Some(message),
-                _ => {}
-            }
-        }
-        Ok((question, answer))
+        let mut messages = self.open(&rows)?;
+        let mut take = |id| messages.extract_if(.., |message| message.id == id).next();
+        Ok((take(self.question_id), take(self.answer_id)))
     }
 
     /// The newest messages, as many as the companion can use, the oldest first.
@@ -195,10 +185,4 @@ fn new_message(id: Uuid, position: i32, role: Role, text: String) -> Message {
 
 fn next_position(history: &[Message]) -> i32 {
     history.last().map_or(1, |message| message.position.saturating_add(1))
-}
-
-impl From<Message> for ChatMessage {
-    fn from(message: Message) -> ChatMessage {
-        ChatMessage { role: message.role, text: message.text }
-    }
 }
