@@ -108,18 +108,15 @@ fn how_to_install() -> String {
         let values = system.lines().filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
         values.flat_map(|value| value.trim_matches('"').split(' ')).any(|word| names.contains(&word))
     };
-    let command = if cfg!(target_os = "macos") {
-        "brew install postgresql@17".to_owned()
-    } else if is(&["debian", "ubuntu"]) {
-        format!("{sudo}apt-get install -y postgresql")
-    } else if is(&["fedora", "rhel"]) {
-        format!("{sudo}dnf install -y postgresql-server")
-    } else if is(&["arch"]) {
-        format!("{sudo}pacman -S --noconfirm postgresql")
-    } else if is(&["alpine"]) {
-        format!("{sudo}apk add postgresql")
-    } else {
-        "your system's packages, PostgreSQL 12 or newer".to_owned()
+    let (sudo, command) = match () {
+        () if cfg!(target_os = "macos") => ("", "brew install postgresql@17"),
+        () if is(&["debian", "ubuntu"]) => (sudo, "apt-get install -y postgresql"),
+        () if is(&["fedora", "rhel"]) => (sudo, "dnf install -y postgresql-server"),
+        () if is(&["arch"]) => (sudo, "pacman -S --noconfirm postgresql"),
+        () if is(&["alpine"]) => (sudo, "apk add postgresql"),
+        () => ("", "your system's packages, PostgreSQL 12 or newer"),
     };
-    format!("no initdb and postgres in PATH or the usual folders. Install it with: {command}  (or set DATABASE_URL)")
+    format!(
+        "no initdb and postgres in PATH or the usual folders. Install it with: {sudo}{command}  (or set DATABASE_URL)"
+    )
 }

@@ -86,10 +86,6 @@ impl DataFolder {
         Ok(command)
     }
 
-    pub(super) fn has_cluster(&self) -> bool {
-        self.path.join(CLUSTER).exists()
-    }
-
     /// Creates an empty folder for a new cluster and returns its name. The name is unique, since an `initdb` that a killed
     /// service left running may still write to the previous one.
     pub(super) fn new_unfinished_cluster(&self) -> Result<String, Error> {
@@ -116,12 +112,6 @@ impl DataFolder {
         let log = fs::read_to_string(self.path.join(LOG)).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
-    }
-
-    /// Whether the log says that the server did not start because processes of a killed one still run.
-    pub(super) fn has_lingering_server(&self) -> bool {
-        let log = self.log_tail();
-        log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use")
     }
 
     /// Creates a folder that only PostgreSQL's user can enter.
@@ -202,12 +192,9 @@ fn check_path(path: &Path) -> Result<(), Error> {
 }
 
 fn can_enter(folder: &fs::Metadata, user: &User) -> bool {
-    let allowed = if folder.uid() == user.uid.as_raw() {
-        0o100
-    } else if folder.gid() == user.gid.as_raw() {
-        0o010
-    } else {
-        0o001
-    };
-    folder.mode() & allowed != 0
+    match (folder.uid() == user.uid.as_raw(), folder.gid() == user.gid.as_raw()) {
+        (true, _) => folder.mode() & 0o100 != 0,
+        (false, true) => folder.mode() & 0o010 != 0,
+        (false, false) => folder.mode() & 0o001 != 0,
+    }
 }

@@ -42,15 +42,19 @@ impl PrivatePostgres {
         // Before the folder, so that none is created where PostgreSQL is not installed.
         let binaries = binaries::find(config)?;
         let folder = DataFolder::open(&config.data_folder, owner)?;
-        if !folder.has_cluster() {
+        if !folder.path.join(CLUSTER).exists() {
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
-            init_cluster(&binaries, &folder, stop)?;
+            // Under a temporary name first, so that a cluster under the final name is complete.
+            let unfinished = folder.new_unfinished_cluster()?;
+            let mut initdb = folder.command(&binaries.folder.join("initdb"))?;
+            initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", &unfinished]);
+            run_to_completion(&mut initdb, &folder, stop)?;
+            folder.finish_cluster(&unfinished)?;
         }
         if data_folder::has_listener(&folder.path) {
             log::info!("Stopping the private PostgreSQL that a killed service left running");
             let mut pg_ctl = folder.command(&binaries.folder.join("pg_ctl"))?;
-            pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]);
-            run_to_completion(pg_ctl, "pg_ctl", &folder, stop)?;
+            run_to_completion(pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]), &folder, stop)?;
         }
         let process = Arc::new(Process::start(folder, binaries, settings)?);
         let mut postgres = PrivatePostgres { process: process.clone(), supervisor: None };
@@ -103,7 +107,7 @@ impl PrivatePostgres {
     /// The id of the server's process.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.process.id()
+        self.process.child.lock().id()
     }
 
     /// A function that asks the server to stop without waiting for it, for a process that exits at once.
@@ -123,17 +127,9 @@ impl Drop for PrivatePostgres {
     }
 }
 
-/// Initializes a cluster under a temporary name and renames it, so that a cluster under the final name is complete.
-fn init_cluster(binaries: &Binaries, folder: &DataFolder, stop: &AtomicBool) -> Result<(), Error> {
-    let unfinished = folder.new_unfinished_cluster()?;
-    let mut initdb = folder.command(&binaries.folder.join("initdb"))?;
-    initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]).arg(&unfinished);
-    run_to_completion(initdb, "initdb", folder, stop)?;
-    folder.finish_cluster(&unfinished)
-}
-
 /// Runs a program of PostgreSQL, and kills it when `stop` is set.
-fn run_to_completion(mut command: Command, program: &str, folder: &DataFolder, stop: &AtomicBool) -> Result<(), Error> {
+fn run_to_completion(command: &mut Command, folder: &DataFolder, stop: &AtomicBool) -> Result<(), Error> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
     let failed = |reason: String| Error::Failed(format!("{program} failed: {reason}"));
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     loop {

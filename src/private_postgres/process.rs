@@ -40,7 +40,7 @@ pub(super) struct Process {
     pub(super) folder: DataFolder,
     pub(super) binaries: Binaries,
     settings: Vec<String>,
-    child: Mutex<Child>,
+    pub(super) child: Mutex<Child>,
     stopping: AtomicBool,
 }
 
@@ -51,22 +51,20 @@ impl Process {
         Ok(Process { folder, binaries, settings: settings.to_vec(), child, stopping: AtomicBool::new(false) })
     }
 
-    /// The id of the process.
-    pub(super) fn id(&self) -> u32 {
-        self.child.lock().id()
-    }
-
     /// Waits until the server accepts connections, and creates the database if it does not exist.
     pub(super) fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), Error> {
         let started = Instant::now();
         let mut maintenance = postgres::Config::new();
         maintenance.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname("postgres");
+        let failed = |reason: String| Err(Error::Failed(format!("PostgreSQL {reason}: {}", self.folder.log_tail())));
         loop {
             let ended = self.child.lock().try_wait().ok().flatten();
             if let Some(status) = ended {
-                if !self.folder.has_lingering_server() || started.elapsed() > LINGER_TIMEOUT {
-                    let log = self.folder.log_tail();
-                    return Err(Error::Failed(format!("PostgreSQL ended while starting ({status}): {log}")));
+                // The texts say that processes of a killed server still run.
+                let log = self.folder.log_tail();
+                let lingers = log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use");
+                if !lingers || started.elapsed() > LINGER_TIMEOUT {
+                    return failed(format!("ended while starting ({status})"));
                 }
                 *self.child.lock() = spawn(&self.binaries, &self.folder, &self.settings)?;
             } else if let Ok(client) = maintenance.connect(NoTls) {
@@ -77,8 +75,7 @@ impl Process {
                 return Err(Error::Interrupted);
             }
             if started.elapsed() > START_TIMEOUT {
-                let (limit, log) = (START_TIMEOUT.as_secs(), self.folder.log_tail());
-                return Err(Error::Failed(format!("PostgreSQL did not answer within {limit} s: {log}")));
+                return failed(format!("did not answer within {} s", START_TIMEOUT.as_secs()));
             }
             thread::sleep(POLL_INTERVAL);
         }
