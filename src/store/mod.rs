@@ -3,11 +3,10 @@
 //! - [`Store`]: owns the pool and the statements.
 //! - `sessions`, `messages`, `health`: the statements, one file per table.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
-//! - `pool`, `availability`: r2d2, and the log lines about an outage.
+//! - `pool`: r2d2, and the log lines about an outage.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
 //! - [`migrations`]: the schema, at the start and for `safespace check`.
 
-mod availability;
 mod batcher;
 mod connection;
 mod connector;

@@ -10,24 +10,6 @@ use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
 
-/// Why a turn is cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CancelReason {
-    /// The client asked for it; the answer so far is kept.
-    Stopped,
-    /// The session is erased.
-    Erased,
-}
-
-impl From<CancelReason> for Failure {
-    fn from(reason: CancelReason) -> Failure {
-        match reason {
-            CancelReason::Stopped => Failure::Stopped,
-            CancelReason::Erased => Failure::NoSession,
-        }
-    }
-}
-
 /// The running turns by session. All clones share one map.
 #[derive(Clone, Default)]
 pub(super) struct ActiveTurns(Arc<Mutex<HashMap<Lookup, ActiveTurn>>>);
@@ -35,7 +17,8 @@ pub(super) struct ActiveTurns(Arc<Mutex<HashMap<Lookup, ActiveTurn>>>);
 #[derive(Default)]
 struct ActiveTurn {
     cancellation: CancellationToken,
-    reason: Option<CancelReason>,
+    /// How a cancelled turn fails: with `Stopped` or, where its session is erased, with `NoSession`.
+    failure: Option<Failure>,
     /// Called at the end of the turn with whether its session exists.
     on_end: Vec<Callback<bool>>,
 }
@@ -62,18 +45,18 @@ impl ActiveTurns {
         Some(TurnGuard { turns: self.clone(), session, cancellation, session_exists })
     }
 
-    /// Cancels the turn of a session, and calls `on_end` at its end. Returns `on_end` where no turn runs.
+    /// Cancels the turn of a session, which then fails so, and calls `on_end` at its end. Returns `on_end` where no turn runs.
     pub(super) fn cancel(
         &self,
         session: Lookup,
-        reason: CancelReason,
+        failure: Failure,
         on_end: Option<Callback<bool>>,
     ) -> Option<Callback<bool>> {
         let mut turns = self.0.lock();
         let Some(turn) = turns.get_mut(&session) else { return on_end };
         // Erasure is final: a later stop must not store the answer so far.
-        if turn.reason != Some(CancelReason::Erased) {
-            turn.reason = Some(reason);
+        if turn.failure != Some(Failure::NoSession) {
+            turn.failure = Some(failure);
         }
         turn.on_end.extend(on_end);
         let cancellation = turn.cancellation.clone();
@@ -90,9 +73,9 @@ impl ActiveTurns {
 }
 
 impl TurnGuard {
-    /// The reason of the cancellation, where there is one.
-    pub(super) fn cancel_reason(&self) -> Option<CancelReason> {
-        self.turns.0.lock().get(&self.session).and_then(|turn| turn.reason)
+    /// How the turn fails if it was cancelled.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.turns.0.lock().get(&self.session).and_then(|turn| turn.failure.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::active_turns::{ActiveTurns, CancelReason};
+use super::active_turns::ActiveTurns;
 use super::event::{Event, EventHandler, EventSink, Failure, Question};
 use super::turn::{Resources, Turn};
 use crate::companion::{Companion, Unavailable};
@@ -106,7 +106,7 @@ impl Turns {
     /// Stops the turn of a session. `callback` receives whether the session exists: once the turn is over and its answer
     /// so far is stored, or from the store where no turn runs.
     pub fn stop(&self, session: Lookup, callback: Callback<bool>) {
-        if let Some(callback) = self.active.cancel(session, CancelReason::Stopped, Some(callback)) {
+        if let Some(callback) = self.active.cancel(session, Failure::Stopped, Some(callback)) {
             let found = |found: Result<Option<Vec<u8>>, Error>| callback(found.map(|sealed| sealed.is_some()));
             self.resources.store.sessions.find(session, Box::new(found));
         }
@@ -118,7 +118,7 @@ impl Turns {
         let active = self.active.clone();
         let erased = move |existed: Result<bool, Error>| {
             if existed.is_ok() {
-                active.cancel(session, CancelReason::Erased, None);
+                active.cancel(session, Failure::NoSession, None);
             }
             callback(existed);
         };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::active_turns::{CancelReason, TurnGuard};
+use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
 use crate::companion::{Call, ChatMessage, Companion};
 use crate::message::{self, Message, Role};
@@ -102,9 +102,9 @@ impl<'a> Turn<'a> {
             text.push_str(delta);
             self.sink.send(Event::Delta(delta.to_owned()));
         });
-        match guard.cancel_reason() {
-            Some(CancelReason::Stopped) if !text.trim().is_empty() => Ok(text),
-            Some(reason) => Err(reason.into()),
+        match guard.failure() {
+            Some(Failure::Stopped) if !text.trim().is_empty() => Ok(text),
+            Some(failure) => Err(failure),
             None => outcome.map(|()| text).map_err(Failure::Unavailable),
         }
     }
@@ -115,7 +115,7 @@ impl<'a> Turn<'a> {
         let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
         let left = self.companion_deadline().saturating_duration_since(Instant::now());
         let permit = resources.permits.acquire(left.min(max_wait), &guard.cancellation);
-        permit.ok_or_else(|| guard.cancel_reason().map_or(Failure::Overloaded, Failure::from))
+        permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))
     }
 
     /// The rest of the timeout is for storing the answer.
