@@ -86,9 +86,12 @@ impl DataFolder {
         Ok(command)
     }
 
-    /// Creates an empty folder for a new cluster and returns its name. The name is unique, since an `initdb` that a killed
-    /// service left running may still write to the previous one.
-    pub(super) fn new_unfinished_cluster(&self) -> Result<String, Error> {
+    /// Has `init` fill an empty folder of the given name, and renames it, so that a cluster under the final name is complete.
+    ///
+    /// The temporary name is unique, since an `initdb` that a killed service left running may still write to the previous one.
+    /// The renaming is durable: after a power failure a cluster under the temporary name would be removed as an interrupted
+    /// attempt, with everything stored since.
+    pub(super) fn create_cluster(&self, init: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED_CLUSTER) {
                 let _ = fs::remove_dir_all(entry.path());
@@ -96,13 +99,8 @@ impl DataFolder {
         }
         let name = format!("{UNFINISHED_CLUSTER}.{}", process::id());
         self.create_below(&name)?;
-        Ok(name)
-    }
-
-    /// Renames a new cluster to its final name, durably: after a power failure a cluster under the temporary name would be
-    /// removed as an interrupted attempt, with everything stored since.
-    pub(super) fn finish_cluster(&self, unfinished: &str) -> Result<(), Error> {
-        fs::rename(self.path.join(unfinished), self.path.join(CLUSTER))
+        init(&name)?;
+        fs::rename(self.path.join(name), self.path.join(CLUSTER))
             .and_then(|()| File::open(&self.path)?.sync_all())
             .map_err(|error| Error::Folder(error.to_string()))
     }

@@ -34,22 +34,18 @@ impl PrivatePostgres {
     /// As [`Error`] lists them.
     pub fn start(config: &PrivateServer, settings: &[String], stop: &AtomicBool) -> Result<PrivatePostgres, Error> {
         // PostgreSQL does not run as root; `None` for the user of this process.
-        let owner = if geteuid().is_root() {
-            Some(User::from_name("postgres").ok().flatten().ok_or(Error::NoUser)?)
-        } else {
-            None
-        };
+        let user = || User::from_name("postgres").ok().flatten().ok_or(Error::NoUser);
+        let owner = geteuid().is_root().then(user).transpose()?;
         // Before the folder, so that none is created where PostgreSQL is not installed.
         let binaries = binaries::find(config)?;
         let folder = DataFolder::open(&config.data_folder, owner)?;
         if !folder.path.join(CLUSTER).exists() {
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
-            // Under a temporary name first, so that a cluster under the final name is complete.
-            let unfinished = folder.new_unfinished_cluster()?;
-            let mut initdb = folder.command(&binaries.folder.join("initdb"))?;
-            initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", &unfinished]);
-            run_to_completion(&mut initdb, &folder, stop)?;
-            folder.finish_cluster(&unfinished)?;
+            folder.create_cluster(|name| {
+                let mut initdb = folder.command(&binaries.folder.join("initdb"))?;
+                initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", name]);
+                run_to_completion(&mut initdb, &folder, stop)
+            })?;
         }
         if data_folder::has_listener(&folder.path) {
             log::info!("Stopping the private PostgreSQL that a killed service left running");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
-use postgres::{Client, NoTls};
+use postgres::NoTls;
 
 use super::binaries::Binaries;
 use super::data_folder::{CLUSTER, DataFolder, SOCKETS};
@@ -67,9 +67,13 @@ impl Process {
                     return failed(format!("ended while starting ({status})"));
                 }
                 *self.child.lock() = spawn(&self.binaries, &self.folder, &self.settings)?;
-            } else if let Ok(client) = maintenance.connect(NoTls) {
-                return create_database(client)
-                    .map_err(|error| Error::Failed(format!("creating the database: {error}")));
+            } else if let Ok(mut client) = maintenance.connect(NoTls) {
+                let found = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[]);
+                let created = match found {
+                    Ok(rows) if rows.is_empty() => client.batch_execute(&format!("CREATE DATABASE {NAME}")),
+                    found => found.map(drop),
+                };
+                return created.map_err(|error| Error::Failed(format!("creating the database: {error}")));
             }
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
@@ -162,9 +166,4 @@ fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Resul
         command.args(["-c", setting]);
     }
     command.spawn().map_err(|error| Error::Failed(format!("cannot start postgres: {error}")))
-}
-
-fn create_database(mut client: Client) -> Result<(), postgres::Error> {
-    let found = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[])?;
-    if found.is_empty() { client.batch_execute(&format!("CREATE DATABASE {NAME}")) } else { Ok(()) }
 }

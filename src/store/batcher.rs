@@ -64,7 +64,6 @@ pub(super) struct BatchPolicy {
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 2;
 
 impl BatchPolicy {
-    /// With [`DEFAULT_MAX_IN_FLIGHT`], and with individual retries.
     pub(super) fn new(max_items: usize, max_wait: Duration) -> BatchPolicy {
         BatchPolicy { max_in_flight: DEFAULT_MAX_IN_FLIGHT, max_items, max_wait, retry_individually: true }
     }

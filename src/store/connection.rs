@@ -40,8 +40,7 @@ impl Connection {
         result
     }
 
-    /// Executes an empty query. A connection that does not answer within `timeout` gets [`Error::Unavailable`] and is never
-    /// used again.
+    /// Executes an empty query. A connection that does not answer within `timeout` is never used again.
     pub(super) fn probe(&mut self, timeout: Duration) -> Result<(), Error> {
         let result = self.client().is_valid(timeout);
         self.suspect |= result.is_err();

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,14 +31,14 @@ pub struct Connector {
     config: postgres::Config,
     tls: MakeRustlsConnect,
     timeout: Duration,
-    pending: Arc<Pending>,
+    pending: Arc<Mutex<Pending>>,
 }
 
 /// Attempts to connect that run, some of them past their deadline.
 #[derive(Default)]
 struct Pending {
-    count: AtomicUsize,
-    last_began: Mutex<Option<Instant>>,
+    count: usize,
+    last_began: Option<Instant>,
 }
 
 /// Why there is no connection. The text is for the operator; it may name a host or a user, never a password.
@@ -105,20 +104,20 @@ impl Connector {
     /// # Errors
     /// At the deadline, and with the error of the network, of TLS or of PostgreSQL.
     pub fn connect(&self) -> Result<Client, ConnectError> {
-        self.pending.begin()?;
+        self.begin()?;
         let (sender, receiver) = mpsc::sync_channel(1);
         let connector = self.clone();
         let attempt = thread::Builder::new().name("db-connect".to_owned()).spawn(move || {
             // The driver panics when the process has no descriptor left.
             let result = catch_unwind(AssertUnwindSafe(|| connector.attempt()));
-            connector.pending.end(matches!(result, Ok(Ok(_))));
+            connector.end(matches!(result, Ok(Ok(_))));
             if let Ok(result) = result {
                 // After the deadline there is no receiver, and the client is closed here.
                 let _ = sender.send(result);
             }
         });
         if let Err(error) = attempt {
-            self.pending.end(false);
+            self.end(false);
             return Err(ConnectError::Failed(error.to_string()));
         }
         match receiver.recv_timeout(self.timeout) {
@@ -141,24 +140,21 @@ impl Connector {
             result => result,
         }
     }
-}
 
-impl Pending {
     fn begin(&self) -> Result<(), ConnectError> {
-        let mut last_began = self.last_began.lock();
-        let many = self.count.load(Ordering::Relaxed) >= MANY_PENDING;
-        if many && last_began.is_some_and(|last| last.elapsed() < INTERVAL_WHEN_MANY_PENDING) {
+        let mut pending = self.pending.lock();
+        let is_recent = pending.last_began.is_some_and(|last| last.elapsed() < INTERVAL_WHEN_MANY_PENDING);
+        if pending.count >= MANY_PENDING && is_recent {
             return Err(ConnectError::TooManyPending);
         }
-        *last_began = Some(Instant::now());
-        self.count.fetch_add(1, Ordering::Relaxed);
+        *pending = Pending { count: pending.count + 1, last_began: Some(Instant::now()) };
         Ok(())
     }
 
     /// A success shows that the network works, so abandoned attempts no longer count.
     fn end(&self, success: bool) {
-        let decrement = |count: usize| Some(if success { 0 } else { count.saturating_sub(1) });
-        let _ = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
+        let mut pending = self.pending.lock();
+        pending.count = if success { 0 } else { pending.count.saturating_sub(1) };
     }
 }
 

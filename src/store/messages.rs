@@ -77,13 +77,9 @@ impl Messages {
 
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
+        let page_policy = BatchPolicy { max_items: MAX_PAGES, ..policy };
         Messages {
-            page: Batcher::new(
-                pool,
-                page,
-                BatchPolicy { max_items: MAX_PAGES, ..policy },
-                metrics.batch_sizes("messages/page"),
-            ),
+            page: Batcher::new(pool, page, page_policy, metrics.batch_sizes("messages/page")),
             recent: Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent")),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),

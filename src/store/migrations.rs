@@ -118,8 +118,8 @@ pub fn apply(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<
     if is_up_to_date(&mut client)? {
         return Ok(0);
     }
-    let report =
-        embedded::migrations::runner().run(&mut client).map_err(|error| MigrationError::Failed(root_cause(&error)))?;
+    let report = embedded::migrations::runner().run(&mut client);
+    let report = report.map_err(|error| MigrationError::Failed(root_cause(&error)))?;
     lock.commit()?;
     Ok(report.applied_migrations().len())
 }

@@ -32,7 +32,6 @@ const CONNECTION_LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Where a batch leader gets its connection.
 pub(super) trait ConnectionSource {
-    /// What a statement is executed on.
     type Connection;
 
     /// Borrows a connection that works, waiting at most `timeout`.
@@ -70,7 +69,6 @@ pub struct PoolState {
 }
 
 impl Pool {
-    /// A pool that opens its connections in the background; an unreachable database is not an error here.
     pub(super) fn open(connector: Connector, settings: &PoolSettings, metrics: Arc<Metrics>) -> Pool {
         let availability = Arc::new(Availability::default());
         let pool = r2d2::Pool::builder()
@@ -85,13 +83,8 @@ impl Pool {
     }
 
     pub(super) fn state(&self) -> PoolState {
-        let state = self.pool.state();
-        PoolState {
-            total: state.connections,
-            idle: state.idle_connections,
-            max: self.pool.max_size(),
-            waiting: self.waiting.load(Ordering::Relaxed),
-        }
+        let r2d2::State { connections: total, idle_connections: idle, .. } = self.pool.state();
+        PoolState { total, idle, max: self.pool.max_size(), waiting: self.waiting.load(Ordering::Relaxed) }
     }
 }
 
@@ -121,7 +114,6 @@ impl ConnectionSource for Pool {
     }
 }
 
-/// A batch that waits for a permit and a connection.
 struct WaitGuard<'a> {
     pool: &'a Pool,
     since: Instant,
@@ -167,15 +159,15 @@ impl ManageConnection for Manager {
 
 /// Whether the database could be reached at the last attempt. Logs one line when it becomes unreachable and one when it is
 /// back, whatever number of attempts notice.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Availability {
     last_transition: Mutex<Transition>,
     connection_limit_logged_at: Mutex<Option<Instant>>,
-    closed: AtomicBool,
+    is_closed: AtomicBool,
 }
 
 /// The current state and when it began.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Transition {
     unreachable: bool,
     at: Option<Instant>,
@@ -199,13 +191,13 @@ impl Transition {
 impl Availability {
     /// Ends the logging of outages: a service that stops may stop its database too.
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
     /// An attempt to connect that began at `began` failed.
-    pub(super) fn failed(&self, began: Instant, reason: &dyn Display) {
+    fn failed(&self, began: Instant, reason: &dyn Display) {
         let mut transition = self.last_transition.lock();
-        if !self.closed.load(Ordering::Relaxed) && transition.change(true, began).is_some() {
+        if !self.is_closed.load(Ordering::Relaxed) && transition.change(true, began).is_some() {
             log::warn!(reason:% = reason; "Database went away");
         }
     }
@@ -213,7 +205,7 @@ impl Availability {
     /// An attempt to connect that began at `began` succeeded.
     ///
     /// The line is written under the lock, so it is in the log before any connection of the new state is used.
-    pub(super) fn succeeded(&self, began: Instant) {
+    fn succeeded(&self, began: Instant) {
         let mut transition = self.last_transition.lock();
         if let Some(outage) = transition.change(false, began) {
             log::info!(after_s = outage.as_secs(); "Database is back");
@@ -221,7 +213,7 @@ impl Availability {
     }
 
     /// PostgreSQL is reachable and refuses another connection for lack of a resource.
-    pub(super) fn connection_limit_reached(&self, reason: &dyn Display) {
+    fn connection_limit_reached(&self, reason: &dyn Display) {
         let mut logged_at = self.connection_limit_logged_at.lock();
         if logged_at.is_none_or(|at| at.elapsed() > CONNECTION_LIMIT_LOG_INTERVAL) {
             *logged_at = Some(Instant::now());

@@ -19,15 +19,6 @@ use crate::sync::{Semaphore, ThreadPool, ThreadPoolSettings, Timers};
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
 const EXTRA_THREADS: usize = 224;
 
-const THREADS: ThreadPoolSettings = ThreadPoolSettings {
-    name: "turn",
-    max_threads: EXTRA_THREADS,
-    max_queued: 1024,
-    idle_timeout: Duration::from_secs(10),
-    // Little more than a TLS handshake needs.
-    stack_bytes: 512 * 1024,
-};
-
 /// Bounds of all turns.
 #[derive(Debug, Clone, Copy)]
 pub struct TurnLimits {
@@ -56,14 +47,21 @@ impl Turns {
         limits: TurnLimits,
         metrics: Arc<Metrics>,
     ) -> Arc<Turns> {
-        let max_threads = limits.concurrency + EXTRA_THREADS;
+        let threads = ThreadPoolSettings {
+            name: "turn",
+            max_threads: limits.concurrency + EXTRA_THREADS,
+            max_queued: 1024,
+            idle_timeout: Duration::from_secs(10),
+            // Little more than a TLS handshake needs.
+            stack_bytes: 512 * 1024,
+        };
         let resources = Resources {
             store,
             companion,
             metrics,
             timeout: limits.timeout,
             permits: Semaphore::new(limits.concurrency),
-            threads: ThreadPool::new(ThreadPoolSettings { max_threads, ..THREADS }),
+            threads: ThreadPool::new(threads),
         };
         let open = Mutex::new(Some(mpsc::channel()));
         Arc::new(Turns { resources, active: ActiveTurns::default(), timers: Timers::default(), open })

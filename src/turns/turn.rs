@@ -12,7 +12,7 @@ use crate::message::{self, Message, Role};
 use crate::metrics::Metrics;
 use crate::sealing::{Lookup, OpenError, Part};
 use crate::store::{self, Appended, Callback, Error, Row, Store};
-use crate::sync::{Permit, Semaphore, ThreadPool};
+use crate::sync::{Semaphore, ThreadPool};
 
 /// Bytes of a character in UTF-8 at most.
 const MAX_CHAR_BYTES: usize = 4;
@@ -89,16 +89,19 @@ impl<'a> Turn<'a> {
 
     /// Calls the companion under a permit, and returns the text of its answer.
     fn call_companion(&self, conversation: &[ChatMessage], guard: &TurnGuard) -> Result<String, Failure> {
-        let _permit = self.acquire_permit(guard)?;
+        let resources = self.resources;
+        // The rest of the timeout is for storing the answer.
+        let deadline = self.question.received_at + resources.timeout * 15 / 16;
+        let left = deadline.saturating_duration_since(Instant::now());
+        // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
+        let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
+        let permit = resources.permits.acquire(left.min(max_wait), &guard.cancellation);
+        let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         self.sink.send(Event::Started(self.answer_id));
-        let _gauge = self.resources.metrics.turn_with_companion();
-        let call = Call {
-            deadline: self.companion_deadline(),
-            streamed: self.question.streamed,
-            cancellation: guard.cancellation.clone(),
-        };
+        let _gauge = resources.metrics.turn_with_companion();
+        let call = Call { deadline, streamed: self.question.streamed, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
-        let outcome = self.resources.companion.answer(conversation, &call, &mut |delta| {
+        let outcome = resources.companion.answer(conversation, &call, &mut |delta| {
             text.push_str(delta);
             self.sink.send(Event::Delta(delta.to_owned()));
         });
@@ -107,20 +110,6 @@ impl<'a> Turn<'a> {
             Some(failure) => Err(failure),
             None => outcome.map(|()| text).map_err(Failure::Unavailable),
         }
-    }
-
-    fn acquire_permit(&self, guard: &TurnGuard) -> Result<Permit, Failure> {
-        let resources = self.resources;
-        // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
-        let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
-        let left = self.companion_deadline().saturating_duration_since(Instant::now());
-        let permit = resources.permits.acquire(left.min(max_wait), &guard.cancellation);
-        permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))
-    }
-
-    /// The rest of the timeout is for storing the answer.
-    fn companion_deadline(&self) -> Instant {
-        self.question.received_at + self.resources.timeout * 15 / 16
     }
 
     /// Stores the answer behind all messages of the session.
