@@ -45,8 +45,7 @@ impl Message {
     /// Seals all but the id and the position, which are columns of the row and bound as associated data.
     #[must_use]
     pub fn seal(&self, key: &SealingKey) -> Vec<u8> {
-        let length = HEADER_BYTES + self.text.len();
-        let padded_length = length.next_power_of_two().max(MIN_PADDED_BYTES);
+        let padded_length = (HEADER_BYTES + self.text.len()).next_power_of_two().max(MIN_PADDED_BYTES);
         let mut plaintext = Zeroizing::new(Vec::with_capacity(padded_length));
         plaintext.push(self.role as u8);
         plaintext.extend_from_slice(&self.created_at.timestamp_micros().to_be_bytes());

@@ -37,7 +37,6 @@ const KEY_LABEL: &[u8] = b"seal";
 const MESSAGE_ID_LABEL: &[u8] = b"message id";
 
 const NONCE_BYTES: usize = 24;
-
 const TAG_BYTES: usize = 16;
 
 /// Bytes that sealing adds to a plaintext: version, nonce and tag.
@@ -115,11 +114,8 @@ impl SealingKey {
     /// Derives the id of one message of the turn with this idempotency key.
     #[must_use]
     pub fn message_id(&self, part: Part, idempotency_key: &[u8]) -> Uuid {
-        let part: &[u8] = match part {
-            Part::Question => b" question ",
-            Part::Answer => b" answer ",
-        };
-        uuid(&expand(&self.derivation, &[MESSAGE_ID_LABEL, part, idempotency_key]))
+        let part = if part == Part::Question { " question " } else { " answer " };
+        uuid(&expand(&self.derivation, &[MESSAGE_ID_LABEL, part.as_bytes(), idempotency_key]))
     }
 
     /// Seals a plaintext under a random nonce: the same plaintext never gives the same bytes twice.
@@ -133,11 +129,8 @@ impl SealingKey {
         sealed.push(VERSION);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
-        let tag = self.cipher.encrypt_inout_detached(
-            &nonce,
-            &self.encode(associated_data),
-            (&mut sealed[1 + NONCE_BYTES..]).into(),
-        );
+        let text = (&mut sealed[1 + NONCE_BYTES..]).into();
+        let tag = self.cipher.encrypt_inout_detached(&nonce, &self.encode(associated_data), text);
         sealed.extend_from_slice(&tag.expect("no plaintext exceeds 256 GiB"));
         sealed
     }

@@ -39,8 +39,7 @@ impl FromStr for SessionId {
     /// Accepts the hyphenated form in either case; no braces, no `urn:uuid:`, no bare digits, so that an id has exactly one
     /// spelling per case.
     fn from_str(text: &str) -> Result<SessionId, NotASessionId> {
-        let id = text.parse::<Hyphenated>().map_err(|_| NotASessionId)?;
-        Ok(SessionId(id.into_uuid()))
+        text.parse::<Hyphenated>().map(|id| SessionId(id.into_uuid())).map_err(|_| NotASessionId)
     }
 }
 

@@ -11,7 +11,8 @@ use std::process::Command;
 use nix::unistd::geteuid;
 
 use super::data_folder;
-use super::error::PrivatePostgresError;
+use super::error::Error;
+use crate::config::PrivateServer;
 
 /// An installed PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,32 +26,31 @@ pub struct Binaries {
 /// The oldest major version that supports the service's settings and statements.
 const MIN_VERSION: u32 = 12;
 
-/// All installations: that of `PG_BIN` alone if it is set, else those of `PATH`, then those of packages from new to old.
-/// Never empty.
-pub(super) fn find(chosen: Option<&Path>) -> Result<Vec<Binaries>, PrivatePostgresError> {
-    if let Some(folder) = chosen {
+/// The installation whose version matches the cluster in a data folder, or the first if there is no cluster.
+///
+/// The installations are that of `PG_BIN` alone if it is set, else those of `PATH`, then those of packages from new to old.
+pub(super) fn find(config: &PrivateServer) -> Result<Binaries, Error> {
+    let mut installed;
+    if let Some(folder) = &config.binaries {
         let reason = || format!("PG_BIN, {}, has no initdb, pg_ctl and postgres", folder.display());
-        return Ok(vec![examine(folder).ok_or_else(|| PrivatePostgresError::NotInstalled(reason()))?]);
+        installed = vec![examine(folder).ok_or_else(|| Error::NotInstalled(reason()))?];
+    } else {
+        installed = examine_all(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+        let mut packaged = examine_all(package_folders());
+        packaged.sort_by_key(|binaries| Reverse(binaries.version));
+        installed.append(&mut packaged);
+        let mut seen = HashSet::new();
+        installed.retain(|binaries| seen.insert(binaries.folder.clone()));
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut found = examine_all(&env::split_paths(&path).collect::<Vec<_>>());
-    let mut packaged = examine_all(&package_folders());
-    packaged.sort_by_key(|binaries| Reverse(binaries.version));
-    found.append(&mut packaged);
-    let mut seen = HashSet::new();
-    found.retain(|binaries| seen.insert(binaries.folder.clone()));
-    if found.is_empty() { Err(PrivatePostgresError::NotInstalled(how_to_install())) } else { Ok(found) }
-}
-
-/// The installation whose version matches the cluster in the folder, or the first if there is no cluster.
-pub(super) fn choose(mut installed: Vec<Binaries>, folder: &Path) -> Result<Binaries, PrivatePostgresError> {
-    let Some(needed) = data_folder::cluster_version(folder) else { return Ok(installed.swap_remove(0)) };
-    let matching = installed.iter().position(|binaries| binaries.version == needed);
-    match matching {
+    if installed.is_empty() {
+        return Err(Error::NotInstalled(how_to_install()));
+    }
+    let Some(needed) = data_folder::cluster_version(&config.data_folder) else { return Ok(installed.swap_remove(0)) };
+    match installed.iter().position(|binaries| binaries.version == needed) {
         Some(position) => Ok(installed.swap_remove(position)),
         None => {
             let found: Vec<String> = installed.iter().map(|binaries| binaries.version.to_string()).collect();
-            Err(PrivatePostgresError::OtherVersion { folder: folder.to_owned(), needed, found: found.join(", ") })
+            Err(Error::OtherVersion { folder: config.data_folder.clone(), needed, found: found.join(", ") })
         }
     }
 }
@@ -66,20 +66,16 @@ const PACKAGE_FOLDERS: [(&str, &str, &str); 7] = [
     ("/Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-fn package_folders() -> Vec<PathBuf> {
-    let mut folders = Vec::new();
-    for (parent, prefix, programs) in PACKAGE_FOLDERS {
-        for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(prefix) {
-                folders.push(entry.path().join(programs));
-            }
-        }
-    }
-    folders
+fn package_folders() -> impl Iterator<Item = PathBuf> {
+    PACKAGE_FOLDERS.into_iter().flat_map(|(parent, prefix, programs)| {
+        let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+        let versions = entries.filter(move |entry| entry.file_name().to_string_lossy().starts_with(prefix));
+        versions.map(move |entry| entry.path().join(programs))
+    })
 }
 
-fn examine_all(folders: &[PathBuf]) -> Vec<Binaries> {
-    folders.iter().filter(|folder| is_trusted(folder)).filter_map(|folder| examine(folder)).collect()
+fn examine_all(folders: impl Iterator<Item = PathBuf>) -> Vec<Binaries> {
+    folders.filter(|folder| is_trusted(folder)).filter_map(|folder| examine(&folder)).collect()
 }
 
 /// Reading the version executes the program, and root must not execute programs of other users without being asked to.
@@ -109,24 +105,18 @@ fn how_to_install() -> String {
     let sudo = if geteuid().is_root() { "" } else { "sudo " };
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let is = |names: &[&str]| {
-        system
-            .lines()
-            .filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")))
-            .flat_map(|value| value.trim_matches('"').split(' '))
-            .any(|word| names.contains(&word))
+        let values = system.lines().filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
+        values.flat_map(|value| value.trim_matches('"').split(' ')).any(|word| names.contains(&word))
     };
-    let command = if cfg!(target_os = "macos") {
-        "brew install postgresql@17".to_owned()
-    } else if is(&["debian", "ubuntu"]) {
-        format!("{sudo}apt-get install -y postgresql")
-    } else if is(&["fedora", "rhel"]) {
-        format!("{sudo}dnf install -y postgresql-server")
-    } else if is(&["arch"]) {
-        format!("{sudo}pacman -S --noconfirm postgresql")
-    } else if is(&["alpine"]) {
-        format!("{sudo}apk add postgresql")
-    } else {
-        "your system's packages, PostgreSQL 12 or newer".to_owned()
+    let (sudo, command) = match () {
+        () if cfg!(target_os = "macos") => ("", "brew install postgresql@17"),
+        () if is(&["debian", "ubuntu"]) => (sudo, "apt-get install -y postgresql"),
+        () if is(&["fedora", "rhel"]) => (sudo, "dnf install -y postgresql-server"),
+        () if is(&["arch"]) => (sudo, "pacman -S --noconfirm postgresql"),
+        () if is(&["alpine"]) => (sudo, "apk add postgresql"),
+        () => ("", "your system's packages, PostgreSQL 12 or newer"),
     };
-    format!("no initdb and postgres in PATH or the usual folders. Install it with: {command}  (or set DATABASE_URL)")
+    format!(
+        "no initdb and postgres in PATH or the usual folders. Install it with: {sudo}{command}  (or set DATABASE_URL)"
+    )
 }

@@ -8,18 +8,19 @@
 //! ```
 
 use std::env;
+use std::fmt::Display;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::process::{self, Command, Stdio};
 
 use nix::libc;
 use nix::unistd::{User, geteuid};
 
-use super::error::PrivatePostgresError;
+use super::error::Error;
 
 pub(super) const CLUSTER: &str = "cluster";
 pub(super) const SOCKETS: &str = "socket";
@@ -47,45 +48,50 @@ impl DataFolder {
     ///
     /// If PostgreSQL runs as another user, only the folders below belong to that user: root must not follow a link that
     /// another user can create.
-    pub(super) fn open(path: &Path, owner: Option<&User>) -> Result<DataFolder, PrivatePostgresError> {
+    pub(super) fn open(path: &Path, owner: Option<User>) -> Result<DataFolder, Error> {
         check_path(path)?;
-        let problem = |error: io::Error| PrivatePostgresError::Folder(format!("{}: {error}", path.display()));
+        let problem = |error| problem(path, &error);
         fs::create_dir_all(path).map_err(problem)?;
         check_ownership(path)?;
         let lock = open_private(&path.join(LOCK)).map_err(problem)?;
         lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => PrivatePostgresError::InUse(path.to_owned()),
+            fs::TryLockError::WouldBlock => Error::InUse(path.to_owned()),
             fs::TryLockError::Error(error) => problem(error),
         })?;
         // The other user can pass through the folder and not list it.
         let mode = if owner.is_some() { 0o711 } else { 0o700 };
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(problem)?;
-        let folder = DataFolder { path: path.to_owned(), owner: owner.cloned(), _lock: lock };
+        let folder = DataFolder { path: path.to_owned(), owner, _lock: lock };
         folder.check_owner_can_enter()?;
         folder.create_below(SOCKETS)?;
         open_private(&path.join(LOG)).map_err(problem)?;
         Ok(folder)
     }
 
-    /// A command that runs in this folder as the owner of the cluster. Its environment holds `PATH` only: PostgreSQL reads
-    /// settings from the environment, and must not see the service's secrets.
-    pub(super) fn run(&self, program: &Path) -> Command {
+    /// A command that runs a program of PostgreSQL in this folder, as the owner of the cluster, and writes errors to the log.
+    ///
+    /// Its environment holds `PATH` only: PostgreSQL reads settings from the environment, and must not see the service's
+    /// secrets. It has a process group of its own: Ctrl-C signals that of the terminal, and the server must outlive the
+    /// requests in flight.
+    pub(super) fn command(&self, program: &Path) -> Result<Command, Error> {
+        let log = File::options().append(true).open(self.path.join(LOG));
+        let log = log.map_err(|error| Error::Folder(error.to_string()))?;
         let mut command = Command::new(program);
         command.current_dir(&self.path).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
         if let Some(owner) = &self.owner {
             // With `uid`, the standard library also drops the supplementary groups of root.
             command.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
         }
-        command
+        Ok(command)
     }
 
-    pub(super) fn has_cluster(&self) -> bool {
-        self.path.join(CLUSTER).exists()
-    }
-
-    /// Creates an empty folder for a new cluster and returns its name. The name is unique, since an `initdb` that a killed
-    /// service left running may still write to the previous one.
-    pub(super) fn new_unfinished_cluster(&self) -> Result<String, PrivatePostgresError> {
+    /// Has `init` fill an empty folder of the given name, and renames it, so that a cluster under the final name is complete.
+    ///
+    /// The temporary name is unique, since an `initdb` that a killed service left running may still write to the previous one.
+    /// The renaming is durable: after a power failure a cluster under the temporary name would be removed as an interrupted
+    /// attempt, with everything stored since.
+    pub(super) fn create_cluster(&self, init: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), Error> {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED_CLUSTER) {
                 let _ = fs::remove_dir_all(entry.path());
@@ -93,33 +99,10 @@ impl DataFolder {
         }
         let name = format!("{UNFINISHED_CLUSTER}.{}", process::id());
         self.create_below(&name)?;
-        Ok(name)
-    }
-
-    /// Renames a new cluster to its final name, durably: after a power failure a cluster under the temporary name would be
-    /// removed as an interrupted attempt, with everything stored since.
-    pub(super) fn finish_cluster(&self, unfinished: &str) -> Result<(), PrivatePostgresError> {
-        fs::rename(self.path.join(unfinished), self.path.join(CLUSTER))
+        init(&name)?;
+        fs::rename(self.path.join(name), self.path.join(CLUSTER))
             .and_then(|()| File::open(&self.path)?.sync_all())
-            .map_err(|error| PrivatePostgresError::Folder(error.to_string()))
-    }
-
-    /// Whether a server listens in this folder.
-    pub(super) fn has_listener(&self) -> bool {
-        has_listener(&self.path)
-    }
-
-    /// The folder of the socket as the value of a PostgreSQL setting; the setting is a list, so the value is quoted.
-    pub(super) fn socket_folder(&self) -> String {
-        format!("\"{}\"", self.path.join(SOCKETS).display())
-    }
-
-    /// Opens the log for appending.
-    pub(super) fn log(&self) -> Result<File, PrivatePostgresError> {
-        File::options()
-            .append(true)
-            .open(self.path.join(LOG))
-            .map_err(|error| PrivatePostgresError::Folder(error.to_string()))
+            .map_err(|error| Error::Folder(error.to_string()))
     }
 
     /// The last lines of the log.
@@ -129,14 +112,8 @@ impl DataFolder {
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
     }
 
-    /// Whether the log says that the server did not start because processes of a killed one still run.
-    pub(super) fn has_lingering_server(&self) -> bool {
-        let log = self.log_tail();
-        log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use")
-    }
-
     /// Creates a folder that only PostgreSQL's user can enter.
-    fn create_below(&self, name: &str) -> Result<(), PrivatePostgresError> {
+    fn create_below(&self, name: &str) -> Result<(), Error> {
         let path = self.path.join(name);
         let create = || {
             fs::create_dir_all(&path)?;
@@ -145,26 +122,24 @@ impl DataFolder {
             }
             fs::set_permissions(&path, Permissions::from_mode(0o700))
         };
-        create().map_err(|error| PrivatePostgresError::Folder(format!("{}: {error}", path.display())))
+        create().map_err(|error| problem(&path, &error))
     }
 
-    fn check_owner_can_enter(&self) -> Result<(), PrivatePostgresError> {
+    fn check_owner_can_enter(&self) -> Result<(), Error> {
         let Some(owner) = &self.owner else { return Ok(()) };
-        let barrier = self
-            .path
-            .ancestors()
-            .skip(1)
-            .find(|folder| fs::metadata(folder).is_ok_and(|folder| !can_enter(&folder, owner)));
-        match barrier {
-            Some(barrier) => Err(PrivatePostgresError::Folder(format!(
-                "{}: the user {}, who runs PostgreSQL, may not enter {}; choose a folder elsewhere, such as /var/lib/safespace",
-                self.path.display(),
-                owner.name,
-                barrier.display()
-            ))),
-            None => Ok(()),
-        }
+        let is_barrier = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| !can_enter(&folder, owner));
+        let Some(barrier) = self.path.ancestors().skip(1).find(is_barrier) else { return Ok(()) };
+        let reason = format!(
+            "the user {}, who runs PostgreSQL, may not enter {}; choose a folder elsewhere, such as /var/lib/safespace",
+            owner.name,
+            barrier.display()
+        );
+        Err(problem(&self.path, &reason))
     }
+}
+
+fn problem(path: &Path, reason: &dyn Display) -> Error {
+    Error::Folder(format!("{}: {reason}", path.display()))
 }
 
 /// The major version that made the cluster in a data folder; `None` without a cluster.
@@ -184,14 +159,13 @@ fn open_private(path: &Path) -> io::Result<File> {
 }
 
 /// Refuses a folder of another user or with other contents, whose permissions must not be changed.
-fn check_ownership(path: &Path) -> Result<(), PrivatePostgresError> {
-    let problem = |text: &str| PrivatePostgresError::Folder(format!("{} {text}", path.display()));
-    let metadata = fs::metadata(path).map_err(|error| problem(&error.to_string()))?;
-    if metadata.uid() != geteuid().as_raw() {
+fn check_ownership(path: &Path) -> Result<(), Error> {
+    let problem = |text: &str| Error::Folder(format!("{} {text}", path.display()));
+    let failed = |error: io::Error| problem(&error.to_string());
+    if fs::metadata(path).map_err(failed)?.uid() != geteuid().as_raw() {
         return Err(problem("belongs to another user; name a folder of your own, or one that does not exist"));
     }
-    let mut entries = fs::read_dir(path).map_err(|error| problem(&error.to_string()))?;
-    if !path.join(LOCK).exists() && entries.next().is_some() {
+    if fs::read_dir(path).map_err(failed)?.next().is_some() && !path.join(LOCK).exists() {
         return Err(problem("holds other files; name a folder that is empty or does not exist"));
     }
     Ok(())
@@ -202,27 +176,23 @@ pub(super) fn has_listener(path: &Path) -> bool {
     UnixStream::connect(path.join(SOCKETS).join(SOCKET)).is_ok()
 }
 
-fn check_path(path: &Path) -> Result<(), PrivatePostgresError> {
+fn check_path(path: &Path) -> Result<(), Error> {
     let socket = path.join(SOCKETS).join(SOCKET);
     let excess = socket.as_os_str().len().saturating_sub(MAX_SOCKET_PATH_BYTES);
+    let path = path.display();
     if excess > 0 {
-        let text = format!("{} is {excess} bytes too long for the socket in it", path.display());
-        return Err(PrivatePostgresError::Folder(text));
+        return Err(Error::Folder(format!("{path} is {excess} bytes too long for the socket in it")));
     }
-    if path.to_str().is_none_or(|path| path.contains(['"', ',', '\\'])) {
-        let text = format!("{} has a character that PostgreSQL's settings cannot carry", path.display());
-        return Err(PrivatePostgresError::Folder(text));
+    if socket.to_str().is_none_or(|socket| socket.contains(['"', ',', '\\'])) {
+        return Err(Error::Folder(format!("{path} has a character that PostgreSQL's settings cannot carry")));
     }
     Ok(())
 }
 
 fn can_enter(folder: &fs::Metadata, user: &User) -> bool {
-    let allowed = if folder.uid() == user.uid.as_raw() {
-        0o100
-    } else if folder.gid() == user.gid.as_raw() {
-        0o010
-    } else {
-        0o001
-    };
-    folder.mode() & allowed != 0
+    match (folder.uid() == user.uid.as_raw(), folder.gid() == user.gid.as_raw()) {
+        (true, _) => folder.mode() & 0o100 != 0,
+        (false, true) => folder.mode() & 0o010 != 0,
+        (false, false) => folder.mode() & 0o001 != 0,
+    }
 }

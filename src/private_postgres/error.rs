@@ -1,10 +1,10 @@
-//! Why the private PostgreSQL does not start.
+//! Why the private PostgreSQL does not start, as texts for the operator.
 
 use std::path::PathBuf;
 
 /// Why the private PostgreSQL does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum PrivatePostgresError {
+pub enum Error {
     /// No usable binaries were found. The text names the searched folders and the command that installs them.
     #[error("PostgreSQL is not installed here: {0}")]
     NotInstalled(String),

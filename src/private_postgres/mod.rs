@@ -10,4 +10,4 @@ mod process;
 
 pub use self::postgres::PrivatePostgres;
 pub use binaries::Binaries;
-pub use error::PrivatePostgresError;
+pub use error::Error as PrivatePostgresError;

@@ -1,8 +1,7 @@
 //! The private PostgreSQL as the service sees it: start, connection settings, stop.
 
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,7 +11,7 @@ use postgres::Config;
 
 use super::binaries::{self, Binaries};
 use super::data_folder::{self, CLUSTER, DataFolder, SOCKETS};
-use super::error::PrivatePostgresError;
+use super::error::Error;
 use super::process::{NAME, POLL_INTERVAL, Process};
 use crate::config::{Authorities, PrivateServer, Server, SslMode};
 
@@ -32,31 +31,32 @@ impl PrivatePostgres {
     /// left running is stopped first.
     ///
     /// # Errors
-    /// As [`PrivatePostgresError`] lists them.
-    pub fn start(
-        config: &PrivateServer,
-        settings: &[String],
-        stop: &AtomicBool,
-    ) -> Result<PrivatePostgres, PrivatePostgresError> {
-        let owner = owner()?;
+    /// As [`Error`] lists them.
+    pub fn start(config: &PrivateServer, settings: &[String], stop: &AtomicBool) -> Result<PrivatePostgres, Error> {
+        // PostgreSQL does not run as root; `None` for the user of this process.
+        let user = || User::from_name("postgres").ok().flatten().ok_or(Error::NoUser);
+        let owner = geteuid().is_root().then(user).transpose()?;
         // Before the folder, so that none is created where PostgreSQL is not installed.
-        let binaries = PrivatePostgres::installed(config)?;
-        let folder = DataFolder::open(&config.data_folder, owner.as_ref())?;
-        if !folder.has_cluster() {
+        let binaries = binaries::find(config)?;
+        let folder = DataFolder::open(&config.data_folder, owner)?;
+        if !folder.path.join(CLUSTER).exists() {
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
-            init_cluster(&binaries, &folder, stop)?;
+            folder.create_cluster(|name| {
+                let mut initdb = folder.command(&binaries.folder.join("initdb"))?;
+                initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", name]);
+                run_to_completion(&mut initdb, &folder, stop)
+            })?;
         }
-        if folder.has_listener() {
+        if data_folder::has_listener(&folder.path) {
             log::info!("Stopping the private PostgreSQL that a killed service left running");
-            let mut pg_ctl = folder.run(&binaries.folder.join("pg_ctl"));
-            pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]);
-            run_to_completion(pg_ctl, "pg_ctl", &folder, stop)?;
+            let mut pg_ctl = folder.command(&binaries.folder.join("pg_ctl"))?;
+            run_to_completion(pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]), &folder, stop)?;
         }
         let process = Arc::new(Process::start(folder, binaries, settings)?);
         let mut postgres = PrivatePostgres { process: process.clone(), supervisor: None };
         process.wait_until_ready(stop)?;
         let supervisor = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || process.supervise());
-        postgres.supervisor = Some(supervisor.map_err(|error| PrivatePostgresError::Failed(error.to_string()))?);
+        postgres.supervisor = Some(supervisor.map_err(|error| Error::Failed(error.to_string()))?);
         Ok(postgres)
     }
 
@@ -83,9 +83,9 @@ impl PrivatePostgres {
     /// The installed PostgreSQL whose version matches the configured folder, or that a new folder would get.
     ///
     /// # Errors
-    /// [`PrivatePostgresError::NotInstalled`] and [`PrivatePostgresError::OtherVersion`].
-    pub fn installed(config: &PrivateServer) -> Result<Binaries, PrivatePostgresError> {
-        binaries::choose(binaries::find(config.binaries.as_deref())?, &config.data_folder)
+    /// [`Error::NotInstalled`] and [`Error::OtherVersion`].
+    pub fn installed(config: &PrivateServer) -> Result<Binaries, Error> {
+        binaries::find(config)
     }
 
     /// The major version of the server.
@@ -103,7 +103,7 @@ impl PrivatePostgres {
     /// The id of the server's process.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.process.id()
+        self.process.child.lock().id()
     }
 
     /// A function that asks the server to stop without waiting for it, for a process that exits at once.
@@ -123,32 +123,10 @@ impl Drop for PrivatePostgres {
     }
 }
 
-/// The user to run PostgreSQL as; `None` for the user of this process.
-fn owner() -> Result<Option<User>, PrivatePostgresError> {
-    if !geteuid().is_root() {
-        return Ok(None);
-    }
-    User::from_name("postgres").ok().flatten().map(Some).ok_or(PrivatePostgresError::NoUser)
-}
-
-/// Initializes a cluster under a temporary name and renames it, so that a cluster under the final name is complete.
-fn init_cluster(binaries: &Binaries, folder: &DataFolder, stop: &AtomicBool) -> Result<(), PrivatePostgresError> {
-    let unfinished = folder.new_unfinished_cluster()?;
-    let mut initdb = folder.run(&binaries.folder.join("initdb"));
-    initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D"]).arg(&unfinished);
-    run_to_completion(initdb, "initdb", folder, stop)?;
-    folder.finish_cluster(&unfinished)
-}
-
 /// Runs a program of PostgreSQL, and kills it when `stop` is set.
-fn run_to_completion(
-    mut command: Command,
-    program: &str,
-    folder: &DataFolder,
-    stop: &AtomicBool,
-) -> Result<(), PrivatePostgresError> {
-    let failed = |reason: String| PrivatePostgresError::Failed(format!("{program} failed: {reason}"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(folder.log()?).process_group(0);
+fn run_to_completion(command: &mut Command, folder: &DataFolder, stop: &AtomicBool) -> Result<(), Error> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+    let failed = |reason: String| Error::Failed(format!("{program} failed: {reason}"));
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     loop {
         match child.try_wait().map_err(|error| failed(error.to_string()))? {
@@ -157,7 +135,7 @@ fn run_to_completion(
             None if stop.load(Ordering::Relaxed) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(PrivatePostgresError::Interrupted);
+                return Err(Error::Interrupted);
             }
             None => thread::sleep(POLL_INTERVAL),
         }

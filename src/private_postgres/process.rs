@@ -1,7 +1,6 @@
 //! The server's process: start, readiness, supervision, stop.
 
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,11 +8,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
-use postgres::{Client, NoTls};
+use postgres::NoTls;
 
 use super::binaries::Binaries;
 use super::data_folder::{CLUSTER, DataFolder, SOCKETS};
-use super::error::PrivatePostgresError;
+use super::error::Error;
 
 /// The name of the database and of its user.
 pub(super) const NAME: &str = "safespace";
@@ -41,51 +40,46 @@ pub(super) struct Process {
     pub(super) folder: DataFolder,
     pub(super) binaries: Binaries,
     settings: Vec<String>,
-    child: Mutex<Child>,
+    pub(super) child: Mutex<Child>,
     stopping: AtomicBool,
 }
 
 impl Process {
     /// Starts the server. `settings` are passed to it as `name=value`.
-    pub(super) fn start(
-        folder: DataFolder,
-        binaries: Binaries,
-        settings: &[String],
-    ) -> Result<Process, PrivatePostgresError> {
+    pub(super) fn start(folder: DataFolder, binaries: Binaries, settings: &[String]) -> Result<Process, Error> {
         let child = Mutex::new(spawn(&binaries, &folder, settings)?);
         Ok(Process { folder, binaries, settings: settings.to_vec(), child, stopping: AtomicBool::new(false) })
     }
 
-    /// The id of the process.
-    pub(super) fn id(&self) -> u32 {
-        self.child.lock().id()
-    }
-
     /// Waits until the server accepts connections, and creates the database if it does not exist.
-    pub(super) fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), PrivatePostgresError> {
+    pub(super) fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), Error> {
         let started = Instant::now();
         let mut maintenance = postgres::Config::new();
         maintenance.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname("postgres");
+        let failed = |reason: String| Err(Error::Failed(format!("PostgreSQL {reason}: {}", self.folder.log_tail())));
         loop {
             let ended = self.child.lock().try_wait().ok().flatten();
             if let Some(status) = ended {
-                if !self.folder.has_lingering_server() || started.elapsed() > LINGER_TIMEOUT {
-                    let log = self.folder.log_tail();
-                    return Err(PrivatePostgresError::Failed(format!(
-                        "PostgreSQL ended while starting ({status}): {log}"
-                    )));
+                // The texts say that processes of a killed server still run.
+                let log = self.folder.log_tail();
+                let lingers = log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use");
+                if !lingers || started.elapsed() > LINGER_TIMEOUT {
+                    return failed(format!("ended while starting ({status})"));
                 }
                 *self.child.lock() = spawn(&self.binaries, &self.folder, &self.settings)?;
-            } else if let Ok(client) = maintenance.connect(NoTls) {
-                return create_database(client)
-                    .map_err(|error| PrivatePostgresError::Failed(format!("creating the database: {error}")));
+            } else if let Ok(mut client) = maintenance.connect(NoTls) {
+                let found = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[]);
+                let created = match found {
+                    Ok(rows) if rows.is_empty() => client.batch_execute(&format!("CREATE DATABASE {NAME}")),
+                    found => found.map(drop),
+                };
+                return created.map_err(|error| Error::Failed(format!("creating the database: {error}")));
             }
             if stop.load(Ordering::Relaxed) {
-                return Err(PrivatePostgresError::Interrupted);
+                return Err(Error::Interrupted);
             }
             if started.elapsed() > START_TIMEOUT {
-                let (limit, log) = (START_TIMEOUT.as_secs(), self.folder.log_tail());
-                return Err(PrivatePostgresError::Failed(format!("PostgreSQL did not answer within {limit} s: {log}")));
+                return failed(format!("did not answer within {} s", START_TIMEOUT.as_secs()));
             }
             thread::sleep(POLL_INTERVAL);
         }
@@ -156,7 +150,7 @@ fn send(signal: Signal, child: &mut Child) -> nix::Result<()> {
     }
 }
 
-fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Result<Child, PrivatePostgresError> {
+fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Result<Child, Error> {
     let fixed = [
         "listen_addresses=",
         "unix_socket_permissions=0700",
@@ -164,22 +158,12 @@ fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Resul
         "log_min_error_statement=panic",
         "log_error_verbosity=terse",
     ];
-    let mut command = folder.run(&binaries.folder.join("postgres"));
-    command.args(["-D", CLUSTER]).arg("-c").arg(format!("unix_socket_directories={}", folder.socket_folder()));
+    let mut command = folder.command(&binaries.folder.join("postgres"))?;
+    // The setting is a list, so the value is quoted.
+    let sockets = format!("unix_socket_directories=\"{}\"", folder.path.join(SOCKETS).display());
+    command.args(["-D", CLUSTER, "-c", &sockets]);
     for setting in fixed.into_iter().chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
     }
-    let log = folder.log()?;
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    // Ctrl-C signals the whole process group of the terminal, and the server must outlive the requests in flight.
-    command.process_group(0);
-    command.spawn().map_err(|error| PrivatePostgresError::Failed(format!("cannot start postgres: {error}")))
-}
-
-fn create_database(mut client: Client) -> Result<(), postgres::Error> {
-    let exists = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[])?;
-    if exists.is_empty() {
-        client.batch_execute(&format!("CREATE DATABASE {NAME}"))?;
-    }
-    Ok(())
+    command.spawn().map_err(|error| Error::Failed(format!("cannot start postgres: {error}")))
 }

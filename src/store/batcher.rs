@@ -11,14 +11,13 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::slice;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::batch::{Batch, Statement};
-use super::callback::Callback;
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, STALLED_WAIT};
 
@@ -28,6 +27,25 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(2);
 
 /// At most this many overdue batches are not counted.
 const MAX_OVERDUE: usize = 2;
+
+/// How long the items of a refused batch are retried one by one. Those left after that get [`Error::Unavailable`].
+const MAX_RETRY_TIME: Duration = Duration::from_secs(5);
+
+/// Receives the result of a statement, once, on the thread of the batch leader; must not block.
+pub type Callback<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
+
+/// Blocks the calling thread until `start` has passed a result to its callback.
+///
+/// # Errors
+/// Those of the statement, and [`Error::Timeout`] at the deadline: the statement may still be executed then.
+pub fn wait<T: Send + 'static>(deadline: Instant, start: impl FnOnce(Callback<T>)) -> Result<T, Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    start(Box::new(move |result| _ = sender.send(result)));
+    receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).unwrap_or(Err(Error::Timeout))
+}
+
+/// Executes one SQL statement for all items, atomically, and returns one answer for each item in the order of the items.
+type Statement<Connection, Item, Answer> = fn(&mut Connection, &[Item]) -> Result<Vec<Answer>, Error>;
 
 /// How requests share a statement.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +58,15 @@ pub(super) struct BatchPolicy {
     pub(super) max_wait: Duration,
     /// Whether the items of a batch that PostgreSQL rolled back are executed one by one. False where all items are equal.
     pub(super) retry_individually: bool,
+}
+
+/// One batch may wait for a lock, or be over before the next has filled.
+pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 2;
+
+impl BatchPolicy {
+    pub(super) fn new(max_items: usize, max_wait: Duration) -> BatchPolicy {
+        BatchPolicy { max_in_flight: DEFAULT_MAX_IN_FLIGHT, max_items, max_wait, retry_individually: true }
+    }
 }
 
 /// Calling threads that a statement can block while the database hangs: the leaders of the batches in flight, of those
@@ -62,7 +89,7 @@ pub(super) struct Batcher<Item, Answer, Source: ConnectionSource = Pool> {
 
 struct State<Item, Answer> {
     /// Open batches, the oldest first. Each has one leader; a leader that gets a permit takes the oldest batch.
-    queue: VecDeque<Batch<Item, Answer>>,
+    queue: VecDeque<Vec<(Item, Callback<Answer>)>>,
     /// When each batch in flight started.
     in_flight: Vec<Instant>,
     /// Whether the last leader that waited for a permit timed out. Then the next leaders wait for [`STALLED_WAIT`] only:
@@ -86,45 +113,65 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     /// Without a permit or a connection within [`BatchPolicy::max_wait`] the result is [`Error::Unavailable`]. A broken
     /// connection or a timeout is the result of every item of the batch.
     pub(super) fn run(&self, item: Item, callback: Callback<Answer>) {
-        if self.enqueue(item, callback) {
-            self.lead();
-        }
-    }
-
-    /// Adds an item to the newest open batch. Returns whether it is the first item of a new batch, whose leader is the caller.
-    fn enqueue(&self, item: Item, callback: Callback<Answer>) -> bool {
         let mut state = self.state.lock();
         match state.queue.back_mut() {
-            Some(batch) if batch.len() < self.policy.max_items => {
-                batch.push(item, callback);
-                false
-            }
-            _ => {
-                state.queue.push_back(Batch::new(item, callback));
-                true
-            }
+            Some(batch) if batch.len() < self.policy.max_items => return batch.push((item, callback)),
+            _ => state.queue.push_back(vec![(item, callback)]),
         }
+        drop(state);
+        self.lead();
     }
 
     fn lead(&self) {
         let deadline = Instant::now() + self.policy.max_wait;
         let wait = self.source.track_wait();
-        let mut closed = None;
+        let mut callbacks = None;
         // A panic must leave no callback uncalled. Unwinding drops the connection, and the pool discards it.
         let results = catch_unwind(AssertUnwindSafe(|| {
             let _permit = self.acquire_permit(deadline)?;
             let mut connection = self.source.acquire(deadline.saturating_duration_since(Instant::now()))?;
             drop(wait);
-            let batch = closed.insert(self.close_oldest());
-            self.sizes.observe(batch.len() as f64);
-            Ok(batch.execute(self.statement, &mut connection, self.policy.retry_individually))
+            let (items, waiting) = self.close_oldest();
+            callbacks = Some(waiting);
+            self.sizes.observe(items.len() as f64);
+            self.execute(&mut connection, &items)
         }));
-        let batch = closed.unwrap_or_else(|| self.close_oldest());
-        match results {
-            Ok(Ok(results)) => batch.complete(results),
-            Ok(Err(error)) => batch.fail(&error),
-            Err(_) => batch.fail(&Error::Refused("the statement panicked".to_owned())),
+        let callbacks = callbacks.unwrap_or_else(|| self.close_oldest().1);
+        match results.unwrap_or_else(|_| Err(Error::Refused("the statement panicked".to_owned()))) {
+            Ok(results) => callbacks.into_iter().zip(results).for_each(|(callback, result)| callback(result)),
+            Err(error) => callbacks.into_iter().for_each(|callback| callback(Err(error.clone()))),
         }
+    }
+
+    /// One result for each item, or the error of all.
+    ///
+    /// One item may be the reason why PostgreSQL rolled the batch back. With `retry_individually` each item is then
+    /// executed alone.
+    fn execute(
+        &self,
+        connection: &mut Source::Connection,
+        items: &[Item],
+    ) -> Result<Vec<Result<Answer, Error>>, Error> {
+        match (self.statement)(connection, items) {
+            Err(error) if error.was_rolled_back() && self.policy.retry_individually && items.len() > 1 => {}
+            result => return Ok(result?.into_iter().map(Ok).collect()),
+        }
+        let deadline = Instant::now() + MAX_RETRY_TIME;
+        let mut abort = None;
+        let execute_one = |item| {
+            if let Some(error) = &abort {
+                return Err(Error::clone(error));
+            }
+            let result = (self.statement)(connection, slice::from_ref(item));
+            match &result {
+                // The remaining items would meet the same error.
+                Err(error @ (Error::Unavailable | Error::Timeout)) => abort = Some(error.clone()),
+                _ if Instant::now() > deadline => abort = Some(Error::Unavailable),
+                _ => {}
+            }
+            result?.pop().ok_or_else(|| Error::Refused("a statement without an answer".to_owned()))
+        };
+        Ok(items.iter().map(execute_one).collect())
     }
 
     /// Waits until another batch may run.
@@ -147,8 +194,9 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     }
 
     /// Takes the oldest batch out of the queue, so that no further item joins it.
-    fn close_oldest(&self) -> Batch<Item, Answer> {
-        self.state.lock().queue.pop_front().expect("each leader adds one batch and takes one")
+    fn close_oldest(&self) -> (Vec<Item>, Vec<Callback<Answer>>) {
+        let batch = self.state.lock().queue.pop_front().expect("each leader adds one batch and takes one");
+        batch.into_iter().unzip()
     }
 }
 

@@ -31,24 +31,21 @@ impl Connection {
         Connection { client: Some(client), last_answer: Instant::now(), suspect: false }
     }
 
-    /// Executes a statement and returns the number of rows it affected.
-    pub(super) fn execute(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
-        let result = self.client().execute_typed(statement, parameters);
-        self.note(result)
-    }
-
     /// Executes a statement and returns its rows.
     pub(super) fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let result = self.client().query_typed(statement, parameters);
-        self.note(result)
+        let result = self.client().query_typed(statement, parameters).map_err(Error::from);
+        // After a failover an open connection may lead to a server that became a read-only standby.
+        self.suspect |= matches!(result, Err(Error::Unavailable));
+        self.last_answer = Instant::now();
+        result
     }
 
-    /// Executes an empty query. A connection that does not answer within `timeout` gets [`Error::Unavailable`] and is never
-    /// used again.
+    /// Executes an empty query. A connection that does not answer within `timeout` is never used again.
     pub(super) fn probe(&mut self, timeout: Duration) -> Result<(), Error> {
         let result = self.client().is_valid(timeout);
         self.suspect |= result.is_err();
-        self.note(result).map_err(|_| Error::Unavailable)
+        self.last_answer = Instant::now();
+        result.map_err(|_| Error::Unavailable)
     }
 
     /// Probes the connection unless it answered recently: the server of an idle connection may be gone, and the driver
@@ -65,14 +62,6 @@ impl Connection {
 
     fn client(&mut self) -> &mut Client {
         self.client.as_mut().expect("only Drop takes the client")
-    }
-
-    fn note<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, Error> {
-        let result = result.map_err(Error::from);
-        // After a failover an open connection may lead to a server that became a read-only standby.
-        self.suspect |= matches!(result, Err(Error::Unavailable));
-        self.last_answer = Instant::now();
-        result
     }
 }
 

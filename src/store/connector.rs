@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,15 +10,11 @@ use parking_lot::Mutex;
 use postgres::Client;
 use postgres::config::{Host, SslMode as DriverSslMode};
 use postgres::error::SqlState;
-use r2d2::ManageConnection;
-use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::root_cause;
 use super::tls;
 use crate::config::{PoolSettings, Server, SslMode};
-
-type Manager = PostgresConnectionManager<MakeRustlsConnect>;
 
 /// With this many attempts pending, another is made only after [`INTERVAL_WHEN_MANY_PENDING`]; see [`Connector::connect`].
 const MANY_PENDING: usize = 64;
@@ -33,18 +28,17 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Opens connections to one PostgreSQL. Clones share the count of pending attempts.
 #[derive(Clone)]
 pub struct Connector {
-    manager: Arc<Manager>,
-    /// libpq's `prefer` falls back to plain text when the server refuses TLS.
-    plain_text: Option<Arc<Manager>>,
+    config: postgres::Config,
+    tls: MakeRustlsConnect,
     timeout: Duration,
-    pending: Arc<Pending>,
+    pending: Arc<Mutex<Pending>>,
 }
 
 /// Attempts to connect that run, some of them past their deadline.
 #[derive(Default)]
 struct Pending {
-    count: AtomicUsize,
-    last_began: Mutex<Option<Instant>>,
+    count: usize,
+    last_began: Option<Instant>,
 }
 
 /// Why there is no connection. The text is for the operator; it may name a host or a user, never a password.
@@ -70,40 +64,34 @@ impl Connector {
     /// # Errors
     /// When the certificate authorities cannot be used.
     pub fn new(server: &Server, pool: &PoolSettings, statement_timeout: Duration) -> Result<Connector, ConnectError> {
-        let mut connect = server.connect.clone();
+        let mut config = server.connect.clone();
         let options = format!(
             "{} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
-            connect.get_options().unwrap_or(""),
+            config.get_options().unwrap_or(""),
             statement_timeout.as_millis(),
             statement_timeout.as_millis(),
         );
-        connect.options(options.trim_start());
-        if connect.get_application_name().is_none() {
-            connect.application_name("safespace");
+        if config.get_application_name().is_none() {
+            config.application_name("safespace");
         }
-        connect
+        // As in libpq, a Unix socket has no TLS, whatever the mode.
+        let sockets_only = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let ssl_mode = if sockets_only { SslMode::Disable } else { server.ssl_mode };
+        config
+            .options(options.trim_start())
+            .ssl_mode(match ssl_mode {
+                SslMode::Disable => DriverSslMode::Disable,
+                SslMode::Prefer => DriverSslMode::Prefer,
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
+            })
             .connect_timeout(pool.connection_timeout)
             .tcp_user_timeout(pool.query_timeout)
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES);
-
-        // As in libpq, a Unix socket has no TLS, whatever the mode.
-        let sockets_only = connect.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
-        let ssl_mode = if sockets_only { SslMode::Disable } else { server.ssl_mode };
         let tls = tls::connector(ssl_mode, &server.authorities)
             .map_err(|error| ConnectError::Failed(format!("DB_SSLROOTCERT: {error}")))?;
-        let manager = |mode: DriverSslMode| Arc::new(Manager::new(connect.clone().ssl_mode(mode).clone(), tls.clone()));
-        Ok(Connector {
-            manager: manager(match ssl_mode {
-                SslMode::Disable => DriverSslMode::Disable,
-                SslMode::Prefer => DriverSslMode::Prefer,
-                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => DriverSslMode::Require,
-            }),
-            plain_text: (ssl_mode == SslMode::Prefer).then(|| manager(DriverSslMode::Disable)),
-            timeout: pool.connection_timeout,
-            pending: Arc::default(),
-        })
+        Ok(Connector { config, tls, timeout: pool.connection_timeout, pending: Arc::default() })
     }
 
     /// Opens a connection.
@@ -116,20 +104,20 @@ impl Connector {
     /// # Errors
     /// At the deadline, and with the error of the network, of TLS or of PostgreSQL.
     pub fn connect(&self) -> Result<Client, ConnectError> {
-        self.pending.begin()?;
+        self.begin()?;
         let (sender, receiver) = mpsc::sync_channel(1);
         let connector = self.clone();
         let attempt = thread::Builder::new().name("db-connect".to_owned()).spawn(move || {
             // The driver panics when the process has no descriptor left.
             let result = catch_unwind(AssertUnwindSafe(|| connector.attempt()));
-            connector.pending.end(matches!(result, Ok(Ok(_))));
+            connector.end(matches!(result, Ok(Ok(_))));
             if let Ok(result) = result {
                 // After the deadline there is no receiver, and the client is closed here.
                 let _ = sender.send(result);
             }
         });
         if let Err(error) = attempt {
-            self.pending.end(false);
+            self.end(false);
             return Err(ConnectError::Failed(error.to_string()));
         }
         match receiver.recv_timeout(self.timeout) {
@@ -140,30 +128,33 @@ impl Connector {
     }
 
     fn attempt(&self) -> Result<Client, postgres::Error> {
-        let first = self.manager.connect();
-        match (&self.plain_text, &first) {
-            (Some(plain_text), Err(error)) if may_be_about_tls(error) => plain_text.connect(),
-            _ => first,
+        match self.config.connect(self.tls.clone()) {
+            // libpq's `prefer` falls back to plain text when the server refuses TLS: the handshake failed, or no line of
+            // `pg_hba.conf` matches TLS.
+            Err(error)
+                if self.config.get_ssl_mode() == DriverSslMode::Prefer
+                    && error.code().is_none_or(|code| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
+            {
+                self.config.clone().ssl_mode(DriverSslMode::Disable).connect(self.tls.clone())
+            }
+            result => result,
         }
     }
-}
 
-impl Pending {
     fn begin(&self) -> Result<(), ConnectError> {
-        let mut last_began = self.last_began.lock();
-        let many = self.count.load(Ordering::Relaxed) >= MANY_PENDING;
-        if many && last_began.is_some_and(|last| last.elapsed() < INTERVAL_WHEN_MANY_PENDING) {
+        let mut pending = self.pending.lock();
+        let is_recent = pending.last_began.is_some_and(|last| last.elapsed() < INTERVAL_WHEN_MANY_PENDING);
+        if pending.count >= MANY_PENDING && is_recent {
             return Err(ConnectError::TooManyPending);
         }
-        *last_began = Some(Instant::now());
-        self.count.fetch_add(1, Ordering::Relaxed);
+        *pending = Pending { count: pending.count + 1, last_began: Some(Instant::now()) };
         Ok(())
     }
 
     /// A success shows that the network works, so abandoned attempts no longer count.
     fn end(&self, success: bool) {
-        let decrement = |count: usize| Some(if success { 0 } else { count.saturating_sub(1) });
-        let _ = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement);
+        let mut pending = self.pending.lock();
+        pending.count = if success { 0 } else { pending.count.saturating_sub(1) };
     }
 }
 
@@ -174,10 +165,4 @@ impl From<&postgres::Error> for ConnectError {
         let error = root_cause(error);
         if is_limit { ConnectError::ConnectionLimit(error) } else { ConnectError::Failed(error) }
     }
-}
-
-/// Whether a server that refused a TLS connection may accept plain text: the handshake failed, or no line of `pg_hba.conf`
-/// matches TLS.
-fn may_be_about_tls(error: &postgres::Error) -> bool {
-    error.code().is_none_or(|code| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
 }

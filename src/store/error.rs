@@ -35,37 +35,24 @@ impl Error {
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Error {
         let Some(code) = error.code() else {
-            let broken = error.is_closed() || source_is_io(&error);
+            let source = std::error::Error::source(&error);
+            let broken = error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
             return if broken { Error::Unavailable } else { Error::Protocol };
         };
-        if *code == SqlState::QUERY_CANCELED {
-            Error::Timeout
-        } else if [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(code) {
-            Error::Conflict
-        } else if is_outage(code) {
-            Error::Unavailable
-        } else {
-            Error::Refused(format!("SQLSTATE {}", code.code()))
+        match *code {
+            SqlState::QUERY_CANCELED => Error::Timeout,
+            SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => Error::Conflict,
+            // The cause is the server rather than the statement. The last is a standby after a failover.
+            SqlState::ADMIN_SHUTDOWN
+            | SqlState::CRASH_SHUTDOWN
+            | SqlState::CANNOT_CONNECT_NOW
+            | SqlState::DATABASE_DROPPED
+            | SqlState::READ_ONLY_SQL_TRANSACTION => Error::Unavailable,
+            // Connection failures (class 08) and insufficient resources (class 53).
+            _ if ["08", "53"].iter().any(|class| code.code().starts_with(class)) => Error::Unavailable,
+            _ => Error::Refused(format!("SQLSTATE {}", code.code())),
         }
     }
-}
-
-/// SQLSTATEs whose cause is the server rather than the statement: connection failures (class 08), insufficient resources
-/// (class 53), shutdown, start-up, a dropped database, a read-only standby after a failover.
-fn is_outage(code: &SqlState) -> bool {
-    const CLASSES: [&str; 2] = ["08", "53"];
-    const CODES: [SqlState; 5] = [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::DATABASE_DROPPED,
-        SqlState::READ_ONLY_SQL_TRANSACTION,
-    ];
-    CODES.contains(code) || CLASSES.iter().any(|class| code.code().starts_with(class))
-}
-
-fn source_is_io(error: &postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
 }
 
 /// The text of the innermost cause, which is that of PostgreSQL or of the operating system. The outer ones only repeat that

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
-use super::callback::Callback;
+use super::batcher::{BatchPolicy, Batcher, Callback, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::migrations;
@@ -12,12 +11,9 @@ use super::pool::Pool;
 use crate::metrics::Metrics;
 
 /// The wait for a permit and a connection, and then [`PROBE_TIMEOUT`], stay together below the 5 s that the API promises.
-const POLICY: BatchPolicy = BatchPolicy {
-    max_in_flight: 1,
-    max_items: usize::MAX,
-    max_wait: Duration::from_millis(1500),
-    retry_individually: false,
-};
+const MAX_WAIT: Duration = Duration::from_millis(1500);
+const POLICY: BatchPolicy =
+    BatchPolicy { max_in_flight: 1, max_items: usize::MAX, max_wait: MAX_WAIT, retry_individually: false };
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The probes that `/health/…` needs.
@@ -48,11 +44,9 @@ impl Health {
 }
 
 fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<()>, Error> {
-    connection.probe(PROBE_TIMEOUT)?;
-    Ok(requests.to_vec())
+    connection.probe(PROBE_TIMEOUT).map(|()| requests.to_vec())
 }
 
 fn schema_is_current(connection: &mut Connection, requests: &[()]) -> Result<Vec<bool>, Error> {
-    let is_current = migrations::is_current(connection)?;
-    Ok(vec![is_current; requests.len()])
+    Ok(vec![migrations::is_current(connection)?; requests.len()])
 }

@@ -7,17 +7,13 @@ use std::time::Duration;
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
-use super::callback::Callback;
+use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::pool::Pool;
 use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
-
-/// One batch may wait for a lock, or be over before the next has filled.
-const MAX_IN_FLIGHT: usize = 2;
 
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 128;
@@ -77,11 +73,10 @@ pub struct Messages {
 
 impl Messages {
     /// Only pages are read on workers; turns call the other statements on their own threads.
-    pub(super) const MAX_BLOCKED_CALLERS: usize = max_blocked_callers(MAX_IN_FLIGHT);
+    pub(super) const MAX_BLOCKED_CALLERS: usize = max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
-        let policy =
-            BatchPolicy { max_in_flight: MAX_IN_FLIGHT, max_items: MAX_ITEMS, max_wait, retry_individually: true };
+        let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let page_policy = BatchPolicy { max_items: MAX_PAGES, ..policy };
         Messages {
             page: Batcher::new(pool, page, page_policy, metrics.batch_sizes("messages/page")),
@@ -118,15 +113,10 @@ fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Resu
     let before: Vec<Option<Uuid>> = requests.iter().map(|(_, request)| request.before).collect();
     let (max_rows, max_bytes) = bounds(MAX_PAGE_BYTES);
     let limits: Vec<i32> = requests.iter().map(|(_, request)| request.limit.min(max_rows)).collect();
-    let rows = connection.query(
-        include_str!("../../sql/messages/page.sql"),
-        &[
-            (&sessions, Type::UUID_ARRAY),
-            (&before, Type::UUID_ARRAY),
-            (&limits, Type::INT4_ARRAY),
-            (&max_bytes, Type::INT8),
-        ],
-    )?;
+    let [sessions, before] = [(&sessions as _, Type::UUID_ARRAY), (&before as _, Type::UUID_ARRAY)];
+    let statement = include_str!("../../sql/messages/page.sql");
+    let rows =
+        connection.query(statement, &[sessions, before, (&limits, Type::INT4_ARRAY), (&max_bytes, Type::INT8)])?;
     let mut pages: Vec<Option<Page>> = requests.iter().map(|_| None).collect();
     for row in rows {
         // Counted from 1 by WITH ORDINALITY.
@@ -134,7 +124,7 @@ fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Resu
         let page = pages.get_mut(index).ok_or(Error::Protocol)?;
         let page = page.get_or_insert_with(|| Page { before_exists: row.get("is_known"), rows: Vec::new() });
         if let Some(position) = row.get("position") {
-            page.rows.push(Row { position, id: row.get("id"), sealed: row.get("sealed") });
+            page.rows.push(read_row(position, &row));
         }
     }
     Ok(pages)
@@ -167,11 +157,13 @@ fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Ve
     let sessions: Vec<&Uuid> = turns.iter().map(|(session, _)| session.expose()).collect();
     let questions: Vec<&Uuid> = turns.iter().map(|(_, [question, _])| question).collect();
     let answers: Vec<&Uuid> = turns.iter().map(|(_, [_, answer])| answer).collect();
-    let rows = connection.query(
-        include_str!("../../sql/messages/find.sql"),
-        &[(&sessions, Type::UUID_ARRAY), (&questions, Type::UUID_ARRAY), (&answers, Type::UUID_ARRAY)],
-    )?;
+    let parameters = [&sessions, &questions, &answers].map(|ids| (ids as _, Type::UUID_ARRAY));
+    let rows = connection.query(include_str!("../../sql/messages/find.sql"), &parameters)?;
     Ok(by_session(turns.iter().map(|(session, _)| *session), &rows))
+}
+
+fn read_row(position: i32, row: &postgres::Row) -> Row {
+    Row { position, id: row.get("id"), sealed: row.get("sealed") }
 }
 
 /// The rows of each session. A session that is in the batch twice gets, both times, the rows of both requests.
@@ -180,24 +172,23 @@ fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) ->
     for row in rows {
         found.entry(row.get("session_id")).or_default().push(row);
     }
-    let to_row =
-        |row: &&postgres::Row| Row { position: row.get("position"), id: row.get("id"), sealed: row.get("sealed") };
+    let to_row = |row: &&postgres::Row| read_row(row.get("position"), row);
     sessions.map(|session| found.get(session.expose()).into_iter().flatten().map(to_row).collect()).collect()
 }
 
 fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {
-    let rows = if let [(session, row)] = messages {
-        connection.query(
-            include_str!("../../sql/messages/append.sql"),
-            &[
-                (session.expose(), Type::UUID),
-                (&row.position, Type::INT4),
-                (&row.id, Type::UUID),
-                (&row.sealed, Type::BYTEA),
-            ],
-        )?
+    let rows = if let [(session, Row { position, id, sealed })] = messages {
+        let (session, position) = ((session.expose() as _, Type::UUID), (position as _, Type::INT4));
+        let statement = include_str!("../../sql/messages/append.sql");
+        connection.query(statement, &[session, position, (id, Type::UUID), (sealed, Type::BYTEA)])?
     } else {
-        append_many(connection, messages)?
+        let sessions: Vec<&Uuid> = messages.iter().map(|(session, _)| session.expose()).collect();
+        let positions: Vec<i32> = messages.iter().map(|(_, row)| row.position).collect();
+        let ids: Vec<&Uuid> = messages.iter().map(|(_, row)| &row.id).collect();
+        let sealed: Vec<&[u8]> = messages.iter().map(|(_, row)| row.sealed.as_slice()).collect();
+        let [sessions, ids] = [(&sessions as _, Type::UUID_ARRAY), (&ids as _, Type::UUID_ARRAY)];
+        let statement = include_str!("../../sql/messages/append_many.sql");
+        connection.query(statement, &[sessions, (&positions, Type::INT4_ARRAY), ids, (&sealed, Type::BYTEA_ARRAY)])?
     };
     let stored: HashMap<(Uuid, Uuid), bool> =
         rows.iter().map(|row| ((row.get("session_id"), row.get("id")), row.get("is_stored"))).collect();
@@ -207,20 +198,4 @@ fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec
         None => Appended::NoSession,
     };
     Ok(messages.iter().map(outcome).collect())
-}
-
-fn append_many(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<postgres::Row>, Error> {
-    let sessions: Vec<&Uuid> = messages.iter().map(|(session, _)| session.expose()).collect();
-    let positions: Vec<i32> = messages.iter().map(|(_, row)| row.position).collect();
-    let ids: Vec<&Uuid> = messages.iter().map(|(_, row)| &row.id).collect();
-    let sealed: Vec<&[u8]> = messages.iter().map(|(_, row)| row.sealed.as_slice()).collect();
-    connection.query(
-        include_str!("../../sql/messages/append_many.sql"),
-        &[
-            (&sessions, Type::UUID_ARRAY),
-            (&positions, Type::INT4_ARRAY),
-            (&ids, Type::UUID_ARRAY),
-            (&sealed, Type::BYTEA_ARRAY),
-        ],
-    )
 }

@@ -1,4 +1,4 @@
-//! The schema: migrations embedded in the binary, applied once even if several services start together.
+//! The schema: migrations embedded in the binary, applied once even if several services start together, and its version.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -65,6 +65,9 @@ pub const NEWEST: i32 = 1;
 /// Its name. A schema from before the first release has the same version with another name, and stores the ids of sessions.
 const NEWEST_NAME: &str = "sessions_and_messages";
 
+const LOCK: &str = include_str!("../../sql/schema/take_turn.sql");
+const VERSION: &str = include_str!("../../sql/schema/version.sql");
+
 /// Whether the database has exactly the schema this binary was built for.
 pub(super) fn is_current(connection: &mut Connection) -> Result<bool, Error> {
     let newest = connection.query(VERSION, &[])?;
@@ -76,21 +79,15 @@ pub(super) fn is_current(connection: &mut Connection) -> Result<bool, Error> {
 /// # Errors
 /// When the database does not answer, or its schema is from before the first release.
 pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
-    match client.query_typed(VERSION, &[]) {
-        Ok(rows) => match rows.first() {
-            None => Ok(0),
-            Some(row) if row.get::<_, i32>(0) == NEWEST && row.get::<_, &str>(1) != NEWEST_NAME => {
-                Err(MigrationError::Unreleased)
-            }
-            Some(row) => Ok(row.get(0)),
-        },
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
-        Err(error) => Err(error.into()),
+    let rows = match client.query_typed(VERSION, &[]) {
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(0),
+        result => result?,
+    };
+    match rows.first().map(|row| (row.get(0), row.get::<_, &str>(1))) {
+        Some((NEWEST, name)) if name != NEWEST_NAME => Err(MigrationError::Unreleased),
+        newest => Ok(newest.map_or(0, |(version, _)| version)),
     }
 }
-
-const LOCK: &str = include_str!("../../sql/schema/take_turn.sql");
-const VERSION: &str = include_str!("../../sql/schema/version.sql");
 
 /// Migrates the schema to [`NEWEST`] and returns the number of migrations applied.
 ///
@@ -121,8 +118,8 @@ pub fn apply(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<
     if is_up_to_date(&mut client)? {
         return Ok(0);
     }
-    let report =
-        embedded::migrations::runner().run(&mut client).map_err(|error| MigrationError::Failed(root_cause(&error)))?;
+    let report = embedded::migrations::runner().run(&mut client);
+    let report = report.map_err(|error| MigrationError::Failed(root_cause(&error)))?;
     lock.commit()?;
     Ok(report.applied_migrations().len())
 }
@@ -130,4 +127,26 @@ pub fn apply(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<
 fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
     let (found, known) = (version(client)?, NEWEST);
     if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
+}
+
+/// The versions of a database.
+#[derive(Debug)]
+pub struct Findings {
+    /// The version of PostgreSQL.
+    pub version: String,
+    /// The version of TLS on the connection; `None` without TLS.
+    pub tls: Option<String>,
+    /// The version of the schema; 0 for a database that was never migrated.
+    pub schema: i32,
+}
+
+/// Connects once and reads the versions, without changing anything.
+///
+/// # Errors
+/// When the database cannot be reached or does not answer.
+pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<Findings, MigrationError> {
+    let mut client = Connector::new(server, pool, pool.query_timeout)?.connect()?;
+    let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
+    let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
+    Ok(Findings { version: row.get("version"), tls: row.get("tls"), schema: version(&mut client)? })
 }

@@ -1,35 +1,87 @@
 //! PostgreSQL: how it is reached, how its schema is migrated, and one file per table.
 //!
-//! - `store`: the [`Store`], which owns the pool and the statements.
+//! - [`Store`]: owns the pool and the statements.
 //! - `sessions`, `messages`, `health`: the statements, one file per table.
-//! - `batcher`, `batch`, `callback`: group commit, by which concurrent requests share a statement.
-//! - `pool`, `availability`: r2d2, and the log lines about an outage.
+//! - `batcher`: group commit, by which concurrent requests share a statement.
+//! - `pool`: r2d2, and the log lines about an outage.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
-//! - [`migrations`], `inspect`: the schema, at the start and for `safespace check`.
+//! - [`migrations`]: the schema, at the start and for `safespace check`.
 
-mod availability;
-mod batch;
 mod batcher;
-mod callback;
 mod connection;
 mod connector;
 mod error;
 mod health;
-mod inspect;
 mod messages;
 pub mod migrations;
 mod pool;
 mod sessions;
-#[expect(clippy::module_inception, reason = "the file is named after its type")]
-mod store;
 mod tls;
 
-pub use callback::{Callback, wait};
+use std::sync::Arc;
+
+pub use batcher::{Callback, wait};
 pub use connector::{ConnectError, Connector};
 pub use error::Error;
 pub use health::Health;
-pub use inspect::{Findings, inspect};
 pub use messages::{Appended, Messages, Page, PageRequest, Row};
+pub use migrations::{Findings, inspect};
 pub use pool::PoolState;
 pub use sessions::Sessions;
-pub use store::Store;
+
+use crate::config::PoolSettings;
+use crate::metrics::Metrics;
+use pool::Pool;
+
+/// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
+const DESCRIPTORS_PER_CONNECTION: usize = 4;
+
+/// Everything that is stored, in one PostgreSQL.
+///
+/// A connection is borrowed from the pool for one short statement. It is never held during a call to the companion or a
+/// write to a client. Every method takes a [`Callback`], which is called once, on the calling thread or another.
+pub struct Store {
+    /// The table `sessions`.
+    pub sessions: Sessions,
+    /// The table `messages`.
+    pub messages: Messages,
+    /// Probes of the database and its schema.
+    pub health: Health,
+    pool: Arc<Pool>,
+}
+
+impl Store {
+    /// Workers that the statements of requests can block while the database hangs. Turns are not counted: they have threads
+    /// of their own.
+    pub const MAX_BLOCKED_CALLERS: usize =
+        Sessions::MAX_BLOCKED_CALLERS + Messages::MAX_BLOCKED_CALLERS + Health::MAX_BLOCKED_CALLERS;
+
+    /// Descriptors that a full pool needs: for each connection its socket, and what the driver's runtime polls it with.
+    #[must_use]
+    pub fn max_descriptors(settings: &PoolSettings) -> usize {
+        settings.max_size as usize * DESCRIPTORS_PER_CONNECTION
+    }
+
+    /// A store whose pool opens its connections in the background; an unreachable database is not an error here.
+    #[must_use]
+    pub fn open(connector: Connector, settings: &PoolSettings, metrics: &Arc<Metrics>) -> Store {
+        let pool = Arc::new(Pool::open(connector, settings, metrics.clone()));
+        Store {
+            sessions: Sessions::new(&pool, settings.acquire_timeout, metrics),
+            messages: Messages::new(&pool, settings.acquire_timeout, metrics),
+            health: Health::new(&pool, metrics),
+            pool,
+        }
+    }
+
+    /// A snapshot of the pool of connections.
+    #[must_use]
+    pub fn pool_state(&self) -> PoolState {
+        self.pool.state()
+    }
+
+    /// Ends the logging of outages: a service that stops may stop its database too.
+    pub fn close(&self) {
+        self.pool.availability.close();
+    }
+}

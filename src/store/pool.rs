@@ -1,13 +1,14 @@
-//! The pool of connections: r2d2, with probes of idle connections and short waits while the database hangs.
+//! The pool of connections: r2d2, with probes of idle connections, short waits while the database hangs, and a log of outages.
 
+use std::fmt::Display;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use r2d2::{HandleError, ManageConnection};
+use parking_lot::Mutex;
+use r2d2::{ManageConnection, NopErrorHandler};
 
-use super::availability::Availability;
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::Error;
@@ -26,9 +27,11 @@ pub(super) const STALLED_WAIT: Duration = Duration::from_millis(1);
 /// r2d2 waits at most half of this between two attempts to connect, so it finds a database that is back within 0.5 s.
 const MAX_RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the log repeats that PostgreSQL is at its connection limit.
+const CONNECTION_LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Where a batch leader gets its connection.
 pub(super) trait ConnectionSource {
-    /// What a statement is executed on.
     type Connection;
 
     /// Borrows a connection that works, waiting at most `timeout`.
@@ -44,7 +47,7 @@ pub(super) trait ConnectionSource {
 /// A pool of connections to one PostgreSQL.
 pub(super) struct Pool {
     pool: r2d2::Pool<Manager>,
-    availability: Arc<Availability>,
+    pub(super) availability: Arc<Availability>,
     /// Whether the last checkout that waited timed out. Then the next ones wait for [`STALLED_WAIT`] only: otherwise a
     /// database that hangs blocks every worker, and with them requests that need no database.
     stalled: AtomicBool,
@@ -66,7 +69,6 @@ pub struct PoolState {
 }
 
 impl Pool {
-    /// A pool that opens its connections in the background; an unreachable database is not an error here.
     pub(super) fn open(connector: Connector, settings: &PoolSettings, metrics: Arc<Metrics>) -> Pool {
         let availability = Arc::new(Availability::default());
         let pool = r2d2::Pool::builder()
@@ -74,24 +76,15 @@ impl Pool {
             .min_idle(Some(settings.min_size))
             .test_on_check_out(false)
             .connection_timeout(MAX_RECONNECT_INTERVAL)
-            .error_handler(Box::new(AlreadyLogged))
+            // `Manager::connect` logs the first failure of an outage; r2d2 would log every one.
+            .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(Manager { connector, availability: availability.clone() });
         Pool { pool, availability, stalled: AtomicBool::new(false), waiting: AtomicU32::new(0), metrics }
     }
 
-    /// Ends the logging of outages: the service is stopping.
-    pub(super) fn close(&self) {
-        self.availability.close();
-    }
-
     pub(super) fn state(&self) -> PoolState {
-        let state = self.pool.state();
-        PoolState {
-            total: state.connections,
-            idle: state.idle_connections,
-            max: self.pool.max_size(),
-            waiting: self.waiting.load(Ordering::Relaxed),
-        }
+        let r2d2::State { connections: total, idle_connections: idle, .. } = self.pool.state();
+        PoolState { total, idle, max: self.pool.max_size(), waiting: self.waiting.load(Ordering::Relaxed) }
     }
 }
 
@@ -121,7 +114,6 @@ impl ConnectionSource for Pool {
     }
 }
 
-/// A batch that waits for a permit and a connection.
 struct WaitGuard<'a> {
     pool: &'a Pool,
     since: Instant,
@@ -146,19 +138,13 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Connection, ConnectError> {
         let began = Instant::now();
-        match self.connector.connect() {
-            Ok(client) => {
-                self.availability.succeeded(began);
-                Ok(Connection::new(client))
-            }
-            Err(error) => {
-                match &error {
-                    ConnectError::ConnectionLimit(_) => self.availability.connection_limit_reached(&error),
-                    _ => self.availability.failed(began, &error),
-                }
-                Err(error)
-            }
+        let result = self.connector.connect();
+        match &result {
+            Ok(_) => self.availability.succeeded(began),
+            Err(error @ ConnectError::ConnectionLimit(_)) => self.availability.connection_limit_reached(error),
+            Err(error) => self.availability.failed(began, error),
         }
+        result.map(Connection::new)
     }
 
     /// Not called, since `test_on_check_out` is off: it would add a round trip to every request.
@@ -171,10 +157,85 @@ impl ManageConnection for Manager {
     }
 }
 
-/// [`Manager::connect`] logs the first failure of an outage; r2d2 would log every one.
-#[derive(Debug)]
-struct AlreadyLogged;
+/// Whether the database could be reached at the last attempt. Logs one line when it becomes unreachable and one when it is
+/// back, whatever number of attempts notice.
+#[derive(Default)]
+pub(super) struct Availability {
+    last_transition: Mutex<Transition>,
+    connection_limit_logged_at: Mutex<Option<Instant>>,
+    is_closed: AtomicBool,
+}
 
-impl HandleError<ConnectError> for AlreadyLogged {
-    fn handle_error(&self, _error: ConnectError) {}
+/// The current state and when it began.
+#[derive(Default)]
+struct Transition {
+    unreachable: bool,
+    at: Option<Instant>,
+}
+
+impl Transition {
+    /// Changes to `unreachable` and returns how long the previous state lasted; `None` if nothing changes.
+    ///
+    /// Attempts overlap: around a stop or a start of PostgreSQL some succeed and some fail. An attempt that began before
+    /// the last transition is older evidence than that transition, and counting it would log a second outage.
+    fn change(&mut self, unreachable: bool, attempt_began: Instant) -> Option<Duration> {
+        if self.unreachable == unreachable || self.at.is_some_and(|at| at > attempt_began) {
+            return None;
+        }
+        let lasted = self.at.map_or(Duration::ZERO, |at| at.elapsed());
+        *self = Transition { unreachable, at: Some(Instant::now()) };
+        Some(lasted)
+    }
+}
+
+impl Availability {
+    /// Ends the logging of outages: a service that stops may stop its database too.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    /// An attempt to connect that began at `began` failed.
+    fn failed(&self, began: Instant, reason: &dyn Display) {
+        let mut transition = self.last_transition.lock();
+        if !self.is_closed.load(Ordering::Relaxed) && transition.change(true, began).is_some() {
+            log::warn!(reason:% = reason; "Database went away");
+        }
+    }
+
+    /// An attempt to connect that began at `began` succeeded.
+    ///
+    /// The line is written under the lock, so it is in the log before any connection of the new state is used.
+    fn succeeded(&self, began: Instant) {
+        let mut transition = self.last_transition.lock();
+        if let Some(outage) = transition.change(false, began) {
+            log::info!(after_s = outage.as_secs(); "Database is back");
+        }
+    }
+
+    /// PostgreSQL is reachable and refuses another connection for lack of a resource.
+    fn connection_limit_reached(&self, reason: &dyn Display) {
+        let mut logged_at = self.connection_limit_logged_at.lock();
+        if logged_at.is_none_or(|at| at.elapsed() > CONNECTION_LIMIT_LOG_INTERVAL) {
+            *logged_at = Some(Instant::now());
+            log::warn!(reason:% = reason; "PostgreSQL gives no more connections; lower DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_that_began_before_the_last_transition_changes_nothing() {
+        let mut transition = Transition::default();
+        let before_outage = Instant::now();
+        assert!(transition.change(true, Instant::now()).is_some());
+        assert!(transition.change(true, Instant::now()).is_none());
+        assert!(transition.change(false, before_outage).is_none());
+        let during_outage = Instant::now();
+        assert!(transition.change(false, Instant::now()).is_some());
+        assert!(transition.change(true, during_outage).is_none());
+        assert!(transition.change(true, Instant::now()).is_some());
+    }
 }

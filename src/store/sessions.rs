@@ -8,8 +8,7 @@ use postgres::types::Type;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
-use super::batcher::{BatchPolicy, Batcher, max_blocked_callers};
-use super::callback::Callback;
+use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::pool::Pool;
@@ -18,9 +17,6 @@ use crate::sealing::Lookup;
 
 /// With two creating batches at once the batches are smaller, and throughput is a sixth lower.
 const MAX_CREATES_IN_FLIGHT: usize = 1;
-
-/// One batch may wait for a lock, or be over before the next has filled.
-const MAX_IN_FLIGHT: usize = 2;
 
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 1024;
@@ -36,11 +32,10 @@ pub struct Sessions {
 
 impl Sessions {
     pub(super) const MAX_BLOCKED_CALLERS: usize =
-        max_blocked_callers(MAX_CREATES_IN_FLIGHT) + 2 * max_blocked_callers(MAX_IN_FLIGHT);
+        max_blocked_callers(MAX_CREATES_IN_FLIGHT) + 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Sessions {
-        let policy =
-            BatchPolicy { max_in_flight: MAX_IN_FLIGHT, max_items: MAX_ITEMS, max_wait, retry_individually: true };
+        let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let create_policy = BatchPolicy { max_in_flight: MAX_CREATES_IN_FLIGHT, ..policy };
         Sessions {
             create: Batcher::new(pool, create, create_policy, metrics.batch_sizes("sessions/create")),
@@ -56,7 +51,7 @@ impl Sessions {
         // Counted here, since the client may be gone.
         let created = self.created.clone();
         let count = move |result: Result<(), Error>| {
-            created.inc_by(u64::from(result.is_ok()));
+            created.inc_by(result.is_ok().into());
             callback(result);
         };
         self.create.run((session, sealed), Box::new(count));
@@ -83,13 +78,13 @@ fn create(connection: &mut Connection, sessions: &[(Lookup, Vec<u8>)]) -> Result
     // Planning the arrays takes a tenth of a millisecond, which a single session does not need.
     if let [(session, sealed)] = sessions {
         let statement = include_str!("../../sql/sessions/create.sql");
-        connection.execute(statement, &[(session.expose(), Type::UUID), (sealed, Type::BYTEA)])?;
-        return Ok(vec![()]);
+        connection.query(statement, &[(session.expose(), Type::UUID), (sealed, Type::BYTEA)])?;
+    } else {
+        let (ids, sealed): (Vec<&Uuid>, Vec<&[u8]>) =
+            sessions.iter().map(|(session, sealed)| (session.expose(), sealed.as_slice())).unzip();
+        let statement = include_str!("../../sql/sessions/create_many.sql");
+        connection.query(statement, &[(&ids, Type::UUID_ARRAY), (&sealed, Type::BYTEA_ARRAY)])?;
     }
-    let ids: Vec<&Uuid> = sessions.iter().map(|(session, _)| session.expose()).collect();
-    let sealed: Vec<&[u8]> = sessions.iter().map(|(_, sealed)| sealed.as_slice()).collect();
-    let statement = include_str!("../../sql/sessions/create_many.sql");
-    connection.execute(statement, &[(&ids, Type::UUID_ARRAY), (&sealed, Type::BYTEA_ARRAY)])?;
     Ok(vec![(); sessions.len()])
 }
 

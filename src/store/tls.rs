@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -16,42 +16,26 @@ use crate::config::{Authorities, SslMode};
 /// # Errors
 /// When an authority's certificate cannot be used.
 pub(super) fn connector(mode: SslMode, authorities: &Authorities) -> Result<MakeRustlsConnect, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Authorities::None => {}
+        Authorities::System => _ = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs),
+        Authorities::Given(certificates) => certificates.iter().try_for_each(|known| roots.add(known.clone()))?,
+    }
     let provider = Arc::new(ring::default_provider());
-    let verifier = verifier(mode, authorities, &provider)?;
+    let checked = mode >= SslMode::VerifyCa || (mode == SslMode::Require && !roots.is_empty());
+    let build = || WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let chain = checked.then(build).transpose().map_err(|error| rustls::Error::General(error.to_string()))?;
+    let verifier: Arc<dyn ServerCertVerifier> = match chain {
+        Some(full) if mode == SslMode::VerifyFull => full,
+        chain => Arc::new(LenientVerifier { chain, algorithms: provider.signature_verification_algorithms }),
+    };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
-}
-
-fn verifier(
-    mode: SslMode,
-    authorities: &Authorities,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        Authorities::None => {}
-        Authorities::System => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Authorities::Given(certificates) => {
-            for certificate in certificates {
-                roots.add(certificate.clone())?;
-            }
-        }
-    }
-    let checked = mode >= SslMode::VerifyCa || (mode == SslMode::Require && !roots.is_empty());
-    let algorithms = provider.signature_verification_algorithms;
-    if !checked {
-        return Ok(Arc::new(LenientVerifier { chain: None, algorithms }));
-    }
-    let full = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|error| rustls::Error::General(error.to_string()))?;
-    if mode == SslMode::VerifyFull { Ok(full) } else { Ok(Arc::new(LenientVerifier { chain: Some(full), algorithms })) }
 }
 
 /// Verifies less of the certificate than rustls does. The handshake still proves that the server holds the key of its

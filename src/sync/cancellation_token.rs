@@ -1,26 +1,27 @@
 //! Cancels a blocking operation from another thread.
 
+use std::mem;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// Cancels one operation, from any thread and at any time. All clones share one state.
-#[derive(Clone, Default)]
-pub struct CancellationToken(Arc<Mutex<State>>);
+type Callback = Box<dyn FnOnce() + Send>;
 
-#[derive(Default)]
-struct State {
-    is_cancelled: bool,
-    on_cancel: Option<Box<dyn FnOnce() + Send>>,
+/// Cancels one operation, from any thread and at any time. All clones share one state.
+#[derive(Clone)]
+pub struct CancellationToken(Arc<Mutex<Option<Callback>>>);
+
+impl Default for CancellationToken {
+    /// A token that is not cancelled. The callback is `None` once it is.
+    fn default() -> CancellationToken {
+        CancellationToken(Arc::new(Mutex::new(Some(Box::new(|| {})))))
+    }
 }
 
 impl CancellationToken {
     /// Cancels the operation and runs the callback of [`CancellationToken::on_cancel`] on this thread.
     pub fn cancel(&self) {
-        let mut state = self.0.lock();
-        state.is_cancelled = true;
-        let callback = state.on_cancel.take();
-        drop(state);
+        let callback = self.0.lock().take();
         if let Some(callback) = callback {
             callback();
         }
@@ -29,21 +30,21 @@ impl CancellationToken {
     /// Whether the operation was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.lock().is_cancelled
+        self.0.lock().is_none()
     }
 
     /// Sets the callback that interrupts the next blocking call. It replaces the previous one, and runs at once when the
     /// operation is cancelled already.
     pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) {
         let mut state = self.0.lock();
-        if state.is_cancelled {
-            drop(state);
-            callback();
-        } else {
-            let previous = state.on_cancel.replace(Box::new(callback));
+        if let Some(current) = state.as_mut() {
+            let previous = mem::replace(current, Box::new(callback));
             drop(state);
             // Its captures may take locks when they are dropped.
             drop(previous);
+        } else {
+            drop(state);
+            callback();
         }
     }
 }

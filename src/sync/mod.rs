@@ -1,9 +1,7 @@
 //! General synchronization primitives, which know nothing of the program.
 //!
-//! - `semaphore`: a counting semaphore, first come, first served.
-//! - `cancellation_token`: cancels an operation from another thread.
-//! - `thread_pool`: a bounded pool whose idle threads end.
-//! - `timer`: callbacks at a given time.
+//! [`Semaphore`] is first come, first served; [`CancellationToken`] cancels an operation from another thread; [`ThreadPool`]
+//! is bounded and its idle threads end; [`Timers`] run callbacks at a given time.
 
 mod cancellation_token;
 mod semaphore;

@@ -1,8 +1,8 @@
 //! A counting semaphore, first come, first served, whose waits end by a timeout or a cancellation.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{self, SyncSender};
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -15,19 +15,9 @@ pub struct Semaphore(Arc<Mutex<State>>);
 struct State {
     /// Above 0 only while no thread waits.
     free_permits: usize,
-    /// The waiting threads in the order of their arrival.
-    waiters: VecDeque<Waiter>,
+    /// What wakes each waiting thread, by the number of its arrival.
+    waiters: BTreeMap<u64, Sender<()>>,
     next_number: u64,
-}
-
-struct Waiter {
-    number: u64,
-    wake: SyncSender<Wake>,
-}
-
-enum Wake {
-    PermitGranted,
-    Cancelled,
 }
 
 /// One permit. Dropping it hands it to the thread that has waited longest, or returns it to the semaphore.
@@ -38,7 +28,7 @@ impl Semaphore {
     /// A semaphore with this many permits.
     #[must_use]
     pub fn new(permits: usize) -> Semaphore {
-        Semaphore(Arc::new(Mutex::new(State { free_permits: permits, waiters: VecDeque::new(), next_number: 0 })))
+        Semaphore(Arc::new(Mutex::new(State { free_permits: permits, waiters: BTreeMap::new(), next_number: 0 })))
     }
 
     /// Takes a permit. Waits for one until the timeout or the cancellation, and then returns `None`. A free permit is
@@ -50,34 +40,24 @@ impl Semaphore {
             state.free_permits -= 1;
             return Some(Permit(self.0.clone()));
         }
-        // Capacity for one message of each kind, so that no sender blocks.
-        let (wake, woken) = mpsc::sync_channel(2);
+        let (wake, woken) = mpsc::channel();
         let number = state.next_number;
         state.next_number += 1;
-        state.waiters.push_back(Waiter { number, wake: wake.clone() });
+        state.waiters.insert(number, wake.clone());
         drop(state);
-        cancellation.on_cancel(move || _ = wake.try_send(Wake::Cancelled));
-        let outcome = woken.recv_timeout(timeout);
-        let mut state = self.0.lock();
-        let position = state.waiters.iter().position(|waiter| waiter.number == number);
-        // A waiter that is not in the queue was granted a permit, perhaps at the moment of its timeout.
-        let permit = match position {
-            Some(position) => {
-                state.waiters.remove(position);
-                None
-            }
-            None => Some(Permit(self.0.clone())),
-        };
-        drop(state);
-        if matches!(outcome, Ok(Wake::Cancelled)) { None } else { permit }
+        cancellation.on_cancel(move || _ = wake.send(()));
+        let _ = woken.recv_timeout(timeout);
+        // A thread that waits no more was granted a permit, perhaps at the moment of its timeout or cancellation.
+        let permit = self.0.lock().waiters.remove(&number).is_none().then(|| Permit(self.0.clone()));
+        permit.filter(|_| !cancellation.is_cancelled())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.0.lock();
-        match state.waiters.pop_front() {
-            Some(waiter) => _ = waiter.wake.try_send(Wake::PermitGranted),
+        match state.waiters.pop_first() {
+            Some((_, wake)) => _ = wake.send(()),
             None => state.free_permits += 1,
         }
     }

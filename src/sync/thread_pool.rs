@@ -1,11 +1,10 @@
 //! A bounded pool of threads for blocking jobs. Threads start on demand and end after a time without work.
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::thread;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,32 +31,24 @@ pub struct ThreadPoolSettings {
 pub struct Rejected;
 
 /// A pool of threads. Queued and running jobs continue when it is dropped.
-pub struct ThreadPool(Arc<Shared>);
-
-struct Shared {
+pub struct ThreadPool {
     settings: ThreadPoolSettings,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
     threads: usize,
-    next_id: u64,
     /// The most recently idle thread is last and gets the next job, so that the others reach their timeout.
-    idle: Vec<IdleThread>,
+    idle: Vec<(ThreadId, SyncSender<Job>)>,
     queue: VecDeque<Job>,
-}
-
-struct IdleThread {
-    id: u64,
-    jobs: SyncSender<Job>,
 }
 
 impl ThreadPool {
     /// A pool without threads; the first job starts the first one.
     #[must_use]
     pub fn new(settings: ThreadPoolSettings) -> ThreadPool {
-        ThreadPool(Arc::new(Shared { settings, state: Mutex::default() }))
+        ThreadPool { settings, state: Arc::default() }
     }
 
     /// Runs a job on a thread of the pool. A panic ends the job, not its thread.
@@ -65,78 +56,66 @@ impl ThreadPool {
     /// # Errors
     /// [`Rejected`] when `max_queued` jobs wait, or the operating system gives no thread; the job is dropped.
     pub fn execute(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Rejected> {
+        let ThreadPoolSettings { name, max_threads, max_queued, idle_timeout, stack_bytes } = self.settings;
+        // Before the lock, and so dropped after it: the job's captures may take locks when they are dropped.
         let job: Job = Box::new(job);
-        let mut state = self.0.state.lock();
-        if let Some(thread) = state.idle.pop() {
+        let mut state = self.state.lock();
+        if let Some((_, jobs)) = state.idle.pop() {
             drop(state);
             // Its channel holds one job and is empty.
-            return thread.jobs.try_send(job).map_err(|_| Rejected);
+            return jobs.try_send(job).map_err(|_| Rejected);
         }
-        if state.queue.len() >= self.0.settings.max_queued {
+        if state.queue.len() >= max_queued {
             return Err(Rejected);
+        }
+        if state.threads < max_threads {
+            let shared = self.state.clone();
+            let work = move || {
+                while let Some(job) = next_job(&shared, idle_timeout) {
+                    // The panic hook has logged it.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
+            };
+            let started = thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes).spawn(work).is_ok();
+            state.threads += usize::from(started);
+            if state.threads == 0 {
+                return Err(Rejected);
+            }
         }
         state.queue.push_back(job);
-        if state.threads < self.0.settings.max_threads && self.0.start(&mut state).is_err() && state.threads == 0 {
-            let job = state.queue.pop_back();
-            drop(state);
-            // The job's captures may take locks when they are dropped.
-            drop(job);
-            return Err(Rejected);
-        }
         Ok(())
     }
 
     /// Whether jobs wait while all threads are busy.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
-        let state = self.0.state.lock();
-        state.threads >= self.0.settings.max_threads && !state.queue.is_empty()
+        let state = self.state.lock();
+        state.threads >= self.settings.max_threads && !state.queue.is_empty()
     }
 }
 
-impl Shared {
-    fn start(self: &Arc<Shared>, state: &mut State) -> io::Result<()> {
-        let (shared, id) = (self.clone(), state.next_id);
-        let builder = thread::Builder::new().name(self.settings.name.to_owned()).stack_size(self.settings.stack_bytes);
-        builder.spawn(move || shared.work(id))?;
-        state.threads += 1;
-        state.next_id += 1;
-        Ok(())
+/// The next job of the calling thread; `None` after the idle timeout.
+fn next_job(shared: &Mutex<State>, idle_timeout: Duration) -> Option<Job> {
+    let id = thread::current().id();
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let mut state = shared.lock();
+    if let Some(job) = state.queue.pop_front() {
+        return Some(job);
     }
-
-    fn work(&self, id: u64) {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        while let Some(job) = self.next_job(id, &sender, &receiver) {
-            // The panic hook has logged it.
-            let _ = catch_unwind(AssertUnwindSafe(job));
-        }
+    state.idle.push((id, sender));
+    drop(state);
+    if let Ok(job) = receiver.recv_timeout(idle_timeout) {
+        return Some(job);
     }
-
-    /// The next job of a thread; `None` after the idle timeout.
-    fn next_job(&self, id: u64, sender: &SyncSender<Job>, receiver: &Receiver<Job>) -> Option<Job> {
-        let mut state = self.state.lock();
-        if let Some(job) = state.queue.pop_front() {
-            return Some(job);
-        }
-        state.idle.push(IdleThread { id, jobs: sender.clone() });
-        drop(state);
-        if let Ok(job) = receiver.recv_timeout(self.settings.idle_timeout) {
-            return Some(job);
-        }
-        let mut state = self.state.lock();
-        match state.idle.iter().position(|thread| thread.id == id) {
-            Some(position) => {
-                state.idle.remove(position);
-                state.threads -= 1;
-                None
-            }
-            None => {
-                drop(state);
-                // `execute` took this thread at the moment of the timeout, so its job is on the way.
-                receiver.recv().ok()
-            }
-        }
+    let mut state = shared.lock();
+    if let Some(position) = state.idle.iter().position(|(idle, _)| *idle == id) {
+        state.idle.remove(position);
+        state.threads -= 1;
+        return None;
     }
+    drop(state);
+    // `execute` took this thread at the moment of the timeout, so its job is on the way.
+    receiver.recv().ok()
 }
 
 #[cfg(test)]
@@ -186,7 +165,7 @@ mod tests {
         }
         assert!(pool.is_saturated());
         assert_eq!(pool.execute(job()), Err(Rejected));
-        assert_eq!(pool.0.state.lock().threads, SETTINGS.max_threads);
+        assert_eq!(pool.state.lock().threads, SETTINGS.max_threads);
         drop(closed);
         eventually("queued jobs run", || entered.load(Ordering::Relaxed) == SETTINGS.max_threads + SETTINGS.max_queued);
         assert!(!pool.is_saturated());
@@ -203,9 +182,9 @@ mod tests {
                 assert!(number % 2 == 0, "an odd job panics");
             };
             assert_eq!(pool.execute(job), Ok(()));
-            eventually("the thread is idle again", || pool.0.state.lock().idle.len() == 1);
+            eventually("the thread is idle again", || pool.state.lock().idle.len() == 1);
         }
-        assert_eq!((done.load(Ordering::Relaxed), pool.0.state.lock().threads), (10, 1));
+        assert_eq!((done.load(Ordering::Relaxed), pool.state.lock().threads), (10, 1));
     }
 
     #[test]
@@ -215,7 +194,7 @@ mod tests {
         for number in 1..=3 {
             let counter = done.clone();
             assert_eq!(pool.execute(move || _ = counter.fetch_add(1, Ordering::Relaxed)), Ok(()));
-            eventually("the thread ends", || pool.0.state.lock().threads == 0);
+            eventually("the thread ends", || pool.state.lock().threads == 0);
             assert_eq!(done.load(Ordering::Relaxed), number);
         }
     }

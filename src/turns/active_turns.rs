@@ -5,18 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::event::Failure;
 use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
-
-/// Why a turn is cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CancelReason {
-    /// The client asked for it; the answer so far is kept.
-    Stopped,
-    /// The session is erased.
-    Erased,
-}
 
 /// The running turns by session. All clones share one map.
 #[derive(Clone, Default)]
@@ -25,19 +17,20 @@ pub(super) struct ActiveTurns(Arc<Mutex<HashMap<Lookup, ActiveTurn>>>);
 #[derive(Default)]
 struct ActiveTurn {
     cancellation: CancellationToken,
-    reason: Option<CancelReason>,
+    /// How a cancelled turn fails: with `Stopped` or, where its session is erased, with `NoSession`.
+    failure: Option<Failure>,
     /// Called at the end of the turn with whether its session exists.
     on_end: Vec<Callback<bool>>,
 }
 
-/// The right to be the only turn of a session. Dropping it (a panic, a rejected job) releases
-/// the session too.
+/// The right to be the only turn of a session. Dropping it releases the session for the next turn, and reports to the
+/// callers of [`ActiveTurns::cancel`] whether the session exists.
 pub(super) struct TurnGuard {
     turns: ActiveTurns,
     session: Lookup,
-    cancellation: CancellationToken,
-    /// Then another turn may have the session.
-    is_released: bool,
+    pub(super) cancellation: CancellationToken,
+    /// An error until the turn is over, which a panic leaves in place.
+    pub(super) session_exists: Result<bool, Error>,
 }
 
 impl ActiveTurns {
@@ -48,21 +41,22 @@ impl ActiveTurns {
             return None;
         }
         let cancellation = turns.entry(session).or_default().cancellation.clone();
-        Some(TurnGuard { turns: self.clone(), session, cancellation, is_released: false })
+        let session_exists = Err(Error::Refused("the turn panicked".to_owned()));
+        Some(TurnGuard { turns: self.clone(), session, cancellation, session_exists })
     }
 
-    /// Cancels the turn of a session, and calls `on_end` at its end. Returns `on_end` where no turn runs.
+    /// Cancels the turn of a session, which then fails so, and calls `on_end` at its end. Returns `on_end` where no turn runs.
     pub(super) fn cancel(
         &self,
         session: Lookup,
-        reason: CancelReason,
+        failure: Failure,
         on_end: Option<Callback<bool>>,
     ) -> Option<Callback<bool>> {
         let mut turns = self.0.lock();
         let Some(turn) = turns.get_mut(&session) else { return on_end };
         // Erasure is final: a later stop must not store the answer so far.
-        if turn.reason != Some(CancelReason::Erased) {
-            turn.reason = Some(reason);
+        if turn.failure != Some(Failure::NoSession) {
+            turn.failure = Some(failure);
         }
         turn.on_end.extend(on_end);
         let cancellation = turn.cancellation.clone();
@@ -79,31 +73,15 @@ impl ActiveTurns {
 }
 
 impl TurnGuard {
-    pub(super) fn cancellation(&self) -> &CancellationToken {
-        &self.cancellation
-    }
-
-    /// The reason of the cancellation, where there is one.
-    pub(super) fn cancel_reason(&self) -> Option<CancelReason> {
-        self.turns.0.lock().get(&self.session).and_then(|turn| turn.reason)
-    }
-
-    /// Releases the session for the next turn, and reports to the callers of [`ActiveTurns::cancel`] whether it exists.
-    pub(super) fn release(mut self, session_exists: &Result<bool, Error>) {
-        self.release_with(session_exists);
-    }
-
-    fn release_with(&mut self, session_exists: &Result<bool, Error>) {
-        self.is_released = true;
-        let turn = self.turns.0.lock().remove(&self.session);
-        turn.into_iter().flat_map(|turn| turn.on_end).for_each(|on_end| on_end(session_exists.clone()));
+    /// How the turn fails if it was cancelled.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.turns.0.lock().get(&self.session).and_then(|turn| turn.failure.clone())
     }
 }
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        if !self.is_released {
-            self.release_with(&Err(Error::Refused("the turn panicked".to_owned())));
-        }
+        let turn = self.turns.0.lock().remove(&self.session);
+        turn.into_iter().flat_map(|turn| turn.on_end).for_each(|on_end| on_end(self.session_exists.clone()));
     }
 }

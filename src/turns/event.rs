@@ -1,7 +1,9 @@
-//! What a turn is given, and the events that it sends.
+//! What a turn is given, the events that it sends, and their delivery.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::companion::Unavailable;
@@ -35,14 +37,31 @@ pub enum Event {
     Failed(Failure),
 }
 
-impl Event {
-    pub(super) fn is_terminal(&self) -> bool {
-        matches!(self, Event::Finished(_) | Event::Failed(_))
-    }
-}
-
 /// Called for every event, on the turn's thread or the timers' thread; must not block.
 pub type EventHandler = Box<dyn FnMut(Event) + Send>;
+
+/// Delivers events to the client until the first terminal one; later events are dropped. All clones share one handler.
+#[derive(Clone)]
+pub(super) struct EventSink(Arc<Mutex<Option<EventHandler>>>);
+
+impl EventSink {
+    pub(super) fn new(handler: EventHandler) -> EventSink {
+        EventSink(Arc::new(Mutex::new(Some(handler))))
+    }
+
+    pub(super) fn send(&self, event: Event) {
+        let mut handler = self.0.lock();
+        if matches!(event, Event::Finished(_) | Event::Failed(_)) {
+            let last = handler.take();
+            drop(handler);
+            if let Some(mut handler) = last {
+                handler(event);
+            }
+        } else if let Some(handler) = handler.as_mut() {
+            handler(event);
+        }
+    }
+}
 
 /// Why a turn has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Starts, stops and erases turns, and waits for them at shutdown.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use super::active_turns::{ActiveTurns, CancelReason};
-use super::event::{Event, EventHandler, Failure, Question};
-use super::event_sink::EventSink;
+use super::active_turns::ActiveTurns;
+use super::event::{Event, EventHandler, EventSink, Failure, Question};
 use super::turn::{Resources, Turn};
 use crate::companion::{Companion, Unavailable};
 use crate::message::Message;
@@ -18,15 +18,6 @@ use crate::sync::{Semaphore, ThreadPool, ThreadPoolSettings, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
 const EXTRA_THREADS: usize = 224;
-
-const THREADS: ThreadPoolSettings = ThreadPoolSettings {
-    name: "turn",
-    max_threads: EXTRA_THREADS,
-    max_queued: 1024,
-    idle_timeout: Duration::from_secs(10),
-    // Little more than a TLS handshake needs.
-    stack_bytes: 512 * 1024,
-};
 
 /// Bounds of all turns.
 #[derive(Debug, Clone, Copy)]
@@ -42,16 +33,9 @@ pub struct Turns {
     resources: Resources,
     active: ActiveTurns,
     timers: Timers,
-    open: Mutex<OpenTurns>,
-    /// Notified when the last turn of a closed service is over.
-    all_over: Condvar,
-}
-
-/// Turns between `start` and their terminal event, also those that wait for a thread.
-#[derive(Default)]
-struct OpenTurns {
-    count: usize,
-    is_closed: bool,
+    /// Each turn holds a clone of the sender from `start` to its terminal event, also while it waits for a thread. So the
+    /// receiver is disconnected once all turns are over. `None` after `close`.
+    open: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
 impl Turns {
@@ -63,29 +47,31 @@ impl Turns {
         limits: TurnLimits,
         metrics: Arc<Metrics>,
     ) -> Arc<Turns> {
-        let max_threads = limits.concurrency + EXTRA_THREADS;
+        let threads = ThreadPoolSettings {
+            name: "turn",
+            max_threads: limits.concurrency + EXTRA_THREADS,
+            max_queued: 1024,
+            idle_timeout: Duration::from_secs(10),
+            // Little more than a TLS handshake needs.
+            stack_bytes: 512 * 1024,
+        };
         let resources = Resources {
             store,
             companion,
             metrics,
             timeout: limits.timeout,
             permits: Semaphore::new(limits.concurrency),
-            threads: ThreadPool::new(ThreadPoolSettings { max_threads, ..THREADS }),
+            threads: ThreadPool::new(threads),
         };
-        Arc::new(Turns {
-            resources,
-            active: ActiveTurns::default(),
-            timers: Timers::default(),
-            open: Mutex::default(),
-            all_over: Condvar::new(),
-        })
+        let open = Mutex::new(Some(mpsc::channel()));
+        Arc::new(Turns { resources, active: ActiveTurns::default(), timers: Timers::default(), open })
     }
 
     /// Starts a turn on a thread of its own. `handler` receives a terminal event within the timeout, whatever the thread
     /// waits for; the turn itself may outlast that.
     pub fn start(self: &Arc<Turns>, question: Question, handler: EventHandler) {
         let sink = EventSink::new(handler);
-        let Some(open) = OpenTurn::count(self) else {
+        let Some(open) = self.open.lock().as_ref().map(|(sender, _)| sender.clone()) else {
             return sink.send(Event::Failed(Failure::Overloaded));
         };
         let late = sink.clone();
@@ -94,17 +80,21 @@ impl Turns {
         });
         // Before the thread runs, so that a stop or an erasure finds a turn that still waits for its thread.
         let guard = self.active.register(question.key.lookup());
-        let turn_sink = sink.clone();
+        let (turns, turn_sink) = (self.clone(), sink.clone());
         let started = self.resources.threads.execute(move || {
             let _timer = timer;
-            let turns = &open.0;
             let result = Turn::new(&turns.resources, &question, guard.as_ref(), &turn_sink).run();
             turns.record(&result, question.received_at.elapsed());
             // Before the terminal event: the client's next message may follow at once.
-            if let Some(guard) = guard {
-                guard.release(&session_exists(&result));
+            if let Some(mut guard) = guard {
+                guard.session_exists = match &result {
+                    Err(Failure::NoSession) => Ok(false),
+                    Err(Failure::Store(error)) => Err(error.clone()),
+                    _ => Ok(true),
+                };
             }
             turn_sink.send(result.map_or_else(Event::Failed, Event::Finished));
+            drop(open);
         });
         if started.is_err() {
             sink.send(Event::Failed(Failure::Overloaded));
@@ -114,7 +104,7 @@ impl Turns {
     /// Stops the turn of a session. `callback` receives whether the session exists: once the turn is over and its answer
     /// so far is stored, or from the store where no turn runs.
     pub fn stop(&self, session: Lookup, callback: Callback<bool>) {
-        if let Some(callback) = self.active.cancel(session, CancelReason::Stopped, Some(callback)) {
+        if let Some(callback) = self.active.cancel(session, Failure::Stopped, Some(callback)) {
             let found = |found: Result<Option<Vec<u8>>, Error>| callback(found.map(|sealed| sealed.is_some()));
             self.resources.store.sessions.find(session, Box::new(found));
         }
@@ -126,7 +116,7 @@ impl Turns {
         let active = self.active.clone();
         let erased = move |existed: Result<bool, Error>| {
             if existed.is_ok() {
-                active.cancel(session, CancelReason::Erased, None);
+                active.cancel(session, Failure::NoSession, None);
             }
             callback(existed);
         };
@@ -135,10 +125,11 @@ impl Turns {
 
     /// Starts no more turns, waits for the open ones until the deadline, and cancels the calls of the rest.
     pub fn close(&self, deadline: Instant) {
-        let mut open = self.open.lock();
-        open.is_closed = true;
-        while open.count > 0 && !self.all_over.wait_until(&mut open, deadline).timed_out() {}
-        drop(open);
+        let open = self.open.lock().take();
+        if let Some((sender, receiver)) = open {
+            drop(sender);
+            let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
         self.active.cancel_all();
     }
 
@@ -150,40 +141,6 @@ impl Turns {
             && !matches!(reason, Unavailable::CircuitOpen(_))
         {
             log::warn!(reason:%; "The companion has no answer");
-        }
-    }
-}
-
-/// Whether the session existed at the end of its turn, as far as the turn knows.
-fn session_exists(result: &Result<Message, Failure>) -> Result<bool, Error> {
-    match result {
-        Err(Failure::NoSession) => Ok(false),
-        Err(Failure::Store(error)) => Err(error.clone()),
-        _ => Ok(true),
-    }
-}
-
-/// Counts one turn as open until it is dropped.
-struct OpenTurn(Arc<Turns>);
-
-impl OpenTurn {
-    /// `None` where no more turns start.
-    fn count(turns: &Arc<Turns>) -> Option<OpenTurn> {
-        let mut open = turns.open.lock();
-        if open.is_closed {
-            return None;
-        }
-        open.count += 1;
-        Some(OpenTurn(turns.clone()))
-    }
-}
-
-impl Drop for OpenTurn {
-    fn drop(&mut self) {
-        let mut open = self.0.open.lock();
-        open.count -= 1;
-        if open.is_closed && open.count == 0 {
-            self.0.all_over.notify_all();
         }
     }
 }

@@ -3,15 +3,13 @@
 //! Each turn blocks one thread from top to bottom, without holding a database connection while it waits for anything
 //! else. Its client receives [`Event`]s and may disconnect without ending the turn.
 //!
-//! - `event`: what a turn is given, and the events it sends.
+//! - `event`: what a turn is given, the events it sends, and their delivery until the first terminal one.
 //! - `lifecycle`: starts, stops and erases turns, and waits for them at shutdown.
 //! - `turn`: one turn from top to bottom.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
-//! - `event_sink`: delivers events until the first terminal one.
 
 mod active_turns;
 mod event;
-mod event_sink;
 mod lifecycle;
 mod turn;
 

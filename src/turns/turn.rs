@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::active_turns::{CancelReason, TurnGuard};
-use super::event::{Event, Failure, Question};
-use super::event_sink::EventSink;
+use super::active_turns::TurnGuard;
+use super::event::{Event, EventSink, Failure, Question};
 use crate::companion::{Call, ChatMessage, Companion};
 use crate::message::{self, Message, Role};
 use crate::metrics::Metrics;
 use crate::sealing::{Lookup, OpenError, Part};
 use crate::store::{self, Appended, Callback, Error, Row, Store};
-use crate::sync::{Permit, Semaphore, ThreadPool};
+use crate::sync::{Semaphore, ThreadPool};
 
 /// Bytes of a character in UTF-8 at most.
 const MAX_CHAR_BYTES: usize = 4;
@@ -81,7 +80,8 @@ impl<'a> Turn<'a> {
             }
         }
         let earlier = history.into_iter().filter(|message| message.id != self.question_id);
-        let mut conversation: Vec<ChatMessage> = earlier.map(ChatMessage::from).collect();
+        let mut conversation: Vec<ChatMessage> =
+            earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
         let text = self.call_companion(&conversation, guard)?;
         self.store_answer(new_message(self.answer_id, position, self.resources.companion.role(), text))
@@ -89,42 +89,27 @@ impl<'a> Turn<'a> {
 
     /// Calls the companion under a permit, and returns the text of its answer.
     fn call_companion(&self, conversation: &[ChatMessage], guard: &TurnGuard) -> Result<String, Failure> {
-        let _permit = self.acquire_permit(guard)?;
+        let resources = self.resources;
+        // The rest of the timeout is for storing the answer.
+        let deadline = self.question.received_at + resources.timeout * 15 / 16;
+        let left = deadline.saturating_duration_since(Instant::now());
+        // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
+        let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
+        let permit = resources.permits.acquire(left.min(max_wait), &guard.cancellation);
+        let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         self.sink.send(Event::Started(self.answer_id));
-        let _gauge = self.resources.metrics.turn_with_companion();
-        let call = Call {
-            deadline: self.companion_deadline(),
-            streamed: self.question.streamed,
-            cancellation: guard.cancellation().clone(),
-        };
+        let _gauge = resources.metrics.turn_with_companion();
+        let call = Call { deadline, streamed: self.question.streamed, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
-        let outcome = self.resources.companion.answer(conversation, &call, &mut |delta| {
+        let outcome = resources.companion.answer(conversation, &call, &mut |delta| {
             text.push_str(delta);
             self.sink.send(Event::Delta(delta.to_owned()));
         });
-        match guard.cancel_reason() {
-            Some(CancelReason::Erased) => Err(Failure::NoSession),
-            Some(CancelReason::Stopped) if text.trim().is_empty() => Err(Failure::Stopped),
-            Some(CancelReason::Stopped) => Ok(text),
+        match guard.failure() {
+            Some(Failure::Stopped) if !text.trim().is_empty() => Ok(text),
+            Some(failure) => Err(failure),
             None => outcome.map(|()| text).map_err(Failure::Unavailable),
         }
-    }
-
-    fn acquire_permit(&self, guard: &TurnGuard) -> Result<Permit, Failure> {
-        let resources = self.resources;
-        // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
-        let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
-        let left = self.companion_deadline().saturating_duration_since(Instant::now());
-        resources.permits.acquire(left.min(max_wait), guard.cancellation()).ok_or_else(|| match guard.cancel_reason() {
-            Some(CancelReason::Erased) => Failure::NoSession,
-            Some(CancelReason::Stopped) => Failure::Stopped,
-            None => Failure::Overloaded,
-        })
-    }
-
-    /// The rest of the timeout is for storing the answer.
-    fn companion_deadline(&self) -> Instant {
-        self.question.received_at + self.resources.timeout * 15 / 16
     }
 
     /// Stores the answer behind all messages of the session.
@@ -151,15 +136,9 @@ impl<'a> Turn<'a> {
         }
         let ids = [self.question_id, self.answer_id];
         let rows = self.wait(|callback| self.resources.store.messages.find(self.session(), ids, callback))?;
-        let (mut question, mut answer) = (None, None);
-        for message in self.open(&rows)? {
-            match message.id {
-                id if id == self.question_id => question = Some(message),
-                id if id == self.answer_id => answer = Some(message),
-                _ => {}
-            }
-        }
-        Ok((question, answer))
+        let mut messages = self.open(&rows)?;
+        let mut take = |id| messages.extract_if(.., |message| message.id == id).next();
+        Ok((take(self.question_id), take(self.answer_id)))
     }
 
     /// The newest messages, as many as the companion can use, the oldest first.
@@ -195,10 +174,4 @@ fn new_message(id: Uuid, position: i32, role: Role, text: String) -> Message {
 
 fn next_position(history: &[Message]) -> i32 {
     history.last().map_or(1, |message| message.position.saturating_add(1))
-}
-
-impl From<Message> for ChatMessage {
-    fn from(message: Message) -> ChatMessage {
-        ChatMessage { role: message.role, text: message.text }
-    }
 }
