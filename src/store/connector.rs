@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use postgres::Client;
 use postgres::config::{Host, SslMode as DriverSslMode};
 use postgres::error::SqlState;
+use r2d2::ManageConnection;
+use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::root_cause;
@@ -128,14 +130,15 @@ impl Connector {
     }
 
     fn attempt(&self) -> Result<Client, postgres::Error> {
-        match self.config.connect(self.tls.clone()) {
+        let connect = |config| PostgresConnectionManager::new(config, self.tls.clone()).connect();
+        match connect(self.config.clone()) {
             // libpq's `prefer` falls back to plain text when the server refuses TLS: the handshake failed, or no line of
             // `pg_hba.conf` matches TLS.
             Err(error)
                 if self.config.get_ssl_mode() == DriverSslMode::Prefer
                     && error.code().is_none_or(|code| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
             {
-                self.config.clone().ssl_mode(DriverSslMode::Disable).connect(self.tls.clone())
+                connect(self.config.clone().ssl_mode(DriverSslMode::Disable).clone())
             }
             result => result,
         }
