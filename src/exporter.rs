@@ -51,9 +51,9 @@ impl Exporter {
             in_flight: register(to, "http_requests_in_flight", "Requests that are being answered"),
             queued: register(to, "http_queue_length", "Connections to be read or answered that wait for a worker"),
             pool_total: register(to, "pool_connections", "Open connections to PostgreSQL"),
-            pool_idle: register(to, "pool_idle_connections", "Those that nobody uses"),
+            pool_idle: register(to, "pool_idle_connections", "Idle connections to PostgreSQL"),
             pool_max: register(to, "pool_max_connections", "Connections there may be at most"),
-            pool_waiting: register(to, "pool_waiting", "Batches that wait for their turn and a connection"),
+            pool_waiting: register(to, "pool_waiting", "Batches that wait for a permit or a connection"),
             dropped_lines: register(to, "log_lines_dropped", "Log lines dropped because standard error was too slow"),
         };
         Exporter { registry, metrics, gauges, server, store }

@@ -74,7 +74,7 @@ struct ConnectionPool {
 ))]
 pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let store = context.store.clone();
-    Answer::later(|responder| {
+    Answer::defer(|responder| {
         context.store.health.probe(responder.on(move |probe| {
             // The probe's own connection is back in the pool by now, so it counts as idle.
             let PoolState { total, idle: available, max, .. } = store.pool_state();
@@ -121,7 +121,7 @@ pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<An
     if context.stopping.load(Ordering::Relaxed) {
         return Err(Problem::new(503, "The service is stopping."));
     }
-    Answer::later(|responder| {
+    Answer::defer(|responder| {
         context.store.health.schema_is_current(responder.on(|is_current| match is_current {
             Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
             Ok(false) => Err(Problem::new(503, "The database has the schema of another version.")),

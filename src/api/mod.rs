@@ -31,7 +31,7 @@ impl Application for Context {
     /// Finds the route, calls its handler, and answers with what that returns.
     fn answer(&self, request: Request, responder: http::Responder) {
         let (found, access_log) = begin(self, &request);
-        let responder = Responder(responder, access_log);
+        let responder = Responder::new(responder, access_log);
         let (route, parameter) = match found {
             Found::Route(route, parameter) => (route, parameter),
             Found::Answer(answer) => return responder.respond(answer),
@@ -41,8 +41,8 @@ impl Application for Context {
             (route.handler)(self, &request, &parameter)
         });
         match answer {
-            Ok(Answer::Later(start)) => start(responder),
-            Ok(Answer::Now(response)) => responder.respond(Ok(response)),
+            Ok(Answer::Deferred(start)) => start(responder),
+            Ok(Answer::Response(response)) => responder.respond(Ok(response)),
             Err(problem) => responder.respond(Err(problem)),
         }
     }

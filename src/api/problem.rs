@@ -83,6 +83,11 @@ impl Problem {
         Problem { header: Some(Box::new(("Retry-After", seconds.to_string()))), ..self }
     }
 
+    /// A handler, or the work that it began, panicked or was dropped.
+    pub(super) fn panicked() -> Problem {
+        Problem::internal("a handler panicked")
+    }
+
     /// A bug. `cause` goes to the log, so it must hold nothing of the request.
     pub(super) fn internal(cause: impl Into<Box<str>>) -> Problem {
         let problem = Problem::new(500, "Something went wrong on our side. Please try again.");

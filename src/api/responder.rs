@@ -32,35 +32,44 @@ pub struct Context {
 /// What a handler returns, so that `?` answers with a [`Problem`].
 pub(super) enum Answer<'a> {
     /// The response.
-    Now(Response),
+    Response(Response),
     /// What begins the work and is given the responder to end it with. It must not wait for the work.
-    Later(Box<dyn FnOnce(Responder) + 'a>),
+    Deferred(Box<dyn FnOnce(Responder) + 'a>),
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn later(start: impl FnOnce(Responder) + 'a) -> Result<Answer<'a>, Problem> {
-        Ok(Answer::Later(Box::new(start)))
+    pub(super) fn defer(start: impl FnOnce(Responder) + 'a) -> Result<Answer<'a>, Problem> {
+        Ok(Answer::Deferred(Box::new(start)))
     }
 }
 
 impl From<Response> for Answer<'_> {
     fn from(response: Response) -> Self {
-        Answer::Now(response)
+        Answer::Response(response)
     }
 }
 
-/// Answers one request once, from any thread. Dropped unused, the client gets a 500.
-pub(super) struct Responder(pub(super) http::Responder, pub(super) AccessLog);
+/// Answers one request once, from any thread. Dropped unused, by a panic for example, the client gets a 500.
+pub(super) struct Responder(Option<(http::Responder, AccessLog)>);
 
 impl Responder {
+    pub(super) fn new(responder: http::Responder, access_log: AccessLog) -> Responder {
+        Responder(Some((responder, access_log)))
+    }
+
+    fn take(&mut self) -> (http::Responder, AccessLog) {
+        self.0.take().expect("a responder is consumed by its first use")
+    }
+
     /// Answers with what a handler made.
-    pub(super) fn respond(self, result: Result<Response, Problem>) {
-        self.0.respond(self.1.complete(result));
+    pub(super) fn respond(mut self, result: Result<Response, Problem>) {
+        let (responder, access_log) = self.take();
+        responder.respond(access_log.complete(result));
     }
 
     /// Answers with what `make` makes on a worker: for threads that answer many requests, or must not block.
-    pub(super) fn respond_with(self, make: impl FnOnce() -> Result<Response, Problem> + Send + 'static) {
-        let Responder(responder, access_log) = self;
+    pub(super) fn respond_with(mut self, make: impl FnOnce() -> Result<Response, Problem> + Send + 'static) {
+        let (responder, access_log) = self.take();
         responder.respond_with(move || access_log.complete(catch_panic(make)));
     }
 
@@ -73,15 +82,24 @@ impl Responder {
     }
 
     /// Begins a response whose body is sent piece by piece. It is counted and logged here.
-    pub(super) fn stream(self, head: Response) -> StreamSender {
-        self.0.stream(self.1.complete(Ok(head)))
+    pub(super) fn stream(mut self, head: Response) -> StreamSender {
+        let (responder, access_log) = self.take();
+        responder.stream(access_log.complete(Ok(head)))
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if let Some((responder, access_log)) = self.0.take() {
+            responder.respond_with(move || access_log.complete(Err(Problem::panicked())));
+        }
     }
 }
 
 /// What `make` makes, or a 500 if it panics. Nothing half done is left behind: the connection to PostgreSQL that a handler
 /// had is not used again.
 pub(super) fn catch_panic<T>(make: impl FnOnce() -> Result<T, Problem>) -> Result<T, Problem> {
-    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| Err(Problem::internal("a handler panicked")))
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| Err(Problem::panicked()))
 }
 
 /// The log line and the metrics of a request. They name the route's pattern, never the path.

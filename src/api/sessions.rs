@@ -38,7 +38,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
     let (session_id, created_at) = (SessionId::random(), message::now());
     let key = SealingKey::derive(&session_id);
     let sealed = message::seal_creation_time(&key, created_at);
-    Answer::later(move |responder| {
+    Answer::defer(move |responder| {
         context.store.sessions.create(
             key.lookup(),
             sealed,
@@ -60,7 +60,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
 pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
     let key = SealingKey::derive(&session_id);
-    Answer::later(move |responder| {
+    Answer::defer(move |responder| {
         context.store.sessions.find(
             key.lookup(),
             responder.on(move |found: Result<Option<Vec<u8>>, _>| {
@@ -85,7 +85,7 @@ pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
 ))]
 pub(super) fn delete<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session = parse_id(session_id)?.lookup();
-    Answer::later(move |responder| {
+    Answer::defer(move |responder| {
         context.turns.erase(
             session,
             responder.on(|existed| {

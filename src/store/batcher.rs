@@ -154,6 +154,9 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     ) -> Result<Vec<Result<Answer, Error>>, Error> {
         match (self.statement)(connection, items) {
             Err(error) if error.was_rolled_back() && self.policy.retry_individually && items.len() > 1 => {}
+            Ok(answers) if answers.len() != items.len() => {
+                return Err(Error::Refused("a statement without an answer".to_owned()));
+            }
             result => return Ok(result?.into_iter().map(Ok).collect()),
         }
         let deadline = Instant::now() + MAX_RETRY_TIME;

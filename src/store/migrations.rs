@@ -65,7 +65,7 @@ pub const NEWEST: i32 = 1;
 /// Its name. A schema from before the first release has the same version with another name, and stores the ids of sessions.
 const NEWEST_NAME: &str = "sessions_and_messages";
 
-const LOCK: &str = include_str!("../../sql/schema/take_turn.sql");
+const LOCK: &str = include_str!("../../sql/schema/lock_migrations.sql");
 const VERSION: &str = include_str!("../../sql/schema/version.sql");
 
 /// Whether the database has exactly the schema this binary was built for.

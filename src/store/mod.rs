@@ -39,7 +39,7 @@ const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// Everything that is stored, in one PostgreSQL.
 ///
 /// A connection is borrowed from the pool for one short statement. It is never held during a call to the companion or a
-/// write to a client. Every method takes a [`Callback`], which is called once, on the calling thread or another.
+/// write to a client. Every statement takes a [`Callback`], which is called once, on any thread.
 pub struct Store {
     /// The table `sessions`.
     pub sessions: Sessions,

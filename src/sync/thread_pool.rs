@@ -26,7 +26,7 @@ pub struct ThreadPoolSettings {
     pub stack_bytes: usize,
 }
 
-/// The pool has no thread and no room in its queue for another job.
+/// The pool has no idle thread, and its queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rejected;
 

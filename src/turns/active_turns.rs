@@ -29,7 +29,7 @@ pub(super) struct TurnGuard {
     turns: ActiveTurns,
     session: Lookup,
     pub(super) cancellation: CancellationToken,
-    /// An error until the turn is over, which a panic leaves in place.
+    /// An error until the turn is over: a panic, and a thread pool that rejects the turn, leave it in place.
     pub(super) session_exists: Result<bool, Error>,
 }
 
@@ -41,8 +41,7 @@ impl ActiveTurns {
             return None;
         }
         let cancellation = turns.entry(session).or_default().cancellation.clone();
-        let session_exists = Err(Error::Refused("the turn panicked".to_owned()));
-        Some(TurnGuard { turns: self.clone(), session, cancellation, session_exists })
+        Some(TurnGuard { turns: self.clone(), session, cancellation, session_exists: Err(Error::Unavailable) })
     }
 
     /// Cancels the turn of a session, which then fails so, and calls `on_end` at its end. Returns `on_end` where no turn runs.

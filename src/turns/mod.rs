@@ -4,14 +4,15 @@
 //! else. Its client receives [`Event`]s and may disconnect without ending the turn.
 //!
 //! - `event`: what a turn is given, the events it sends, and their delivery until the first terminal one.
-//! - `lifecycle`: starts, stops and erases turns, and waits for them at shutdown.
+//! - `turns`: starts, stops and erases turns, and waits for them at shutdown.
 //! - `turn`: one turn from top to bottom.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
 
 mod active_turns;
 mod event;
-mod lifecycle;
 mod turn;
+#[expect(clippy::module_inception, reason = "the file is named after its type")]
+mod turns;
 
+pub use self::turns::{TurnLimits, Turns};
 pub use event::{Event, EventHandler, Failure, Question};
-pub use lifecycle::{TurnLimits, Turns};

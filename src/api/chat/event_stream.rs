@@ -60,10 +60,7 @@ impl EventStream {
     pub(super) fn send_text(&self, text: &str) {
         let mut state = self.0.lock();
         state.unsent.push_str(text);
-        if state.sender.as_ref().is_some_and(StreamSender::has_room) {
-            let event = state.unsent_event();
-            state.send(&event);
-        }
+        state.flush();
     }
 
     /// Sends the last event.
@@ -102,6 +99,15 @@ impl State {
         self.event("message.delta", &json!({ "text": text }))
     }
 
+    /// Sends the unsent text, or a comment where there is none, if the client's buffer has room.
+    fn flush(&mut self) {
+        self.last_activity = Instant::now();
+        if self.sender.as_ref().is_some_and(StreamSender::has_room) {
+            let bytes = if self.unsent.is_empty() { COMMENT.to_vec() } else { self.unsent_event() };
+            self.send(&bytes);
+        }
+    }
+
     /// Sends bytes if the buffer has room for them. A client that is gone is sent nothing more.
     fn send(&mut self, bytes: &[u8]) {
         self.last_activity = Instant::now();
@@ -128,11 +134,11 @@ impl State {
     }
 }
 
-/// Sends a comment whenever nothing was sent for [`COMMENT_INTERVAL`], until the stream ends.
+/// Sends a comment, or text that the client was too slow for, whenever nothing was sent for [`COMMENT_INTERVAL`].
 fn keep_alive(stream: &Arc<Mutex<State>>, timers: &Arc<Timers>) {
     let mut state = stream.lock();
     if state.last_activity.elapsed() >= COMMENT_INTERVAL {
-        state.send(COMMENT);
+        state.flush();
     }
     if state.sender.is_some() {
         let (stream, next) = (Arc::downgrade(stream), timers.clone());

@@ -64,7 +64,7 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     let text = request::message(body::json_object(request)?)?;
     let streamed = request::accepts_events(request);
     let question = Question { key: SealingKey::derive(&session_id), text, idempotency_key, streamed, received_at };
-    Answer::later(move |responder| {
+    Answer::defer(move |responder| {
         let mut delivery = Delivery::new(responder, streamed, session_id, context.timers.clone());
         context.turns.start(question, Box::new(move |event| delivery.deliver(event)));
     })
@@ -80,7 +80,7 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
 ))]
 pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session = parse_id(session_id)?.lookup();
-    Answer::later(move |responder| {
+    Answer::defer(move |responder| {
         context.turns.stop(
             session,
             responder.on(|exists| if exists? { Ok(respond::no_content()) } else { Err(Problem::no_such_session()) }),
@@ -108,7 +108,7 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
     let is_page = before.is_some() || limit.is_some();
     let limit = if is_page { limit.unwrap_or(DEFAULT_PAGE_LENGTH) } else { i32::MAX };
     let key = SealingKey::derive(&session_id);
-    Answer::later(move |responder| {
+    Answer::defer(move |responder| {
         let make = move |page: Result<Option<Page>, _>| {
             let Page { before_exists, rows } = page?.ok_or_else(Problem::no_such_session)?;
             if !before_exists {

@@ -157,7 +157,7 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
     let schema = Schema::new();
     let mut sql = schema.client();
     let mut turn = sql.transaction().unwrap();
-    let taken = turn.query_one(include_str!("../../../sql/schema/take_turn.sql"), &[]).unwrap();
+    let taken = turn.query_one(include_str!("../../../sql/schema/lock_migrations.sql"), &[]).unwrap();
     assert!(taken.get::<_, bool>(0));
     let mut process = Binary::new(&[("DATABASE_URL", &schema.url())]).start();
     // The service polls the advisory lock in one transaction.
