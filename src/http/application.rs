@@ -1,6 +1,7 @@
-//! What the server serves: the one trait that an application implements.
+//! What the server serves: the trait that an application implements, and the refusals that it words.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use rouille::{Request, Response};
 
@@ -30,9 +31,54 @@ pub(super) fn refusal_writer(
     clock: &mut DateClock,
 ) -> ResponseWriter {
     let client = ClientCapabilities { is_1_1: true, head_only, keep_alive: false };
-    let refused =
-        catch_unwind(AssertUnwindSafe(|| ResponseWriter::new(application.refuse(refusal), client, clock).ok()));
-    refused.ok().flatten().unwrap_or_else(|| {
+    let make = || ResponseWriter::new(application.refuse(refusal), None, client, clock).ok();
+    catch_unwind(AssertUnwindSafe(make)).ok().flatten().unwrap_or_else(|| {
         ResponseWriter::raw(*b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     })
+}
+
+/// The refusal of requests when the run queue or the table is full. It is made once a second and sent many times, so that
+/// a flood costs little.
+pub(super) struct BusyRefusal {
+    response: Vec<u8>,
+    made_at: Instant,
+    /// Requests that were refused since the last log line.
+    refused: u64,
+    next_log: Instant,
+}
+
+impl BusyRefusal {
+    /// How old the response may be: it contains the time.
+    const MAX_AGE: Duration = Duration::from_secs(1);
+
+    /// The least time between two log lines about refusals.
+    const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+    pub(super) fn new(application: &dyn Application, clock: &mut DateClock, now: Instant) -> BusyRefusal {
+        let response = refusal_writer(application, Refusal::Busy, false, clock).unwritten().to_vec();
+        BusyRefusal { response, made_at: now, refused: 0, next_log: now }
+    }
+
+    /// Counts a refusal and returns the bytes of its response.
+    pub(super) fn response(&mut self, application: &dyn Application, clock: &mut DateClock, now: Instant) -> &[u8] {
+        if now.saturating_duration_since(self.made_at) >= BusyRefusal::MAX_AGE {
+            let BusyRefusal { refused, next_log, .. } = *self;
+            *self = BusyRefusal { refused, next_log, ..BusyRefusal::new(application, clock, now) };
+        }
+        self.refused += 1;
+        &self.response
+    }
+
+    /// When [`BusyRefusal::log`] has something to do.
+    pub(super) fn next_log(&self) -> Option<Instant> {
+        (self.refused > 0).then_some(self.next_log)
+    }
+
+    /// Logs how many requests were refused, at most once in [`BusyRefusal::LOG_INTERVAL`].
+    pub(super) fn log(&mut self, now: Instant) {
+        if self.next_log().is_some_and(|next_log| next_log <= now) {
+            log::warn!(refused = self.refused; "More requests than there is room for");
+            (self.refused, self.next_log) = (0, now + BusyRefusal::LOG_INTERVAL);
+        }
+    }
 }

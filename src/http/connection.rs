@@ -84,33 +84,24 @@ pub(super) enum Disposition {
     Close,
 }
 
-/// Why a connection does not go on.
-enum ConnectionError {
-    Refused(Refusal),
-    /// The client is gone, or the connection is of no use any more.
-    Closed,
-}
+/// One transition of the state machine; `Err` is what the connection needs before the next one.
+type Transition = Result<(), Step>;
 
-impl From<Refusal> for ConnectionError {
-    fn from(refusal: Refusal) -> ConnectionError {
-        ConnectionError::Refused(refusal)
+const CLOSE: Step = Step::Done(Disposition::Close);
+
+impl From<Refusal> for Step {
+    fn from(refusal: Refusal) -> Step {
+        Step::Refuse(refusal)
     }
 }
 
-impl From<io::Error> for ConnectionError {
-    fn from(_: io::Error) -> ConnectionError {
-        ConnectionError::Closed
+impl From<io::Error> for Step {
+    fn from(_: io::Error) -> Step {
+        CLOSE
     }
-}
-
-/// What one part of the state machine leads to.
-enum Transition {
-    To(ConnectionState),
-    Stop(ConnectionState, Step),
 }
 
 use ConnectionState::{AwaitingReply, JudgingHead, ReadingBody, ReadingHead, Writing};
-use Transition::{Stop, To};
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
@@ -121,11 +112,6 @@ impl Connection {
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
         &self.stream
-    }
-
-    /// Whether the request at hand is `HEAD`.
-    pub(super) fn head_only(&self) -> bool {
-        self.head_only
     }
 
     /// How far the response has got, for a call of the application.
@@ -146,23 +132,14 @@ impl Connection {
     /// Goes on until the connection needs something. `buffer` is the worker's, for reading.
     pub(super) fn advance(&mut self, limits: &Limits, buffer: &mut Vec<u8>) -> Step {
         loop {
-            let state = mem::replace(&mut self.state, ReadingHead(HeadScanner::default()));
-            let transition = match state {
+            let transition = match self.take_state() {
                 ReadingHead(scanner) => self.read_head(scanner, limits, buffer),
                 ReadingBody(head, body) => self.continue_body(head, body, buffer),
                 Writing(writer, after) => self.write(writer, after, buffer),
-                waiting @ (AwaitingReply(_) | JudgingHead(..)) => {
-                    Ok(Stop(waiting, Step::Done(Disposition::AwaitApplication)))
-                }
+                waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
             };
-            match transition {
-                Ok(To(state)) => self.state = state,
-                Ok(Stop(state, step)) => {
-                    self.state = state;
-                    return step;
-                }
-                Err(ConnectionError::Refused(refusal)) => return Step::Refuse(refusal),
-                Err(ConnectionError::Closed) => return Step::Done(Disposition::Close),
+            if let Err(step) = transition {
+                return step;
             }
         }
     }
@@ -181,7 +158,7 @@ impl Connection {
 
     /// Asks the client for the body whose head was judged (RFC 9110, section 10.1.1).
     pub(super) fn read_body(&mut self) {
-        if let JudgingHead(head, body) = mem::replace(&mut self.state, ReadingHead(HeadScanner::default())) {
+        if let JudgingHead(head, body) = self.take_state() {
             let writer = ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n");
             self.state = Writing(writer, AfterWrite::ReadBody(head, body));
         }
@@ -192,21 +169,35 @@ impl Connection {
         if let Writing(writer, _) = &mut self.state { Some(writer) } else { None }
     }
 
-    fn read_head(
-        &mut self,
-        mut scanner: HeadScanner,
-        limits: &Limits,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Transition, ConnectionError> {
+    /// Leaves the connection at the beginning of a request.
+    fn take_state(&mut self) -> ConnectionState {
+        mem::replace(&mut self.state, ReadingHead(HeadScanner::default()))
+    }
+
+    fn go_on(&mut self, state: ConnectionState) -> Transition {
+        self.state = state;
+        Ok(())
+    }
+
+    fn stop(&mut self, state: ConnectionState, step: Step) -> Transition {
+        self.state = state;
+        Err(step)
+    }
+
+    fn await_client(&mut self, phase: Phase, state: ConnectionState) -> Transition {
+        self.stop(state, Step::Done(Disposition::AwaitClient { phase, progress: false }))
+    }
+
+    fn read_head(&mut self, mut scanner: HeadScanner, limits: &Limits, buffer: &mut Vec<u8>) -> Transition {
         // The method of the request before says nothing of this one, which may be refused before it is parsed.
         self.head_only = false;
         let Some(range) = scanner.find(&self.input, limits)? else {
             return match self.read(buffer)? {
-                Some(0) if self.is_between_requests() => Err(ConnectionError::Closed),
+                Some(0) if self.is_between_requests() => Err(CLOSE),
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(To(ReadingHead(scanner))),
-                None if self.is_between_requests() => Ok(self.idle()),
-                None => Ok(await_client(Phase::Head, ReadingHead(scanner))),
+                Some(_) => self.go_on(ReadingHead(scanner)),
+                None if self.is_between_requests() => self.idle(),
+                None => self.await_client(Phase::Head, ReadingHead(scanner)),
             };
         };
         let head = head::parse(&self.input[range.clone()], limits)?;
@@ -215,9 +206,9 @@ impl Connection {
         let body = Body::new(head.length, limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
-            return Ok(Stop(JudgingHead(head, body), Step::JudgeHead(request)));
+            return self.stop(JudgingHead(head, body), Step::JudgeHead(request));
         }
-        Ok(To(ReadingBody(head, body)))
+        self.go_on(ReadingBody(head, body))
     }
 
     /// Whether nothing of a request has come. An empty line may come first (RFC 9112, section 2.2).
@@ -225,87 +216,73 @@ impl Connection {
         self.input.is_empty() || self.input == b"\r\n"
     }
 
-    fn continue_body(
-        &mut self,
-        head: Head,
-        mut body: Body,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Transition, ConnectionError> {
+    fn continue_body(&mut self, head: Head, mut body: Body, buffer: &mut Vec<u8>) -> Transition {
         if !body.take(&mut self.input)? {
             return match self.read(buffer)? {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(To(ReadingBody(head, body))),
-                None => Ok(await_client(Phase::Body, ReadingBody(head, body))),
+                Some(_) => self.go_on(ReadingBody(head, body)),
+                None => self.await_client(Phase::Body, ReadingBody(head, body)),
             };
         }
         let client = capabilities(&head);
         let request = request(self.client, head, Some(body.into_bytes()));
-        Ok(Stop(AwaitingReply(client), Step::Answer(request)))
+        self.stop(AwaitingReply(client), Step::Answer(request))
     }
 
-    fn write(
-        &mut self,
-        mut writer: ResponseWriter,
-        after: AfterWrite,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Transition, ConnectionError> {
+    fn write(&mut self, mut writer: ResponseWriter, after: AfterWrite, buffer: &mut Vec<u8>) -> Transition {
         let mut progress = false;
         loop {
-            match writer.next() {
-                Next::Write => {}
-                Next::ReadBody => return Ok(Stop(Writing(writer, after), Step::ReadResponseBody)),
-                Next::AwaitPiece => {
-                    return Ok(Stop(Writing(writer, after), Step::Done(Disposition::AwaitApplication)));
-                }
-                Next::Aborted => return Err(ConnectionError::Closed),
+            let step = match writer.next() {
+                Next::Write => match (&*self.stream).write(writer.unwritten()) {
+                    Ok(0) => return Err(CLOSE),
+                    Ok(written) => {
+                        writer.advance(written);
+                        progress = true;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        Step::Done(Disposition::AwaitClient { phase: Phase::Writing, progress })
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+                Next::ReadBody => Step::ReadResponseBody,
+                Next::AwaitPiece => Step::Done(Disposition::AwaitApplication),
+                Next::Aborted => return Err(CLOSE),
                 Next::Finished => break,
-            }
-            match (&*self.stream).write(writer.unwritten()) {
-                Ok(0) => return Err(ConnectionError::Closed),
-                Ok(written) => {
-                    writer.advance(written);
-                    progress = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let disposition = Disposition::AwaitClient { phase: Phase::Writing, progress };
-                    return Ok(Stop(Writing(writer, after), Step::Done(disposition)));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+            };
+            return self.stop(Writing(writer, after), step);
         }
         match after {
-            AfterWrite::ReadBody(head, body) => Ok(To(ReadingBody(head, body))),
+            AfterWrite::ReadBody(head, body) => self.go_on(ReadingBody(head, body)),
             AfterWrite::NextRequest => self.next_request(buffer),
             AfterWrite::Linger => {
                 let _ = self.stream.shutdown(Shutdown::Write);
-                Ok(Stop(ReadingHead(HeadScanner::default()), Step::Done(Disposition::Linger)))
+                Err(Step::Done(Disposition::Linger))
             }
         }
     }
 
     /// Waits for the next request, or lets it wait for its turn behind those of other connections.
-    fn next_request(&mut self, buffer: &mut Vec<u8>) -> Result<Transition, ConnectionError> {
+    fn next_request(&mut self, buffer: &mut Vec<u8>) -> Transition {
         // The poller reports each arrival once, so the socket has to be empty before it is waited for.
-        let has_input = !self.input.is_empty()
-            || match if self.is_drained { None } else { self.read(buffer)? } {
-                Some(0) => return Err(ConnectionError::Closed),
-                Some(_) => true,
-                None => false,
-            };
-        if !has_input {
-            return Ok(self.idle());
+        if self.input.is_empty() {
+            match if self.is_drained { None } else { self.read(buffer)? } {
+                Some(0) => return Err(CLOSE),
+                Some(_) => {}
+                None => return self.idle(),
+            }
         }
         // More may have been reported in the meantime, and is not reported again.
         self.is_drained = false;
-        Ok(Stop(ReadingHead(HeadScanner::default()), Step::Done(Disposition::Requeue)))
+        Err(Step::Done(Disposition::Requeue))
     }
 
     /// Waits between requests with a small buffer, large enough that most requests need no new one.
     fn idle(&mut self) -> Transition {
         self.input.clear();
         self.input.shrink_to(IDLE_BUFFER_BYTES);
-        await_client(Phase::Idle, ReadingHead(HeadScanner::default()))
+        self.await_client(Phase::Idle, ReadingHead(HeadScanner::default()))
     }
 
     /// Reads what is there: `Some(0)` at the end of the input, `None` while there is nothing.
@@ -328,10 +305,6 @@ impl Connection {
             }
         }
     }
-}
-
-fn await_client(phase: Phase, state: ConnectionState) -> Transition {
-    Stop(state, Step::Done(Disposition::AwaitClient { phase, progress: false }))
 }
 
 fn capabilities(head: &Head) -> ClientCapabilities {

@@ -5,25 +5,24 @@ use std::mem;
 use std::time::Instant;
 
 use super::deadlines::Phase;
-use super::slot::{Assignment, Holder, ReplyToken, ResponseState, Token};
+use super::slot::{Assignment, Holder, ResponseState, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
-    /// A worker calls the application. `None` if the connection is gone, so that a response would reach nobody.
-    pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<ReplyToken> {
+    /// A worker calls the application. Returns the token of the request, which is a new one if it has just been read; `None`
+    /// if the connection is gone, so that a response would reach nobody.
+    pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<Token> {
         if !self.is_current(token) {
             return None;
         }
-        let is_new_request = matches!(self.deadlines.phase(token.key), Phase::Head | Phase::Body);
         let slot = &mut self.slots[token.key];
         slot.response = response;
-        if is_new_request {
-            slot.request += 1;
-            slot.has_piece = false;
+        if matches!(self.deadlines.phase(token.key), Phase::Head | Phase::Body) {
+            self.generation += 1;
+            (slot.generation, slot.has_piece) = (self.generation, false);
         }
-        let reply_token = ReplyToken { connection: token, request: slot.request };
         self.deadlines.enter(token.key, Phase::Answering, now);
-        Some(reply_token)
+        Some(Token { generation: slot.generation, ..token })
     }
 
     /// A call returns. Unless the reply comes later, the application's deadline does not apply to what follows. `false` if
@@ -59,27 +58,22 @@ impl<C, R> Table<C, R> {
         None
     }
 
-    /// Takes a reply of the application, or returns it if its connection or its request is gone.
-    pub(super) fn reply(&mut self, token: ReplyToken, reply: R, now: Instant) -> Result<(), R> {
-        if !self.is_awaited(token) {
+    /// Takes a reply of the application, or returns it if its request is gone.
+    pub(super) fn reply(&mut self, token: Token, reply: R, now: Instant) -> Result<(), R> {
+        if !self.is_current(token) {
             return Err(reply);
         }
-        self.slots[token.connection.key].reply = Some(reply);
-        self.resume(token.connection.key, now);
+        self.slots[token.key].reply = Some(reply);
+        self.resume(token.key, now);
         Ok(())
     }
 
     /// A stream has a piece for a connection that found none.
-    pub(super) fn notify(&mut self, token: ReplyToken, now: Instant) {
-        if self.is_awaited(token) {
-            let key = token.connection.key;
-            self.slots[key].has_piece = self.slots[key].holder != Holder::Application;
-            self.resume(key, now);
+    pub(super) fn notify(&mut self, token: Token, now: Instant) {
+        if self.is_current(token) {
+            self.slots[token.key].has_piece = self.slots[token.key].holder != Holder::Application;
+            self.resume(token.key, now);
         }
-    }
-
-    fn is_awaited(&self, token: ReplyToken) -> bool {
-        self.is_current(token.connection) && self.slots[token.connection.key].request == token.request
     }
 
     fn resume(&mut self, key: usize, now: Instant) {

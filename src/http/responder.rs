@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rouille::Response;
 
-use super::reply::Reply;
-use super::shared::Shared;
-use super::slot::ReplyToken;
-use super::stream::{SendError, StreamBuffer, StreamReceiver};
+use super::reply::{End, Reply, SendError, StreamBuffer, StreamReceiver};
+use super::shared::{Shared, discard};
+use super::slot::Token;
 
 /// Answers one request once, from any thread. Dropped unused, the client gets the response to
 /// [`Refusal::ApplicationFailed`](super::Refusal::ApplicationFailed), a 500.
@@ -19,18 +19,18 @@ use super::stream::{SendError, StreamBuffer, StreamReceiver};
 pub struct Responder {
     /// `None` once it is used.
     shared: Option<Arc<Shared>>,
-    token: ReplyToken,
+    token: Token,
 }
 
 thread_local! {
     /// The request for which this thread runs the application, and the reply to it. A reply that is given during the call
     /// needs no lock.
-    static CALL: RefCell<Option<(ReplyToken, Option<Reply>)>> = const { RefCell::new(None) };
+    static CALL: RefCell<Option<(Token, Option<Reply>)>> = const { RefCell::new(None) };
 }
 
 impl Responder {
     /// Calls the application with a responder, and returns the reply that it gave before it returned.
-    pub(super) fn call(shared: &Arc<Shared>, token: ReplyToken, answer: impl FnOnce(Responder)) -> Option<Reply> {
+    pub(super) fn call(shared: &Arc<Shared>, token: Token, answer: impl FnOnce(Responder)) -> Option<Reply> {
         CALL.set(Some((token, None)));
         let responder = Responder { shared: Some(shared.clone()), token };
         // A panic drops the responder, which replies.
@@ -71,7 +71,7 @@ impl Responder {
             _ => Some(reply),
         });
         if let Some(reply) = later {
-            shared.reply(self.token, reply);
+            discard(shared.update(|table| table.reply(self.token, reply, Instant::now())));
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct StreamSender {
     buffer: Arc<StreamBuffer>,
     /// `None` once it is finished.
     shared: Option<Arc<Shared>>,
-    token: ReplyToken,
+    token: Token,
 }
 
 impl StreamSender {
@@ -104,30 +104,28 @@ impl StreamSender {
     /// [`SendError::Full`] while [`MAX_BUFFERED_BYTES`](super::MAX_BUFFERED_BYTES) or more wait for the client to read,
     /// [`SendError::Closed`] when the client is gone. The piece is not sent then.
     pub fn send(&self, piece: &[u8]) -> Result<(), SendError> {
-        let is_awaited = self.buffer.send(piece)?;
-        self.notify(is_awaited);
-        Ok(())
+        self.send_piece(piece, End::Open)
     }
 
     /// Sends the last piece and ends the body. The last piece is accepted also where [`StreamSender::send`] accepts none.
     pub fn finish(mut self, piece: &[u8]) {
-        let is_awaited = self.buffer.finish(piece);
-        self.notify(is_awaited);
+        let _ = self.send_piece(piece, End::Finished);
         self.shared = None;
     }
 
-    fn notify(&self, is_awaited: bool) {
+    fn send_piece(&self, piece: &[u8], end: End) -> Result<(), SendError> {
+        let is_awaited = self.buffer.send(piece, end)?;
         if let Some(shared) = self.shared.as_ref().filter(|_| is_awaited) {
-            shared.notify(self.token);
+            shared.update(|table| table.notify(self.token, Instant::now()));
         }
+        Ok(())
     }
 }
 
 impl Drop for StreamSender {
     fn drop(&mut self) {
         if self.shared.is_some() {
-            let is_awaited = self.buffer.abort();
-            self.notify(is_awaited);
+            let _ = self.send_piece(b"", End::Aborted);
         }
     }
 }

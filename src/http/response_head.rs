@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
+use http::StatusCode;
 
 use super::body::is_token;
-use super::status::reason;
 
 /// Fields that belong to the server. Those of the application are left out, as rouille documents.
 const SERVER_FIELDS: [&str; 6] = ["Connection", "Content-Length", "Date", "Transfer-Encoding", "Trailer", "Upgrade"];
@@ -35,11 +35,6 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// A response that cannot be sent: it would not be valid HTTP, or its body is shorter than its length.
-#[derive(Debug, thiserror::Error)]
-#[error("the response cannot be sent: {0}")]
-pub(super) struct InvalidResponse(pub(super) &'static str);
-
 /// A head as bytes.
 pub(super) struct ResponseHead {
     pub(super) bytes: Vec<u8>,
@@ -60,9 +55,9 @@ impl ResponseHead {
         length: Option<usize>,
         client: ClientCapabilities,
         clock: &mut DateClock,
-    ) -> Result<ResponseHead, InvalidResponse> {
+    ) -> Result<ResponseHead, &'static str> {
         if !(200..=999).contains(&status) {
-            return Err(InvalidResponse("its status is not one"));
+            return Err("its status is not one");
         }
         // These have no body whatever the application gave (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
         let has_no_body = matches!(status, 204 | 205 | 304);
@@ -83,7 +78,7 @@ impl ResponseHead {
                 continue;
             }
             if !is_token(name.as_bytes()) || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-                return Err(InvalidResponse("a header would split it"));
+                return Err("a header would split it");
             }
             line([name, ": ", value, "\r\n"]);
         }
@@ -104,8 +99,20 @@ impl ResponseHead {
     }
 }
 
+/// The name of a status (RFC 9110, section 15, and RFC 6585), or an empty text for one without: a reason phrase may be empty
+/// (RFC 9112, section 4).
+#[must_use]
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        // The crate has the names of RFC 7231.
+        413 => "Content Too Large",
+        422 => "Unprocessable Content",
+        _ => StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or(""),
+    }
+}
+
 /// Formats the `Date` field once a second.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct DateClock {
     second: u64,
     date: String,

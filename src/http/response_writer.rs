@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use rouille::Response;
 
-use super::response_head::{ClientCapabilities, DateClock, Framing, InvalidResponse, ResponseHead};
-use super::stream::{Pieces, StreamReceiver};
+use super::reply::{End, StreamReceiver};
+use super::response_head::{ClientCapabilities, DateClock, Framing, ResponseHead};
 
 /// Bytes that are read from a body of known length and written at once. A shorter body goes out with its head in one
 /// write, and a client that reads slowly costs no more memory than this.
@@ -52,42 +52,30 @@ impl ResponseWriter {
         ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: true }
     }
 
-    /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here.
+    /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here. With `pieces`, what `response` has as its
+    /// body is ignored.
     ///
     /// # Errors
     /// As [`ResponseHead::new`], and for a body that ends before its length.
     pub(super) fn new(
         response: Response,
+        pieces: Option<StreamReceiver>,
         client: ClientCapabilities,
         clock: &mut DateClock,
-    ) -> Result<ResponseWriter, InvalidResponse> {
+    ) -> Result<ResponseWriter, &'static str> {
         let (reader, length) = response.data.into_reader_and_size();
+        let (source, length) = match pieces {
+            Some(pieces) => (Source::Stream(pieces), None),
+            None => (Source::Reader(reader), length),
+        };
         let head = ResponseHead::new(response.status_code, &response.headers, length, client, clock)?;
-        let mut writer = ResponseWriter::with_body(head, Source::Reader(reader));
-        if let Framing::Bytes(_) = writer.framing {
-            writer.read_body().map_err(|_| InvalidResponse("its body ended before its length"))?;
-        }
-        Ok(writer)
-    }
-
-    /// A response whose body arrives in pieces; what `response` has as its body is ignored.
-    ///
-    /// # Errors
-    /// As [`ResponseHead::new`].
-    pub(super) fn stream(
-        response: &Response,
-        pieces: StreamReceiver,
-        client: ClientCapabilities,
-        clock: &mut DateClock,
-    ) -> Result<ResponseWriter, InvalidResponse> {
-        let head = ResponseHead::new(response.status_code, &response.headers, None, client, clock)?;
-        Ok(ResponseWriter::with_body(head, Source::Stream(pieces)))
-    }
-
-    fn with_body(head: ResponseHead, source: Source) -> ResponseWriter {
         let ResponseHead { bytes, framing, keep_alive } = head;
         let source = Some(source).filter(|_| !matches!(framing, Framing::None));
-        ResponseWriter { bytes, written: 0, source, framing, keep_alive }
+        let mut writer = ResponseWriter { bytes, written: 0, source, framing, keep_alive };
+        if let Framing::Bytes(_) = framing {
+            writer.read_body().map_err(|_| "its body ended before its length")?;
+        }
+        Ok(writer)
     }
 
     /// The bytes at hand that are not written yet.
@@ -105,19 +93,18 @@ impl ResponseWriter {
         if !self.unwritten().is_empty() {
             return Next::Write;
         }
-        let pieces = match &self.source {
+        let (pieces, end) = match &self.source {
             None => return Next::Finished,
             Some(Source::Reader(_)) => return Next::ReadBody,
             Some(Source::Stream(pieces)) => pieces.take(),
         };
-        match pieces {
-            Pieces::Some { bytes, is_last } => {
-                self.set_pieces(&bytes, is_last);
-                self.source.take_if(|_| is_last);
-            }
-            Pieces::Pending => return Next::AwaitPiece,
-            Pieces::Aborted => return Next::Aborted,
+        match end {
+            End::Open if pieces.is_empty() => return Next::AwaitPiece,
+            End::Aborted if pieces.is_empty() => return Next::Aborted,
+            End::Open | End::Aborted => {}
+            End::Finished => self.source = None,
         }
+        self.set_pieces(&pieces, end == End::Finished);
         if self.bytes.is_empty() { Next::Finished } else { Next::Write }
     }
 

@@ -4,36 +4,30 @@
 //! that one to leader and serves the connection itself, which it has at hand. Exactly one worker leads, or is being woken to
 //! lead, so the sockets are always polled.
 
-use std::mem;
 use std::thread::{self, Thread};
 
 /// The workers of a server.
+#[derive(Default)]
 pub(super) struct Scheduler {
     /// Workers that read or write and soon look at the queue again. A worker inside the application, which may block, is
     /// not among them.
-    active_workers: usize,
+    pub(super) active_workers: usize,
     /// How many of those the machine runs at once.
     processors: usize,
     /// Workers that wait for work, the last to fall asleep at the end.
-    sleepers: Vec<Thread>,
+    pub(super) sleepers: Vec<Thread>,
     /// A worker was woken and has not looked at the queue yet.
     is_waking: bool,
     /// The leader has stepped down, and the worker that was woken takes its place.
-    is_leader_wanted: bool,
+    pub(super) is_leader_wanted: bool,
     /// Workers beyond the configured number, started in place of stuck ones.
     surplus: usize,
 }
 
 impl Scheduler {
     pub(super) fn new() -> Scheduler {
-        Scheduler {
-            active_workers: 0,
-            processors: thread::available_parallelism().map_or(1, usize::from),
-            sleepers: Vec::new(),
-            is_waking: false,
-            is_leader_wanted: false,
-            surplus: 0,
-        }
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Scheduler { processors, ..Scheduler::default() }
     }
 
     /// The worker to be woken because connections are queued, if one should be. None is woken while as many workers are
@@ -55,11 +49,6 @@ impl Scheduler {
         follower
     }
 
-    /// Whether the calling worker is to lead; asked once by the worker that was woken.
-    pub(super) fn take_lead(&mut self) -> bool {
-        mem::take(&mut self.is_leader_wanted)
-    }
-
     /// The last to fall asleep is woken first: its stack is in the caches, and the stacks of the others stay untouched.
     fn wake_if_fewer_than(&mut self, active_workers: usize) -> Option<Thread> {
         if self.is_waking || self.active_workers >= active_workers {
@@ -70,31 +59,11 @@ impl Scheduler {
         woken
     }
 
-    /// A worker goes to sleep.
-    pub(super) fn sleep(&mut self, worker: Thread) {
-        self.sleepers.push(worker);
-    }
-
     /// Whether a worker whose `park` returned was woken on purpose; `park` may also return for no reason.
     pub(super) fn was_woken(&mut self, worker: &Thread) -> bool {
         let was_woken = self.sleepers.iter().all(|sleeper| sleeper.id() != worker.id());
         self.is_waking &= !was_woken;
         was_woken
-    }
-
-    /// All sleeping workers, to be woken at the end of the server.
-    pub(super) fn drain_sleepers(&mut self) -> Vec<Thread> {
-        mem::take(&mut self.sleepers)
-    }
-
-    /// A worker has taken a connection, or is back from the application.
-    pub(super) fn activate(&mut self) {
-        self.active_workers += 1;
-    }
-
-    /// A worker has given its connection back, or enters the application.
-    pub(super) fn deactivate(&mut self) {
-        self.active_workers -= 1;
     }
 
     /// Makes room for a worker in place of a stuck one, up to as many again as are configured.

@@ -7,7 +7,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::Instant;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Waker};
@@ -16,14 +15,17 @@ use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
 use super::scheduler::Scheduler;
-use super::slot::{Removed, ReplyToken};
+use super::slot::Removed;
 use super::table::Table;
+
+/// What a connection is polled for.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// What the threads of a server share.
 pub(super) struct Shared {
     /// The standard library's mutex: under this short and busy lock `parking_lot`'s costs 2 % of `GET /` (2026-11-25).
     state: Mutex<State>,
-    /// A copy of [`State::is_stopping`], for those that do not hold the lock.
+    /// No further requests: idle connections are closed.
     is_stopping: AtomicBool,
     /// Requests refused because the queue or the table was full.
     pub(super) refused_busy: AtomicU64,
@@ -36,33 +38,20 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) table: Table<Connection, Reply>,
     pub(super) scheduler: Scheduler,
-    /// No further requests: idle connections are closed.
-    pub(super) is_stopping: bool,
     /// Nothing further at all: workers end.
     pub(super) is_closed: bool,
 }
 
 impl State {
-    /// The worker to be woken to serve the queue, if one should be.
-    pub(super) fn wake_for_queue(&mut self) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { self.scheduler.wake_for_queue() }
-    }
-
-    /// The same, for a worker that enters the application.
-    pub(super) fn wake_successor(&mut self) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { self.scheduler.wake_successor() }
-    }
-
-    /// The worker to be promoted to leader, so that this one serves the queue.
-    pub(super) fn promote_follower(&mut self) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { self.scheduler.promote_follower() }
+    /// The worker that the scheduler chooses to be woken, if connections are queued.
+    pub(super) fn wake(&mut self, choose: fn(&mut Scheduler) -> Option<Thread>) -> Option<Thread> {
+        if self.table.queued() == 0 { None } else { choose(&mut self.scheduler) }
     }
 }
 
 impl Shared {
     pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
-        let state =
-            State { table: Table::new(&limits), scheduler: Scheduler::new(), is_stopping: false, is_closed: false };
+        let state = State { table: Table::new(&limits), scheduler: Scheduler::new(), is_closed: false };
         let (is_stopping, refused_busy) = (AtomicBool::new(false), AtomicU64::new(0));
         Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, limits }
     }
@@ -78,10 +67,8 @@ impl Shared {
     /// Begins to stop, in order or at once, and lets the poller see to it.
     pub(super) fn stop(&self, at_once: bool) {
         self.is_stopping.store(true, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.is_stopping = true;
-        state.is_closed |= at_once;
-        drop(state);
+        // Who has the lock from here on sees that the server stops.
+        self.lock().is_closed |= at_once;
         self.wake_poller();
     }
 
@@ -90,49 +77,38 @@ impl Shared {
         let _ = self.waker.wake();
     }
 
-    /// Takes the application's reply to a request, on any thread. Nothing is lost but the reply if the client is gone.
-    pub(super) fn reply(&self, token: ReplyToken, reply: Reply) {
+    /// Changes the table from any thread, and wakes a worker if connections are queued then.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut Table<Connection, Reply>) -> T) -> T {
         let mut state = self.lock();
-        let rejected = state.table.reply(token, reply, Instant::now()).err();
-        let woken = state.wake_for_queue();
+        let changed = change(&mut state.table);
+        let woken = state.wake(Scheduler::wake_for_queue);
         drop(state);
         wake(woken);
-        discard(rejected);
-    }
-
-    /// A stream has a piece for a connection that waits for one.
-    pub(super) fn notify(&self, token: ReplyToken) {
-        let mut state = self.lock();
-        state.table.notify(token, Instant::now());
-        let woken = state.wake_for_queue();
-        drop(state);
-        wake(woken);
+        changed
     }
 
     /// Registers a socket with the poller, edge-triggered, for reading and writing. It stays registered until
     /// [`Shared::close_removed`].
     pub(super) fn register(&self, key: usize, stream: &TcpStream) -> io::Result<()> {
-        let (fd, interest) = (stream.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
-        self.registry.register(&mut SourceFd(&fd), mio::Token(key), interest)
+        self.registry.register(&mut SourceFd(&stream.as_raw_fd()), mio::Token(key), INTEREST)
     }
 
     /// Has the poller report a socket's readiness again, although nothing new may arrive.
     pub(super) fn rearm(&self, key: usize, stream: &TcpStream) {
-        let (fd, interest) = (stream.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
         // Fails if the connection was closed in the meantime, which needs nothing further.
-        let _ = self.registry.reregister(&mut SourceFd(&fd), mio::Token(key), interest);
+        let _ = self.registry.reregister(&mut SourceFd(&stream.as_raw_fd()), mio::Token(key), INTEREST);
     }
 
     /// Closes a connection that the poller holds. No other thread may call it: a key does not tell which connection is
     /// meant.
     pub(super) fn close(&self, key: usize) {
         let removed = self.lock().table.remove(key);
-        self.close_removed(removed);
+        removed.into_iter().for_each(|removed| self.close_removed(removed));
     }
 
     /// Closes a connection that was removed from the table. The one place where connections are closed.
-    pub(super) fn close_removed(&self, removed: Option<Removed<Connection, Reply>>) {
-        let Some(Removed { stream, connection, reply }) = removed else { return };
+    pub(super) fn close_removed(&self, removed: Removed<Connection, Reply>) {
+        let Removed { stream, connection, reply } = removed;
         let _ = self.registry.deregister(&mut SourceFd(&stream.as_raw_fd()));
         // A worker may hold the socket, too.
         let _ = stream.shutdown(Shutdown::Both);
