@@ -84,8 +84,8 @@ pub(super) enum Disposition {
     Close,
 }
 
-/// One transition of the state machine; `Err` is what the connection needs before the next one.
-type Transition = Result<(), Step>;
+/// The next state, or what the connection needs before it goes on.
+type Transition = Result<ConnectionState, Step>;
 
 const CLOSE: Step = Step::Done(Disposition::Close);
 
@@ -138,8 +138,9 @@ impl Connection {
                 Writing(writer, after) => self.write(writer, after, buffer),
                 waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
             };
-            if let Err(step) = transition {
-                return step;
+            match transition {
+                Ok(state) => self.state = state,
+                Err(step) => return step,
             }
         }
     }
@@ -174,11 +175,7 @@ impl Connection {
         mem::replace(&mut self.state, ReadingHead(HeadScanner::default()))
     }
 
-    fn go_on(&mut self, state: ConnectionState) -> Transition {
-        self.state = state;
-        Ok(())
-    }
-
+    /// Leaves the connection in this state until the step is done.
     fn stop(&mut self, state: ConnectionState, step: Step) -> Transition {
         self.state = state;
         Err(step)
@@ -195,7 +192,7 @@ impl Connection {
             return match self.read(buffer)? {
                 Some(0) if self.is_between_requests() => Err(CLOSE),
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => self.go_on(ReadingHead(scanner)),
+                Some(_) => Ok(ReadingHead(scanner)),
                 None if self.is_between_requests() => self.idle(),
                 None => self.await_client(Phase::Head, ReadingHead(scanner)),
             };
@@ -208,7 +205,7 @@ impl Connection {
             let request = request(self.client, head.clone(), None);
             return self.stop(JudgingHead(head, body), Step::JudgeHead(request));
         }
-        self.go_on(ReadingBody(head, body))
+        Ok(ReadingBody(head, body))
     }
 
     /// Whether nothing of a request has come. An empty line may come first (RFC 9112, section 2.2).
@@ -220,7 +217,7 @@ impl Connection {
         if !body.take(&mut self.input)? {
             return match self.read(buffer)? {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => self.go_on(ReadingBody(head, body)),
+                Some(_) => Ok(ReadingBody(head, body)),
                 None => self.await_client(Phase::Body, ReadingBody(head, body)),
             };
         }
@@ -254,7 +251,7 @@ impl Connection {
             return self.stop(Writing(writer, after), step);
         }
         match after {
-            AfterWrite::ReadBody(head, body) => self.go_on(ReadingBody(head, body)),
+            AfterWrite::ReadBody(head, body) => Ok(ReadingBody(head, body)),
             AfterWrite::NextRequest => self.next_request(buffer),
             AfterWrite::Linger => {
                 let _ = self.stream.shutdown(Shutdown::Write);

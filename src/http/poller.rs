@@ -195,6 +195,7 @@ impl Poller {
         self.shared.rearm(key, stream);
     }
 
+    /// Accepts up to `max` connections.
     fn accept(&mut self, max: usize, now: Instant) {
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_ready(now)) else { return };
         for (stream, client) in acceptor.accept(max, now) {

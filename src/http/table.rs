@@ -131,11 +131,6 @@ impl<C, R> Table<C, R> {
         }
     }
 
-    /// Whether input has arrived that no worker has read.
-    pub(super) fn is_readable(&self, token: Token) -> bool {
-        self.slots[token.key].readiness.readable
-    }
-
     /// Takes back a connection that waits for its client. One that comes back to the phase it was in keeps its deadline,
     /// unless it made progress.
     pub(super) fn park(&mut self, token: Token, connection: Box<C>, phase: Phase, progress: bool, now: Instant) {

@@ -254,7 +254,7 @@ impl Worker {
         }
         let is_stopping = self.shared.is_stopping();
         let is_idle = matches!(disposition, Disposition::AwaitClient { phase: Phase::Idle, .. });
-        if is_stopping && is_idle && !state.table.is_readable(token) {
+        if is_stopping && is_idle && !state.table.slots[token.key].readiness.readable {
             disposition = Disposition::Close;
         }
         let (mut next, mut removed, mut unused) = (None, None, None);
