@@ -31,8 +31,8 @@ pub(super) struct Connection {
     input: Vec<u8>,
     /// The last read emptied the socket, so the poller reports whatever arrives later.
     is_drained: bool,
-    /// The request at hand is `HEAD`.
-    head_only: bool,
+    /// What the client of the request at hand understands.
+    capabilities: ClientCapabilities,
     state: ConnectionState,
 }
 
@@ -41,7 +41,7 @@ enum ConnectionState {
     ReadingBody(Head, Body),
     /// The client sent `Expect: 100-continue`; the application judges the head.
     JudgingHead(Head, Body),
-    AwaitingReply(ClientCapabilities),
+    AwaitingReply,
     Writing(ResponseWriter, AfterWrite),
 }
 
@@ -105,9 +105,9 @@ use ConnectionState::{AwaitingReply, JudgingHead, ReadingBody, ReadingHead, Writ
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
+        let (stream, capabilities) = (Arc::new(stream), ClientCapabilities::default());
         let state = ReadingHead(HeadScanner::default());
-        let stream = Arc::new(stream);
-        Connection { stream, client, input: Vec::new(), is_drained: false, head_only: false, state }
+        Connection { stream, client, input: Vec::new(), is_drained: false, capabilities, state }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
@@ -116,17 +116,14 @@ impl Connection {
 
     /// How far the response has got, for a call of the application.
     pub(super) fn response_state(&self) -> ResponseState {
-        ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.head_only }
+        ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.capabilities.head_only }
     }
 
     /// What the client of the request at hand understands.
     pub(super) fn capabilities(&self) -> ClientCapabilities {
-        match &self.state {
-            AwaitingReply(client) => *client,
-            // The body that follows is not read, so nothing can follow the response.
-            JudgingHead(head, _) => ClientCapabilities { keep_alive: false, ..capabilities(head) },
-            _ => ClientCapabilities { is_1_1: true, head_only: self.head_only, keep_alive: false },
-        }
+        // The body that follows a judged head is not read, so nothing can follow the response.
+        let is_judging = matches!(self.state, JudgingHead(..));
+        ClientCapabilities { keep_alive: self.capabilities.keep_alive && !is_judging, ..self.capabilities }
     }
 
     /// Goes on until the connection needs something. `buffer` is the worker's, for reading.
@@ -187,7 +184,7 @@ impl Connection {
 
     fn read_head(&mut self, mut scanner: HeadScanner, limits: &Limits, buffer: &mut Vec<u8>) -> Transition {
         // The method of the request before says nothing of this one, which may be refused before it is parsed.
-        self.head_only = false;
+        self.capabilities = ClientCapabilities::default();
         let Some(range) = scanner.find(&self.input, limits)? else {
             return match self.read(buffer)? {
                 Some(0) if self.is_between_requests() => Err(CLOSE),
@@ -199,7 +196,8 @@ impl Connection {
         };
         let head = head::parse(&self.input[range.clone()], limits)?;
         self.input.drain(..range.end);
-        self.head_only = head.method == "HEAD";
+        self.capabilities =
+            ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
         let body = Body::new(head.length, limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
@@ -221,9 +219,8 @@ impl Connection {
                 None => self.await_client(Phase::Body, ReadingBody(head, body)),
             };
         }
-        let client = capabilities(&head);
         let request = request(self.client, head, Some(body.into_bytes()));
-        self.stop(AwaitingReply(client), Step::Answer(request))
+        self.stop(AwaitingReply, Step::Answer(request))
     }
 
     fn write(&mut self, mut writer: ResponseWriter, after: AfterWrite, buffer: &mut Vec<u8>) -> Transition {
@@ -302,10 +299,6 @@ impl Connection {
             }
         }
     }
-}
-
-fn capabilities(head: &Head) -> ClientCapabilities {
-    ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
 }
 
 /// The request as the application sees it. A body that was chunked has a length here.

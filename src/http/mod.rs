@@ -24,7 +24,6 @@ mod parsing_tests;
 mod poller;
 mod refusal;
 mod reply;
-mod responder;
 mod response_head;
 mod response_writer;
 mod scheduler;
@@ -36,11 +35,10 @@ mod worker;
 
 pub use rouille::{Request, Response, ResponseBody};
 
-pub use application::Application;
+pub use application::{Application, Responder, StreamSender};
 pub use head::MAX_FIELDS;
 pub use limits::{Limits, MAX_LINGERING};
 pub use refusal::Refusal;
 pub use reply::{MAX_BUFFERED_BYTES, SendError};
-pub use responder::{Responder, StreamSender};
 pub use response_head::reason;
 pub use server::{Observer, Server, ServerState, raise_limit};

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::mem;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Thread};
@@ -195,31 +195,25 @@ impl Poller {
         self.shared.rearm(key, stream);
     }
 
-    /// Accepts up to `max` connections.
+    /// Accepts up to `max` connections. Above the limit the least recently used idle one is closed, or the new one refused.
     fn accept(&mut self, max: usize, now: Instant) {
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_ready(now)) else { return };
         for (stream, client) in acceptor.accept(max, now) {
-            self.admit(stream, client, now);
+            if stream.set_nonblocking(true).is_ok() {
+                self.admit(Connection::new(stream, client), now);
+            }
         }
     }
 
-    /// Takes in a new connection. Above the limit the least recently used idle connection is closed, or the new one refused.
-    fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
-        if stream.set_nonblocking(true).is_err() {
-            return;
-        }
-        let connection = Box::new(Connection::new(stream, client));
+    fn admit(&mut self, connection: Connection, now: Instant) {
         let stream = connection.stream().clone();
         let mut state = self.shared.lock();
         let is_full = state.table.count() >= self.shared.limits.max_connections;
         let least_recently_used = if is_full { state.table.deadlines.first(Phase::Idle) } else { None };
-        let key = state.table.insert(stream.clone(), connection, now);
+        let key = state.table.insert(stream.clone(), Box::new(connection), now);
         drop(state);
-        if self.shared.register(key, &stream).is_err() {
-            self.shared.close(key);
-            return;
-        }
         match least_recently_used {
+            _ if self.shared.register(key, &stream).is_err() => self.shared.close(key),
             Some(idle) => self.shared.close(idle),
             None if is_full => self.refuse_busy(key, &stream, now),
             None => {}

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use rouille::Response;
 
 use super::reply::{End, StreamReceiver};
-use super::response_head::{ClientCapabilities, DateClock, Framing, ResponseHead};
+use super::response_head::{self, ClientCapabilities, DateClock, Framing};
 
 /// Bytes that are read from a body of known length and written at once. A shorter body goes out with its head in one
 /// write, and a client that reads slowly costs no more memory than this.
@@ -56,7 +56,7 @@ impl ResponseWriter {
     /// body is ignored.
     ///
     /// # Errors
-    /// As [`ResponseHead::new`], and for a body that ends before its length.
+    /// As [`response_head::format`], and for a body that ends before its length.
     pub(super) fn new(
         response: Response,
         pieces: Option<StreamReceiver>,
@@ -68,8 +68,8 @@ impl ResponseWriter {
             Some(pieces) => (Source::Stream(pieces), None),
             None => (Source::Reader(reader), length),
         };
-        let head = ResponseHead::new(response.status_code, &response.headers, length, client, clock)?;
-        let ResponseHead { bytes, framing, keep_alive } = head;
+        let (bytes, framing, keep_alive) =
+            response_head::format(response.status_code, &response.headers, length, client, clock)?;
         let source = Some(source).filter(|_| !matches!(framing, Framing::None));
         let mut writer = ResponseWriter { bytes, written: 0, source, framing, keep_alive };
         if let Framing::Bytes(_) = framing {

@@ -169,13 +169,11 @@ impl<C, R> Table<C, R> {
     /// Ends the phase of up to `max` connections whose deadline has passed, but of none that a worker serves: it soon gives
     /// them back. Afterwards no worker takes what was queued, and a late response has no connection.
     pub(super) fn expire(&mut self, now: Instant, max: usize) -> Vec<Expired<C, R>> {
-        let is_left_to_worker = |key: &usize| match (self.deadlines.phase(*key), self.slots[*key].holder) {
-            (Phase::Answering, _) => false,
-            (_, Holder::Worker) | (Phase::Writing, Holder::Queue) => true,
-            _ => false,
+        let is_due = |key: &usize| match (self.deadlines.phase(*key), self.slots[*key].holder) {
+            (phase, Holder::Worker) => phase == Phase::Answering,
+            state => state != (Phase::Writing, Holder::Queue),
         };
-        let expired = self.deadlines.expired(now).filter(|key| !is_left_to_worker(key));
-        let keys: Vec<usize> = expired.take(max).collect();
+        let keys: Vec<usize> = self.deadlines.expired(now).filter(is_due).take(max).collect();
         keys.into_iter().filter_map(|key| self.expire_one(key, now)).collect()
     }
 

@@ -12,13 +12,12 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use rouille::Request;
 
-use super::application::{Application, refusal_writer};
+use super::application::{Application, Responder, refusal_writer};
 use super::connection::{Connection, Disposition, Step};
 use super::deadlines::Phase;
 use super::poller::{ERROR_PAUSE, Poller};
 use super::refusal::Refusal;
 use super::reply::Reply;
-use super::responder::Responder;
 use super::response_head::{ClientCapabilities, DateClock};
 use super::response_writer::ResponseWriter;
 use super::scheduler::Scheduler;
@@ -194,13 +193,13 @@ impl Worker {
             Reply::Stream(head, pieces) => (head, Some(pieces)),
             Reply::Dropped => return Outcome::Refuse(Refusal::ApplicationFailed),
         };
-        ResponseWriter::new(response, pieces, client, &mut self.clock).map_or_else(
-            |error| {
+        match ResponseWriter::new(response, pieces, client, &mut self.clock) {
+            Ok(writer) => Outcome::Respond(writer),
+            Err(error) => {
                 log::error!("the response cannot be sent: {error}");
                 Outcome::Refuse(Refusal::ApplicationFailed)
-            },
-            Outcome::Respond,
-        )
+            }
+        }
     }
 
     fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) {
