@@ -1,4 +1,4 @@
-//! Which worker polls, which serves and which sleeps: the Leader/Followers pattern.
+//! What the lock of a server protects: its connections, and which worker polls, serves or sleeps (Leader/Followers).
 //!
 //! One worker, the leader, polls the sockets. When it finds a connection to be served and another worker sleeps, it promotes
 //! that one to leader and serves the connection itself, which it has at hand. Exactly one worker leads, or is being woken to
@@ -6,9 +6,16 @@
 
 use std::thread::{self, Thread};
 
-/// The workers of a server.
-#[derive(Default)]
-pub(super) struct Scheduler {
+use super::connection::Connection;
+use super::limits::Limits;
+use super::reply::Reply;
+use super::table::Table;
+
+/// The connections and the workers of a server.
+pub(super) struct State {
+    pub(super) table: Table<Connection, Reply>,
+    /// Nothing further at all: workers end.
+    pub(super) is_closed: bool,
     /// Workers that read or write and soon look at the queue again. A worker inside the application, which may block, is
     /// not among them.
     pub(super) active_workers: usize,
@@ -24,25 +31,33 @@ pub(super) struct Scheduler {
     surplus: usize,
 }
 
-impl Scheduler {
-    pub(super) fn new() -> Scheduler {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        Scheduler { processors, ..Scheduler::default() }
+impl State {
+    pub(super) fn new(limits: &Limits) -> State {
+        State {
+            table: Table::new(limits),
+            is_closed: false,
+            active_workers: 0,
+            processors: thread::available_parallelism().map_or(1, usize::from),
+            sleepers: Vec::new(),
+            is_waking: false,
+            is_leader_wanted: false,
+            surplus: 0,
+        }
     }
 
-    /// The worker to be woken because connections are queued, if one should be. None is woken while as many workers are
-    /// active as there are processors: each of them soon looks at the queue.
+    /// The worker to be woken if connections are queued. None while as many workers are active as there are processors: each
+    /// of them soon looks at the queue.
     pub(super) fn wake_for_queue(&mut self) -> Option<Thread> {
         self.wake_if_fewer_than(self.processors)
     }
 
-    /// The worker to be woken because connections are queued and this one enters the application, which may block. None
-    /// is woken while another is active. Thus quick requests keep a few threads busy, and slow ones delay no others.
+    /// The same for a worker that enters the application, which may block. None while another is active: thus quick requests
+    /// keep a few threads busy, and slow ones delay no others.
     pub(super) fn wake_successor(&mut self) -> Option<Thread> {
         self.wake_if_fewer_than(1)
     }
 
-    /// The worker to be promoted to leader because connections are queued, if one should be.
+    /// The same for the leader, which the worker to be woken replaces.
     pub(super) fn promote_follower(&mut self) -> Option<Thread> {
         let follower = self.wake_for_queue();
         self.is_leader_wanted |= follower.is_some();
@@ -51,7 +66,7 @@ impl Scheduler {
 
     /// The last to fall asleep is woken first: its stack is in the caches, and the stacks of the others stay untouched.
     fn wake_if_fewer_than(&mut self, active_workers: usize) -> Option<Thread> {
-        if self.is_waking || self.active_workers >= active_workers {
+        if self.table.queued() == 0 || self.is_waking || self.active_workers >= active_workers {
             return None;
         }
         let woken = self.sleepers.pop();
@@ -74,7 +89,7 @@ impl Scheduler {
     }
 
     /// Whether a worker that was stuck and came back ends, since another was started in its place. Also takes back
-    /// [`Scheduler::allow_surplus`] where that worker could not be started.
+    /// [`State::allow_surplus`] where that worker could not be started.
     pub(super) fn retire_surplus(&mut self) -> bool {
         let is_surplus = self.surplus > 0;
         self.surplus -= usize::from(is_surplus);

@@ -14,7 +14,7 @@ use mio::{Interest, Registry, Waker};
 use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
-use super::scheduler::Scheduler;
+use super::scheduler::State;
 use super::slot::Removed;
 use super::table::Table;
 
@@ -34,26 +34,10 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
 }
 
-/// What the lock protects.
-pub(super) struct State {
-    pub(super) table: Table<Connection, Reply>,
-    pub(super) scheduler: Scheduler,
-    /// Nothing further at all: workers end.
-    pub(super) is_closed: bool,
-}
-
-impl State {
-    /// The worker that the scheduler chooses to be woken, if connections are queued.
-    pub(super) fn wake(&mut self, choose: fn(&mut Scheduler) -> Option<Thread>) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { choose(&mut self.scheduler) }
-    }
-}
-
 impl Shared {
     pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
-        let state = State { table: Table::new(&limits), scheduler: Scheduler::new(), is_closed: false };
-        let (is_stopping, refused_busy) = (AtomicBool::new(false), AtomicU64::new(0));
-        Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, limits }
+        let (state, is_stopping) = (Mutex::new(State::new(&limits)), AtomicBool::new(false));
+        Shared { state, is_stopping, refused_busy: AtomicU64::new(0), registry, waker, limits }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -81,7 +65,7 @@ impl Shared {
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut Table<Connection, Reply>) -> T) -> T {
         let mut state = self.lock();
         let changed = change(&mut state.table);
-        let woken = state.wake(Scheduler::wake_for_queue);
+        let woken = state.wake_for_queue();
         drop(state);
         wake(woken);
         changed

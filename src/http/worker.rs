@@ -20,7 +20,6 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::response_head::{ClientCapabilities, DateClock};
 use super::response_writer::ResponseWriter;
-use super::scheduler::Scheduler;
 use super::shared::{Shared, discard, wake};
 use super::slot::{Assignment, Token};
 
@@ -75,7 +74,7 @@ impl Worker {
     fn lead(&self) {
         let mut poller = self.poller.lock();
         loop {
-            let follower = self.shared.lock().wake(Scheduler::promote_follower);
+            let follower = self.shared.lock().promote_follower();
             if follower.is_some() {
                 drop(poller);
                 return wake(follower);
@@ -90,12 +89,12 @@ impl Worker {
     }
 
     fn replace_stuck_worker(&self) {
-        if !self.shared.lock().scheduler.allow_surplus(self.shared.limits.workers) {
+        if !self.shared.lock().allow_surplus(self.shared.limits.workers) {
             return;
         }
         if let Err(error) = self.start(false) {
             log::error!(error:%; "Cannot start a worker in the place of one that is stuck");
-            self.shared.lock().scheduler.retire_surplus();
+            self.shared.lock().retire_surplus();
         }
     }
 
@@ -115,7 +114,7 @@ impl Worker {
     fn wait_for_work(&self) -> Option<Work> {
         let mut state = self.shared.lock();
         loop {
-            if mem::take(&mut state.scheduler.is_leader_wanted) {
+            if mem::take(&mut state.is_leader_wanted) {
                 drop(state);
                 self.lead();
                 state = self.shared.lock();
@@ -124,16 +123,16 @@ impl Worker {
                 return None;
             }
             if let Some(work) = state.table.take() {
-                state.scheduler.active_workers += 1;
+                state.active_workers += 1;
                 return Some(work);
             }
             let this = thread::current();
-            state.scheduler.sleepers.push(this.clone());
+            state.sleepers.push(this.clone());
             loop {
                 drop(state);
                 thread::park();
                 state = self.shared.lock();
-                if state.scheduler.was_woken(&this) {
+                if state.was_woken(&this) {
                     break;
                 }
             }
@@ -215,15 +214,15 @@ impl Worker {
         let mut state = self.shared.lock();
         let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
         work.token = token;
-        state.scheduler.active_workers -= 1;
-        let successor = state.wake(Scheduler::wake_successor);
+        state.active_workers -= 1;
+        let successor = state.wake_successor();
         drop(state);
         wake(successor);
         let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
         let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
         let outcome = outcome.unwrap_or(failed);
         let mut state = self.shared.lock();
-        state.scheduler.active_workers += 1;
+        state.active_workers += 1;
         let is_current = state.table.end_call(token, matches!(outcome, Outcome::Later), Instant::now());
         drop(state);
         match outcome {
@@ -242,10 +241,10 @@ impl Worker {
         let Assignment { token, connection, .. } = work;
         let (response, now) = (connection.response_state(), Instant::now());
         let mut state = self.shared.lock();
-        state.scheduler.active_workers -= 1;
+        state.active_workers -= 1;
         if !state.table.is_current(token) {
-            let retires = state.scheduler.retire_surplus();
-            let woken = if retires { state.wake(Scheduler::wake_for_queue) } else { None };
+            let retires = state.retire_surplus();
+            let woken = if retires { state.wake_for_queue() } else { None };
             drop(state);
             wake(woken);
             discard(connection);
@@ -265,7 +264,7 @@ impl Worker {
             Disposition::Close => (removed, unused) = (state.table.remove(token.key), Some(connection)),
         }
         next = next.or_else(|| state.table.take());
-        state.scheduler.active_workers += usize::from(next.is_some());
+        state.active_workers += usize::from(next.is_some());
         drop(state);
         removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
         if let Some(connection) = unused {
