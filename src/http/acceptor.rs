@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// How long accepting pauses after an error: most likely the process has no descriptor left, and epoll would report the
-/// listener as readable without end.
+/// The pause after an error: most likely no descriptor is left, and epoll would report the listener without end.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listener of a server, registered with its poller. Dropped, it is closed.
@@ -22,8 +21,6 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
-    /// # Errors
-    /// When the listener cannot be polled.
     pub(super) fn new(listener: TcpListener, registry: &Registry, token: Token) -> io::Result<Acceptor> {
         listener.set_nonblocking(true)?;
         registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;

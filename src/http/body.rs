@@ -34,10 +34,7 @@ enum Expected {
 }
 
 impl Body {
-    /// A body of which nothing is received yet.
-    ///
-    /// # Errors
-    /// 413 for an announced length of more than `max_bytes`.
+    /// A body of which nothing is received yet. Fails with 413 for an announced length of more than `max_bytes`.
     pub(super) fn new(length: Length, max_bytes: usize) -> Result<Body, Refusal> {
         let expected = match length {
             Length::Chunked => Expected::ChunkSize,
@@ -50,9 +47,7 @@ impl Body {
         Ok(Body { received: Vec::new(), expected, length, max_bytes })
     }
 
-    /// Takes from the front of `input` what belongs to the body, and returns whether the body is complete.
-    ///
-    /// # Errors
+    /// Takes from the front of `input` what belongs to the body, and returns whether the body is complete. Fails with
     /// 413 as soon as it is too large, 400 for chunks that the RFC does not allow.
     pub(super) fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Refusal> {
         let mut rest = input.as_slice();

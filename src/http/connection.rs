@@ -1,5 +1,5 @@
 //! One connection as a state machine: it reads requests and writes responses as far as the socket allows, and returns what
-//! it needs next. It knows neither the table nor the application; the worker does what it asks for.
+//! it needs next. It knows neither the table nor the application.
 
 use std::io::{self, Read, Write};
 use std::mem;
@@ -42,16 +42,8 @@ enum ConnectionState {
     /// The client sent `Expect: 100-continue`; the application judges the head.
     JudgingHead(Head, Body),
     AwaitingReply,
-    Writing(ResponseWriter, AfterWrite),
-}
-
-/// What follows a response.
-enum AfterWrite {
-    NextRequest,
-    /// The body that a `100 Continue` has asked for.
-    ReadBody(Head, Body),
-    /// The end of the connection, once the client had the time to read the response: it may still be sending.
-    Linger,
+    /// A response, or `100 Continue` and the request whose body follows.
+    Writing(ResponseWriter, Option<(Head, Body)>),
 }
 
 /// What a connection needs next.
@@ -60,9 +52,9 @@ pub(super) enum Step {
     Answer(Request),
     /// The application judges the head of this request: [`Connection::read_body`] or [`Connection::respond`] follows.
     JudgeHead(Request),
-    /// The next part of the response's body is read: [`ResponseWriter::read_body`] follows.
+    /// [`ResponseWriter::read_body`] follows.
     ReadResponseBody,
-    /// A refusal: [`Connection::refuse`] follows.
+    /// [`Connection::refuse`] follows.
     Refuse(Refusal),
     /// The connection is given back.
     Done(Disposition),
@@ -92,12 +84,6 @@ const CLOSE: Step = Step::Done(Disposition::Close);
 impl From<Refusal> for Step {
     fn from(refusal: Refusal) -> Step {
         Step::Refuse(refusal)
-    }
-}
-
-impl From<io::Error> for Step {
-    fn from(_: io::Error) -> Step {
-        CLOSE
     }
 }
 
@@ -132,7 +118,7 @@ impl Connection {
             let transition = match self.take_state() {
                 ReadingHead(scanner) => self.read_head(scanner, limits, buffer),
                 ReadingBody(head, body) => self.continue_body(head, body, buffer),
-                Writing(writer, after) => self.write(writer, after, buffer),
+                Writing(writer, next) => self.write(writer, next, buffer),
                 waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
             };
             match transition {
@@ -144,25 +130,22 @@ impl Connection {
 
     /// Sends the response to the request at hand.
     pub(super) fn respond(&mut self, writer: ResponseWriter) {
-        let after = if writer.keep_alive { AfterWrite::NextRequest } else { AfterWrite::Linger };
-        self.state = Writing(writer, after);
+        self.state = Writing(writer, None);
     }
 
     /// Sends a refusal and nothing after it: where the next request begins is not known.
     pub(super) fn refuse(&mut self, writer: ResponseWriter) {
         self.input = Vec::new();
-        self.state = Writing(writer, AfterWrite::Linger);
+        self.state = Writing(writer, None);
     }
 
     /// Asks the client for the body whose head was judged (RFC 9110, section 10.1.1).
     pub(super) fn read_body(&mut self) {
         if let JudgingHead(head, body) = self.take_state() {
-            let writer = ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.state = Writing(writer, AfterWrite::ReadBody(head, body));
+            self.state = Writing(ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n"), Some((head, body)));
         }
     }
 
-    /// The response that is being written.
     pub(super) fn response_writer(&mut self) -> Option<&mut ResponseWriter> {
         if let Writing(writer, _) = &mut self.state { Some(writer) } else { None }
     }
@@ -223,14 +206,13 @@ impl Connection {
         self.stop(AwaitingReply, Step::Answer(request))
     }
 
-    fn write(&mut self, mut writer: ResponseWriter, after: AfterWrite, buffer: &mut Vec<u8>) -> Transition {
+    fn write(&mut self, mut writer: ResponseWriter, next: Option<(Head, Body)>, buffer: &mut Vec<u8>) -> Transition {
         let mut progress = false;
         loop {
             let step = match writer.next() {
                 Next::Write => match (&*self.stream).write(writer.unwritten()) {
-                    Ok(0) => return Err(CLOSE),
-                    Ok(written) => {
-                        writer.advance(written);
+                    Ok(written @ 1..) => {
+                        writer.written += written;
                         progress = true;
                         continue;
                     }
@@ -238,19 +220,20 @@ impl Connection {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         Step::Done(Disposition::AwaitClient { phase: Phase::Writing, progress })
                     }
-                    Err(error) => return Err(error.into()),
+                    Ok(0) | Err(_) => return Err(CLOSE),
                 },
                 Next::ReadBody => Step::ReadResponseBody,
                 Next::AwaitPiece => Step::Done(Disposition::AwaitApplication),
                 Next::Aborted => return Err(CLOSE),
                 Next::Finished => break,
             };
-            return self.stop(Writing(writer, after), step);
+            return self.stop(Writing(writer, next), step);
         }
-        match after {
-            AfterWrite::ReadBody(head, body) => Ok(ReadingBody(head, body)),
-            AfterWrite::NextRequest => self.next_request(buffer),
-            AfterWrite::Linger => {
+        match next {
+            Some((head, body)) => Ok(ReadingBody(head, body)),
+            None if writer.keep_alive => self.next_request(buffer),
+            // The client may still be sending, and has the time to read the response.
+            None => {
                 let _ = self.stream.shutdown(Shutdown::Write);
                 Err(Step::Done(Disposition::Linger))
             }
@@ -280,7 +263,7 @@ impl Connection {
     }
 
     /// Reads what is there: `Some(0)` at the end of the input, `None` while there is nothing.
-    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    fn read(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>, Step> {
         // Many workers never need it.
         buffer.resize(READ_BYTES, 0);
         loop {
@@ -295,7 +278,7 @@ impl Connection {
                     return Ok(None);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(_) => return Err(CLOSE),
             }
         }
     }

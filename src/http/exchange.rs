@@ -9,8 +9,7 @@ use super::slot::{Assignment, Holder, ResponseState, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
-    /// A worker calls the application. Returns the token of the request, which is a new one if it has just been read; `None`
-    /// if the connection is gone, so that a response would reach nobody.
+    /// A worker calls the application. Returns the token of the request at hand; `None` if the connection is gone.
     pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<Token> {
         if !self.is_current(token) {
             return None;
@@ -25,8 +24,7 @@ impl<C, R> Table<C, R> {
         Some(Token { generation: slot.generation, ..token })
     }
 
-    /// A call returns. Unless the reply comes later, the application's deadline does not apply to what follows. `false` if
-    /// the call took too long and the connection is gone.
+    /// A call returns; only for a later reply the application's deadline goes on. `false` if the connection is gone.
     pub(super) fn end_call(&mut self, token: Token, is_later: bool, now: Instant) -> bool {
         let is_current = self.is_current(token);
         if is_current && !is_later {

@@ -11,13 +11,11 @@ pub const MAX_FIELDS: usize = 256;
 /// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The method; methods are case-sensitive.
     pub(super) method: String,
     /// The target in origin form, or `*`.
     pub(super) target: String,
     /// Names and values in their order. Bytes of a value that are not UTF-8 become U+FFFD.
     pub(super) fields: Vec<(String, String)>,
-    /// How the end of the body is found.
     pub(super) length: Length,
     /// The client speaks HTTP/1.1, and not 1.0.
     pub(super) is_1_1: bool,
@@ -48,10 +46,8 @@ pub(super) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// The range of a complete head in `input`, which is the input of the call before with more bytes appended.
-    ///
-    /// # Errors
-    /// 414 and 431 for a head above its bounds; 400 for a line end other than CR LF, a folded line or a control
+    /// The range of a complete head in `input`, which is the input of the call before with more bytes appended. Fails
+    /// with 414 and 431 for a head above its bounds; 400 for a line end other than CR LF, a folded line or a control
     /// character.
     pub(super) fn find(&mut self, input: &[u8], limits: &Limits) -> Result<Option<std::ops::Range<usize>>, Refusal> {
         let (max_line, max_head) = (limits.max_request_line_bytes, limits.max_head_bytes);
@@ -67,8 +63,7 @@ impl HeadScanner {
             match byte {
                 b'\n' if previous != b'\r' => return Err(Refusal::Malformed("a line ends without CR")),
                 b'\n' => {
-                    let is_empty = at - 1 == self.line;
-                    let is_request_line = self.line == self.start;
+                    let (is_request_line, is_empty) = (self.line == self.start, at - 1 == self.line);
                     self.line = at + 1;
                     match (is_request_line, is_empty) {
                         (true, true) => return Err(Refusal::Malformed("there is no request line")),
@@ -104,10 +99,8 @@ fn check_length(length: usize, max: usize, refusal: fn(usize) -> Refusal) -> Res
 
 const MALFORMED_LINE: Refusal = Refusal::Malformed("the request line is not a method, a target and a version");
 
-/// Parses a complete head, as [`HeadScanner::find`] found it.
-///
-/// # Errors
-/// 400 for anything that the RFC does not allow; 417, 431, 501 and 505 as [`Refusal`] describes them.
+/// Parses a complete head, as [`HeadScanner::find`] found it. Fails with 400 for anything that the RFC does not allow;
+/// 417, 431, 501 and 505 as [`Refusal`] describes them.
 pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
     let mut places = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let places = &mut places[..limits.max_head_fields.min(MAX_FIELDS)];

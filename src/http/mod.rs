@@ -7,7 +7,7 @@
 //! - `connection`: the state machine of one connection. `head`, `body`: what a client sends. `response_head`,
 //!   `response_writer`, `reply`: what it receives.
 //! - `poller`, `acceptor`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
-//! - `scheduler`: which worker leads, serves or sleeps (Leader/Followers).
+//! - `shared`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
 //! - `table`, `slot`, `exchange`, `deadlines`: every connection, who has it and until when.
 //! - [`Refusal`]: what the server answers without the application.
 
@@ -26,7 +26,6 @@ mod refusal;
 mod reply;
 mod response_head;
 mod response_writer;
-mod scheduler;
 mod server;
 mod shared;
 mod slot;

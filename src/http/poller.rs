@@ -26,11 +26,8 @@ use super::slot::{Dispatch, Expired, Readiness};
 const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
 
-/// Events that one wait returns at most.
+/// Events, and new connections, of one turn at most.
 const MAX_EVENTS: usize = 256;
-
-/// Connections that are accepted before others are served.
-const MAX_ACCEPTED: usize = 256;
 
 /// Connections whose deadline has passed that are ended before others are served.
 const MAX_EXPIRED: usize = 64;
@@ -67,9 +64,6 @@ pub(super) struct Poller {
 
 impl Poller {
     /// A poller, and a receiver that is disconnected when the server has stopped.
-    ///
-    /// # Errors
-    /// When the listener cannot be polled.
     pub(super) fn new(
         shared: Arc<Shared>,
         application: Arc<dyn Application>,
@@ -113,7 +107,7 @@ impl Poller {
         }
         let now = Instant::now();
         self.dispatch(now);
-        self.accept(MAX_ACCEPTED, now);
+        self.accept(MAX_EVENTS, now);
         let stuck_workers = self.end_expired(now);
         self.busy.log(now);
         let has_stopped = self.shared.is_stopping() && self.stop(now);
@@ -273,8 +267,7 @@ impl Poller {
         keys.into_iter().for_each(|key| self.shared.close(key));
     }
 
-    /// Closes the listener. What has arrived is still served: connections in the backlog, and requests on idle
-    /// connections that the poller has not reported yet.
+    /// Closes the listener; what has arrived in its backlog and on idle connections is still served.
     fn stop_listening(&mut self, now: Instant) {
         self.acceptor.iter_mut().for_each(|acceptor| acceptor.is_readable = true);
         self.accept(usize::MAX, now);

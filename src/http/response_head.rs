@@ -36,10 +36,8 @@ pub(super) enum Framing {
 }
 
 /// Formats a head for a body of this length, if that is known. Returns its bytes, the framing of the body, and whether
-/// another request may follow on the connection.
-///
-/// # Errors
-/// For a status that is not final, and for a field that would split the response (CR, LF, NUL).
+/// another request may follow on the connection. Fails for a status that is not final, and for a field that would split
+/// the response (CR, LF, NUL).
 pub(super) fn format(
     status: u16,
     fields: &[(Cow<'static, str>, Cow<'static, str>)],

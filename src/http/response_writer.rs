@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// The bytes of a response that are not written yet, and where more of them come from.
 pub(super) struct ResponseWriter {
     bytes: Vec<u8>,
-    written: usize,
+    pub(super) written: usize,
     source: Option<Source>,
     framing: Framing,
     /// Another request may follow when everything is written.
@@ -47,16 +47,13 @@ pub(super) enum Next {
 }
 
 impl ResponseWriter {
-    /// Bytes that are sent as they are.
+    /// Bytes that are sent as they are, and no request after them.
     pub(super) fn raw(bytes: impl Into<Vec<u8>>) -> ResponseWriter {
-        ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: true }
+        ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: false }
     }
 
     /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here. With `pieces`, what `response` has as its
-    /// body is ignored.
-    ///
-    /// # Errors
-    /// As [`response_head::format`], and for a body that ends before its length.
+    /// body is ignored. Fails as [`response_head::format`], and for a body that ends before its length.
     pub(super) fn new(
         response: Response,
         pieces: Option<StreamReceiver>,
@@ -83,11 +80,6 @@ impl ResponseWriter {
         &self.bytes[self.written..]
     }
 
-    /// Notes that this many of them were written.
-    pub(super) fn advance(&mut self, written: usize) {
-        self.written += written;
-    }
-
     /// What the response needs next. Pieces of a stream are taken here.
     pub(super) fn next(&mut self) -> Next {
         if !self.unwritten().is_empty() {
@@ -104,24 +96,20 @@ impl ResponseWriter {
             End::Open | End::Aborted => {}
             End::Finished => self.source = None,
         }
-        self.set_pieces(&pieces, end == End::Finished);
-        if self.bytes.is_empty() { Next::Finished } else { Next::Write }
-    }
-
-    /// Makes pieces of a stream the bytes at hand, as one chunk. An empty chunk would be the last one.
-    fn set_pieces(&mut self, pieces: &[u8], is_last: bool) {
         self.clear();
         let is_chunked = matches!(self.framing, Framing::Chunks);
+        // An empty chunk would be the last one.
         if is_chunked && !pieces.is_empty() {
             self.bytes.extend_from_slice(format!("{:x}\r\n", pieces.len()).as_bytes());
         }
-        self.bytes.extend_from_slice(pieces);
+        self.bytes.extend_from_slice(&pieces);
         if is_chunked && !pieces.is_empty() {
             self.bytes.extend_from_slice(b"\r\n");
         }
-        if is_chunked && is_last {
+        if is_chunked && end == End::Finished {
             self.bytes.extend_from_slice(b"0\r\n\r\n");
         }
+        if self.bytes.is_empty() { Next::Finished } else { Next::Write }
     }
 
     fn clear(&mut self) {
@@ -129,11 +117,8 @@ impl ResponseWriter {
         self.written = 0;
     }
 
-    /// Reads the next bytes of the body, which runs the application's code.
-    ///
-    /// # Errors
-    /// When the body fails or ends before its length. The connection is then to be closed, so that the client does not
-    /// take what it has for the whole.
+    /// Reads the next bytes of the body, which runs the application's code. Fails when the body fails or ends before
+    /// its length. The connection is then to be closed, so that the client does not take what it has for the whole.
     pub(super) fn read_body(&mut self) -> io::Result<()> {
         if self.unwritten().is_empty() {
             self.clear();

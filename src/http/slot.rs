@@ -53,14 +53,12 @@ pub(super) enum Holder {
     Poller,
     /// The run queue: it is ready, and the next free worker takes it.
     Queue,
-    /// A worker.
     Worker,
     /// The application, which has not answered yet, or has not sent the next piece of a stream.
     Application,
 }
 
-/// What the operating system reported about a socket since a worker took its connection. The registration is
-/// edge-triggered, so epoll does not repeat it.
+/// What epoll reported since a worker took the connection. It is edge-triggered, so it does not repeat it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Readiness {
     pub(super) readable: bool,
@@ -74,7 +72,6 @@ pub(super) struct Readiness {
 pub(super) struct ResponseState {
     /// A part of the response is sent, so a refusal would corrupt it.
     pub(super) head_sent: bool,
-    /// The request was `HEAD`.
     pub(super) head_only: bool,
 }
 

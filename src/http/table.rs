@@ -131,8 +131,7 @@ impl<C, R> Table<C, R> {
         }
     }
 
-    /// Takes back a connection that waits for its client. One that comes back to the phase it was in keeps its deadline,
-    /// unless it made progress.
+    /// Takes back a connection that waits for its client. In the same phase and without progress it keeps its deadline.
     pub(super) fn park(&mut self, token: Token, connection: Box<C>, phase: Phase, progress: bool, now: Instant) {
         let slot = &mut self.slots[token.key];
         slot.is_last_write &= phase == Phase::Writing && !progress;
@@ -155,8 +154,7 @@ impl<C, R> Table<C, R> {
         self.enqueue(token.key, now);
     }
 
-    /// Lets a connection linger after its last response. Above [`MAX_LINGERING`] the one that has lingered for the
-    /// longest time is removed and returned.
+    /// Lets a connection linger. Above [`MAX_LINGERING`] the one that has lingered for the longest time is removed.
     pub(super) fn linger(&mut self, key: usize, now: Instant) -> Option<Removed<C, R>> {
         self.deadlines.enter(key, Phase::Lingering, now);
         self.slots[key].holder = Holder::Poller;

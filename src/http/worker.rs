@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use rouille::Request;
 
 use super::application::{Application, Responder, refusal_writer};
 use super::connection::{Connection, Disposition, Step};
@@ -55,9 +54,6 @@ impl Worker {
     }
 
     /// Starts a worker like this one, as the leader or as a follower.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
     pub(super) fn start(&self, leads: bool) -> io::Result<()> {
         let mut worker = self.clone();
         thread::Builder::new().name("worker".to_owned()).spawn(move || {
@@ -142,44 +138,38 @@ impl Worker {
     /// Does what a connection needs until it has to wait.
     fn serve(&mut self, work: &mut Work) -> Disposition {
         // A reply that came after the call.
-        if let Some(reply) = work.reply.take()
-            && !self.call(work, |worker, connection, _| worker.make_response(connection, reply))
-        {
-            return Disposition::Close;
-        }
-        loop {
-            let goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
+        let mut goes_on = work
+            .reply
+            .take()
+            .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
+        while goes_on {
+            goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
                 Step::Done(disposition) => return disposition,
-                Step::Answer(request) => {
-                    self.call(work, |worker, connection, token| worker.answer(connection, token, request))
-                }
-                Step::JudgeHead(request) => {
-                    self.call(work, |worker, connection, _| worker.judge_head(connection, &request))
-                }
-                Step::ReadResponseBody => self.call(work, |_, connection, _| read_response_body(connection)),
+                // If the application replies before it returns, the response is made in the same call.
+                Step::Answer(request) => self.call(work, |worker, connection, token| {
+                    let answer = |responder| worker.application.answer(request, responder);
+                    let reply = Responder::call(&worker.shared, token, answer);
+                    reply.map_or(Outcome::Later, |reply| worker.make_response(connection, reply))
+                }),
+                Step::JudgeHead(request) => self.call(work, |worker, connection, _| {
+                    if let Some(response) = worker.application.refuse_head(&request) {
+                        return worker.make_response(connection, Reply::Ready(response));
+                    }
+                    connection.read_body();
+                    Outcome::Continue
+                }),
+                // If reading fails, the connection ends without the end of the body.
+                Step::ReadResponseBody => self.call(work, |_, connection, _| {
+                    let read = connection.response_writer().map(ResponseWriter::read_body);
+                    if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
+                }),
                 Step::Refuse(refusal) => {
                     self.refuse(&mut work.connection, refusal);
                     true
                 }
             };
-            if !goes_on {
-                return Disposition::Close;
-            }
         }
-    }
-
-    /// Has the application answer. If it replies before it returns, the response is made in the same call.
-    fn answer(&mut self, connection: &Connection, token: Token, request: Request) -> Outcome {
-        let reply = Responder::call(&self.shared, token, |responder| self.application.answer(request, responder));
-        reply.map_or(Outcome::Later, |reply| self.make_response(connection, reply))
-    }
-
-    fn judge_head(&mut self, connection: &mut Connection, request: &Request) -> Outcome {
-        if let Some(response) = self.application.refuse_head(request) {
-            return self.make_response(connection, Reply::Ready(response));
-        }
-        connection.read_body();
-        Outcome::Continue
+        Disposition::Close
     }
 
     /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
@@ -206,9 +196,8 @@ impl Worker {
         connection.refuse(refusal_writer(&*self.application, refusal, head_only, &mut self.clock));
     }
 
-    /// Runs the application's code, which may block or panic: handlers and the bodies of responses run here and nowhere
-    /// else. (Only its wording of a refusal has no deadline.) Whether the connection goes on; it does not if the application
-    /// took too long.
+    /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
+    /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
     fn call(&mut self, work: &mut Work, run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome) -> bool {
         let response = work.connection.response_state();
         let mut state = self.shared.lock();
@@ -235,8 +224,7 @@ impl Worker {
         true
     }
 
-    /// Gives a connection back, and takes the next one. `Break` ends this worker: it was stuck, and another was started in
-    /// its place.
+    /// Gives a connection back, and takes the next one. `Break` ends a worker that was stuck and replaced.
     fn give_back(&self, work: Work, mut disposition: Disposition) -> ControlFlow<(), Option<Work>> {
         let Assignment { token, connection, .. } = work;
         let (response, now) = (connection.response_state(), Instant::now());
@@ -279,10 +267,4 @@ impl Worker {
         }
         ControlFlow::Continue(next)
     }
-}
-
-/// Reads on in the body of a response. If that fails, the connection ends without the end of the body.
-fn read_response_body(connection: &mut Connection) -> Outcome {
-    let read = connection.response_writer().map(ResponseWriter::read_body);
-    if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
 }
