@@ -53,7 +53,8 @@ struct Link {
 }
 
 impl Deadlines {
-    pub(super) fn new(limits: &Limits, now: Instant) -> Deadlines {
+    pub(super) fn new(limits: &Limits) -> Deadlines {
+        let now = Instant::now();
         let head = |phase| Link { phase, deadline: now, previous: phase as usize, next: phase as usize };
         let durations = Phase::ALL.map(|phase| match phase {
             Phase::Idle => limits.idle_timeout,
@@ -76,15 +77,10 @@ impl Deadlines {
         self.counts[phase as usize]
     }
 
-    /// The connections in a phase, the one with the earliest deadline first.
+    /// The connections in a phase, the one that has been in it for the longest time first.
     pub(super) fn keys(&self, phase: Phase) -> impl Iterator<Item = usize> {
         let next = |link: usize| self.links[link].next.checked_sub(PHASES);
         iter::successors(next(phase as usize), move |key| next(key + PHASES))
-    }
-
-    /// The connection that has been in a phase for the longest time.
-    pub(super) fn first(&self, phase: Phase) -> Option<usize> {
-        self.keys(phase).next()
     }
 
     /// The phase of a connection.
@@ -98,7 +94,7 @@ impl Deadlines {
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        Phase::ALL.into_iter().filter_map(|phase| self.first(phase)).map(|key| self.deadline(key)).min()
+        Phase::ALL.into_iter().filter_map(|phase| self.keys(phase).next()).map(|key| self.deadline(key)).min()
     }
 
     /// The connections whose deadline has passed.

@@ -203,7 +203,7 @@ impl Poller {
         let stream = connection.stream().clone();
         let mut state = self.shared.lock();
         let is_full = state.table.count() >= self.shared.limits.max_connections;
-        let least_recently_used = if is_full { state.table.deadlines.first(Phase::Idle) } else { None };
+        let least_recently_used = if is_full { state.table.deadlines.keys(Phase::Idle).next() } else { None };
         let key = state.table.insert(stream.clone(), Box::new(connection), now);
         drop(state);
         match least_recently_used {

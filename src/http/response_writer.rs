@@ -145,10 +145,7 @@ impl ResponseWriter {
                 // The empty chunk is the last one: a size of zero, and the empty line behind the trailers.
                 read == 0
             }
-            Framing::UntilClose => {
-                let start = self.bytes.len();
-                self.read_once(&mut reader, start)? == 0
-            }
+            Framing::UntilClose => self.read_once(&mut reader, self.bytes.len())? == 0,
         };
         self.source = (!is_last).then_some(Source::Reader(reader));
         Ok(())

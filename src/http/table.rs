@@ -27,7 +27,7 @@ impl<C, R> Table<C, R> {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
-            deadlines: Deadlines::new(limits, Instant::now()),
+            deadlines: Deadlines::new(limits),
             queue: VecDeque::new(),
             max_queued: limits.max_queued,
             generation: 0,
@@ -47,7 +47,6 @@ impl<C, R> Table<C, R> {
         self.queue.len()
     }
 
-    /// The keys of all connections.
     pub(super) fn keys(&self) -> Vec<usize> {
         (0..self.slots.len()).filter(|key| self.slots[*key].stream.is_some()).collect()
     }
@@ -161,7 +160,8 @@ impl<C, R> Table<C, R> {
         if self.deadlines.count(Phase::Lingering) <= MAX_LINGERING {
             return None;
         }
-        self.deadlines.first(Phase::Lingering).and_then(|oldest| self.remove(oldest))
+        let oldest = self.deadlines.keys(Phase::Lingering).next()?;
+        self.remove(oldest)
     }
 
     /// Ends the phase of up to `max` connections whose deadline has passed, but of none that a worker serves: it soon gives
