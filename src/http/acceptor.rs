@@ -8,31 +8,23 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// How long accepting pauses after an error: most likely the process has no descriptor left, and epoll would report the
-/// listener as readable without end.
+/// The pause after an error: most likely no descriptor is left, and epoll would report the listener without end.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The listener of a server, registered with its poller.
+/// The listener of a server, registered with its poller. Dropped, it is closed.
 pub(super) struct Acceptor {
     listener: TcpListener,
     /// epoll reported connections, and `accept` has not said yet that there are no more.
-    is_readable: bool,
+    pub(super) is_readable: bool,
     /// When to accept again after an error.
-    resume_at: Option<Instant>,
+    pub(super) resume_at: Option<Instant>,
 }
 
 impl Acceptor {
-    /// # Errors
-    /// When the listener cannot be polled.
     pub(super) fn new(listener: TcpListener, registry: &Registry, token: Token) -> io::Result<Acceptor> {
         listener.set_nonblocking(true)?;
         registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)?;
         Ok(Acceptor { listener, is_readable: false, resume_at: None })
-    }
-
-    /// epoll reports connections.
-    pub(super) fn set_readable(&mut self) {
-        self.is_readable = true;
     }
 
     /// Whether there may be connections to accept.
@@ -40,41 +32,28 @@ impl Acceptor {
         self.is_readable && self.resume_at.is_none_or(|resume_at| resume_at <= now)
     }
 
-    /// When accepting goes on after an error.
-    pub(super) fn resume_at(&self) -> Option<Instant> {
-        self.resume_at
-    }
-
     /// Accepts up to `max` connections.
     pub(super) fn accept(&mut self, max: usize, now: Instant) -> Vec<(TcpStream, SocketAddr)> {
         let mut accepted = Vec::new();
-        while accepted.len() < max {
+        while self.is_readable && accepted.len() < max {
             match self.listener.accept() {
                 Ok(connection) => accepted.push(connection),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.is_readable = false;
-                    break;
-                }
-                // The client is gone again, or a signal came: neither concerns the next one.
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
-                }
-                Err(error) => {
-                    if self.resume_at.is_none() {
-                        log::warn!(error:%; "Cannot accept connections, trying on");
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.is_readable = false,
+                    // The client is gone again, or a signal came: neither concerns the next one.
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
+                    _ => {
+                        if self.resume_at.replace(now + PAUSE).is_none() {
+                            log::warn!(error:%; "Cannot accept connections, trying on");
+                        }
+                        return accepted;
                     }
-                    self.resume_at = Some(now + PAUSE);
-                    return accepted;
-                }
+                },
             }
         }
         if self.resume_at.take().is_some() {
             log::info!("Accepting connections again");
         }
         accepted
-    }
-
-    /// Closes the listener.
-    pub(super) fn close(self, registry: &Registry) {
-        let _ = registry.deregister(&mut SourceFd(&self.listener.as_raw_fd()));
     }
 }

@@ -14,18 +14,17 @@ const MAX_TRAILER_BYTES: usize = 4096;
 pub(super) struct Body {
     received: Vec<u8>,
     expected: Expected,
+    length: Length,
     max_bytes: usize,
 }
 
 /// What the next byte is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// One of this many bytes, the last of the body.
+    /// One of this many bytes of the body, or of a chunk.
     Bytes(usize),
     /// The size of a chunk.
     ChunkSize,
-    /// One of this many bytes of a chunk.
-    ChunkBytes(usize),
     /// The line end behind a chunk.
     ChunkEnd,
     /// A trailer field or the empty line behind the last, with this many bytes left for them.
@@ -35,10 +34,7 @@ enum Expected {
 }
 
 impl Body {
-    /// A body of which nothing is received yet.
-    ///
-    /// # Errors
-    /// 413 for an announced length of more than `max_bytes`.
+    /// A body of which nothing is received yet. Fails with 413 for an announced length of more than `max_bytes`.
     pub(super) fn new(length: Length, max_bytes: usize) -> Result<Body, Refusal> {
         let expected = match length {
             Length::Chunked => Expected::ChunkSize,
@@ -48,12 +44,10 @@ impl Body {
                 _ => return Err(Refusal::BodyTooLarge(max_bytes)),
             },
         };
-        Ok(Body { received: Vec::new(), expected, max_bytes })
+        Ok(Body { received: Vec::new(), expected, length, max_bytes })
     }
 
-    /// Takes from the front of `input` what belongs to the body, and returns whether the body is complete.
-    ///
-    /// # Errors
+    /// Takes from the front of `input` what belongs to the body, and returns whether the body is complete. Fails with
     /// 413 as soon as it is too large, 400 for chunks that the RFC does not allow.
     pub(super) fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Refusal> {
         let mut rest = input.as_slice();
@@ -74,14 +68,16 @@ impl Body {
             self.expected = match self.expected {
                 Expected::Nothing => return Ok(true),
                 _ if rest.is_empty() => return Ok(false),
-                Expected::Bytes(left) => match self.take_bytes(left, rest) {
-                    0 => Expected::Nothing,
-                    left => Expected::Bytes(left),
-                },
-                Expected::ChunkBytes(left) => match self.take_bytes(left, rest) {
-                    0 => Expected::ChunkEnd,
-                    left => Expected::ChunkBytes(left),
-                },
+                Expected::Bytes(left) => {
+                    let (bytes, behind) = rest.split_at(left.min(rest.len()));
+                    self.received.extend_from_slice(bytes);
+                    *rest = behind;
+                    match left - bytes.len() {
+                        0 if self.length == Length::Chunked => Expected::ChunkEnd,
+                        0 => Expected::Nothing,
+                        left => Expected::Bytes(left),
+                    }
+                }
                 Expected::ChunkEnd => match rest {
                     [b'\r', b'\n', ..] => {
                         *rest = &rest[2..];
@@ -98,7 +94,7 @@ impl Body {
                             return Err(Refusal::BodyTooLarge(self.max_bytes));
                         }
                         // It fits, for it is not more than `max_bytes`.
-                        size => Expected::ChunkBytes(size as usize),
+                        size => Expected::Bytes(size as usize),
                     }
                 }
                 Expected::Trailer(left) => {
@@ -113,14 +109,6 @@ impl Body {
                 }
             };
         }
-    }
-
-    /// Moves up to `left` bytes and returns how many are still to come.
-    fn take_bytes(&mut self, left: usize, rest: &mut &[u8]) -> usize {
-        let (bytes, behind) = rest.split_at(left.min(rest.len()));
-        self.received.extend_from_slice(bytes);
-        *rest = behind;
-        left - bytes.len()
     }
 }
 
@@ -160,15 +148,11 @@ fn is_field(line: &[u8]) -> bool {
 
 /// Which bytes a token may have. A table, since every name in every response is looked up in it.
 const TOKEN_BYTES: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            );
-        byte += 1;
+    let bytes = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let (mut table, mut at) = ([false; 256], 0);
+    while at < bytes.len() {
+        table[bytes[at] as usize] = true;
+        at += 1;
     }
     table
 };

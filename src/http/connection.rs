@@ -1,5 +1,5 @@
 //! One connection as a state machine: it reads requests and writes responses as far as the socket allows, and returns what
-//! it needs next. It knows neither the table nor the application; the worker does what it asks for.
+//! it needs next. It knows neither the table nor the application.
 
 use std::io::{self, Read, Write};
 use std::mem;
@@ -31,8 +31,8 @@ pub(super) struct Connection {
     input: Vec<u8>,
     /// The last read emptied the socket, so the poller reports whatever arrives later.
     is_drained: bool,
-    /// The request at hand is `HEAD`.
-    head_only: bool,
+    /// What the client of the request at hand understands.
+    capabilities: ClientCapabilities,
     state: ConnectionState,
 }
 
@@ -41,17 +41,9 @@ enum ConnectionState {
     ReadingBody(Head, Body),
     /// The client sent `Expect: 100-continue`; the application judges the head.
     JudgingHead(Head, Body),
-    AwaitingReply(ClientCapabilities),
-    Writing(ResponseWriter, AfterWrite),
-}
-
-/// What follows a response.
-enum AfterWrite {
-    NextRequest,
-    /// The body that a `100 Continue` has asked for.
-    ReadBody(Head, Body),
-    /// The end of the connection, once the client had the time to read the response: it may still be sending.
-    Linger,
+    AwaitingReply,
+    /// A response, or `100 Continue` and the request whose body follows.
+    Writing(ResponseWriter, Option<(Head, Body)>),
 }
 
 /// What a connection needs next.
@@ -60,9 +52,9 @@ pub(super) enum Step {
     Answer(Request),
     /// The application judges the head of this request: [`Connection::read_body`] or [`Connection::respond`] follows.
     JudgeHead(Request),
-    /// The next part of the response's body is read: [`ResponseWriter::read_body`] follows.
+    /// [`ResponseWriter::read_body`] follows.
     ReadResponseBody,
-    /// A refusal: [`Connection::refuse`] follows.
+    /// [`Connection::refuse`] follows.
     Refuse(Refusal),
     /// The connection is given back.
     Done(Disposition),
@@ -84,140 +76,117 @@ pub(super) enum Disposition {
     Close,
 }
 
-/// Why a connection does not go on.
-enum ConnectionError {
-    Refused(Refusal),
-    /// The client is gone, or the connection is of no use any more.
-    Closed,
-}
+/// The next state, or what the connection needs before it goes on.
+type Transition = Result<ConnectionState, Step>;
 
-impl From<Refusal> for ConnectionError {
-    fn from(refusal: Refusal) -> ConnectionError {
-        ConnectionError::Refused(refusal)
+const CLOSE: Step = Step::Done(Disposition::Close);
+
+impl From<Refusal> for Step {
+    fn from(refusal: Refusal) -> Step {
+        Step::Refuse(refusal)
     }
-}
-
-impl From<io::Error> for ConnectionError {
-    fn from(_: io::Error) -> ConnectionError {
-        ConnectionError::Closed
-    }
-}
-
-/// What one part of the state machine leads to.
-enum Transition {
-    To(ConnectionState),
-    Stop(ConnectionState, Step),
 }
 
 use ConnectionState::{AwaitingReply, JudgingHead, ReadingBody, ReadingHead, Writing};
-use Transition::{Stop, To};
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
+        let (stream, capabilities) = (Arc::new(stream), ClientCapabilities::default());
         let state = ReadingHead(HeadScanner::default());
-        let stream = Arc::new(stream);
-        Connection { stream, client, input: Vec::new(), is_drained: false, head_only: false, state }
+        Connection { stream, client, input: Vec::new(), is_drained: false, capabilities, state }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
         &self.stream
     }
 
-    /// Whether the request at hand is `HEAD`.
-    pub(super) fn head_only(&self) -> bool {
-        self.head_only
-    }
-
     /// How far the response has got, for a call of the application.
     pub(super) fn response_state(&self) -> ResponseState {
-        ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.head_only }
+        ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.capabilities.head_only }
     }
 
     /// What the client of the request at hand understands.
     pub(super) fn capabilities(&self) -> ClientCapabilities {
-        match &self.state {
-            AwaitingReply(client) => *client,
-            // The body that follows is not read, so nothing can follow the response.
-            JudgingHead(head, _) => ClientCapabilities { keep_alive: false, ..capabilities(head) },
-            _ => ClientCapabilities { is_1_1: true, head_only: self.head_only, keep_alive: false },
-        }
+        // The body that follows a judged head is not read, so nothing can follow the response.
+        let is_judging = matches!(self.state, JudgingHead(..));
+        ClientCapabilities { keep_alive: self.capabilities.keep_alive && !is_judging, ..self.capabilities }
     }
 
     /// Goes on until the connection needs something. `buffer` is the worker's, for reading.
     pub(super) fn advance(&mut self, limits: &Limits, buffer: &mut Vec<u8>) -> Step {
         loop {
-            let state = mem::replace(&mut self.state, ReadingHead(HeadScanner::default()));
-            let transition = match state {
+            let transition = match self.take_state() {
                 ReadingHead(scanner) => self.read_head(scanner, limits, buffer),
                 ReadingBody(head, body) => self.continue_body(head, body, buffer),
-                Writing(writer, after) => self.write(writer, after, buffer),
-                waiting @ (AwaitingReply(_) | JudgingHead(..)) => {
-                    Ok(Stop(waiting, Step::Done(Disposition::AwaitApplication)))
-                }
+                Writing(writer, next) => self.write(writer, next, buffer),
+                waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
             };
             match transition {
-                Ok(To(state)) => self.state = state,
-                Ok(Stop(state, step)) => {
-                    self.state = state;
-                    return step;
-                }
-                Err(ConnectionError::Refused(refusal)) => return Step::Refuse(refusal),
-                Err(ConnectionError::Closed) => return Step::Done(Disposition::Close),
+                Ok(state) => self.state = state,
+                Err(step) => return step,
             }
         }
     }
 
     /// Sends the response to the request at hand.
     pub(super) fn respond(&mut self, writer: ResponseWriter) {
-        let after = if writer.keep_alive { AfterWrite::NextRequest } else { AfterWrite::Linger };
-        self.state = Writing(writer, after);
+        self.state = Writing(writer, None);
     }
 
     /// Sends a refusal and nothing after it: where the next request begins is not known.
     pub(super) fn refuse(&mut self, writer: ResponseWriter) {
         self.input = Vec::new();
-        self.state = Writing(writer, AfterWrite::Linger);
+        self.state = Writing(writer, None);
     }
 
     /// Asks the client for the body whose head was judged (RFC 9110, section 10.1.1).
     pub(super) fn read_body(&mut self) {
-        if let JudgingHead(head, body) = mem::replace(&mut self.state, ReadingHead(HeadScanner::default())) {
-            let writer = ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n");
-            self.state = Writing(writer, AfterWrite::ReadBody(head, body));
+        if let JudgingHead(head, body) = self.take_state() {
+            self.state = Writing(ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n"), Some((head, body)));
         }
     }
 
-    /// The response that is being written.
     pub(super) fn response_writer(&mut self) -> Option<&mut ResponseWriter> {
         if let Writing(writer, _) = &mut self.state { Some(writer) } else { None }
     }
 
-    fn read_head(
-        &mut self,
-        mut scanner: HeadScanner,
-        limits: &Limits,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Transition, ConnectionError> {
+    /// Leaves the connection at the beginning of a request.
+    fn take_state(&mut self) -> ConnectionState {
+        mem::replace(&mut self.state, ReadingHead(HeadScanner::default()))
+    }
+
+    /// Leaves the connection in this state until the step is done.
+    fn stop(&mut self, state: ConnectionState, step: Step) -> Transition {
+        self.state = state;
+        Err(step)
+    }
+
+    fn await_client(&mut self, phase: Phase, state: ConnectionState) -> Transition {
+        self.stop(state, Step::Done(Disposition::AwaitClient { phase, progress: false }))
+    }
+
+    fn read_head(&mut self, mut scanner: HeadScanner, limits: &Limits, buffer: &mut Vec<u8>) -> Transition {
         // The method of the request before says nothing of this one, which may be refused before it is parsed.
-        self.head_only = false;
+        self.capabilities = ClientCapabilities::default();
         let Some(range) = scanner.find(&self.input, limits)? else {
             return match self.read(buffer)? {
-                Some(0) if self.is_between_requests() => Err(ConnectionError::Closed),
+                Some(0) if self.is_between_requests() => Err(CLOSE),
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(To(ReadingHead(scanner))),
-                None if self.is_between_requests() => Ok(self.idle()),
-                None => Ok(await_client(Phase::Head, ReadingHead(scanner))),
+                Some(_) => Ok(ReadingHead(scanner)),
+                None if self.is_between_requests() => self.idle(),
+                None => self.await_client(Phase::Head, ReadingHead(scanner)),
             };
         };
         let head = head::parse(&self.input[range.clone()], limits)?;
         self.input.drain(..range.end);
-        self.head_only = head.method == "HEAD";
+        self.capabilities =
+            ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
         let body = Body::new(head.length, limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
-            return Ok(Stop(JudgingHead(head, body), Step::JudgeHead(request)));
+            return self.stop(JudgingHead(head, body), Step::JudgeHead(request));
         }
-        Ok(To(ReadingBody(head, body)))
+        Ok(ReadingBody(head, body))
     }
 
     /// Whether nothing of a request has come. An empty line may come first (RFC 9112, section 2.2).
@@ -225,91 +194,76 @@ impl Connection {
         self.input.is_empty() || self.input == b"\r\n"
     }
 
-    fn continue_body(
-        &mut self,
-        head: Head,
-        mut body: Body,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Transition, ConnectionError> {
+    fn continue_body(&mut self, head: Head, mut body: Body, buffer: &mut Vec<u8>) -> Transition {
         if !body.take(&mut self.input)? {
             return match self.read(buffer)? {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(To(ReadingBody(head, body))),
-                None => Ok(await_client(Phase::Body, ReadingBody(head, body))),
+                Some(_) => Ok(ReadingBody(head, body)),
+                None => self.await_client(Phase::Body, ReadingBody(head, body)),
             };
         }
-        let client = capabilities(&head);
         let request = request(self.client, head, Some(body.into_bytes()));
-        Ok(Stop(AwaitingReply(client), Step::Answer(request)))
+        self.stop(AwaitingReply, Step::Answer(request))
     }
 
-    fn write(
-        &mut self,
-        mut writer: ResponseWriter,
-        after: AfterWrite,
-        buffer: &mut Vec<u8>,
-    ) -> Result<Transition, ConnectionError> {
+    fn write(&mut self, mut writer: ResponseWriter, next: Option<(Head, Body)>, buffer: &mut Vec<u8>) -> Transition {
         let mut progress = false;
         loop {
-            match writer.next() {
-                Next::Write => {}
-                Next::ReadBody => return Ok(Stop(Writing(writer, after), Step::ReadResponseBody)),
-                Next::AwaitPiece => {
-                    return Ok(Stop(Writing(writer, after), Step::Done(Disposition::AwaitApplication)));
-                }
-                Next::Aborted => return Err(ConnectionError::Closed),
+            let step = match writer.next() {
+                Next::Write => match (&*self.stream).write(writer.unwritten()) {
+                    Ok(written @ 1..) => {
+                        writer.written += written;
+                        progress = true;
+                        continue;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        Step::Done(Disposition::AwaitClient { phase: Phase::Writing, progress })
+                    }
+                    Ok(0) | Err(_) => return Err(CLOSE),
+                },
+                Next::ReadBody => Step::ReadResponseBody,
+                Next::AwaitPiece => Step::Done(Disposition::AwaitApplication),
+                Next::Aborted => return Err(CLOSE),
                 Next::Finished => break,
-            }
-            match (&*self.stream).write(writer.unwritten()) {
-                Ok(0) => return Err(ConnectionError::Closed),
-                Ok(written) => {
-                    writer.advance(written);
-                    progress = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let disposition = Disposition::AwaitClient { phase: Phase::Writing, progress };
-                    return Ok(Stop(Writing(writer, after), Step::Done(disposition)));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+            };
+            return self.stop(Writing(writer, next), step);
         }
-        match after {
-            AfterWrite::ReadBody(head, body) => Ok(To(ReadingBody(head, body))),
-            AfterWrite::NextRequest => self.next_request(buffer),
-            AfterWrite::Linger => {
+        match next {
+            Some((head, body)) => Ok(ReadingBody(head, body)),
+            None if writer.keep_alive => self.next_request(buffer),
+            // The client may still be sending, and has the time to read the response.
+            None => {
                 let _ = self.stream.shutdown(Shutdown::Write);
-                Ok(Stop(ReadingHead(HeadScanner::default()), Step::Done(Disposition::Linger)))
+                Err(Step::Done(Disposition::Linger))
             }
         }
     }
 
     /// Waits for the next request, or lets it wait for its turn behind those of other connections.
-    fn next_request(&mut self, buffer: &mut Vec<u8>) -> Result<Transition, ConnectionError> {
+    fn next_request(&mut self, buffer: &mut Vec<u8>) -> Transition {
         // The poller reports each arrival once, so the socket has to be empty before it is waited for.
-        let has_input = !self.input.is_empty()
-            || match if self.is_drained { None } else { self.read(buffer)? } {
-                Some(0) => return Err(ConnectionError::Closed),
-                Some(_) => true,
-                None => false,
-            };
-        if !has_input {
-            return Ok(self.idle());
+        if self.input.is_empty() {
+            match if self.is_drained { None } else { self.read(buffer)? } {
+                Some(0) => return Err(CLOSE),
+                Some(_) => {}
+                None => return self.idle(),
+            }
         }
         // More may have been reported in the meantime, and is not reported again.
         self.is_drained = false;
-        Ok(Stop(ReadingHead(HeadScanner::default()), Step::Done(Disposition::Requeue)))
+        Err(Step::Done(Disposition::Requeue))
     }
 
     /// Waits between requests with a small buffer, large enough that most requests need no new one.
     fn idle(&mut self) -> Transition {
         self.input.clear();
         self.input.shrink_to(IDLE_BUFFER_BYTES);
-        await_client(Phase::Idle, ReadingHead(HeadScanner::default()))
+        self.await_client(Phase::Idle, ReadingHead(HeadScanner::default()))
     }
 
     /// Reads what is there: `Some(0)` at the end of the input, `None` while there is nothing.
-    fn read(&mut self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    fn read(&mut self, buffer: &mut Vec<u8>) -> Result<Option<usize>, Step> {
         // Many workers never need it.
         buffer.resize(READ_BYTES, 0);
         loop {
@@ -324,18 +278,10 @@ impl Connection {
                     return Ok(None);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(_) => return Err(CLOSE),
             }
         }
     }
-}
-
-fn await_client(phase: Phase, state: ConnectionState) -> Transition {
-    Stop(state, Step::Done(Disposition::AwaitClient { phase, progress: false }))
-}
-
-fn capabilities(head: &Head) -> ClientCapabilities {
-    ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive }
 }
 
 /// The request as the application sees it. A body that was chunked has a length here.

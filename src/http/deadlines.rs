@@ -1,6 +1,7 @@
 //! When each connection's time is over. A phase has one duration, so a list of its connections in the order in which they
 //! entered it is sorted by deadline: entering, leaving and finding the first one cost the same with any number of them.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use super::limits::Limits;
@@ -23,26 +24,26 @@ pub(super) enum Phase {
     Lingering,
 }
 
+/// How many phases there are.
+pub(super) const PHASES: usize = 6;
+
 impl Phase {
     /// All of them, in the order of a request's life.
-    pub(super) const ALL: [Phase; 6] =
+    pub(super) const ALL: [Phase; PHASES] =
         [Phase::Idle, Phase::Head, Phase::Body, Phase::Answering, Phase::Writing, Phase::Lingering];
 }
 
 /// How long a client has to close its side after a response that ends the connection.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Stands for no connection in a link.
-const NONE: usize = usize::MAX;
-
 /// The deadlines of all connections, each known by its key in the table.
 pub(super) struct Deadlines {
+    /// The list of each phase is a ring of links: its head at the phase's number, a connection at its key + [`PHASES`].
     links: Vec<Link>,
-    lists: [List; Phase::ALL.len()],
-    durations: [Duration; Phase::ALL.len()],
+    counts: [usize; PHASES],
+    durations: [Duration; PHASES],
 }
 
-/// A connection's place in the list of its phase.
 #[derive(Clone, Copy)]
 struct Link {
     phase: Phase,
@@ -51,15 +52,10 @@ struct Link {
     next: usize,
 }
 
-#[derive(Clone, Copy)]
-struct List {
-    first: usize,
-    last: usize,
-    length: usize,
-}
-
 impl Deadlines {
     pub(super) fn new(limits: &Limits) -> Deadlines {
+        let now = Instant::now();
+        let head = |phase| Link { phase, deadline: now, previous: phase as usize, next: phase as usize };
         let durations = Phase::ALL.map(|phase| match phase {
             Phase::Idle => limits.idle_timeout,
             Phase::Head => limits.head_timeout,
@@ -68,8 +64,7 @@ impl Deadlines {
             Phase::Writing => limits.write_timeout,
             Phase::Lingering => LINGER_TIMEOUT,
         });
-        let empty = List { first: NONE, last: NONE, length: 0 };
-        Deadlines { links: Vec::new(), lists: [empty; Phase::ALL.len()], durations }
+        Deadlines { links: Phase::ALL.map(head).to_vec(), counts: [0; PHASES], durations }
     }
 
     /// How long a phase may last.
@@ -79,41 +74,39 @@ impl Deadlines {
 
     /// How many connections are in a phase.
     pub(super) fn count(&self, phase: Phase) -> usize {
-        self.lists[phase as usize].length
+        self.counts[phase as usize]
     }
 
-    /// The connection that has been in a phase for the longest time.
-    pub(super) fn first(&self, phase: Phase) -> Option<usize> {
-        Some(self.lists[phase as usize].first).filter(|key| *key != NONE)
+    /// The connections in a phase, the one that has been in it for the longest time first.
+    pub(super) fn keys(&self, phase: Phase) -> impl Iterator<Item = usize> {
+        let next = |link: usize| self.links[link].next.checked_sub(PHASES);
+        iter::successors(next(phase as usize), move |key| next(key + PHASES))
     }
 
     /// The phase of a connection.
     pub(super) fn phase(&self, key: usize) -> Phase {
-        self.links[key].phase
+        self.links[key + PHASES].phase
+    }
+
+    fn deadline(&self, key: usize) -> Instant {
+        self.links[key + PHASES].deadline
     }
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        Phase::ALL.into_iter().filter_map(|phase| self.first(phase)).map(|key| self.links[key].deadline).min()
-    }
-
-    /// The connections in a phase, the one with the earliest deadline first.
-    pub(super) fn keys(&self, phase: Phase) -> impl Iterator<Item = usize> {
-        let next = |key: &usize| Some(self.links[*key].next).filter(|key| *key != NONE);
-        std::iter::successors(self.first(phase), next)
+        Phase::ALL.into_iter().filter_map(|phase| self.keys(phase).next()).map(|key| self.deadline(key)).min()
     }
 
     /// The connections whose deadline has passed.
     pub(super) fn expired(&self, now: Instant) -> impl Iterator<Item = usize> {
-        Phase::ALL
-            .into_iter()
-            .flat_map(move |phase| self.keys(phase).take_while(move |key| self.links[*key].deadline <= now))
+        let expired = move |phase| self.keys(phase).take_while(move |key| self.deadline(*key) <= now);
+        Phase::ALL.into_iter().flat_map(expired)
     }
 
     /// Adds a connection, in the phase [`Phase::Idle`]. Its key is that of one that has left, or the next one.
     pub(super) fn insert(&mut self, key: usize, now: Instant) {
-        if key == self.links.len() {
-            self.links.push(Link { phase: Phase::Idle, deadline: now, previous: NONE, next: NONE });
+        if key + PHASES == self.links.len() {
+            self.links.push(self.links[Phase::Idle as usize]);
         }
         self.append(key, Phase::Idle, now);
     }
@@ -126,28 +119,18 @@ impl Deadlines {
 
     /// Takes a connection out.
     pub(super) fn remove(&mut self, key: usize) {
-        let Link { phase, previous, next, .. } = self.links[key];
-        let list = &mut self.lists[phase as usize];
-        list.length -= 1;
-        match previous {
-            NONE => list.first = next,
-            previous => self.links[previous].next = next,
-        }
-        match next {
-            NONE => list.last = previous,
-            next => self.links[next].previous = previous,
-        }
+        let Link { phase, previous, next, .. } = self.links[key + PHASES];
+        self.links[previous].next = next;
+        self.links[next].previous = previous;
+        self.counts[phase as usize] -= 1;
     }
 
     fn append(&mut self, key: usize, phase: Phase, now: Instant) {
-        let list = &mut self.lists[phase as usize];
-        let previous = list.last;
-        self.links[key] = Link { phase, deadline: now + self.durations[phase as usize], previous, next: NONE };
-        list.length += 1;
-        list.last = key;
-        match previous {
-            NONE => list.first = key,
-            previous => self.links[previous].next = key,
-        }
+        let (head, link) = (phase as usize, key + PHASES);
+        let previous = self.links[head].previous;
+        self.links[link] = Link { phase, deadline: now + self.durations[head], previous, next: head };
+        self.links[previous].next = link;
+        self.links[head].previous = link;
+        self.counts[head] += 1;
     }
 }

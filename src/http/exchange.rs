@@ -5,29 +5,26 @@ use std::mem;
 use std::time::Instant;
 
 use super::deadlines::Phase;
-use super::slot::{Assignment, Holder, ReplyToken, ResponseState, Token};
+use super::slot::{Assignment, Holder, ResponseState, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
-    /// A worker calls the application. `None` if the connection is gone, so that a response would reach nobody.
-    pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<ReplyToken> {
+    /// A worker calls the application. Returns the token of the request at hand; `None` if the connection is gone.
+    pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<Token> {
         if !self.is_current(token) {
             return None;
         }
-        let is_new_request = matches!(self.deadlines.phase(token.key), Phase::Head | Phase::Body);
         let slot = &mut self.slots[token.key];
         slot.response = response;
-        if is_new_request {
-            slot.request += 1;
-            slot.has_piece = false;
+        if matches!(self.deadlines.phase(token.key), Phase::Head | Phase::Body) {
+            self.generation += 1;
+            (slot.generation, slot.has_piece) = (self.generation, false);
         }
-        let reply_token = ReplyToken { connection: token, request: slot.request };
         self.deadlines.enter(token.key, Phase::Answering, now);
-        Some(reply_token)
+        Some(Token { generation: slot.generation, ..token })
     }
 
-    /// A call returns. Unless the reply comes later, the application's deadline does not apply to what follows. `false` if
-    /// the call took too long and the connection is gone.
+    /// A call returns; only for a later reply the application's deadline goes on. `false` if the connection is gone.
     pub(super) fn end_call(&mut self, token: Token, is_later: bool, now: Instant) -> bool {
         let is_current = self.is_current(token);
         if is_current && !is_later {
@@ -59,27 +56,22 @@ impl<C, R> Table<C, R> {
         None
     }
 
-    /// Takes a reply of the application, or returns it if its connection or its request is gone.
-    pub(super) fn reply(&mut self, token: ReplyToken, reply: R, now: Instant) -> Result<(), R> {
-        if !self.is_awaited(token) {
+    /// Takes a reply of the application, or returns it if its request is gone.
+    pub(super) fn reply(&mut self, token: Token, reply: R, now: Instant) -> Result<(), R> {
+        if !self.is_current(token) {
             return Err(reply);
         }
-        self.slots[token.connection.key].reply = Some(reply);
-        self.resume(token.connection.key, now);
+        self.slots[token.key].reply = Some(reply);
+        self.resume(token.key, now);
         Ok(())
     }
 
     /// A stream has a piece for a connection that found none.
-    pub(super) fn notify(&mut self, token: ReplyToken, now: Instant) {
-        if self.is_awaited(token) {
-            let key = token.connection.key;
-            self.slots[key].has_piece = self.slots[key].holder != Holder::Application;
-            self.resume(key, now);
+    pub(super) fn notify(&mut self, token: Token, now: Instant) {
+        if self.is_current(token) {
+            self.slots[token.key].has_piece = self.slots[token.key].holder != Holder::Application;
+            self.resume(token.key, now);
         }
-    }
-
-    fn is_awaited(&self, token: ReplyToken) -> bool {
-        self.is_current(token.connection) && self.slots[token.connection.key].request == token.request
     }
 
     fn resume(&mut self, key: usize, now: Instant) {

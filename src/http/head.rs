@@ -11,13 +11,11 @@ pub const MAX_FIELDS: usize = 256;
 /// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
-    /// The method; methods are case-sensitive.
     pub(super) method: String,
     /// The target in origin form, or `*`.
     pub(super) target: String,
     /// Names and values in their order. Bytes of a value that are not UTF-8 become U+FFFD.
     pub(super) fields: Vec<(String, String)>,
-    /// How the end of the body is found.
     pub(super) length: Length,
     /// The client speaks HTTP/1.1, and not 1.0.
     pub(super) is_1_1: bool,
@@ -48,12 +46,11 @@ pub(super) struct HeadScanner {
 }
 
 impl HeadScanner {
-    /// The range of a complete head in `input`, which is the input of the call before with more bytes appended.
-    ///
-    /// # Errors
-    /// 414 and 431 for a head above its bounds; 400 for a line end other than CR LF, a folded line or a control
+    /// The range of a complete head in `input`, which is the input of the call before with more bytes appended. Fails
+    /// with 414 and 431 for a head above its bounds; 400 for a line end other than CR LF, a folded line or a control
     /// character.
     pub(super) fn find(&mut self, input: &[u8], limits: &Limits) -> Result<Option<std::ops::Range<usize>>, Refusal> {
+        let (max_line, max_head) = (limits.max_request_line_bytes, limits.max_head_bytes);
         if self.examined < 2 && input.starts_with(b"\r\n") {
             *self = HeadScanner { start: 2, examined: 2, line: 2 };
         }
@@ -66,14 +63,13 @@ impl HeadScanner {
             match byte {
                 b'\n' if previous != b'\r' => return Err(Refusal::Malformed("a line ends without CR")),
                 b'\n' => {
-                    let is_empty = at - 1 == self.line;
-                    let is_request_line = self.line == self.start;
+                    let (is_request_line, is_empty) = (self.line == self.start, at - 1 == self.line);
                     self.line = at + 1;
                     match (is_request_line, is_empty) {
                         (true, true) => return Err(Refusal::Malformed("there is no request line")),
-                        (true, false) => check_request_line(at - 1 - self.start, limits)?,
+                        (true, false) => check_length(at - 1 - self.start, max_line, Refusal::RequestLineTooLong)?,
                         (false, true) => {
-                            check_head(at + 1 - self.start, limits)?;
+                            check_length(at + 1 - self.start, max_head, Refusal::HeadTooLarge)?;
                             return Ok(Some(self.start..at + 1));
                         }
                         (false, false) => {}
@@ -88,49 +84,39 @@ impl HeadScanner {
         }
         self.examined = input.len();
         if self.line == self.start {
-            check_request_line(self.examined - self.start - usize::from(previous == b'\r'), limits)?;
+            let length = self.examined - self.start - usize::from(previous == b'\r');
+            check_length(length, max_line, Refusal::RequestLineTooLong)?;
         }
         // At least a line end is still to come.
-        check_head(self.examined - self.start + 1, limits)?;
+        check_length(self.examined - self.start + 1, max_head, Refusal::HeadTooLarge)?;
         Ok(None)
     }
 }
 
-fn check_request_line(length: usize, limits: &Limits) -> Result<(), Refusal> {
-    let max = limits.max_request_line_bytes;
-    if length > max { Err(Refusal::RequestLineTooLong(max)) } else { Ok(()) }
+fn check_length(length: usize, max: usize, refusal: fn(usize) -> Refusal) -> Result<(), Refusal> {
+    if length > max { Err(refusal(max)) } else { Ok(()) }
 }
 
-fn check_head(length: usize, limits: &Limits) -> Result<(), Refusal> {
-    let max = limits.max_head_bytes;
-    if length > max { Err(Refusal::HeadTooLarge(max)) } else { Ok(()) }
-}
+const MALFORMED_LINE: Refusal = Refusal::Malformed("the request line is not a method, a target and a version");
 
-/// Parses a complete head, as [`HeadScanner::find`] found it.
-///
-/// # Errors
-/// 400 for anything that the RFC does not allow; 417, 431, 501 and 505 as [`Refusal`] describes them.
+/// Parses a complete head, as [`HeadScanner::find`] found it. Fails with 400 for anything that the RFC does not allow;
+/// 417, 431, 501 and 505 as [`Refusal`] describes them.
 pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
     let mut places = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let places = &mut places[..limits.max_head_fields.min(MAX_FIELDS)];
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(head, places) {
-        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(Refusal::Malformed("the head does not end where it seems to")),
-        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields(limits.max_head_fields)),
-        Err(httparse::Error::Version) => return Err(version_refusal(head)),
-        Err(httparse::Error::HeaderName) => {
-            return Err(Refusal::Malformed("the name of a field has a wrong character"));
-        }
-        Err(httparse::Error::HeaderValue) => {
-            return Err(Refusal::Malformed("the value of a field has a wrong character"));
-        }
-        Err(_) => return Err(Refusal::Malformed("the request line is not a method, a target and a version")),
+    let status = parsed.parse_with_uninit_headers(head, places).map_err(|error| match error {
+        httparse::Error::TooManyHeaders => Refusal::TooManyFields(limits.max_head_fields),
+        httparse::Error::Version => version_refusal(head),
+        httparse::Error::HeaderName => Refusal::Malformed("the name of a field has a wrong character"),
+        httparse::Error::HeaderValue => Refusal::Malformed("the value of a field has a wrong character"),
+        _ => MALFORMED_LINE,
+    })?;
+    if status != httparse::Status::Complete(head.len()) {
+        return Err(Refusal::Malformed("the head does not end where it seems to"));
     }
-    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
-        return Err(Refusal::Malformed("the request line is not complete"));
-    };
-    let is_1_1 = version == 1;
+    let (Some(method), Some(target)) = (parsed.method, parsed.path) else { return Err(MALFORMED_LINE) };
+    let is_1_1 = parsed.version == Some(1);
     let mut fields = Vec::with_capacity(parsed.headers.len());
     let mut host = None;
     let (mut content_length, mut transfer_encoding) = (None, None);
@@ -149,8 +135,7 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
                 return Err(Refusal::Malformed("Content-Length is there twice"));
             }
         } else if field.name.eq_ignore_ascii_case("Transfer-Encoding") {
-            let only = transfer_encoding.is_none() && value.eq_ignore_ascii_case(b"chunked");
-            transfer_encoding = Some(only);
+            transfer_encoding = Some(transfer_encoding.is_none() && value.eq_ignore_ascii_case(b"chunked"));
         } else if field.name.eq_ignore_ascii_case("Connection") {
             for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 close |= option.eq_ignore_ascii_case(b"close");
@@ -179,15 +164,8 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         // The target's word counts (RFC 9112, section 3.2.2).
         authority.clone_into(&mut fields[host].1);
     }
-    Ok(Head {
-        method: method.to_owned(),
-        target,
-        fields,
-        length,
-        is_1_1,
-        keep_alive: !close && (is_1_1 || stay),
-        expects_continue,
-    })
+    let (method, keep_alive) = (method.to_owned(), !close && (is_1_1 || stay));
+    Ok(Head { method, target, fields, length, is_1_1, keep_alive, expects_continue })
 }
 
 /// The target without scheme and host, and the host where it had one (RFC 9112, section 3.2).
@@ -228,13 +206,12 @@ fn number(value: &[u8]) -> Result<u64, Refusal> {
 /// The refusal of a request line whose version httparse does not know: 505, or 400 if it has no version at all.
 fn version_refusal(head: &[u8]) -> Refusal {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let mut parts = line.split(|byte| *byte == b' ');
-    match (parts.nth(2), parts.next()) {
-        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
+    match line.split(|byte| *byte == b' ').collect::<Vec<_>>()[..] {
+        [_, _, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             Refusal::VersionUnknown
         }
-        _ => Refusal::Malformed("the request line is not a method, a target and a version"),
+        _ => MALFORMED_LINE,
     }
 }

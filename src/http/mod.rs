@@ -5,19 +5,17 @@
 //! - [`Server`]: starts and stops. [`Limits`]: its bounds. [`Responder`]: how a request is answered.
 //! - `worker`: serves a connection until it has to wait, and calls the application. The life of a request is here.
 //! - `connection`: the state machine of one connection. `head`, `body`: what a client sends. `response_head`,
-//!   `response_writer`, `stream`: what it receives.
-//! - `poller`, `acceptor`, `busy`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
-//! - `scheduler`: which worker leads, serves or sleeps (Leader/Followers).
+//!   `response_writer`, `reply`: what it receives.
+//! - `poller`, `acceptor`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
+//! - `shared`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
 //! - `table`, `slot`, `exchange`, `deadlines`: every connection, who has it and until when.
 //! - [`Refusal`]: what the server answers without the application.
 
 mod acceptor;
 mod application;
 mod body;
-mod busy;
 mod connection;
 mod deadlines;
-mod descriptors;
 mod exchange;
 mod head;
 mod limits;
@@ -26,26 +24,20 @@ mod parsing_tests;
 mod poller;
 mod refusal;
 mod reply;
-mod responder;
 mod response_head;
 mod response_writer;
-mod scheduler;
 mod server;
 mod shared;
 mod slot;
-mod status;
-mod stream;
 mod table;
 mod worker;
 
 pub use rouille::{Request, Response, ResponseBody};
 
-pub use application::Application;
-pub use descriptors::raise_limit;
+pub use application::{Application, Responder, StreamSender};
 pub use head::MAX_FIELDS;
 pub use limits::{Limits, MAX_LINGERING};
 pub use refusal::Refusal;
-pub use responder::{Responder, StreamSender};
-pub use server::{Observer, Server, ServerState};
-pub use status::reason;
-pub use stream::{MAX_BUFFERED_BYTES, SendError};
+pub use reply::{MAX_BUFFERED_BYTES, SendError};
+pub use response_head::reason;
+pub use server::{Observer, Server, ServerState, raise_limit};

@@ -2,7 +2,8 @@
 //! requests for which there is no room, and ends those whose time is over.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::mem;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Thread};
@@ -11,8 +12,7 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use super::acceptor::Acceptor;
-use super::application::{Application, refusal_writer};
-use super::busy::BusyRefusal;
+use super::application::{Application, BusyRefusal, refusal_writer};
 use super::connection::Connection;
 use super::deadlines::Phase;
 use super::head::{self, HeadScanner, Length};
@@ -20,17 +20,14 @@ use super::limits::Limits;
 use super::refusal::Refusal;
 use super::response_head::DateClock;
 use super::shared::Shared;
-use super::slot::{Dispatch, Expired, ExpiryAction, Readiness};
+use super::slot::{Dispatch, Expired, Readiness};
 
 /// The keys of the listener and of the waker; connections have the numbers from 0.
 const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
 
-/// Events that one wait returns at most.
+/// Events, and new connections, of one turn at most.
 const MAX_EVENTS: usize = 256;
-
-/// Connections that are accepted before others are served.
-const MAX_ACCEPTED: usize = 256;
 
 /// Connections whose deadline has passed that are ended before others are served.
 const MAX_EXPIRED: usize = 64;
@@ -45,7 +42,7 @@ const TICK: Duration = Duration::from_millis(500);
 const MIN_TICK: Duration = Duration::from_millis(10);
 
 /// The wait after an error that must not be repeated at once.
-const ERROR_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of polling.
 pub(super) struct Poller {
@@ -65,19 +62,8 @@ pub(super) struct Poller {
     running: Option<mpsc::Sender<()>>,
 }
 
-/// What one turn of polling led to.
-pub(super) struct Turn {
-    /// The server has stopped.
-    pub(super) has_stopped: bool,
-    /// Workers that are stuck in the application, whose connections were ended.
-    pub(super) stuck_workers: usize,
-}
-
 impl Poller {
     /// A poller, and a receiver that is disconnected when the server has stopped.
-    ///
-    /// # Errors
-    /// When the listener cannot be polled.
     pub(super) fn new(
         shared: Arc<Shared>,
         application: Arc<dyn Application>,
@@ -85,14 +71,8 @@ impl Poller {
         listener: TcpListener,
     ) -> io::Result<(Poller, mpsc::Receiver<()>)> {
         let acceptor = Acceptor::new(listener, poll.registry(), LISTENER)?;
-        let limits = &shared.limits;
-        let timeouts = [
-            limits.head_timeout,
-            limits.body_timeout,
-            limits.idle_timeout,
-            limits.write_timeout,
-            limits.request_timeout,
-        ];
+        let Limits { head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout, .. } = shared.limits;
+        let timeouts = [head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout];
         let shortest = timeouts.into_iter().min().unwrap_or(TICK);
         let mut clock = DateClock::default();
         let (running, finished) = mpsc::channel();
@@ -112,30 +92,26 @@ impl Poller {
         Ok((poller, finished))
     }
 
-    /// Waits for events and deals with them.
-    pub(super) fn turn(&mut self) -> Turn {
+    /// Waits for events and deals with them. Returns how many workers are stuck in the application, whose connections were
+    /// ended; `None` once the server has stopped.
+    pub(super) fn turn(&mut self) -> Option<usize> {
         let has_work =
             self.has_more_expired || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(Instant::now()));
         let timeout = if has_work { Some(Duration::ZERO) } else { self.timeout() };
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                // No client can cause this.
-                log::error!(error:%; "Polling failed");
-                self.pause();
-            }
-            _ => {}
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // No client can cause this.
+            log::error!(error:%; "Polling failed");
+            thread::sleep(ERROR_PAUSE);
         }
         let now = Instant::now();
         self.dispatch(now);
-        self.accept(MAX_ACCEPTED, now);
+        self.accept(MAX_EVENTS, now);
         let stuck_workers = self.end_expired(now);
         self.busy.log(now);
-        Turn { has_stopped: self.shared.is_stopping() && self.stop(now), stuck_workers }
-    }
-
-    /// Waits after an error.
-    pub(super) fn pause(&self) {
-        thread::sleep(ERROR_PAUSE);
+        let has_stopped = self.shared.is_stopping() && self.stop(now);
+        (!has_stopped).then_some(stuck_workers)
     }
 
     /// How long to wait for events at most; without any connection, for ever.
@@ -144,19 +120,19 @@ impl Poller {
         let deadline = self.shared.lock().table.deadlines.next();
         // A worker may set an earlier deadline in the meantime; it is kept to within a tick.
         let tick = deadline.map(|deadline| deadline.saturating_duration_since(now).clamp(MIN_TICK, self.tick));
-        let resume_at = self.acceptor.as_ref().and_then(Acceptor::resume_at);
+        let resume_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.resume_at);
         let others = [resume_at, self.busy.next_log()].into_iter().flatten();
         others.map(|moment| moment.saturating_duration_since(now)).chain(tick).min()
     }
 
     /// Queues the connections that are ready.
     fn dispatch(&mut self, now: Instant) {
-        let (mut refused, mut lingering) = (Vec::new(), Vec::new());
+        let mut dispatched = Vec::new();
         let mut state = self.shared.lock();
         for event in &self.events {
             let key = match event.token() {
                 LISTENER => {
-                    self.acceptor.iter_mut().for_each(Acceptor::set_readable);
+                    self.acceptor.iter_mut().for_each(|acceptor| acceptor.is_readable = true);
                     continue;
                 }
                 WAKER => continue,
@@ -166,18 +142,14 @@ impl Poller {
             let ended = event.is_read_closed() || event.is_write_closed() || event.is_error();
             let readiness =
                 Readiness { readable: event.is_readable() || ended, writable: event.is_writable() || ended, ended };
-            match state.table.ready(key, readiness, now) {
-                Dispatch::None => {}
-                Dispatch::RefuseBusy(stream) => refused.push((key, stream)),
-                Dispatch::Drain(stream) => lingering.push((key, stream)),
-            }
+            dispatched.extend(state.table.ready(key, readiness, now).map(|dispatch| (key, dispatch)));
         }
         drop(state);
-        for (key, stream) in lingering {
-            self.drain(key, &stream);
-        }
-        for (key, stream) in refused {
-            self.refuse_busy(key, &stream, now);
+        for (key, dispatch) in dispatched {
+            match dispatch {
+                Dispatch::RefuseBusy(stream) => self.refuse_busy(key, &stream, now),
+                Dispatch::Drain(stream) => self.drain(key, &stream),
+            }
         }
     }
 
@@ -213,34 +185,29 @@ impl Poller {
     fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
         let _ = stream.shutdown(Shutdown::Write);
         let removed = self.shared.lock().table.linger(key, now);
-        self.shared.close_removed(removed);
+        removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
         self.shared.rearm(key, stream);
     }
 
+    /// Accepts up to `max` connections. Above the limit the least recently used idle one is closed, or the new one refused.
     fn accept(&mut self, max: usize, now: Instant) {
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_ready(now)) else { return };
         for (stream, client) in acceptor.accept(max, now) {
-            self.admit(stream, client, now);
+            if stream.set_nonblocking(true).is_ok() {
+                self.admit(Connection::new(stream, client), now);
+            }
         }
     }
 
-    /// Takes in a new connection. Above the limit the least recently used idle connection is closed, or the new one refused.
-    fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
-        if stream.set_nonblocking(true).is_err() {
-            return;
-        }
-        let connection = Box::new(Connection::new(stream, client));
+    fn admit(&mut self, connection: Connection, now: Instant) {
         let stream = connection.stream().clone();
         let mut state = self.shared.lock();
         let is_full = state.table.count() >= self.shared.limits.max_connections;
-        let least_recently_used = if is_full { state.table.deadlines.first(Phase::Idle) } else { None };
-        let key = state.table.insert(stream.clone(), connection, now);
+        let least_recently_used = if is_full { state.table.deadlines.keys(Phase::Idle).next() } else { None };
+        let key = state.table.insert(stream.clone(), Box::new(connection), now);
         drop(state);
-        if self.shared.register(key, &stream).is_err() {
-            self.shared.close(key);
-            return;
-        }
         match least_recently_used {
+            _ if self.shared.register(key, &stream).is_err() => self.shared.close(key),
             Some(idle) => self.shared.close(idle),
             None if is_full => self.refuse_busy(key, &stream, now),
             None => {}
@@ -249,38 +216,27 @@ impl Poller {
 
     /// Ends connections whose deadline has passed, and returns how many workers are stuck on them.
     fn end_expired(&mut self, now: Instant) -> usize {
-        // Decided under one lock: no worker may take what is queued, and a late response has no connection any more.
-        let (mut stuck_workers, mut abandoned) = (0, Vec::new());
-        let mut state = self.shared.lock();
-        let expired = state.table.expired(now, MAX_EXPIRED);
-        for Expired { key, action, holds_worker, .. } in &expired {
-            stuck_workers += usize::from(*holds_worker);
-            match action {
-                ExpiryAction::Close => {}
-                ExpiryAction::LastWrite => state.table.queue_last_write(*key, now),
-                ExpiryAction::Refuse(_) => state.table.claim(*key),
-                ExpiryAction::AbandonAnswer { .. } | ExpiryAction::AbandonBody => {
-                    abandoned.push(state.table.remove(*key));
-                }
-            }
-        }
-        drop(state);
+        let expired = self.shared.lock().table.expire(now, MAX_EXPIRED);
         self.has_more_expired = expired.len() == MAX_EXPIRED;
-        for Expired { key, stream, action, .. } in expired {
-            match action {
-                ExpiryAction::Close => self.shared.close(key),
-                ExpiryAction::LastWrite | ExpiryAction::AbandonBody => {}
-                ExpiryAction::Refuse(refusal) => {
+        let mut stuck_workers = 0;
+        for expired in expired {
+            match expired {
+                Expired::Queued => {}
+                Expired::Refuse(key, stream, refusal) => {
                     let _ = (&*stream).read(&mut self.buffer);
                     self.write_refusal(&stream, refusal, false);
                     self.linger(key, &stream, now);
                 }
-                ExpiryAction::AbandonAnswer { head_only } => {
-                    self.write_refusal(&stream, Refusal::AnswerTooSlow, head_only);
+                Expired::Close(removed) => self.shared.close_removed(removed),
+                Expired::Abandon { removed, response, is_worker_stuck } => {
+                    stuck_workers += usize::from(is_worker_stuck);
+                    if !response.head_sent {
+                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, response.head_only);
+                    }
+                    self.shared.close_removed(removed);
                 }
             }
         }
-        abandoned.into_iter().for_each(|removed| self.shared.close_removed(removed));
         stuck_workers
     }
 
@@ -299,7 +255,7 @@ impl Poller {
         if !state.is_closed {
             return false;
         }
-        let (rest, sleepers) = (state.table.keys(), state.scheduler.drain_sleepers());
+        let (rest, sleepers) = (state.table.keys(), mem::take(&mut state.sleepers));
         drop(state);
         self.close_all(rest);
         sleepers.iter().for_each(Thread::unpark);
@@ -311,13 +267,13 @@ impl Poller {
         keys.into_iter().for_each(|key| self.shared.close(key));
     }
 
-    /// Closes the listener. What has arrived is still served: connections in the backlog, and requests on idle
-    /// connections that the poller has not reported yet.
+    /// Closes the listener; what has arrived in its backlog and on idle connections is still served.
     fn stop_listening(&mut self, now: Instant) {
-        self.acceptor.iter_mut().for_each(Acceptor::set_readable);
+        self.acceptor.iter_mut().for_each(|acceptor| acceptor.is_readable = true);
         self.accept(usize::MAX, now);
-        let Some(acceptor) = self.acceptor.take() else { return };
-        acceptor.close(self.poll.registry());
+        if self.acceptor.take().is_none() {
+            return;
+        }
         while self.poll.poll(&mut self.events, Some(Duration::ZERO)).is_ok() {
             self.dispatch(now);
             if self.events.iter().count() < MAX_EVENTS {

@@ -50,38 +50,30 @@ impl Refusal {
     /// A short, stable name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Refusal::Malformed(_) => "malformed",
-            Refusal::HeadTooSlow(_) => "head_too_slow",
-            Refusal::BodyTooSlow(_) => "body_too_slow",
-            Refusal::BodyTooLarge(_) => "body_too_large",
-            Refusal::RequestLineTooLong(_) => "request_line_too_long",
-            Refusal::ExpectationUnknown => "expectation_unknown",
-            Refusal::HeadTooLarge(_) => "head_too_large",
-            Refusal::TooManyFields(_) => "too_many_fields",
-            Refusal::ApplicationFailed => "application_failed",
-            Refusal::TransferCodingUnknown => "transfer_coding_unknown",
-            Refusal::Busy => "busy",
-            Refusal::AnswerTooSlow => "answer_too_slow",
-            Refusal::VersionUnknown => "version_unknown",
-        }
+        self.name_and_status().0
     }
 
     /// The status of the answer.
     #[must_use]
     pub fn status(self) -> u16 {
+        self.name_and_status().1
+    }
+
+    fn name_and_status(self) -> (&'static str, u16) {
         match self {
-            Refusal::Malformed(_) => 400,
-            Refusal::HeadTooSlow(_) | Refusal::BodyTooSlow(_) => 408,
-            Refusal::BodyTooLarge(_) => 413,
-            Refusal::RequestLineTooLong(_) => 414,
-            Refusal::ExpectationUnknown => 417,
-            Refusal::HeadTooLarge(_) | Refusal::TooManyFields(_) => 431,
-            Refusal::ApplicationFailed => 500,
-            Refusal::TransferCodingUnknown => 501,
-            Refusal::Busy => 503,
-            Refusal::AnswerTooSlow => 504,
-            Refusal::VersionUnknown => 505,
+            Refusal::Malformed(_) => ("malformed", 400),
+            Refusal::HeadTooSlow(_) => ("head_too_slow", 408),
+            Refusal::BodyTooSlow(_) => ("body_too_slow", 408),
+            Refusal::BodyTooLarge(_) => ("body_too_large", 413),
+            Refusal::RequestLineTooLong(_) => ("request_line_too_long", 414),
+            Refusal::ExpectationUnknown => ("expectation_unknown", 417),
+            Refusal::HeadTooLarge(_) => ("head_too_large", 431),
+            Refusal::TooManyFields(_) => ("too_many_fields", 431),
+            Refusal::ApplicationFailed => ("application_failed", 500),
+            Refusal::TransferCodingUnknown => ("transfer_coding_unknown", 501),
+            Refusal::Busy => ("busy", 503),
+            Refusal::AnswerTooSlow => ("answer_too_slow", 504),
+            Refusal::VersionUnknown => ("version_unknown", 505),
         }
     }
 }

@@ -1,10 +1,17 @@
-//! What the application replies to a request, on its way to the worker that writes it.
+//! What the application replies to a request: a response, or a body piece by piece through a bounded buffer between the
+//! thread that makes the pieces and the worker that writes them.
 
+use std::mem;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use rouille::Response;
 
-use super::stream::StreamReceiver;
+/// Bytes that a stream buffers while its client does not read. Above this limit [`StreamSender::send`](super::StreamSender)
+/// accepts no more.
+pub const MAX_BUFFERED_BYTES: usize = 64 * 1024;
 
-/// The reply to one request.
+/// The reply to one request, on its way to the worker that writes it.
 pub(super) enum Reply {
     /// A response.
     Ready(Response),
@@ -14,4 +21,82 @@ pub(super) enum Reply {
     Stream(Response, StreamReceiver),
     /// The responder was dropped unused.
     Dropped,
+}
+
+/// Why a piece was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// [`MAX_BUFFERED_BYTES`] wait for the client to read. A later attempt may succeed.
+    #[error("the client reads too slowly")]
+    Full,
+    /// The connection is closed, or the response has no body (`HEAD`).
+    #[error("nobody receives the stream")]
+    Closed,
+}
+
+/// The pieces of one response that are not written yet.
+#[derive(Default)]
+pub(super) struct StreamBuffer(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    bytes: Vec<u8>,
+    end: End,
+    /// The connection found no piece, and waits to be notified of the next one.
+    is_awaited: bool,
+    /// The connection is gone.
+    is_closed: bool,
+}
+
+/// What follows the pieces of a stream.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Further pieces.
+    #[default]
+    Open,
+    Finished,
+    /// The sender was dropped: the response must not look complete.
+    Aborted,
+}
+
+impl StreamBuffer {
+    /// Whether a piece would be accepted, or its sender learn that the client is gone.
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.0.lock();
+        state.is_closed || state.bytes.len() < MAX_BUFFERED_BYTES
+    }
+
+    /// Adds a piece, the last one without a bound, and says whether the connection is to be notified.
+    pub(super) fn send(&self, piece: &[u8], end: End) -> Result<bool, SendError> {
+        let mut state = self.0.lock();
+        if state.is_closed {
+            return Err(SendError::Closed);
+        }
+        if end == End::Open && state.bytes.len() >= MAX_BUFFERED_BYTES {
+            return Err(SendError::Full);
+        }
+        state.bytes.extend_from_slice(piece);
+        state.end = end;
+        Ok(mem::take(&mut state.is_awaited))
+    }
+}
+
+/// The connection's end of a stream. Dropped, it refuses further pieces: nobody receives them.
+pub(super) struct StreamReceiver(pub(super) Arc<StreamBuffer>);
+
+impl StreamReceiver {
+    /// Takes all pieces. If there are none and the end is open, the connection is notified of the next one.
+    pub(super) fn take(&self) -> (Vec<u8>, End) {
+        let mut state = self.0.0.lock();
+        state.is_awaited = state.bytes.is_empty() && state.end == End::Open;
+        (mem::take(&mut state.bytes), state.end)
+    }
+}
+
+impl Drop for StreamReceiver {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.is_closed = true;
+        state.bytes = Vec::new();
+    }
 }

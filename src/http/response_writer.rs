@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use rouille::Response;
 
-use super::response_head::{ClientCapabilities, DateClock, Framing, InvalidResponse, ResponseHead};
-use super::stream::{Pieces, StreamReceiver};
+use super::reply::{End, StreamReceiver};
+use super::response_head::{self, ClientCapabilities, DateClock, Framing};
 
 /// Bytes that are read from a body of known length and written at once. A shorter body goes out with its head in one
 /// write, and a client that reads slowly costs no more memory than this.
@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// The bytes of a response that are not written yet, and where more of them come from.
 pub(super) struct ResponseWriter {
     bytes: Vec<u8>,
-    written: usize,
+    pub(super) written: usize,
     source: Option<Source>,
     framing: Framing,
     /// Another request may follow when everything is written.
@@ -47,47 +47,32 @@ pub(super) enum Next {
 }
 
 impl ResponseWriter {
-    /// Bytes that are sent as they are.
+    /// Bytes that are sent as they are, and no request after them.
     pub(super) fn raw(bytes: impl Into<Vec<u8>>) -> ResponseWriter {
-        ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: true }
+        ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: false }
     }
 
-    /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here.
-    ///
-    /// # Errors
-    /// As [`ResponseHead::new`], and for a body that ends before its length.
+    /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here. With `pieces`, what `response` has as its
+    /// body is ignored. Fails as [`response_head::format`], and for a body that ends before its length.
     pub(super) fn new(
         response: Response,
+        pieces: Option<StreamReceiver>,
         client: ClientCapabilities,
         clock: &mut DateClock,
-    ) -> Result<ResponseWriter, InvalidResponse> {
+    ) -> Result<ResponseWriter, &'static str> {
         let (reader, length) = response.data.into_reader_and_size();
-        let head = ResponseHead::new(response.status_code, &response.headers, length, client, clock)?;
-        let mut writer = ResponseWriter::with_body(head, Source::Reader(reader));
-        if let Framing::Bytes(_) = writer.framing {
-            writer.read_body().map_err(|_| InvalidResponse("its body ended before its length"))?;
+        let (source, length) = match pieces {
+            Some(pieces) => (Source::Stream(pieces), None),
+            None => (Source::Reader(reader), length),
+        };
+        let (bytes, framing, keep_alive) =
+            response_head::format(response.status_code, &response.headers, length, client, clock)?;
+        let source = Some(source).filter(|_| !matches!(framing, Framing::None));
+        let mut writer = ResponseWriter { bytes, written: 0, source, framing, keep_alive };
+        if let Framing::Bytes(_) = framing {
+            writer.read_body().map_err(|_| "its body ended before its length")?;
         }
         Ok(writer)
-    }
-
-    /// A response whose body arrives in pieces; what `response` has as its body is ignored.
-    ///
-    /// # Errors
-    /// As [`ResponseHead::new`].
-    pub(super) fn stream(
-        response: &Response,
-        pieces: StreamReceiver,
-        client: ClientCapabilities,
-        clock: &mut DateClock,
-    ) -> Result<ResponseWriter, InvalidResponse> {
-        let head = ResponseHead::new(response.status_code, &response.headers, None, client, clock)?;
-        Ok(ResponseWriter::with_body(head, Source::Stream(pieces)))
-    }
-
-    fn with_body(head: ResponseHead, source: Source) -> ResponseWriter {
-        let ResponseHead { bytes, framing, keep_alive } = head;
-        let source = Some(source).filter(|_| !matches!(framing, Framing::None));
-        ResponseWriter { bytes, written: 0, source, framing, keep_alive }
     }
 
     /// The bytes at hand that are not written yet.
@@ -95,46 +80,36 @@ impl ResponseWriter {
         &self.bytes[self.written..]
     }
 
-    /// Notes that this many of them were written.
-    pub(super) fn advance(&mut self, written: usize) {
-        self.written += written;
-    }
-
     /// What the response needs next. Pieces of a stream are taken here.
     pub(super) fn next(&mut self) -> Next {
         if !self.unwritten().is_empty() {
             return Next::Write;
         }
-        let pieces = match &self.source {
+        let (pieces, end) = match &self.source {
             None => return Next::Finished,
             Some(Source::Reader(_)) => return Next::ReadBody,
             Some(Source::Stream(pieces)) => pieces.take(),
         };
-        match pieces {
-            Pieces::Some { bytes, is_last } => {
-                self.set_pieces(&bytes, is_last);
-                self.source.take_if(|_| is_last);
-            }
-            Pieces::Pending => return Next::AwaitPiece,
-            Pieces::Aborted => return Next::Aborted,
+        match end {
+            End::Open if pieces.is_empty() => return Next::AwaitPiece,
+            End::Aborted if pieces.is_empty() => return Next::Aborted,
+            End::Open | End::Aborted => {}
+            End::Finished => self.source = None,
         }
-        if self.bytes.is_empty() { Next::Finished } else { Next::Write }
-    }
-
-    /// Makes pieces of a stream the bytes at hand, as one chunk. An empty chunk would be the last one.
-    fn set_pieces(&mut self, pieces: &[u8], is_last: bool) {
         self.clear();
         let is_chunked = matches!(self.framing, Framing::Chunks);
+        // An empty chunk would be the last one.
         if is_chunked && !pieces.is_empty() {
             self.bytes.extend_from_slice(format!("{:x}\r\n", pieces.len()).as_bytes());
         }
-        self.bytes.extend_from_slice(pieces);
+        self.bytes.extend_from_slice(&pieces);
         if is_chunked && !pieces.is_empty() {
             self.bytes.extend_from_slice(b"\r\n");
         }
-        if is_chunked && is_last {
+        if is_chunked && end == End::Finished {
             self.bytes.extend_from_slice(b"0\r\n\r\n");
         }
+        if self.bytes.is_empty() { Next::Finished } else { Next::Write }
     }
 
     fn clear(&mut self) {
@@ -142,11 +117,8 @@ impl ResponseWriter {
         self.written = 0;
     }
 
-    /// Reads the next bytes of the body, which runs the application's code.
-    ///
-    /// # Errors
-    /// When the body fails or ends before its length. The connection is then to be closed, so that the client does not
-    /// take what it has for the whole.
+    /// Reads the next bytes of the body, which runs the application's code. Fails when the body fails or ends before
+    /// its length. The connection is then to be closed, so that the client does not take what it has for the whole.
     pub(super) fn read_body(&mut self) -> io::Result<()> {
         if self.unwritten().is_empty() {
             self.clear();
@@ -173,10 +145,7 @@ impl ResponseWriter {
                 // The empty chunk is the last one: a size of zero, and the empty line behind the trailers.
                 read == 0
             }
-            Framing::UntilClose => {
-                let start = self.bytes.len();
-                self.read_once(&mut reader, start)? == 0
-            }
+            Framing::UntilClose => self.read_once(&mut reader, self.bytes.len())? == 0,
         };
         self.source = (!is_last).then_some(Source::Reader(reader));
         Ok(())

@@ -7,15 +7,16 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use mio::{Poll, Waker};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket;
 use parking_lot::Mutex;
 
 use super::application::Application;
-use super::deadlines::Phase;
+use super::deadlines::{PHASES, Phase};
 use super::limits::Limits;
 use super::poller::{Poller, WAKER};
 use super::shared::Shared;
-use super::worker::Workers;
+use super::worker::Worker;
 
 /// Bytes of a response that the operating system keeps for a client that does not read, about.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
@@ -27,7 +28,7 @@ const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerState {
     /// How many connections are in each of their phases, in the order of a request's life.
-    pub connections: [(&'static str, usize); Phase::ALL.len()],
+    pub connections: [(&'static str, usize); PHASES],
     /// Connections in the run queue.
     pub queued: usize,
     /// Requests refused since the start because there was no room for them.
@@ -43,20 +44,10 @@ impl Observer {
     #[must_use]
     pub fn state(&self) -> ServerState {
         let state = self.0.lock();
-        let connections = Phase::ALL.map(|phase| (name(phase), state.table.deadlines.count(phase)));
+        let names = ["idle", "head", "body", "answering", "writing", "lingering"];
+        let connections = Phase::ALL.map(|phase| (names[phase as usize], state.table.deadlines.count(phase)));
         let refused_busy = self.0.refused_busy.load(Ordering::Relaxed);
         ServerState { connections, queued: state.table.queued(), refused_busy }
-    }
-}
-
-fn name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Idle => "idle",
-        Phase::Head => "head",
-        Phase::Body => "body",
-        Phase::Answering => "answering",
-        Phase::Writing => "writing",
-        Phase::Lingering => "lingering",
     }
 }
 
@@ -89,10 +80,10 @@ impl Server {
         let (poller, finished) = Poller::new(shared.clone(), application.clone(), poll, listener)?;
         // From here on, dropping it ends the threads that were started.
         let server = Server { address, shared: shared.clone(), finished };
-        let workers = Workers { shared, application, poller: Arc::new(Mutex::new(poller)) };
-        workers.start(true)?;
+        let worker = Worker::new(shared, application, Arc::new(Mutex::new(poller)));
+        worker.start(true)?;
         for _ in 0..count {
-            workers.start(false)?;
+            worker.start(false)?;
         }
         Ok(server)
     }
@@ -124,4 +115,15 @@ impl Drop for Server {
         // The poller closes every connection and ends the workers; a stuck worker ends when it comes back.
         let _ = self.finished.recv_timeout(DROP_TIMEOUT);
     }
+}
+
+/// Raises the soft limit on open descriptors (`RLIMIT_NOFILE`) of the process to the hard one if that is allowed, and returns
+/// the limit in force.
+///
+/// # Errors
+/// When the operating system does not tell.
+pub fn raise_limit() -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    Ok(if raised { hard } else { soft })
 }

@@ -1,4 +1,9 @@
-//! What the threads of a server share: the connections and the workers behind one lock, and the poller's registry.
+//! What the threads of a server share: the poller's registry, and behind one lock its connections and the state of its
+//! workers, of which each polls, serves or sleeps (Leader/Followers).
+//!
+//! One worker, the leader, polls the sockets. When it finds a connection to be served and another worker sleeps, it promotes
+//! that one to leader and serves the connection itself, which it has at hand. Exactly one worker leads, or is being woken to
+//! lead, so the sockets are always polled.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -6,8 +11,7 @@ use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
-use std::time::Instant;
+use std::thread::{self, Thread};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Waker};
@@ -15,15 +19,17 @@ use mio::{Interest, Registry, Waker};
 use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
-use super::scheduler::Scheduler;
-use super::slot::{Removed, ReplyToken};
+use super::slot::Removed;
 use super::table::Table;
+
+/// What a connection is polled for.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// What the threads of a server share.
 pub(super) struct Shared {
     /// The standard library's mutex: under this short and busy lock `parking_lot`'s costs 2 % of `GET /` (2026-11-25).
     state: Mutex<State>,
-    /// A copy of [`State::is_stopping`], for those that do not hold the lock.
+    /// No further requests: idle connections are closed.
     is_stopping: AtomicBool,
     /// Requests refused because the queue or the table was full.
     pub(super) refused_busy: AtomicU64,
@@ -32,39 +38,10 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
 }
 
-/// What the lock protects.
-pub(super) struct State {
-    pub(super) table: Table<Connection, Reply>,
-    pub(super) scheduler: Scheduler,
-    /// No further requests: idle connections are closed.
-    pub(super) is_stopping: bool,
-    /// Nothing further at all: workers end.
-    pub(super) is_closed: bool,
-}
-
-impl State {
-    /// The worker to be woken to serve the queue, if one should be.
-    pub(super) fn wake_for_queue(&mut self) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { self.scheduler.wake_for_queue() }
-    }
-
-    /// The same, for a worker that enters the application.
-    pub(super) fn wake_successor(&mut self) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { self.scheduler.wake_successor() }
-    }
-
-    /// The worker to be promoted to leader, so that this one serves the queue.
-    pub(super) fn promote_follower(&mut self) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { self.scheduler.promote_follower() }
-    }
-}
-
 impl Shared {
     pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
-        let state =
-            State { table: Table::new(&limits), scheduler: Scheduler::new(), is_stopping: false, is_closed: false };
-        let (is_stopping, refused_busy) = (AtomicBool::new(false), AtomicU64::new(0));
-        Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, limits }
+        let (state, is_stopping) = (Mutex::new(State::new(&limits)), AtomicBool::new(false));
+        Shared { state, is_stopping, refused_busy: AtomicU64::new(0), registry, waker, limits }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,10 +55,8 @@ impl Shared {
     /// Begins to stop, in order or at once, and lets the poller see to it.
     pub(super) fn stop(&self, at_once: bool) {
         self.is_stopping.store(true, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.is_stopping = true;
-        state.is_closed |= at_once;
-        drop(state);
+        // Who has the lock from here on sees that the server stops.
+        self.lock().is_closed |= at_once;
         self.wake_poller();
     }
 
@@ -90,53 +65,124 @@ impl Shared {
         let _ = self.waker.wake();
     }
 
-    /// Takes the application's reply to a request, on any thread. Nothing is lost but the reply if the client is gone.
-    pub(super) fn reply(&self, token: ReplyToken, reply: Reply) {
+    /// Changes the table from any thread, and wakes a worker if connections are queued then.
+    pub(super) fn update<T>(&self, change: impl FnOnce(&mut Table<Connection, Reply>) -> T) -> T {
         let mut state = self.lock();
-        let rejected = state.table.reply(token, reply, Instant::now()).err();
+        let changed = change(&mut state.table);
         let woken = state.wake_for_queue();
         drop(state);
         wake(woken);
-        discard(rejected);
+        changed
     }
 
-    /// A stream has a piece for a connection that waits for one.
-    pub(super) fn notify(&self, token: ReplyToken) {
-        let mut state = self.lock();
-        state.table.notify(token, Instant::now());
-        let woken = state.wake_for_queue();
-        drop(state);
-        wake(woken);
-    }
-
-    /// Registers a socket with the poller, edge-triggered, for reading and writing. It stays registered until
-    /// [`Shared::close_removed`].
+    /// Registers a socket with the poller, edge-triggered, until [`Shared::close_removed`].
     pub(super) fn register(&self, key: usize, stream: &TcpStream) -> io::Result<()> {
-        let (fd, interest) = (stream.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
-        self.registry.register(&mut SourceFd(&fd), mio::Token(key), interest)
+        self.registry.register(&mut SourceFd(&stream.as_raw_fd()), mio::Token(key), INTEREST)
     }
 
     /// Has the poller report a socket's readiness again, although nothing new may arrive.
     pub(super) fn rearm(&self, key: usize, stream: &TcpStream) {
-        let (fd, interest) = (stream.as_raw_fd(), Interest::READABLE | Interest::WRITABLE);
         // Fails if the connection was closed in the meantime, which needs nothing further.
-        let _ = self.registry.reregister(&mut SourceFd(&fd), mio::Token(key), interest);
+        let _ = self.registry.reregister(&mut SourceFd(&stream.as_raw_fd()), mio::Token(key), INTEREST);
     }
 
-    /// Closes a connection that the poller holds. No other thread may call it: a key does not tell which connection is
-    /// meant.
+    /// Closes a connection that the poller holds. For no other thread: a key does not tell which connection is meant.
     pub(super) fn close(&self, key: usize) {
         let removed = self.lock().table.remove(key);
-        self.close_removed(removed);
+        removed.into_iter().for_each(|removed| self.close_removed(removed));
     }
 
     /// Closes a connection that was removed from the table. The one place where connections are closed.
-    pub(super) fn close_removed(&self, removed: Option<Removed<Connection, Reply>>) {
-        let Some(Removed { stream, connection, reply }) = removed else { return };
+    pub(super) fn close_removed(&self, removed: Removed<Connection, Reply>) {
+        let Removed { stream, connection, reply } = removed;
         let _ = self.registry.deregister(&mut SourceFd(&stream.as_raw_fd()));
         // A worker may hold the socket, too.
         let _ = stream.shutdown(Shutdown::Both);
         discard((connection, reply));
+    }
+}
+
+/// The connections and the workers of a server.
+pub(super) struct State {
+    pub(super) table: Table<Connection, Reply>,
+    /// Nothing further at all: workers end.
+    pub(super) is_closed: bool,
+    /// Workers that read or write and soon look at the queue again, so not those inside the application, which may block.
+    pub(super) active_workers: usize,
+    /// How many of those the machine runs at once.
+    processors: usize,
+    /// Workers that wait for work, the last to fall asleep at the end.
+    pub(super) sleepers: Vec<Thread>,
+    /// A worker was woken and has not looked at the queue yet.
+    is_waking: bool,
+    /// The leader has stepped down, and the worker that was woken takes its place.
+    pub(super) is_leader_wanted: bool,
+    /// Workers beyond the configured number, started in place of stuck ones.
+    surplus: usize,
+}
+
+impl State {
+    pub(super) fn new(limits: &Limits) -> State {
+        State {
+            table: Table::new(limits),
+            is_closed: false,
+            active_workers: 0,
+            processors: thread::available_parallelism().map_or(1, usize::from),
+            sleepers: Vec::new(),
+            is_waking: false,
+            is_leader_wanted: false,
+            surplus: 0,
+        }
+    }
+
+    /// The worker to be woken if connections are queued. None while as many workers are active as there are processors: each
+    /// of them soon looks at the queue.
+    pub(super) fn wake_for_queue(&mut self) -> Option<Thread> {
+        self.wake_if_fewer_than(self.processors)
+    }
+
+    /// The same for a worker that enters the application, which may block. None while another is active: thus quick requests
+    /// keep a few threads busy, and slow ones delay no others.
+    pub(super) fn wake_successor(&mut self) -> Option<Thread> {
+        self.wake_if_fewer_than(1)
+    }
+
+    /// The same for the leader, which the worker to be woken replaces.
+    pub(super) fn promote_follower(&mut self) -> Option<Thread> {
+        let follower = self.wake_for_queue();
+        self.is_leader_wanted |= follower.is_some();
+        follower
+    }
+
+    /// The last to fall asleep is woken first: its stack is in the caches, and the stacks of the others stay untouched.
+    fn wake_if_fewer_than(&mut self, active_workers: usize) -> Option<Thread> {
+        if self.table.queued() == 0 || self.is_waking || self.active_workers >= active_workers {
+            return None;
+        }
+        let woken = self.sleepers.pop();
+        self.is_waking = woken.is_some();
+        woken
+    }
+
+    /// Whether a worker whose `park` returned was woken on purpose; `park` may also return for no reason.
+    pub(super) fn was_woken(&mut self, worker: &Thread) -> bool {
+        let was_woken = self.sleepers.iter().all(|sleeper| sleeper.id() != worker.id());
+        self.is_waking &= !was_woken;
+        was_woken
+    }
+
+    /// Makes room for a worker in place of a stuck one, up to as many again as are configured.
+    pub(super) fn allow_surplus(&mut self, workers: usize) -> bool {
+        let is_allowed = self.surplus < workers;
+        self.surplus += usize::from(is_allowed);
+        is_allowed
+    }
+
+    /// Whether a worker that was stuck, or could not be started, leaves its place to another.
+    pub(super) fn retire_surplus(&mut self) -> bool {
+        let is_surplus = self.surplus > 0;
+        self.surplus -= usize::from(is_surplus);
+        is_surplus
     }
 }
 

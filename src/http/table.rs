@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::deadlines::{Deadlines, Phase};
 use super::limits::{Limits, MAX_LINGERING};
+use super::refusal::Refusal;
 use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token};
 
 /// The connections of a server.
@@ -17,7 +18,8 @@ pub(super) struct Table<C, R> {
     pub(super) deadlines: Deadlines,
     queue: VecDeque<usize>,
     max_queued: usize,
-    generation: u64,
+    /// Of the last request or connection.
+    pub(super) generation: u64,
 }
 
 impl<C, R> Table<C, R> {
@@ -45,12 +47,11 @@ impl<C, R> Table<C, R> {
         self.queue.len()
     }
 
-    /// The keys of all connections.
     pub(super) fn keys(&self) -> Vec<usize> {
         (0..self.slots.len()).filter(|key| self.slots[*key].stream.is_some()).collect()
     }
 
-    /// Whether the connection is still there. Its slot may have been cleared while a worker was stuck on it.
+    /// Whether the request is still at hand. Its slot may have been cleared while a worker was stuck on it.
     pub(super) fn is_current(&self, token: Token) -> bool {
         self.slots[token.key].generation == token.generation && self.slots[token.key].stream.is_some()
     }
@@ -64,7 +65,6 @@ impl<C, R> Table<C, R> {
             connection: Some(connection),
             reply: None,
             has_piece: false,
-            request: 0,
             holder: Holder::Poller,
             response: ResponseState::default(),
             is_last_write: false,
@@ -90,27 +90,25 @@ impl<C, R> Table<C, R> {
         Some(Removed { stream, connection: slot.connection.take(), reply: slot.reply.take() })
     }
 
-    /// The poller reports that a socket is ready.
-    pub(super) fn ready(&mut self, key: usize, readiness: Readiness, now: Instant) -> Dispatch {
-        let Some(slot) = self.slots.get_mut(key) else { return Dispatch::None };
+    /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.
+    pub(super) fn ready(&mut self, key: usize, readiness: Readiness, now: Instant) -> Option<Dispatch> {
+        let slot = self.slots.get_mut(key)?;
         slot.readiness.readable |= readiness.readable;
         slot.readiness.writable |= readiness.writable;
         slot.readiness.ended |= readiness.ended;
-        let Some(stream) = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller) else {
-            return Dispatch::None;
-        };
+        let stream = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller)?;
         match self.deadlines.phase(key) {
-            Phase::Lingering => return Dispatch::Drain(stream.clone()),
+            Phase::Lingering => return Some(Dispatch::Drain(stream.clone())),
             // A client that sends more and does not read its response gains nothing.
-            Phase::Writing if !readiness.writable => return Dispatch::None,
+            Phase::Writing if !readiness.writable => return None,
             // A response that is half written is finished even if the queue is full: that only frees memory.
             Phase::Writing => {}
-            _ if !readiness.readable => return Dispatch::None,
-            _ if self.queue.len() >= self.max_queued => return Dispatch::RefuseBusy(stream.clone()),
+            _ if !readiness.readable => return None,
+            _ if self.queue.len() >= self.max_queued => return Some(Dispatch::RefuseBusy(stream.clone())),
             _ => {}
         }
         self.enqueue(key, now);
-        Dispatch::None
+        None
     }
 
     /// Gives the connection at the front of the queue to a worker.
@@ -132,13 +130,7 @@ impl<C, R> Table<C, R> {
         }
     }
 
-    /// Whether input has arrived that no worker has read.
-    pub(super) fn is_readable(&self, token: Token) -> bool {
-        self.slots[token.key].readiness.readable
-    }
-
-    /// Takes back a connection that waits for its client. One that comes back to the phase it was in keeps its deadline,
-    /// unless it made progress.
+    /// Takes back a connection that waits for its client. In the same phase and without progress it keeps its deadline.
     pub(super) fn park(&mut self, token: Token, connection: Box<C>, phase: Phase, progress: bool, now: Instant) {
         let slot = &mut self.slots[token.key];
         slot.is_last_write &= phase == Phase::Writing && !progress;
@@ -161,40 +153,53 @@ impl<C, R> Table<C, R> {
         self.enqueue(token.key, now);
     }
 
-    /// Takes a connection out of the queue, for the poller.
-    pub(super) fn claim(&mut self, key: usize) {
-        if self.slots[key].holder == Holder::Queue {
-            self.queue.retain(|queued| *queued != key);
-        }
-        self.slots[key].holder = Holder::Poller;
-    }
-
-    /// Queues a connection whose client has not read for too long, to find out whether it has read a little.
-    pub(super) fn queue_last_write(&mut self, key: usize, now: Instant) {
-        self.slots[key].is_last_write = true;
-        self.enqueue(key, now);
-    }
-
-    /// Lets a connection linger after its last response. Above [`MAX_LINGERING`] the one that has lingered for the
-    /// longest time is removed and returned.
+    /// Lets a connection linger. Above [`MAX_LINGERING`] the one that has lingered for the longest time is removed.
     pub(super) fn linger(&mut self, key: usize, now: Instant) -> Option<Removed<C, R>> {
         self.deadlines.enter(key, Phase::Lingering, now);
         self.slots[key].holder = Holder::Poller;
         if self.deadlines.count(Phase::Lingering) <= MAX_LINGERING {
             return None;
         }
-        self.deadlines.first(Phase::Lingering).and_then(|oldest| self.remove(oldest))
+        let oldest = self.deadlines.keys(Phase::Lingering).next()?;
+        self.remove(oldest)
     }
 
-    /// Up to `max` connections whose deadline has passed, with what follows for each.
-    pub(super) fn expired(&self, now: Instant, max: usize) -> Vec<Expired> {
-        let expired = self.deadlines.expired(now).filter_map(|key| {
-            let (slot, phase) = (&self.slots[key], self.deadlines.phase(key));
-            let action = slot.on_expiry(phase, self.deadlines.duration(phase))?;
-            let holds_worker = phase == Phase::Answering && slot.holder == Holder::Worker;
-            Some(Expired { key, stream: slot.stream.clone()?, action, holds_worker })
-        });
-        expired.take(max).collect()
+    /// Ends the phase of up to `max` connections whose deadline has passed, but of none that a worker serves: it soon gives
+    /// them back. Afterwards no worker takes what was queued, and a late response has no connection.
+    pub(super) fn expire(&mut self, now: Instant, max: usize) -> Vec<Expired<C, R>> {
+        let is_due = |key: &usize| match (self.deadlines.phase(*key), self.slots[*key].holder) {
+            (phase, Holder::Worker) => phase == Phase::Answering,
+            state => state != (Phase::Writing, Holder::Queue),
+        };
+        let keys: Vec<usize> = self.deadlines.expired(now).filter(is_due).take(max).collect();
+        keys.into_iter().filter_map(|key| self.expire_one(key, now)).collect()
+    }
+
+    fn expire_one(&mut self, key: usize, now: Instant) -> Option<Expired<C, R>> {
+        let (phase, slot) = (self.deadlines.phase(key), &mut self.slots[key]);
+        let (holder, response, duration) = (slot.holder, slot.response, self.deadlines.duration(phase));
+        let refusal = match (phase, holder) {
+            (Phase::Answering, _) => {
+                let is_worker_stuck = holder == Holder::Worker;
+                return Some(Expired::Abandon { removed: self.remove(key)?, response, is_worker_stuck });
+            }
+            (_, Holder::Queue) if !slot.is_incomplete => Refusal::Busy,
+            (Phase::Head, _) => Refusal::HeadTooSlow(duration),
+            (Phase::Body, _) => Refusal::BodyTooSlow(duration),
+            // epoll reports only a third of the send buffer as free space: a slow client may have read less than that.
+            (Phase::Writing, _) if !slot.is_last_write => {
+                slot.is_last_write = true;
+                self.enqueue(key, now);
+                return Some(Expired::Queued);
+            }
+            (Phase::Idle | Phase::Writing | Phase::Lingering, _) => return self.remove(key).map(Expired::Close),
+        };
+        slot.holder = Holder::Poller;
+        let stream = slot.stream.clone()?;
+        if holder == Holder::Queue {
+            self.queue.retain(|queued| *queued != key);
+        }
+        Some(Expired::Refuse(key, stream, refusal))
     }
 
     /// Makes a connection ready for the next free worker.

@@ -2,45 +2,63 @@
 //! application meet here: this is the life of a request as the server sees it.
 
 use std::io;
+use std::mem;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use rouille::Request;
 
-use super::application::{Application, refusal_writer};
+use super::application::{Application, Responder, refusal_writer};
 use super::connection::{Connection, Disposition, Step};
 use super::deadlines::Phase;
-use super::poller::Poller;
+use super::poller::{ERROR_PAUSE, Poller};
 use super::refusal::Refusal;
 use super::reply::Reply;
-use super::responder::Responder;
-use super::response_head::{ClientCapabilities, DateClock, InvalidResponse};
+use super::response_head::{ClientCapabilities, DateClock};
 use super::response_writer::ResponseWriter;
 use super::shared::{Shared, discard, wake};
-use super::slot::{Assignment, ReplyToken, ResponseState, Token};
+use super::slot::{Assignment, Token};
 
-/// What the workers of a server have in common.
+/// One worker thread.
 #[derive(Clone)]
-pub(super) struct Workers {
-    pub(super) shared: Arc<Shared>,
-    pub(super) application: Arc<dyn Application>,
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    application: Arc<dyn Application>,
     /// Locked by the leader for as long as it leads.
-    pub(super) poller: Arc<Mutex<Poller>>,
+    poller: Arc<Mutex<Poller>>,
+    /// For reading.
+    buffer: Vec<u8>,
+    clock: DateClock,
 }
 
-impl Workers {
-    /// Starts one worker, as the leader or as a follower.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
+type Work = Assignment<Connection, Reply>;
+
+/// What a call of the application led to.
+enum Outcome {
+    Respond(ResponseWriter),
+    Refuse(Refusal),
+    /// The connection goes on with what it was doing.
+    Continue,
+    /// The reply comes after the call.
+    Later,
+    /// The connection is of no use any more.
+    Close,
+}
+
+impl Worker {
+    pub(super) fn new(shared: Arc<Shared>, application: Arc<dyn Application>, poller: Arc<Mutex<Poller>>) -> Worker {
+        Worker { shared, application, poller, buffer: Vec::new(), clock: DateClock::default() }
+    }
+
+    /// Starts a worker like this one, as the leader or as a follower.
     pub(super) fn start(&self, leads: bool) -> io::Result<()> {
-        let mut worker = Worker { workers: self.clone(), buffer: Vec::new(), clock: DateClock::default() };
+        let mut worker = self.clone();
         thread::Builder::new().name("worker".to_owned()).spawn(move || {
             if leads {
-                worker.workers.lead();
+                worker.lead();
             }
             worker.run();
         })?;
@@ -57,109 +75,60 @@ impl Workers {
                 drop(poller);
                 return wake(follower);
             }
-            // Without a leader the server would be deaf, so not even a panic of the poller's own ends it.
-            let stuck_workers = match catch_unwind(AssertUnwindSafe(|| poller.turn())) {
-                Ok(turn) if turn.has_stopped => return,
-                Ok(turn) => turn.stuck_workers,
-                Err(_) => {
-                    poller.pause();
-                    0
-                }
-            };
-            (0..stuck_workers).for_each(|_| self.replace_stuck_worker());
+            match catch_unwind(AssertUnwindSafe(|| poller.turn())) {
+                Ok(Some(stuck_workers)) => (0..stuck_workers).for_each(|_| self.replace_stuck_worker()),
+                Ok(None) => return,
+                // Without a leader the server would be deaf, so not even a panic of the poller's own ends it.
+                Err(_) => thread::sleep(ERROR_PAUSE),
+            }
         }
     }
 
     fn replace_stuck_worker(&self) {
-        if !self.shared.lock().scheduler.allow_surplus(self.shared.limits.workers) {
+        if !self.shared.lock().allow_surplus(self.shared.limits.workers) {
             return;
         }
         if let Err(error) = self.start(false) {
             log::error!(error:%; "Cannot start a worker in the place of one that is stuck");
-            self.shared.lock().scheduler.retire_surplus();
+            self.shared.lock().retire_surplus();
         }
     }
-}
 
-type Work = Assignment<Connection, Reply>;
-
-/// One worker thread.
-struct Worker {
-    workers: Workers,
-    /// For reading.
-    buffer: Vec<u8>,
-    clock: DateClock,
-}
-
-/// The connection was removed while the application had it: the application took too long.
-struct Gone;
-
-/// What a call of the application led to.
-enum Outcome {
-    Respond(ResponseWriter),
-    /// The connection goes on with what it was doing.
-    Continue,
-    /// The reply comes after the call.
-    Later,
-}
-
-/// Why a call of the application led to nothing.
-enum CallError {
-    Gone,
-    Failed(Refusal),
-}
-
-impl From<Gone> for CallError {
-    fn from(_: Gone) -> CallError {
-        CallError::Gone
-    }
-}
-
-impl From<InvalidResponse> for CallError {
-    fn from(error: InvalidResponse) -> CallError {
-        log::error!("{error}");
-        CallError::Failed(Refusal::ApplicationFailed)
-    }
-}
-
-impl Worker {
     fn run(&mut self) {
         let mut next = None;
-        while let Some(Assignment { token, mut connection, reply }) = next.take().or_else(|| self.wait_for_work()) {
+        while let Some(mut work) = next.take().or_else(|| self.wait_for_work()) {
             // A panic of the application is caught where it is called; any other costs its connection.
-            let served = catch_unwind(AssertUnwindSafe(|| self.serve(token, &mut connection, reply)));
-            match self.give_back(token, connection, served.unwrap_or(Disposition::Close)) {
-                Ok(work) => next = work,
-                Err(Gone) if self.retires() => return,
-                Err(Gone) => {}
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut work)));
+            match self.give_back(work, served.unwrap_or(Disposition::Close)) {
+                ControlFlow::Continue(work) => next = work,
+                ControlFlow::Break(()) => return,
             }
         }
     }
 
     /// Waits for a connection, and leads when promoted; `None` at the end of the server.
     fn wait_for_work(&self) -> Option<Work> {
-        let shared = &self.workers.shared;
-        let mut state = shared.lock();
+        let mut state = self.shared.lock();
         loop {
-            if state.scheduler.take_lead() {
+            if mem::take(&mut state.is_leader_wanted) {
                 drop(state);
-                self.workers.lead();
-                state = shared.lock();
+                self.lead();
+                state = self.shared.lock();
             }
             if state.is_closed {
                 return None;
             }
             if let Some(work) = state.table.take() {
-                state.scheduler.activate();
+                state.active_workers += 1;
                 return Some(work);
             }
             let this = thread::current();
-            state.scheduler.sleep(this.clone());
+            state.sleepers.push(this.clone());
             loop {
                 drop(state);
                 thread::park();
-                state = shared.lock();
-                if state.scheduler.was_woken(&this) {
+                state = self.shared.lock();
+                if state.was_woken(&this) {
                     break;
                 }
             }
@@ -167,182 +136,135 @@ impl Worker {
     }
 
     /// Does what a connection needs until it has to wait.
-    fn serve(&mut self, token: Token, connection: &mut Connection, reply: Option<Reply>) -> Disposition {
-        if let Some(reply) = reply
-            && let Err(Gone) = self.send_reply(token, connection, reply)
-        {
-            return Disposition::Close;
-        }
-        loop {
-            let served = match connection.advance(&self.workers.shared.limits, &mut self.buffer) {
+    fn serve(&mut self, work: &mut Work) -> Disposition {
+        // A reply that came after the call.
+        let mut goes_on = work
+            .reply
+            .take()
+            .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
+        while goes_on {
+            goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
                 Step::Done(disposition) => return disposition,
-                Step::Answer(request) => self.answer(token, connection, request),
-                Step::JudgeHead(request) => self.judge_head(token, connection, &request),
-                Step::ReadResponseBody => self.read_response_body(token, connection),
+                // If the application replies before it returns, the response is made in the same call.
+                Step::Answer(request) => self.call(work, |worker, connection, token| {
+                    let answer = |responder| worker.application.answer(request, responder);
+                    let reply = Responder::call(&worker.shared, token, answer);
+                    reply.map_or(Outcome::Later, |reply| worker.make_response(connection, reply))
+                }),
+                Step::JudgeHead(request) => self.call(work, |worker, connection, _| {
+                    if let Some(response) = worker.application.refuse_head(&request) {
+                        return worker.make_response(connection, Reply::Ready(response));
+                    }
+                    connection.read_body();
+                    Outcome::Continue
+                }),
+                // If reading fails, the connection ends without the end of the body.
+                Step::ReadResponseBody => self.call(work, |_, connection, _| {
+                    let read = connection.response_writer().map(ResponseWriter::read_body);
+                    if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
+                }),
                 Step::Refuse(refusal) => {
-                    self.refuse(connection, refusal);
-                    Ok(())
+                    self.refuse(&mut work.connection, refusal);
+                    true
                 }
             };
-            if let Err(Gone) = served {
-                return Disposition::Close;
-            }
         }
-    }
-
-    /// Calls the application for a request. If it replies before it returns, the response is made in the same call.
-    fn answer(&mut self, token: Token, connection: &mut Connection, request: Request) -> Result<(), Gone> {
-        let client = connection.capabilities();
-        let result = self.call(token, connection.response_state(), |worker, reply_token| {
-            let Workers { shared, application, .. } = &worker.workers;
-            let reply = Responder::call(shared, reply_token, |responder| application.answer(request, responder));
-            reply.map_or(Ok(Outcome::Later), |reply| worker.make_response(reply, client))
-        });
-        self.proceed(connection, result)
-    }
-
-    /// Makes the response for a reply that came after the call.
-    fn send_reply(&mut self, token: Token, connection: &mut Connection, reply: Reply) -> Result<(), Gone> {
-        let client = connection.capabilities();
-        let make = |worker: &mut Worker, _| worker.make_response(reply, client);
-        let result = self.call(token, connection.response_state(), make);
-        self.proceed(connection, result)
-    }
-
-    fn judge_head(&mut self, token: Token, connection: &mut Connection, request: &Request) -> Result<(), Gone> {
-        let client = connection.capabilities();
-        let result = self.call(token, connection.response_state(), |worker, _| {
-            let refused = worker.workers.application.refuse_head(request);
-            refused.map_or(Ok(Outcome::Continue), |response| worker.make_response(Reply::Ready(response), client))
-        });
-        if let Ok(Outcome::Continue) = result {
-            connection.read_body();
-        }
-        self.proceed(connection, result)
-    }
-
-    /// Reads on in the body of a response. If that fails, the connection ends without the end of the body.
-    fn read_response_body(&mut self, token: Token, connection: &mut Connection) -> Result<(), Gone> {
-        let state = connection.response_state();
-        let Some(writer) = connection.response_writer() else { return Err(Gone) };
-        let read = |_: &mut Worker, _| writer.read_body().map(|()| Outcome::Continue).map_err(|_| CallError::Gone);
-        self.call(token, state, read).map_or(Err(Gone), |_| Ok(()))
-    }
-
-    fn proceed(&mut self, connection: &mut Connection, result: Result<Outcome, CallError>) -> Result<(), Gone> {
-        match result {
-            Ok(Outcome::Respond(writer)) => connection.respond(writer),
-            Ok(Outcome::Continue | Outcome::Later) => {}
-            Err(CallError::Failed(refusal)) => self.refuse(connection, refusal),
-            Err(CallError::Gone) => return Err(Gone),
-        }
-        Ok(())
-    }
-
-    fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) {
-        let head_only = connection.head_only();
-        connection.refuse(refusal_writer(&*self.workers.application, refusal, head_only, &mut self.clock));
+        Disposition::Close
     }
 
     /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
-    fn make_response(&mut self, reply: Reply, client: ClientCapabilities) -> Result<Outcome, CallError> {
-        let keep_alive = client.keep_alive && !self.workers.shared.is_stopping();
-        let (client, clock) = (ClientCapabilities { keep_alive, ..client }, &mut self.clock);
-        Ok(Outcome::Respond(match reply {
-            Reply::Ready(response) => ResponseWriter::new(response, client, clock)?,
-            Reply::Deferred(make) => ResponseWriter::new(make(), client, clock)?,
-            Reply::Stream(head, pieces) => ResponseWriter::stream(&head, pieces, client, clock)?,
-            Reply::Dropped => return Err(CallError::Failed(Refusal::ApplicationFailed)),
-        }))
+    fn make_response(&mut self, connection: &Connection, reply: Reply) -> Outcome {
+        let client = connection.capabilities();
+        let client = ClientCapabilities { keep_alive: client.keep_alive && !self.shared.is_stopping(), ..client };
+        let (response, pieces) = match reply {
+            Reply::Ready(response) => (response, None),
+            Reply::Deferred(make) => (make(), None),
+            Reply::Stream(head, pieces) => (head, Some(pieces)),
+            Reply::Dropped => return Outcome::Refuse(Refusal::ApplicationFailed),
+        };
+        match ResponseWriter::new(response, pieces, client, &mut self.clock) {
+            Ok(writer) => Outcome::Respond(writer),
+            Err(error) => {
+                log::error!("the response cannot be sent: {error}");
+                Outcome::Refuse(Refusal::ApplicationFailed)
+            }
+        }
     }
 
-    /// Runs the application's code, which may block or panic: handlers and the bodies of responses run here and nowhere
-    /// else. (Only its wording of a refusal has no deadline.)
-    fn call(
-        &mut self,
-        token: Token,
-        response: ResponseState,
-        run: impl FnOnce(&mut Worker, ReplyToken) -> Result<Outcome, CallError>,
-    ) -> Result<Outcome, CallError> {
-        let mut state = self.workers.shared.lock();
-        let reply_token = state.table.begin_call(token, response, Instant::now()).ok_or(CallError::Gone)?;
-        state.scheduler.deactivate();
+    fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) {
+        let head_only = connection.response_state().head_only;
+        connection.refuse(refusal_writer(&*self.application, refusal, head_only, &mut self.clock));
+    }
+
+    /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
+    /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
+    fn call(&mut self, work: &mut Work, run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome) -> bool {
+        let response = work.connection.response_state();
+        let mut state = self.shared.lock();
+        let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
+        work.token = token;
+        state.active_workers -= 1;
         let successor = state.wake_successor();
         drop(state);
         wake(successor);
-        let result = catch_unwind(AssertUnwindSafe(|| run(self, reply_token)));
-        let mut state = self.workers.shared.lock();
-        state.scheduler.activate();
-        let is_later = matches!(result, Ok(Ok(Outcome::Later)));
-        let is_current = state.table.end_call(token, is_later, Instant::now());
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
+        let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
+        let outcome = outcome.unwrap_or(failed);
+        let mut state = self.shared.lock();
+        state.active_workers += 1;
+        let is_current = state.table.end_call(token, matches!(outcome, Outcome::Later), Instant::now());
         drop(state);
-        match result {
-            _ if !is_current => Err(CallError::Gone),
-            Ok(result) => result,
-            Err(_) => Err(CallError::Failed(Refusal::ApplicationFailed)),
+        match outcome {
+            _ if !is_current => return false,
+            Outcome::Close => return false,
+            Outcome::Respond(writer) => work.connection.respond(writer),
+            Outcome::Refuse(refusal) => self.refuse(&mut work.connection, refusal),
+            Outcome::Continue | Outcome::Later => {}
         }
+        true
     }
 
-    /// Gives a connection back, and takes the next one.
-    fn give_back(
-        &self,
-        token: Token,
-        connection: Box<Connection>,
-        disposition: Disposition,
-    ) -> Result<Option<Work>, Gone> {
-        let shared = &self.workers.shared;
-        let (stream, response, now) = (connection.stream().clone(), connection.response_state(), Instant::now());
-        let mut state = shared.lock();
-        state.scheduler.deactivate();
+    /// Gives a connection back, and takes the next one. `Break` ends a worker that was stuck and replaced.
+    fn give_back(&self, work: Work, mut disposition: Disposition) -> ControlFlow<(), Option<Work>> {
+        let Assignment { token, connection, .. } = work;
+        let (response, now) = (connection.response_state(), Instant::now());
+        let mut state = self.shared.lock();
+        state.active_workers -= 1;
         if !state.table.is_current(token) {
+            let retires = state.retire_surplus();
+            let woken = if retires { state.wake_for_queue() } else { None };
             drop(state);
+            wake(woken);
             discard(connection);
-            return Err(Gone);
+            return if retires { ControlFlow::Break(()) } else { ControlFlow::Continue(None) };
         }
-        let is_stopping = state.is_stopping;
-        let (mut work, mut removed, mut unused) = (None, None, None);
+        let is_stopping = self.shared.is_stopping();
+        let is_idle = matches!(disposition, Disposition::AwaitClient { phase: Phase::Idle, .. });
+        if is_stopping && is_idle && !state.table.slots[token.key].readiness.readable {
+            disposition = Disposition::Close;
+        }
+        let (mut next, mut removed, mut unused) = (None, None, None);
         match disposition {
-            Disposition::AwaitApplication => {
-                work = state.table.await_application(token, connection, response, now);
-            }
+            Disposition::AwaitApplication => next = state.table.await_application(token, connection, response, now),
             Disposition::Requeue => state.table.requeue(token, connection, now),
-            Disposition::AwaitClient { phase, .. }
-                if is_stopping && phase == Phase::Idle && !state.table.is_readable(token) =>
-            {
-                unused = Some(connection);
-            }
             Disposition::AwaitClient { phase, progress } => state.table.park(token, connection, phase, progress, now),
-            Disposition::Linger | Disposition::Close => unused = Some(connection),
+            Disposition::Linger => (removed, unused) = (state.table.linger(token.key, now), Some(connection)),
+            Disposition::Close => (removed, unused) = (state.table.remove(token.key), Some(connection)),
         }
-        if disposition == Disposition::Linger {
-            removed = state.table.linger(token.key, now);
-        } else if unused.is_some() {
-            removed = state.table.remove(token.key);
-        }
-        work = work.or_else(|| state.table.take());
-        if work.is_some() {
-            state.scheduler.activate();
-        }
+        next = next.or_else(|| state.table.take());
+        state.active_workers += usize::from(next.is_some());
         drop(state);
-        shared.close_removed(removed);
-        discard(unused);
-        if disposition == Disposition::Linger {
-            shared.rearm(token.key, &stream);
+        removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
+        if let Some(connection) = unused {
+            if disposition == Disposition::Linger {
+                self.shared.rearm(token.key, connection.stream());
+            }
+            discard(connection);
         }
         // The poller ends when the last connection is closed.
         if is_stopping {
-            shared.wake_poller();
+            self.shared.wake_poller();
         }
-        Ok(work)
-    }
-
-    /// Whether this worker, which was stuck, ends, since another was started in its place.
-    fn retires(&self) -> bool {
-        let mut state = self.workers.shared.lock();
-        let retires = state.scheduler.retire_surplus();
-        let woken = if retires { state.wake_for_queue() } else { None };
-        drop(state);
-        wake(woken);
-        retires
+        ControlFlow::Continue(next)
     }
 }
