@@ -42,17 +42,17 @@ pub struct Responder {
 thread_local! {
     /// The request for which this thread runs the application, and the reply to it. A reply that is given during the call
     /// needs no lock.
-    static CALL: RefCell<Option<(Token, Option<Reply>)>> = const { RefCell::new(None) };
+    static CALL: RefCell<Option<(*const Shared, Token, Option<Reply>)>> = const { RefCell::new(None) };
 }
 
 impl Responder {
     /// Calls the application with a responder, and returns the reply that it gave before it returned.
     pub(super) fn call(shared: &Arc<Shared>, token: Token, answer: impl FnOnce(Responder)) -> Option<Reply> {
-        CALL.set(Some((token, None)));
+        CALL.set(Some((Arc::as_ptr(shared), token, None)));
         let responder = Responder { shared: Some(shared.clone()), token };
         // A panic drops the responder, which replies.
         let _ = catch_unwind(AssertUnwindSafe(|| answer(responder)));
-        CALL.take().and_then(|(_, reply)| reply)
+        CALL.take().and_then(|(.., reply)| reply)
     }
 
     /// Sends a response.
@@ -81,7 +81,7 @@ impl Responder {
     fn send(&mut self, reply: Reply) {
         let Some(shared) = self.shared.take() else { return };
         let later = CALL.with_borrow_mut(|call| match call {
-            Some((token, during_call)) if *token == self.token => {
+            Some((server, token, during_call)) if *server == Arc::as_ptr(&shared) && *token == self.token => {
                 *during_call = Some(reply);
                 None
             }

@@ -26,6 +26,7 @@ mod refusal;
 mod reply;
 mod response_head;
 mod response_writer;
+mod scheduler;
 mod server;
 mod shared;
 mod slot;

@@ -255,7 +255,7 @@ impl Poller {
         if !state.is_closed {
             return false;
         }
-        let (rest, sleepers) = (state.table.keys(), mem::take(&mut state.sleepers));
+        let (rest, sleepers) = (state.table.keys(), mem::take(&mut state.scheduler.sleepers));
         drop(state);
         self.close_all(rest);
         sleepers.iter().for_each(Thread::unpark);

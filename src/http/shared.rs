@@ -1,9 +1,4 @@
-//! What the threads of a server share: the poller's registry, and behind one lock its connections and the state of its
-//! workers, of which each polls, serves or sleeps (Leader/Followers).
-//!
-//! One worker, the leader, polls the sockets. When it finds a connection to be served and another worker sleeps, it promotes
-//! that one to leader and serves the connection itself, which it has at hand. Exactly one worker leads, or is being woken to
-//! lead, so the sockets are always polled.
+//! What the threads of a server share: the connections and the workers behind one lock, and the poller's registry.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -11,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::thread::Thread;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Waker};
@@ -19,6 +14,7 @@ use mio::{Interest, Registry, Waker};
 use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
+use super::scheduler::Scheduler;
 use super::slot::Removed;
 use super::table::Table;
 
@@ -40,8 +36,9 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
-        let (state, is_stopping) = (Mutex::new(State::new(&limits)), AtomicBool::new(false));
-        Shared { state, is_stopping, refused_busy: AtomicU64::new(0), registry, waker, limits }
+        let state = State { table: Table::new(&limits), scheduler: Scheduler::new(), is_closed: false };
+        let (is_stopping, refused_busy) = (AtomicBool::new(false), AtomicU64::new(0));
+        Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, limits }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -69,7 +66,7 @@ impl Shared {
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut Table<Connection, Reply>) -> T) -> T {
         let mut state = self.lock();
         let changed = change(&mut state.table);
-        let woken = state.wake_for_queue();
+        let woken = state.wake_if_queued(Scheduler::wake_for_queue);
         drop(state);
         wake(woken);
         changed
@@ -102,87 +99,18 @@ impl Shared {
     }
 }
 
-/// The connections and the workers of a server.
+/// What the lock protects.
 pub(super) struct State {
     pub(super) table: Table<Connection, Reply>,
+    pub(super) scheduler: Scheduler,
     /// Nothing further at all: workers end.
     pub(super) is_closed: bool,
-    /// Workers that read or write and soon look at the queue again, so not those inside the application, which may block.
-    pub(super) active_workers: usize,
-    /// How many of those the machine runs at once.
-    processors: usize,
-    /// Workers that wait for work, the last to fall asleep at the end.
-    pub(super) sleepers: Vec<Thread>,
-    /// A worker was woken and has not looked at the queue yet.
-    is_waking: bool,
-    /// The leader has stepped down, and the worker that was woken takes its place.
-    pub(super) is_leader_wanted: bool,
-    /// Workers beyond the configured number, started in place of stuck ones.
-    surplus: usize,
 }
 
 impl State {
-    pub(super) fn new(limits: &Limits) -> State {
-        State {
-            table: Table::new(limits),
-            is_closed: false,
-            active_workers: 0,
-            processors: thread::available_parallelism().map_or(1, usize::from),
-            sleepers: Vec::new(),
-            is_waking: false,
-            is_leader_wanted: false,
-            surplus: 0,
-        }
-    }
-
-    /// The worker to be woken if connections are queued. None while as many workers are active as there are processors: each
-    /// of them soon looks at the queue.
-    pub(super) fn wake_for_queue(&mut self) -> Option<Thread> {
-        self.wake_if_fewer_than(self.processors)
-    }
-
-    /// The same for a worker that enters the application, which may block. None while another is active: thus quick requests
-    /// keep a few threads busy, and slow ones delay no others.
-    pub(super) fn wake_successor(&mut self) -> Option<Thread> {
-        self.wake_if_fewer_than(1)
-    }
-
-    /// The same for the leader, which the worker to be woken replaces.
-    pub(super) fn promote_follower(&mut self) -> Option<Thread> {
-        let follower = self.wake_for_queue();
-        self.is_leader_wanted |= follower.is_some();
-        follower
-    }
-
-    /// The last to fall asleep is woken first: its stack is in the caches, and the stacks of the others stay untouched.
-    fn wake_if_fewer_than(&mut self, active_workers: usize) -> Option<Thread> {
-        if self.table.queued() == 0 || self.is_waking || self.active_workers >= active_workers {
-            return None;
-        }
-        let woken = self.sleepers.pop();
-        self.is_waking = woken.is_some();
-        woken
-    }
-
-    /// Whether a worker whose `park` returned was woken on purpose; `park` may also return for no reason.
-    pub(super) fn was_woken(&mut self, worker: &Thread) -> bool {
-        let was_woken = self.sleepers.iter().all(|sleeper| sleeper.id() != worker.id());
-        self.is_waking &= !was_woken;
-        was_woken
-    }
-
-    /// Makes room for a worker in place of a stuck one, up to as many again as are configured.
-    pub(super) fn allow_surplus(&mut self, workers: usize) -> bool {
-        let is_allowed = self.surplus < workers;
-        self.surplus += usize::from(is_allowed);
-        is_allowed
-    }
-
-    /// Whether a worker that was stuck, or could not be started, leaves its place to another.
-    pub(super) fn retire_surplus(&mut self) -> bool {
-        let is_surplus = self.surplus > 0;
-        self.surplus -= usize::from(is_surplus);
-        is_surplus
+    /// The worker to be woken, if connections are queued.
+    pub(super) fn wake_if_queued(&mut self, choose: fn(&mut Scheduler) -> Option<Thread>) -> Option<Thread> {
+        if self.table.queued() == 0 { None } else { choose(&mut self.scheduler) }
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Table<C, R> {
     free: Vec<usize>,
     pub(super) deadlines: Deadlines,
     queue: VecDeque<usize>,
+    /// Those in the queue that wait with a request, and not to write: the pieces of streams refuse no request.
+    queued_requests: usize,
     max_queued: usize,
     /// Of the last request or connection.
     pub(super) generation: u64,
@@ -29,6 +31,7 @@ impl<C, R> Table<C, R> {
             free: Vec::new(),
             deadlines: Deadlines::new(limits),
             queue: VecDeque::new(),
+            queued_requests: 0,
             max_queued: limits.max_queued,
             generation: 0,
         }
@@ -85,6 +88,8 @@ impl<C, R> Table<C, R> {
     pub(super) fn remove(&mut self, key: usize) -> Option<Removed<C, R>> {
         let slot = &mut self.slots[key];
         let stream = slot.stream.take()?;
+        let is_queued_request = slot.holder == Holder::Queue && self.deadlines.phase(key) != Phase::Writing;
+        self.queued_requests -= usize::from(is_queued_request);
         self.deadlines.remove(key);
         self.free.push(key);
         Some(Removed { stream, connection: slot.connection.take(), reply: slot.reply.take() })
@@ -104,7 +109,7 @@ impl<C, R> Table<C, R> {
             // A response that is half written is finished even if the queue is full: that only frees memory.
             Phase::Writing => {}
             _ if !readiness.readable => return None,
-            _ if self.queue.len() >= self.max_queued => return Some(Dispatch::RefuseBusy(stream.clone())),
+            _ if self.queued_requests >= self.max_queued => return Some(Dispatch::RefuseBusy(stream.clone())),
             _ => {}
         }
         self.enqueue(key, now);
@@ -121,6 +126,7 @@ impl<C, R> Table<C, R> {
                 continue;
             }
             slot.holder = Holder::Worker;
+            self.queued_requests -= usize::from(self.deadlines.phase(key) != Phase::Writing);
             slot.readiness.writable = false;
             // A worker that writes does not read first, and the end of the input is found behind all that came before it.
             slot.readiness.readable &= slot.readiness.ended || self.deadlines.phase(key) == Phase::Writing;
@@ -198,6 +204,7 @@ impl<C, R> Table<C, R> {
         let stream = slot.stream.clone()?;
         if holder == Holder::Queue {
             self.queue.retain(|queued| *queued != key);
+            self.queued_requests -= 1;
         }
         Some(Expired::Refuse(key, stream, refusal))
     }
@@ -207,6 +214,7 @@ impl<C, R> Table<C, R> {
         if self.deadlines.phase(key) == Phase::Idle {
             self.deadlines.enter(key, Phase::Head, now);
         }
+        self.queued_requests += usize::from(self.deadlines.phase(key) != Phase::Writing);
         self.slots[key].holder = Holder::Queue;
         self.queue.push_back(key);
     }

@@ -19,6 +19,7 @@ use super::refusal::Refusal;
 use super::reply::Reply;
 use super::response_head::{ClientCapabilities, DateClock};
 use super::response_writer::ResponseWriter;
+use super::scheduler::Scheduler;
 use super::shared::{Shared, discard, wake};
 use super::slot::{Assignment, Token};
 
@@ -70,7 +71,7 @@ impl Worker {
     fn lead(&self) {
         let mut poller = self.poller.lock();
         loop {
-            let follower = self.shared.lock().promote_follower();
+            let follower = self.shared.lock().wake_if_queued(Scheduler::promote_follower);
             if follower.is_some() {
                 drop(poller);
                 return wake(follower);
@@ -85,12 +86,12 @@ impl Worker {
     }
 
     fn replace_stuck_worker(&self) {
-        if !self.shared.lock().allow_surplus(self.shared.limits.workers) {
+        if !self.shared.lock().scheduler.allow_surplus(self.shared.limits.workers) {
             return;
         }
         if let Err(error) = self.start(false) {
             log::error!(error:%; "Cannot start a worker in the place of one that is stuck");
-            self.shared.lock().retire_surplus();
+            self.shared.lock().scheduler.retire_surplus();
         }
     }
 
@@ -110,7 +111,7 @@ impl Worker {
     fn wait_for_work(&self) -> Option<Work> {
         let mut state = self.shared.lock();
         loop {
-            if mem::take(&mut state.is_leader_wanted) {
+            if mem::take(&mut state.scheduler.is_leader_wanted) {
                 drop(state);
                 self.lead();
                 state = self.shared.lock();
@@ -119,16 +120,16 @@ impl Worker {
                 return None;
             }
             if let Some(work) = state.table.take() {
-                state.active_workers += 1;
+                state.scheduler.active_workers += 1;
                 return Some(work);
             }
             let this = thread::current();
-            state.sleepers.push(this.clone());
+            state.scheduler.sleepers.push(this.clone());
             loop {
                 drop(state);
                 thread::park();
                 state = self.shared.lock();
-                if state.was_woken(&this) {
+                if state.scheduler.was_woken(&this) {
                     break;
                 }
             }
@@ -203,15 +204,15 @@ impl Worker {
         let mut state = self.shared.lock();
         let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
         work.token = token;
-        state.active_workers -= 1;
-        let successor = state.wake_successor();
+        state.scheduler.active_workers -= 1;
+        let successor = state.wake_if_queued(Scheduler::wake_successor);
         drop(state);
         wake(successor);
         let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
         let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
         let outcome = outcome.unwrap_or(failed);
         let mut state = self.shared.lock();
-        state.active_workers += 1;
+        state.scheduler.active_workers += 1;
         let is_current = state.table.end_call(token, matches!(outcome, Outcome::Later), Instant::now());
         drop(state);
         match outcome {
@@ -229,10 +230,10 @@ impl Worker {
         let Assignment { token, connection, .. } = work;
         let (response, now) = (connection.response_state(), Instant::now());
         let mut state = self.shared.lock();
-        state.active_workers -= 1;
+        state.scheduler.active_workers -= 1;
         if !state.table.is_current(token) {
-            let retires = state.retire_surplus();
-            let woken = if retires { state.wake_for_queue() } else { None };
+            let retires = state.scheduler.retire_surplus();
+            let woken = if retires { state.wake_if_queued(Scheduler::wake_for_queue) } else { None };
             drop(state);
             wake(woken);
             discard(connection);
@@ -252,7 +253,7 @@ impl Worker {
             Disposition::Close => (removed, unused) = (state.table.remove(token.key), Some(connection)),
         }
         next = next.or_else(|| state.table.take());
-        state.active_workers += usize::from(next.is_some());
+        state.scheduler.active_workers += usize::from(next.is_some());
         drop(state);
         removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
         if let Some(connection) = unused {
