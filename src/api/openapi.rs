@@ -15,7 +15,7 @@ use crate::http::Request;
 #[openapi(
     info(
         title = "SafeSpace",
-        description = "The backend of an anonymous chatbot. There are no accounts: whoever holds a session's id owns the session, \
+        description = "The backend of an anonymous chatbot. There are no accounts: the client that holds a session's id owns the session, \
                        so an id is a secret. Errors are RFC 9457 problem details. Every path also answers OPTIONS, and HEAD where it has GET.",
         license(name = "MIT", identifier = "MIT"),
     ),
@@ -24,7 +24,7 @@ use crate::http::Request;
     tags(
         (name = "Sessions", description = "Anonymous sessions"),
         (name = "Chat", description = "What is said in a session"),
-        (name = "Health", description = "For whoever runs the service"),
+        (name = "Health", description = "For operators"),
         (name = "Service", description = "The service itself and its description"),
     ),
     paths(

@@ -74,8 +74,8 @@ pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
 
 /// Erases a session and all that belongs to it
 ///
-/// The panic button: when this answers 204, everything is gone from every table, and a turn that runs has ended. Of two at
-/// once, exactly one gets 204.
+/// The panic button: after a 204, all rows are deleted, and a running turn is cancelled and stores nothing. Of two at once,
+/// exactly one gets 204.
 #[utoipa::path(delete, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(

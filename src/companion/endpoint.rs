@@ -16,6 +16,9 @@ use super::connector::{self, EgressResolver, RecordingConnector};
 use super::interface::{Call, Unavailable};
 use crate::config::ModelSettings;
 
+/// Bytes of each of the two buffers of a call.
+const BUFFER_BYTES: usize = 16 * 1024;
+
 /// The limit of name resolution and of connecting, each; less if the call's deadline comes first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -113,6 +116,9 @@ impl Endpoint {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(0)
+            // 128 KiB each by default, which a thousand calls would keep in the heap.
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
             .proxy(None)
             // Identical for all installations of a version.
             .user_agent(concat!("safespace/", env!("CARGO_PKG_VERSION")))

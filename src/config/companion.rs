@@ -110,7 +110,7 @@ pub(super) fn read(reader: &mut Reader, request_timeout: Duration) -> CompanionS
         && !looks_local(settings.host())
     {
         let text = "OPENAI_BASE_URL is plain http to another network: \
-                    whoever is on the way can read every conversation; use https";
+                    anyone on the network path can read every conversation; use https";
         reader.warnings.push(text.to_owned());
     }
     CompanionSettings { kind, timeout, concurrency }

@@ -87,7 +87,8 @@ impl Config {
             && server.ssl_mode < SslMode::Require
             && !server.is_on_this_machine()
         {
-            let text = "DB_SSLMODE is weaker than 'require': whoever is on the way to PostgreSQL can read everything";
+            let text =
+                "DB_SSLMODE is weaker than 'require': anyone on the network path to PostgreSQL can read everything";
             config.warnings.push(text.to_owned());
         }
         if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }

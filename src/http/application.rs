@@ -20,7 +20,7 @@ pub trait Application: Send + Sync + 'static {
     /// Answers a request whose body is complete, through the responder: before it returns, or later from any thread.
     fn answer(&self, request: Request, responder: Responder);
 
-    /// Judges a request whose client sent `Expect: 100-continue`, by its head alone. `Some` refuses the body.
+    /// Checks a request whose client sent `Expect: 100-continue`, by its head alone. `Some` refuses the body.
     fn refuse_head(&self, request: &Request) -> Option<Response>;
 
     /// The response for a refusal by the server itself. The one for [`Refusal::Busy`] is made at most once a second and

@@ -31,7 +31,7 @@ pub(super) struct Connection {
     input: Vec<u8>,
     /// The last read emptied the socket, so the poller reports whatever arrives later.
     is_drained: bool,
-    /// What the client of the request at hand understands.
+    /// What the client of the current request understands.
     capabilities: ClientCapabilities,
     state: ConnectionState,
 }
@@ -39,8 +39,8 @@ pub(super) struct Connection {
 enum ConnectionState {
     ReadingHead(HeadScanner),
     ReadingBody(Head, Body),
-    /// The client sent `Expect: 100-continue`; the application judges the head.
-    JudgingHead(Head, Body),
+    /// The client sent `Expect: 100-continue`; the application checks the head.
+    CheckingHead(Head, Body),
     AwaitingReply,
     /// A response, or `100 Continue` and the request whose body follows.
     Writing(ResponseWriter, Option<(Head, Body)>),
@@ -50,8 +50,8 @@ enum ConnectionState {
 pub(super) enum Step {
     /// The application answers this request: [`Connection::respond`] follows.
     Answer(Request),
-    /// The application judges the head of this request: [`Connection::read_body`] or [`Connection::respond`] follows.
-    JudgeHead(Request),
+    /// The application checks the head of this request: [`Connection::read_body`] or [`Connection::respond`] follows.
+    CheckHead(Request),
     /// [`ResponseWriter::read_body`] follows.
     ReadResponseBody,
     /// [`Connection::refuse`] follows.
@@ -87,7 +87,7 @@ impl From<Refusal> for Step {
     }
 }
 
-use ConnectionState::{AwaitingReply, JudgingHead, ReadingBody, ReadingHead, Writing};
+use ConnectionState::{AwaitingReply, CheckingHead, ReadingBody, ReadingHead, Writing};
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
@@ -105,10 +105,10 @@ impl Connection {
         ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.capabilities.head_only }
     }
 
-    /// What the client of the request at hand understands.
+    /// What the client of the current request understands.
     pub(super) fn capabilities(&self) -> ClientCapabilities {
         // The body that follows a judged head is not read, so nothing can follow the response.
-        let is_judging = matches!(self.state, JudgingHead(..));
+        let is_judging = matches!(self.state, CheckingHead(..));
         ClientCapabilities { keep_alive: self.capabilities.keep_alive && !is_judging, ..self.capabilities }
     }
 
@@ -128,7 +128,7 @@ impl Connection {
         }
     }
 
-    /// Sends the response to the request at hand.
+    /// Sends the response to the current request.
     pub(super) fn respond(&mut self, writer: ResponseWriter) {
         self.state = Writing(writer, None);
     }
@@ -139,9 +139,9 @@ impl Connection {
         self.state = Writing(writer, None);
     }
 
-    /// Asks the client for the body whose head was judged (RFC 9110, section 10.1.1).
+    /// Asks the client for the body whose head was checked (RFC 9110, section 10.1.1).
     pub(super) fn read_body(&mut self) {
-        if let JudgingHead(head, body) = self.take_state() {
+        if let CheckingHead(head, body) = self.take_state() {
             self.state = Writing(ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n"), Some((head, body)));
         }
     }
@@ -184,7 +184,7 @@ impl Connection {
         let body = Body::new(head.length, limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
-            return self.stop(JudgingHead(head, body), Step::JudgeHead(request));
+            return self.stop(CheckingHead(head, body), Step::CheckHead(request));
         }
         Ok(ReadingBody(head, body))
     }

@@ -9,7 +9,7 @@ use super::slot::{Assignment, Holder, ResponseState, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
-    /// A worker calls the application. Returns the token of the request at hand; `None` if the connection is gone.
+    /// A worker calls the application. Returns the token of the current request; `None` if the connection is gone.
     pub(super) fn begin_call(&mut self, token: Token, response: ResponseState, now: Instant) -> Option<Token> {
         if !self.is_current(token) {
             return None;

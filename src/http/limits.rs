@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Connections that may linger at once, beyond [`Limits::max_connections`].
-pub const MAX_LINGERING: usize = 64;
+pub(super) const MAX_LINGERING: usize = 64;
 
 /// The bounds of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]

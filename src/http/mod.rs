@@ -8,7 +8,7 @@
 //!   `response_writer`, `reply`: what it receives.
 //! - `poller`, `acceptor`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
 //! - `shared`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
-//! - `table`, `slot`, `exchange`, `deadlines`: every connection, who has it and until when.
+//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline.
 //! - [`Refusal`]: what the server answers without the application.
 
 mod acceptor;
@@ -37,7 +37,7 @@ pub use rouille::{Request, Response, ResponseBody};
 
 pub use application::{Application, Responder, StreamSender};
 pub use head::MAX_FIELDS;
-pub use limits::{Limits, MAX_LINGERING};
+pub use limits::Limits;
 pub use refusal::Refusal;
 pub use reply::{MAX_BUFFERED_BYTES, SendError};
 pub use response_head::reason;

@@ -30,7 +30,7 @@ pub enum SendError {
     #[error("the client reads too slowly")]
     Full,
     /// The connection is closed, or the response has no body (`HEAD`).
-    #[error("nobody receives the stream")]
+    #[error("the client is gone")]
     Closed,
 }
 
@@ -81,7 +81,7 @@ impl StreamBuffer {
     }
 }
 
-/// The connection's end of a stream. Dropped, it refuses further pieces: nobody receives them.
+/// The connection's end of a stream. Dropped, it refuses further pieces.
 pub(super) struct StreamReceiver(pub(super) Arc<StreamBuffer>);
 
 impl StreamReceiver {

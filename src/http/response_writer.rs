@@ -75,7 +75,7 @@ impl ResponseWriter {
         Ok(writer)
     }
 
-    /// The bytes at hand that are not written yet.
+    /// The unwritten bytes.
     pub(super) fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
     }

@@ -69,7 +69,7 @@ impl Server {
         // The standard library's backlog is 128; a crowd that connects at once is larger.
         socket::listen(&listener, socket::Backlog::MAXCONN)?;
         // Accepted sockets inherit these options. With an automatic size the operating system keeps megabytes for a
-        // client that reads slowly, and for as long nobody sees whether it reads at all.
+        // client that reads slowly, and for as long it is unknown whether the client reads at all.
         socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
         // A small response must not wait for the acknowledgement of the one before (Nagle's algorithm).
         socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;

@@ -1,11 +1,11 @@
-//! One connection as the table keeps it: who has it, and what it waits for.
+//! One connection as the table keeps it: its holder, and what it waits for.
 
 use std::net::TcpStream;
 use std::sync::Arc;
 
 use super::refusal::Refusal;
 
-/// Names the request at hand of a connection, and neither a later one nor a later connection in its slot.
+/// Names the current request of a connection, and neither a later one nor a later connection in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) key: usize,
@@ -77,7 +77,7 @@ pub(super) struct ResponseState {
 
 /// A slot of the table. `C` is the connection, `R` what the application replies.
 pub(super) struct Slot<C, R> {
-    /// Tells the request at hand from earlier ones, and from those of connections that had the slot before.
+    /// Tells the current request from earlier ones, and from those of connections that had the slot before.
     pub(super) generation: u64,
     /// `None` in a free slot.
     pub(super) stream: Option<Arc<TcpStream>>,

@@ -54,7 +54,7 @@ impl<C, R> Table<C, R> {
         (0..self.slots.len()).filter(|key| self.slots[*key].stream.is_some()).collect()
     }
 
-    /// Whether the request is still at hand. Its slot may have been cleared while a worker was stuck on it.
+    /// Whether the request is still the current one. Its slot may have been cleared while a worker was stuck on it.
     pub(super) fn is_current(&self, token: Token) -> bool {
         self.slots[token.key].generation == token.generation && self.slots[token.key].stream.is_some()
     }

@@ -44,7 +44,7 @@ enum Outcome {
     /// The connection goes on with what it was doing.
     Continue,
     /// The reply comes after the call.
-    Later,
+    Deferred,
     /// The connection is of no use any more.
     Close,
 }
@@ -67,7 +67,7 @@ impl Worker {
     }
 
     /// Polls until there is a connection for this thread to serve, or the server has stopped. In the first case a follower
-    /// is promoted: this thread has the connection at hand, and would only hand it to a thread that has to wake up first.
+    /// is promoted: this thread has the connection already, while the other one has to wake up first.
     fn lead(&self) {
         let mut poller = self.poller.lock();
         loop {
@@ -150,9 +150,9 @@ impl Worker {
                 Step::Answer(request) => self.call(work, |worker, connection, token| {
                     let answer = |responder| worker.application.answer(request, responder);
                     let reply = Responder::call(&worker.shared, token, answer);
-                    reply.map_or(Outcome::Later, |reply| worker.make_response(connection, reply))
+                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
                 }),
-                Step::JudgeHead(request) => self.call(work, |worker, connection, _| {
+                Step::CheckHead(request) => self.call(work, |worker, connection, _| {
                     if let Some(response) = worker.application.refuse_head(&request) {
                         return worker.make_response(connection, Reply::Ready(response));
                     }
@@ -213,14 +213,14 @@ impl Worker {
         let outcome = outcome.unwrap_or(failed);
         let mut state = self.shared.lock();
         state.scheduler.active_workers += 1;
-        let is_current = state.table.end_call(token, matches!(outcome, Outcome::Later), Instant::now());
+        let is_current = state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now());
         drop(state);
         match outcome {
             _ if !is_current => return false,
             Outcome::Close => return false,
             Outcome::Respond(writer) => work.connection.respond(writer),
             Outcome::Refuse(refusal) => self.refuse(&mut work.connection, refusal),
-            Outcome::Continue | Outcome::Later => {}
+            Outcome::Continue | Outcome::Deferred => {}
         }
         true
     }

@@ -101,7 +101,7 @@ impl Queue {
                 if written == batch.len() {
                     reported = dropped;
                 }
-                // Lines queued meanwhile wake nobody and share the next write.
+                // Lines that are queued in the meantime do not wake the writer and share the next write.
                 thread::sleep(Duration::from_millis(1));
                 batch[written.min(end_of_lines)..end_of_lines].iter().filter(|byte| **byte == b'\n').count()
             });

@@ -126,7 +126,7 @@ impl Drop for WaitGuard<'_> {
     }
 }
 
-/// How r2d2 opens and judges connections.
+/// How r2d2 opens and checks connections.
 struct Manager {
     connector: Connector,
     availability: Arc<Availability>,

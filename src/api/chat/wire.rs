@@ -1,4 +1,4 @@
-//! The JSON of a conversation, and what a client is told of a failed turn.
+//! The JSON of a conversation, and the problem of a failed turn.
 
 use serde::Serialize;
 use utoipa::ToSchema;

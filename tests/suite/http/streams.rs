@@ -9,7 +9,7 @@ use rouille::Response;
 use safespace::http::{Limits, MAX_BUFFERED_BYTES, SendError, StreamSender};
 
 use crate::support::raw::Raw;
-use crate::support::requests::{DEFERRED, GET};
+use crate::support::requests::{DEFERRED, GET, WAIT};
 use crate::support::server::{TestServer, limits};
 use crate::support::timing::PATIENCE;
 use crate::support::{SHORT, assert_took, eventually, timed};
@@ -29,19 +29,25 @@ fn begin(server: &TestServer, raw: &mut Raw) -> StreamSender {
     sender
 }
 
+/// The server learns of an end, and closes the socket, a moment before or after it closes the sender.
+#[track_caller]
+fn assert_is_closed(sender: &StreamSender) {
+    eventually(PATIENCE, || (sender.send(b"a piece") == Err(SendError::Closed)).then_some(()));
+}
+
 /// Sends pieces until the client's buffers are full, and returns how many bytes were accepted.
 #[track_caller]
 fn fill(sender: &StreamSender) -> usize {
     let piece = vec![b'x'; 16 * 1024];
     let mut accepted = 0;
     // The socket's buffers have taken all they take once the stream stays full.
-    let mut attempts_in_vain = 0;
+    let mut failed_attempts = 0;
     eventually(PATIENCE, || {
         while sender.send(&piece).is_ok() {
-            (accepted, attempts_in_vain) = (accepted + piece.len(), 0);
+            (accepted, failed_attempts) = (accepted + piece.len(), 0);
         }
-        attempts_in_vain += 1;
-        (attempts_in_vain > 20).then_some(())
+        failed_attempts += 1;
+        (failed_attempts > 20).then_some(())
     });
     assert_eq!(sender.send(b"one more"), Err(SendError::Full));
     accepted
@@ -86,7 +92,7 @@ fn pieces_sent_before_the_handler_returns_or_by_many_threads_arrive_in_order() {
     let mut senders: HashMap<usize, StreamSender> = senders.into_iter().enumerate().collect();
     thread::scope(|scope| {
         for thread in 0..8 {
-            let own: Vec<_> = (0..8).map(|place| thread * 8 + place).collect();
+            let own: Vec<_> = (0..8).map(|index| thread * 8 + index).collect();
             let own: Vec<_> = own.into_iter().map(|client| (client, senders.remove(&client).unwrap())).collect();
             scope.spawn(move || {
                 for number in 0..50 {
@@ -122,7 +128,7 @@ fn a_sender_that_is_dropped_closes_the_connection_without_the_end_of_the_body() 
             let _sender = sender;
             assert!(!panics, "requested by the test");
         });
-        assert_eq!(dropped.join().is_err(), panics);
+        assert_eq!(dropped.join().is_err(), panics, "panics: {panics}");
         raw.assert_closed();
     }
 }
@@ -135,7 +141,7 @@ fn head_of_a_stream_has_its_fields_and_no_body_and_the_sender_learns_it() {
     let sender = server.wait_for_responders(1).remove(0).stream(Response::text(""));
     let head = raw.head_answer();
     assert_eq!((head.status, head.header("Transfer-Encoding")), (200, Some("chunked")));
-    eventually(PATIENCE, || (sender.send(b"unwanted") == Err(SendError::Closed)).then_some(()));
+    assert_is_closed(&sender);
     assert_eq!(raw.ask(GET).status, 200);
     sender.finish(b"unwanted too");
     assert_eq!(raw.ask(GET).status, 200);
@@ -157,14 +163,14 @@ fn a_client_of_http_1_0_gets_a_stream_that_ends_with_its_connection() {
 #[test]
 fn an_invalid_head_of_a_stream_is_a_500_and_its_sender_is_closed() {
     let server = TestServer::start(limits());
-    for invalid in [
-        Response::text("").with_additional_header("X", "a\r\nInjected: b"),
-        Response { status_code: 100, ..Response::text("") },
+    for (case, invalid) in [
+        ("a split header", Response::text("").with_additional_header("X", "a\r\nInjected: b")),
+        ("an informational status", Response { status_code: 100, ..Response::text("") }),
     ] {
         let mut raw = server.connect();
         let sender = server.send_deferred(&mut raw).stream(invalid);
-        assert_eq!(raw.answer().status, 500);
-        assert_eq!(sender.send(b"a piece"), Err(SendError::Closed));
+        assert_eq!(raw.answer().status, 500, "{case}");
+        assert_is_closed(&sender);
     }
 }
 
@@ -210,7 +216,7 @@ fn a_client_that_never_reads_is_closed_after_the_write_timeout() {
     let mut raw = server.connect();
     let sender = begin(&server, &mut raw);
     fill(&sender);
-    eventually(PATIENCE, || (sender.send(b"x") == Err(SendError::Closed)).then_some(()));
+    assert_is_closed(&sender);
     let mut rest = Vec::new();
     let _ = raw.stream.read_to_end(&mut rest);
     assert!(!rest.ends_with(b"0\r\n\r\n"), "the body seems to be complete");
@@ -234,7 +240,7 @@ fn a_stream_without_a_piece_for_the_request_timeout_is_closed() {
         raw.assert_closed();
     });
     assert_took(took, timeout);
-    assert_eq!(sender.send(b"too late"), Err(SendError::Closed));
+    assert_is_closed(&sender);
 }
 
 #[test]
@@ -243,7 +249,7 @@ fn a_sender_whose_client_is_gone_is_closed() {
     let mut raw = server.connect();
     let sender = begin(&server, &mut raw);
     drop(raw);
-    eventually(PATIENCE, || (sender.send(b"a piece") == Err(SendError::Closed)).then_some(()));
+    assert_is_closed(&sender);
     sender.finish(b"");
     assert_eq!(server.connect().ask(GET).status, 200);
 }
@@ -269,7 +275,7 @@ fn a_sender_of_one_connection_reaches_no_other_in_its_slot() {
     first.assert_closed();
     let mut second = server.connect();
     let sender = begin(&server, &mut second);
-    assert_eq!(late.send(b"of the first"), Err(SendError::Closed));
+    assert_is_closed(&late);
     drop(late);
     sender.send(b"its own").unwrap();
     assert_eq!(second.chunk(), b"its own");
@@ -307,9 +313,29 @@ fn a_stop_waits_for_a_stream_and_closes_it_after_the_grace_period() {
             assert_eq!((raw.chunk(), raw.chunk()), (b"the last".to_vec(), Vec::new()));
         } else {
             raw.assert_closed();
-            assert_eq!(sender.send(b"too late"), Err(SendError::Closed));
+            assert_is_closed(&sender);
         }
-        assert_eq!(stopping.join().unwrap(), finishes);
+        assert_eq!(stopping.join().unwrap(), finishes, "finishes: {finishes}");
         raw.assert_closed();
     }
+}
+
+#[test]
+fn pieces_of_streams_take_no_room_of_requests_in_the_queue() {
+    let server = TestServer::start(Limits { workers: 1, max_queued: 2, ..limits() });
+    let mut streaming: Vec<Raw> = (0..50).map(|_| server.connect()).collect();
+    let senders: Vec<StreamSender> = streaming.iter_mut().map(|raw| begin(&server, raw)).collect();
+    let (gate, mut blocking, mut waiting) = (server.gate(), server.connect(), server.connect());
+    server.received();
+    blocking.send(WAIT);
+    server.wait_until_blocked(1);
+    senders.iter().for_each(|sender| sender.send(b"a piece").unwrap());
+    waiting.send(GET);
+    // Without room it would be refused at once.
+    waiting.stream.set_read_timeout(Some(SHORT)).unwrap();
+    assert!(waiting.stream.peek(&mut [0]).is_err(), "the request is refused");
+    waiting.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    gate.open();
+    assert_eq!(waiting.answer().status, 200);
+    streaming.iter_mut().for_each(|raw| assert_eq!(raw.chunk(), b"a piece"));
 }

@@ -11,8 +11,7 @@ use serde_json::Value;
 use crate::support::cluster::Schema;
 use crate::support::process::Binary;
 use crate::support::raw::Raw;
-
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+use crate::support::requests::GET;
 
 /// Sends requests of every route, valid and invalid ones, and returns all their secrets with the log.
 fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {

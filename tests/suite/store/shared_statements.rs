@@ -10,10 +10,9 @@ use safespace::session_id::SessionId;
 use crate::support::app::TestApp;
 use crate::support::cluster::Schema;
 use crate::support::raw::Raw;
+use crate::support::requests::{GET, POST_SESSION};
 use crate::support::{eventually, wait_for_locks};
 
-const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-const POST: &[u8] = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\n\r\n";
 const HEALTH: &[u8] = b"GET /health/db HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// Time enough to wait for the locked table.
@@ -55,7 +54,7 @@ fn session_id(raw: &mut Raw) -> String {
 #[test]
 fn three_hundred_concurrent_creates_are_three_hundred_sessions_in_few_transactions() {
     let app = TestApp::with(&[PATIENT]);
-    let mut raws = pile_up(&app, &vec![POST.to_vec(); 300]);
+    let mut raws = pile_up(&app, &vec![POST_SESSION.to_vec(); 300]);
     let ids: Vec<String> = raws.iter_mut().map(session_id).collect();
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 300);
     // Read all of them at once: each response has its own session.
@@ -144,10 +143,10 @@ fn a_broken_connection_is_a_503_for_its_batch_and_not_for_the_next() {
     let mut lock = sql.transaction().unwrap();
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     let mut first = Raw::connect(app.client.address());
-    first.send(POST);
+    first.send(POST_SESSION);
     wait_for_locks(&mut questions, 1);
     let mut others = connect_many(&app, 10);
-    others.iter_mut().for_each(|raw| raw.send(POST));
+    others.iter_mut().for_each(|raw| raw.send(POST_SESSION));
     assert_eq!(Raw::connect(app.client.address()).ask(GET).status, 200);
     lock.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class ON pg_class.oid = relation
@@ -188,7 +187,7 @@ fn a_stop_answers_every_request_that_waits_for_a_batch() {
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     let mut raws = connect_many(&app, 50);
     for (at, raw) in raws.iter_mut().enumerate() {
-        raw.send(POST);
+        raw.send(POST_SESSION);
         if at == 0 {
             wait_for_locks(&mut questions, 1);
         }
@@ -217,7 +216,7 @@ fn a_flood_of_probes_takes_one_connection_of_the_pool_at_most() {
     let mut lock = sql.transaction().unwrap();
     lock.batch_execute("LOCK TABLE sessions").unwrap();
     let mut creating = Raw::connect(app.client.address());
-    creating.send(POST);
+    creating.send(POST_SESSION);
     wait_for_locks(&mut app.sql(), 1);
     let mut probes = connect_many(&app, 100);
     for _ in 0..10 {
