@@ -240,7 +240,7 @@ impl Connection {
         }
     }
 
-    /// Waits for the next request, or lets it wait for its turn behind those of other connections.
+    /// Waits for the next request, or requeues the connection behind the others.
     fn next_request(&mut self, buffer: &mut Vec<u8>) -> Transition {
         // The poller reports each arrival once, so the socket has to be empty before it is waited for.
         if self.input.is_empty() {

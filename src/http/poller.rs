@@ -26,7 +26,7 @@ use super::slot::{Dispatch, Expired, Readiness};
 const LISTENER: Token = Token(usize::MAX);
 pub(super) const WAKER: Token = Token(usize::MAX - 1);
 
-/// Events, and new connections, of one turn at most.
+/// Events, and new connections, of one call of `poll_once` at most.
 const MAX_EVENTS: usize = 256;
 
 /// Connections whose deadline has passed that are ended before others are served.
@@ -53,7 +53,7 @@ pub(super) struct Poller {
     /// `None` once the server stops.
     acceptor: Option<Acceptor>,
     tick: Duration,
-    /// More deadlines have passed than one turn deals with.
+    /// More deadlines have passed than one call deals with.
     has_more_expired: bool,
     busy: BusyRefusal,
     clock: DateClock,
@@ -94,7 +94,7 @@ impl Poller {
 
     /// Waits for events and deals with them. Returns how many workers are stuck in the application, whose connections were
     /// ended; `None` once the server has stopped.
-    pub(super) fn turn(&mut self) -> Option<usize> {
+    pub(super) fn poll_once(&mut self) -> Option<usize> {
         let has_work =
             self.has_more_expired || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(Instant::now()));
         let timeout = if has_work { Some(Duration::ZERO) } else { self.timeout() };

@@ -76,7 +76,7 @@ impl Worker {
                 drop(poller);
                 return wake(follower);
             }
-            match catch_unwind(AssertUnwindSafe(|| poller.turn())) {
+            match catch_unwind(AssertUnwindSafe(|| poller.poll_once())) {
                 Ok(Some(stuck_workers)) => (0..stuck_workers).for_each(|_| self.replace_stuck_worker()),
                 Ok(None) => return,
                 // Without a leader the server would be deaf, so not even a panic of the poller's own ends it.
