@@ -135,3 +135,65 @@ impl AccessLog {
 pub(super) fn new_request_id() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use prometheus_client::encoding::text;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::http::{Application, Limits, Refusal, Request, Server};
+
+    /// Drops the responder of each request.
+    struct Dropping(Arc<Metrics>);
+
+    impl Application for Dropping {
+        fn answer(&self, _: Request, responder: http::Responder) {
+            let (started, metrics) = (Instant::now(), self.0.clone());
+            drop(Responder::new(responder, AccessLog { method: "GET", route: "/", started, metrics }));
+        }
+
+        fn refuse_head(&self, _: &Request) -> Option<Response> {
+            None
+        }
+
+        fn refuse(&self, _: Refusal) -> Response {
+            Response::text("a refusal").with_status_code(503)
+        }
+    }
+
+    #[test]
+    fn a_dropped_responder_is_a_500_that_is_counted() {
+        let timeout = Duration::from_secs(10);
+        let limits = Limits {
+            workers: 1,
+            max_request_line_bytes: 1024,
+            max_head_bytes: 1024,
+            max_head_fields: 16,
+            max_body_bytes: 1024,
+            max_connections: 10,
+            max_queued: 10,
+            head_timeout: timeout,
+            body_timeout: timeout,
+            idle_timeout: timeout,
+            write_timeout: timeout,
+            request_timeout: timeout,
+        };
+        let metrics = Arc::new(Metrics::default());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let server = Server::start(listener, limits, Arc::new(Dropping(metrics.clone()))).expect("it starts");
+        let mut client = TcpStream::connect(server.address()).expect("it listens");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("\r\nX-Request-Id: "), "{answer}");
+        let (mut registry, mut counted) = (Registry::default(), String::new());
+        metrics.register(&mut registry);
+        text::encode(&mut counted, &registry).expect("metrics are text");
+        assert!(counted.contains("http_requests_total{method=\"GET\",route=\"/\",status=\"500\"} 1\n"), "{counted}");
+    }
+}

@@ -342,3 +342,21 @@ fn many_clients_need_few_statements_and_every_item_is_stored_once() {
     assert!(fixture.table.max_in_flight.load(Ordering::SeqCst) <= 2);
     assert_eq!(fixture.table.numbers.lock().len(), 1600);
 }
+
+#[test]
+fn overdue_batches_let_others_run_up_to_their_limit() {
+    let fixture = Fixture::new(BatchPolicy { max_wait: Duration::from_millis(50), ..POLICY }, 8);
+    *fixture.table.gate_is_closed.lock() = true;
+    let in_flight = || fixture.table.in_flight.load(Ordering::SeqCst);
+    let mut outcomes = Vec::new();
+    for number in 1..=1 + i32::try_from(MAX_OVERDUE).unwrap() {
+        outcomes.extend(fixture.enqueue([number], 1));
+        eventually(|| in_flight() == outcomes.len());
+        assert_eq!(result(&fixture.run(100 + number)), Err(Error::Unavailable), "beside {number}");
+        thread::sleep(OVERDUE_AFTER + Duration::from_millis(100));
+    }
+    // All of them are overdue, and no more than the limit are passed.
+    assert_eq!(result(&fixture.run(200)), Err(Error::Unavailable));
+    fixture.unblock();
+    assert_doubled(1.., &outcomes);
+}
