@@ -22,7 +22,7 @@ pub(super) struct Service {
     version: &'static str,
 }
 
-/// Says that the service runs
+/// Returns the version of the service
 #[utoipa::path(get, path = "/", tag = "Service", responses(
     (status = 200, description = "It runs", body = Service),
 ))]
@@ -100,7 +100,7 @@ pub(super) struct ProcessHealth {
     status: &'static str,
 }
 
-/// Says that the process serves
+/// Liveness: the process serves
 ///
 /// It never asks the database: a supervisor that restarts the process on this answer would only make an outage longer.
 #[utoipa::path(get, path = "/health/live", tag = "Health", responses(
@@ -110,7 +110,7 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
     Ok(respond::json(200, &ProcessHealth { status: "live" }).into())
 }
 
-/// Says whether to send requests here
+/// Readiness: the service can be sent requests
 ///
 /// Not while the database is away, while its schema is another version's, or while the service is stopping.
 #[utoipa::path(get, path = "/health/ready", tag = "Health", responses(

@@ -140,7 +140,6 @@ pub(super) fn new_request_id() -> String {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
 
     use prometheus_client::encoding::text;
     use prometheus_client::registry::Registry;
@@ -168,24 +167,10 @@ mod tests {
 
     #[test]
     fn a_dropped_responder_is_a_500_that_is_counted() {
-        let timeout = Duration::from_secs(10);
-        let limits = Limits {
-            workers: 1,
-            max_request_line_bytes: 1024,
-            max_head_bytes: 1024,
-            max_head_fields: 16,
-            max_body_bytes: 1024,
-            max_connections: 10,
-            max_queued: 10,
-            head_timeout: timeout,
-            body_timeout: timeout,
-            idle_timeout: timeout,
-            write_timeout: timeout,
-            request_timeout: timeout,
-        };
         let metrics = Arc::new(Metrics::default());
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let server = Server::start(listener, limits, Arc::new(Dropping(metrics.clone()))).expect("it starts");
+        let server =
+            Server::start(listener, Limits::for_tests(), Arc::new(Dropping(metrics.clone()))).expect("it starts");
         let mut client = TcpStream::connect(server.address()).expect("it listens");
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("it reads");
         let mut answer = String::new();

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
+
 use super::problem::Problem;
 use super::responder::{Answer, Context};
 use super::{chat, docs, health, openapi, respond, sessions};
 use crate::http::{Request, Response};
-use percent_encoding::percent_decode_str;
 
 /// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, or empty.
 pub(super) type Handler = for<'a> fn(&'a Context, &'a Request, &'a str) -> Result<Answer<'a>, Problem>;
@@ -46,7 +47,7 @@ const fn route(method: &'static str, pattern: &'static str, handler: Handler) ->
 pub(super) enum Found<'a> {
     /// A route, and the text at its parameter.
     Route(&'static Route, Cow<'a, str>),
-    /// What is said where no route fits.
+    /// The response where no route fits.
     Answer(Result<Response, Problem>),
 }
 

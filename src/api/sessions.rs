@@ -51,7 +51,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
     })
 }
 
-/// Says when a session was created
+/// Returns when a session was created
 #[utoipa::path(get, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(

@@ -107,12 +107,12 @@ impl Connection {
 
     /// What the client of the current request understands.
     pub(super) fn capabilities(&self) -> ClientCapabilities {
-        // The body that follows a judged head is not read, so nothing can follow the response.
-        let is_judging = matches!(self.state, CheckingHead(..));
-        ClientCapabilities { keep_alive: self.capabilities.keep_alive && !is_judging, ..self.capabilities }
+        // The body that follows a refused head is not read, so nothing can follow the response.
+        let is_checking = matches!(self.state, CheckingHead(..));
+        ClientCapabilities { keep_alive: self.capabilities.keep_alive && !is_checking, ..self.capabilities }
     }
 
-    /// Goes on until the connection needs something. `buffer` is the worker's, for reading.
+    /// Advances until the connection needs something. `buffer` is the worker's, for reading.
     pub(super) fn advance(&mut self, limits: &Limits, buffer: &mut Vec<u8>) -> Step {
         loop {
             let transition = match self.take_state() {

@@ -43,4 +43,24 @@ impl Limits {
     pub fn extra_descriptors(&self) -> usize {
         MAX_LINGERING + 2 * self.workers
     }
+
+    /// The limits of unit tests: those of a small server.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Limits {
+        let timeout = Duration::from_secs(10);
+        Limits {
+            workers: 1,
+            max_request_line_bytes: 8192,
+            max_head_bytes: 16 * 1024,
+            max_head_fields: 100,
+            max_body_bytes: 512,
+            max_connections: 10,
+            max_queued: 10,
+            head_timeout: timeout,
+            body_timeout: timeout,
+            idle_timeout: timeout,
+            write_timeout: timeout,
+            request_timeout: timeout,
+        }
+    }
 }

@@ -1,7 +1,5 @@
 //! Properties of parsing heads and bodies: for any input, in any pieces.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::body::Body;
@@ -10,25 +8,6 @@ use super::limits::Limits;
 use super::refusal::Refusal;
 
 const MAX_BODY: usize = 512;
-
-/// The defaults of the service.
-fn limits() -> Limits {
-    let timeout = Duration::from_secs(10);
-    Limits {
-        workers: 1,
-        max_request_line_bytes: 8192,
-        max_head_bytes: 16 * 1024,
-        max_head_fields: 100,
-        max_body_bytes: MAX_BODY,
-        max_connections: 1,
-        max_queued: 1,
-        head_timeout: timeout,
-        body_timeout: timeout,
-        idle_timeout: timeout,
-        write_timeout: timeout,
-        request_timeout: timeout,
-    }
-}
 
 /// Feeds the input piece by piece, as a connection does.
 fn find_head(input: &[u8], cuts: &[usize], limits: &Limits) -> Result<Option<(Head, usize)>, Refusal> {
@@ -122,7 +101,7 @@ proptest! {
         let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let text = format!("{method} {target} HTTP/1.1\r\n{lines}Host: x\r\n\r\n");
         let input = [text.as_bytes(), &behind].concat();
-        let (head, end) = find_head(&input, &cuts, &limits()).expect("it is valid").expect("it is complete");
+        let (head, end) = find_head(&input, &cuts, &Limits::for_tests()).expect("it is valid").expect("it is complete");
         prop_assert_eq!(end, text.len());
         prop_assert_eq!((head.method, head.target, head.length), (method, target, Length::Known(0)));
         let expected: Vec<_> = fields.into_iter().chain([("Host".to_owned(), "x".to_owned())]).collect();
@@ -137,12 +116,12 @@ proptest! {
         let mut input = b"POST /path?query HTTP/1.1\r\nHost: example.org\r\nX-Name: some value\r\n\r\n".to_vec();
         input.insert(at.index(input.len() - 4), control);
         // One empty line may stand before a request; a bare LF or CR there may not.
-        prop_assert!(find_head(&input, &[], &limits()).is_err(), "{:?}", String::from_utf8_lossy(&input));
+        prop_assert!(find_head(&input, &[], &Limits::for_tests()).is_err(), "{:?}", String::from_utf8_lossy(&input));
     }
 
     #[test]
     fn the_boundaries_of_reads_do_not_change_the_result(input in almost_http(), cuts in cuts()) {
-        let limits = limits();
+        let limits = Limits::for_tests();
         let whole = find_head(&input, &[], &limits);
         prop_assert_eq!(&find_head(&input, &cuts, &limits), &whole);
         if let Ok(Some((head, end))) = whole {

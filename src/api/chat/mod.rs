@@ -70,7 +70,7 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     })
 }
 
-/// Ends the answer that is being given, and keeps what was said
+/// Stops the answer in progress, and stores the text so far
 ///
 /// It answers when that is done, also where nothing was being said.
 #[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat/stop", tag = "Chat",
@@ -88,7 +88,7 @@ pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
     })
 }
 
-/// What was said in a session
+/// Returns the conversation of a session
 ///
 /// The whole conversation, the oldest message first, or with `limit` or `before` one page, going backwards.
 #[utoipa::path(get, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",

@@ -23,7 +23,7 @@ pub(in crate::api) struct Message {
     /// `user` for the person, `model` for the companion.
     #[schema(example = "model", pattern = "^(user|model)$")]
     pub(super) role: &'static str,
-    /// What was said.
+    /// The text.
     #[schema(example = "Thank you for telling me. I am listening.")]
     content: String,
     /// When it was written, in UTC.
@@ -54,7 +54,7 @@ pub(in crate::api) struct History {
     pub(super) has_more: Option<bool>,
 }
 
-/// What the person says.
+/// The user's message.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its description is used")]
 pub(in crate::api) struct MessageRequest {
