@@ -16,6 +16,7 @@
 //! - [`logging`]: the log, written by a thread of its own.
 //! - [`config`]: every setting, read once from the environment.
 //! - [`http`]: a bounded synchronous HTTP/1.1 server.
+//! - [`peers`]: tells clients apart by their network, without keeping an address.
 //! - [`sync`]: semaphore, cancellation token, thread pool, timers.
 //! - [`message`]: one message of a conversation, sealed and opened.
 //! - [`sealing`]: authenticated encryption under keys that are derived from a session's id.
@@ -31,6 +32,7 @@ pub mod http;
 pub mod logging;
 pub mod message;
 pub mod metrics;
+pub mod peers;
 pub mod private_postgres;
 pub mod sealing;
 pub mod session_id;

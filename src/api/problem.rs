@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::respond;
@@ -20,14 +20,19 @@ use crate::store;
 }))]
 pub(super) struct Problem {
     /// Always `about:blank`: the status says which kind of problem it is.
-    #[serde(rename = "type")]
-    kind: &'static str,
+    #[serde(rename = "type", serialize_with = "about_blank")]
+    #[schema(value_type = String)]
+    kind: (),
     /// The name of the status.
     title: &'static str,
     /// The HTTP status, once more.
     status: u16,
     /// What was wrong and what to do, for a person to read.
     detail: Cow<'static, str>,
+    /// A stable name for programs, where the status alone does not tell the cause.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "session_full")]
+    code: Option<&'static str>,
     /// With 422: which part of the request was wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
@@ -55,8 +60,9 @@ pub(super) const RETRY_AFTER_S: u32 = 1;
 
 impl Problem {
     pub(super) fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let (kind, title, detail) = ("about:blank", http::reason(status), detail.into());
-        let problem = Problem { kind, title, status, detail, errors: Vec::new(), header: None, cause: None };
+        let (title, detail) = (http::reason(status), detail.into());
+        let problem =
+            Problem { kind: (), title, status, detail, code: None, errors: Vec::new(), header: None, cause: None };
         if status == 503 { problem.after(RETRY_AFTER_S) } else { problem }
     }
 
@@ -83,6 +89,12 @@ impl Problem {
         Problem { header: Some(Box::new(("Retry-After", seconds.to_string()))), ..self }
     }
 
+    /// The same, with a stable name for programs (an extension member, RFC 9457, section 3.2).
+    #[expect(dead_code, reason = "the first codes follow")]
+    pub(super) fn code(self, code: &'static str) -> Problem {
+        Problem { code: Some(code), ..self }
+    }
+
     /// A handler, or the work that it began, panicked or was dropped.
     pub(super) fn panicked() -> Problem {
         Problem::internal("a handler panicked")
@@ -101,6 +113,10 @@ impl Problem {
             None => response,
         }
     }
+}
+
+fn about_blank<S: Serializer>(_: &(), serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str("about:blank")
 }
 
 impl From<OpenError> for Problem {

@@ -12,7 +12,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
-use crate::config::{Authorities, is_local};
+use crate::config::Authorities;
+use crate::peers::is_local;
 
 /// `ureq`'s connector, which also records that a connection was established: the errors of `ureq` do not distinguish a
 /// refused connection from one that the server closed.

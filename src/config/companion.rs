@@ -1,7 +1,6 @@
 //! The companion: the script, or the model of an OpenAI-compatible server.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use http::Uri;
 
 use super::database::Authorities;
 use super::reader::Reader;
+use crate::peers::is_local;
 
 /// The companion and its bounds (`COMPANION_*`, `OPENAI_*`, `GOOGLE_API_KEY`).
 #[derive(Debug)]
@@ -216,18 +216,6 @@ fn warn_if_set(reader: &mut Reader, names: &[&str], answers: &str) {
         if reader.is_given(name) {
             reader.warnings.push(format!("{name} is set and not used: {answers}"));
         }
-    }
-}
-
-/// Whether an address is not on the public Internet: loopback, private (RFC 1918), link-local (RFC 3927, RFC 4291), shared
-/// (100.64.0.0/10, RFC 6598), or IPv6 unique-local (RFC 4193).
-#[must_use]
-pub fn is_local(address: IpAddr) -> bool {
-    let is_shared = |ip: Ipv4Addr| ip.octets()[0] == 100 && (64..128).contains(&ip.octets()[1]);
-    // An IPv4-mapped address such as ::ffff:10.0.0.1 reaches 10.0.0.1.
-    match address.to_canonical() {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local() || is_shared(ip),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 

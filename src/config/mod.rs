@@ -2,11 +2,13 @@
 //!
 //! - `variables`: the list of all variables; `reader` reads single ones and collects the problems.
 //! - `dotenv`: merges the environment and `.env`.
-//! - `database` (with TLS), `companion`, `settings` (everything else): one file per group of settings.
+//! - `database` (with TLS), `companion`, `protection` (from abuse), `settings` (everything else): one file per group of
+//!   settings.
 
 mod companion;
 mod database;
 mod dotenv;
+mod protection;
 mod reader;
 mod settings;
 mod variables;
@@ -16,8 +18,9 @@ use std::collections::HashMap;
 use reader::Reader;
 use variables::is_known;
 
-pub use companion::{CompanionSettings, Kind, ModelSettings, Secret, is_local};
+pub use companion::{CompanionSettings, Kind, ModelSettings, Secret};
 pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
+pub use protection::{ByAddress, ProofOfWork, ProtectionSettings, SessionLimits, StorageReserve, StorageSettings};
 pub use reader::Problems;
 pub use settings::{Address, Environment, HttpSettings, LogFormat, LogSettings, MAX_HEAD_FIELDS, PoolSettings};
 pub use variables::{VARIABLES, Variable};
@@ -33,6 +36,12 @@ pub struct Config {
     pub http: HttpSettings,
     /// The companion that answers in a chat.
     pub companion: CompanionSettings,
+    /// Rates, and proof of work.
+    pub protection: ProtectionSettings,
+    /// The bounds of one session.
+    pub session_limits: SessionLimits,
+    /// The bounds of what is stored.
+    pub storage: StorageSettings,
     /// The address of the metrics; `None` turns them off.
     pub metrics: Option<Address>,
     /// The log.
@@ -62,8 +71,19 @@ impl Config {
 
     fn read(variables: HashMap<String, String>, problems: Vec<String>) -> Result<Config, Problems> {
         // An unknown variable with a prefix of this program's is most likely misspelled.
-        let prefixes = ["APP_", "COMPANION_", "DB_", "METRICS_", "SAFESPACE_"];
-        let is_unknown = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
+        const PREFIXES: [&str; 10] = [
+            "APP_",
+            "COMPANION_",
+            "DB_",
+            "METRICS_",
+            "PROOF_",
+            "RATE_LIMIT",
+            "SAFESPACE_",
+            "SESSION_MAX_",
+            "STORAGE_",
+            "TRUSTED_",
+        ];
+        let is_unknown = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
         let mut unknown: Vec<String> = variables.keys().filter(|name| is_unknown(name)).cloned().collect();
         unknown.sort_unstable();
         let mut reader = Reader::new(variables, problems);
@@ -75,6 +95,9 @@ impl Config {
         let mut config = Config {
             pool: settings::read_pool(&mut reader),
             companion: companion::read(&mut reader, http.request_timeout),
+            protection: protection::read_protection(&mut reader),
+            session_limits: protection::read_session_limits(&mut reader),
+            storage: protection::read_storage(&mut reader),
             metrics: settings::read_metrics(&mut reader),
             log: settings::read_log(&mut reader),
             database,

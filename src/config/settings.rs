@@ -105,6 +105,10 @@ pub struct HttpSettings {
     pub idle_timeout: Duration,
     /// How long a client may read nothing of its response.
     pub write_timeout: Duration,
+    /// Bytes per second at which a client must read its response.
+    pub min_response_rate: u32,
+    /// Bytes of all responses in memory.
+    pub answer_memory: usize,
     /// How long an application may take to answer.
     pub request_timeout: Duration,
 }
@@ -125,6 +129,8 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
         body_timeout: reader.seconds("APP_BODY_TIMEOUT", 3600),
         idle_timeout: reader.seconds("APP_IDLE_TIMEOUT", 3600),
         write_timeout: reader.seconds("APP_WRITE_TIMEOUT", 3600),
+        min_response_rate: reader.number("APP_MIN_RESPONSE_RATE", 1..=1_048_576),
+        answer_memory: reader.number("APP_ANSWER_MEMORY", 4 * MIB..=65_536 * MIB),
         request_timeout: reader.seconds("APP_REQUEST_TIMEOUT", 3600),
     }
 }

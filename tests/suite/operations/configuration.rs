@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use safespace::app;
-use safespace::config::{Config, Database, Environment, Kind, LogFormat, SslMode};
+use safespace::config::{Config, Database, Environment, Kind, LogFormat, SslMode, StorageReserve};
 
 use crate::support::process::Binary;
 use crate::support::{Variables, variables};
@@ -40,6 +40,25 @@ fn without_any_variable_everything_has_its_default() {
     assert!(matches!(config.companion.kind, Kind::Script { path: None }));
     assert_eq!(config.http.workers, 32);
     assert_eq!((config.companion.timeout, config.companion.concurrency), (Duration::from_secs(12), 128));
+}
+
+#[test]
+fn proxies_are_addresses_and_networks_and_the_reserve_is_bytes_or_a_percentage() {
+    let networks = |text: &str| {
+        let config = read(&[("HOME", "/h"), ("TRUSTED_PROXIES", text)]);
+        config.protection.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(networks(""), Vec::<String>::new());
+    assert_eq!(networks(" 127.0.0.1, 10.0.0.0/8,::1 "), ["127.0.0.1/32", "10.0.0.0/8", "::1/128"]);
+    for (text, reserve) in [
+        ("", StorageReserve::Default),
+        ("5%", StorageReserve::Percent(5)),
+        ("0", StorageReserve::Bytes(0)),
+        ("1073741824", StorageReserve::Bytes(1 << 30)),
+    ] {
+        let config = read(&[("HOME", "/h"), ("STORAGE_RESERVE", text)]);
+        assert_eq!(config.storage.reserve, reserve, "{text}");
+    }
 }
 
 #[test]
@@ -81,6 +100,13 @@ fn every_problem_is_reported_by_its_variable() {
         ("APP_WORKERS", "0"),
         ("APP_MAX_BODY_BYTES", "1"),
         ("APP_SHUTDOWN_GRACE", "1.5"),
+        ("APP_ANSWER_MEMORY", "1"),
+        ("SESSION_MAX_BYTES", "1024"),
+        ("RATE_LIMIT", "auto"),
+        ("RATE_LIMIT_BY_ADDRESS", "yes"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, proxy.example.org"),
+        ("PROOF_OF_WORK", "on"),
+        ("STORAGE_RESERVE", "100%"),
         ("LOG_LEVEL", "loud"),
         ("LOG_FORMAT", "xml"),
     ]);
@@ -98,6 +124,13 @@ fn every_problem_is_reported_by_its_variable() {
         "APP_WORKERS",
         "APP_MAX_BODY_BYTES",
         "APP_SHUTDOWN_GRACE",
+        "APP_ANSWER_MEMORY",
+        "SESSION_MAX_BYTES",
+        "RATE_LIMIT",
+        "RATE_LIMIT_BY_ADDRESS",
+        "TRUSTED_PROXIES",
+        "PROOF_OF_WORK",
+        "STORAGE_RESERVE",
         "LOG_LEVEL",
         "LOG_FORMAT",
     ];

@@ -1,0 +1,127 @@
+//! Protection from abuse: rates, proof of work, the size of a session, and the disk.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::reader::Reader;
+
+/// Bounds that keep one client from costing the others (`RATE_LIMIT*`, `TRUSTED_PROXIES`, `PROOF_OF_WORK`).
+#[derive(Debug, Clone)]
+pub struct ProtectionSettings {
+    /// Whether rates and the shares of addresses are limited at all; off for benchmarks.
+    pub rate_limit: bool,
+    /// Whether the address of a client tells it apart from others.
+    pub by_address: ByAddress,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// When creating a session requires proof of work.
+    pub proof_of_work: ProofOfWork,
+}
+
+/// Whether limits count by the address of the client (`RATE_LIMIT_BY_ADDRESS`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByAddress {
+    /// For public addresses. Many people share a loopback or a private one: those of a Tor service, or of a proxy that is not
+    /// trusted.
+    Auto,
+    /// For every address.
+    On,
+    /// For none.
+    Off,
+}
+
+/// When creating a session requires proof of work (`PROOF_OF_WORK`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofOfWork {
+    /// While sessions are created at a high rate.
+    Auto,
+    /// Never.
+    Off,
+    /// Always.
+    Always,
+}
+
+/// The bounds of one session (`SESSION_*`).
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Messages, both the user's and the companion's.
+    pub max_messages: i32,
+    /// Bytes of all messages together, as they are stored.
+    pub max_bytes: i64,
+}
+
+/// The bounds of what is stored (`STORAGE_RESERVE`, `DB_MAX_BYTES`).
+#[derive(Debug, Clone, Copy)]
+pub struct StorageSettings {
+    /// How much of the disk stays free, where the database's folder is on this machine.
+    pub reserve: StorageReserve,
+    /// Maximum size of the database in bytes, as `pg_database_size` counts them; `None` for no maximum.
+    pub max_database_bytes: Option<u64>,
+}
+
+/// How much of the disk stays free (`STORAGE_RESERVE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageReserve {
+    /// 5 percent of the disk or 1 GiB, the smaller one.
+    Default,
+    /// A percentage of the disk.
+    Percent(u8),
+    /// Bytes; 0 turns the check off.
+    Bytes(u64),
+}
+
+pub(super) fn read_protection(reader: &mut Reader) -> ProtectionSettings {
+    use ByAddress::{Auto, Off, On};
+    let proof_of_work = [("auto", ProofOfWork::Auto), ("off", ProofOfWork::Off), ("always", ProofOfWork::Always)];
+    ProtectionSettings {
+        rate_limit: reader.choice("RATE_LIMIT", &[("on", true), ("off", false)]),
+        by_address: reader.choice("RATE_LIMIT_BY_ADDRESS", &[("auto", Auto), ("on", On), ("off", Off)]),
+        trusted_proxies: read_networks(reader, "TRUSTED_PROXIES"),
+        proof_of_work: reader.choice("PROOF_OF_WORK", &proof_of_work),
+    }
+}
+
+pub(super) fn read_session_limits(reader: &mut Reader) -> SessionLimits {
+    SessionLimits {
+        max_messages: reader.number("SESSION_MAX_MESSAGES", 2..=1_000_000),
+        // The least is twice the longest turn.
+        max_bytes: reader.number("SESSION_MAX_BYTES", 524_288..=1_073_741_824),
+    }
+}
+
+pub(super) fn read_storage(reader: &mut Reader) -> StorageSettings {
+    StorageSettings {
+        reserve: read_reserve(reader),
+        max_database_bytes: reader.optional_number("DB_MAX_BYTES", 1_048_576..=u64::MAX),
+    }
+}
+
+fn read_reserve(reader: &mut Reader) -> StorageReserve {
+    let Some(text) = reader.set("STORAGE_RESERVE") else { return StorageReserve::Default };
+    let reserve = match text.trim().strip_suffix('%') {
+        Some(percent) => percent.trim().parse().ok().filter(|percent| *percent < 100).map(StorageReserve::Percent),
+        None => text.trim().parse().ok().map(StorageReserve::Bytes),
+    };
+    reserve.unwrap_or_else(|| {
+        let form = "is neither a whole number of bytes nor a percentage from 0% to 99%";
+        reader.problem("STORAGE_RESERVE", format_args!("\"{text}\" {form}"));
+        StorageReserve::Default
+    })
+}
+
+/// Networks separated by commas, each an address or an address with the length of its prefix.
+fn read_networks(reader: &mut Reader, name: &str) -> Vec<IpNet> {
+    let text = reader.text(name);
+    let mut networks = Vec::new();
+    for network in text.split(',').map(str::trim).filter(|network| !network.is_empty()) {
+        match network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(network) => networks.push(network),
+            Err(_) => {
+                let form = "is not an address such as 127.0.0.1, or a network such as 10.0.0.0/8";
+                reader.problem(name, format_args!("\"{network}\" {form}"));
+            }
+        }
+    }
+    networks
+}
