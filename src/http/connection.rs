@@ -33,6 +33,8 @@ pub(super) struct Connection {
     is_drained: bool,
     /// What the client of the current request understands.
     capabilities: ClientCapabilities,
+    /// The application works on the response to the current request, or on the pieces of its body.
+    pub(super) awaits_application: bool,
     state: ConnectionState,
 }
 
@@ -54,6 +56,8 @@ pub(super) enum Step {
     CheckHead(Request),
     /// [`ResponseWriter::read_body`] follows.
     ReadResponseBody,
+    /// The application makes a piece of the body: [`ResponseWriter::receive_piece`] follows.
+    AskForPiece,
     /// [`Connection::refuse`] follows.
     Refuse(Refusal),
     /// The connection is given back.
@@ -93,7 +97,8 @@ impl Connection {
     pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
         let (stream, capabilities) = (Arc::new(stream), ClientCapabilities::default());
         let state = ReadingHead(HeadScanner::default());
-        Connection { stream, client, input: Vec::new(), is_drained: false, capabilities, state }
+        let input = Vec::new();
+        Connection { stream, client, input, is_drained: false, capabilities, awaits_application: false, state }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
@@ -203,13 +208,16 @@ impl Connection {
             };
         }
         let request = request(self.client, head, Some(body.into_bytes()));
+        self.awaits_application = true;
         self.stop(AwaitingReply, Step::Answer(request))
     }
 
     fn write(&mut self, mut writer: ResponseWriter, next: Option<(Head, Body)>, buffer: &mut Vec<u8>) -> Transition {
         let mut progress = false;
         loop {
-            let step = match writer.next() {
+            let needed = writer.next();
+            self.awaits_application = writer.awaits_pieces();
+            let step = match needed {
                 Next::Write => match (&*self.stream).write(writer.unwritten()) {
                     Ok(written @ 1..) => {
                         writer.written += written;
@@ -223,6 +231,7 @@ impl Connection {
                     Ok(0) | Err(_) => return Err(CLOSE),
                 },
                 Next::ReadBody => Step::ReadResponseBody,
+                Next::AskForPiece => Step::AskForPiece,
                 Next::AwaitPiece => Step::Done(Disposition::AwaitApplication),
                 Next::Aborted => return Err(CLOSE),
                 Next::Finished => break,

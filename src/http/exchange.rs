@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::deadlines::Phase;
-use super::slot::{Assignment, Holder, ResponseState, Token};
+use super::slot::{Assignment, DisconnectCallback, Holder, ResponseState, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
@@ -72,6 +72,34 @@ impl<C, R> Table<C, R> {
             self.slots[token.key].has_piece = self.slots[token.key].holder != Holder::Application;
             self.resume(token.key, now);
         }
+    }
+
+    /// Sets what is called when the client of a request is gone, and returns what it replaces; `Err` if it is to be called
+    /// now.
+    pub(super) fn set_disconnect_callback(
+        &mut self,
+        token: Token,
+        callback: DisconnectCallback,
+    ) -> Result<Option<DisconnectCallback>, DisconnectCallback> {
+        let is_current = self.is_current(token);
+        let slot = &mut self.slots[token.key];
+        // A worker looks for the end when it gives the connection back.
+        if !is_current || slot.readiness.ended && slot.holder != Holder::Worker {
+            return Err(callback);
+        }
+        Ok(slot.on_disconnect.replace(callback))
+    }
+
+    /// Takes the callback, because the application has done its work.
+    pub(super) fn take_disconnect_callback(&mut self, token: Token) -> Option<DisconnectCallback> {
+        if self.is_current(token) { self.slots[token.key].on_disconnect.take() } else { None }
+    }
+
+    /// Takes the callback to be called, if the client is gone and no worker serves the connection: it may be about to send
+    /// the end of the response.
+    pub(super) fn take_disconnected(&mut self, key: usize) -> Option<DisconnectCallback> {
+        let slot = self.slots.get_mut(key).filter(|slot| slot.readiness.ended && slot.holder != Holder::Worker)?;
+        slot.on_disconnect.take()
     }
 
     fn resume(&mut self, key: usize, now: Instant) {

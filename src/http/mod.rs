@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of the [`Application`] it serves. The language between them is rouille's [`Request`] and [`Response`].
 //!
-//! - [`Server`]: starts and stops. [`Limits`]: its bounds. [`Responder`]: how a request is answered.
+//! - [`Server`]: starts and stops. [`Limits`]: its bounds. [`Responder`]: how a request is answered, whole or in pieces.
 //! - `worker`: serves a connection until it has to wait, and calls the application. The life of a request is here.
 //! - `connection`: the state machine of one connection. `head`, `body`: what a client sends. `response_head`,
 //!   `response_writer`, `reply`: what it receives.
@@ -24,6 +24,7 @@ mod parsing_tests;
 mod poller;
 mod refusal;
 mod reply;
+mod responder;
 mod response_head;
 mod response_writer;
 mod scheduler;
@@ -35,10 +36,12 @@ mod worker;
 
 pub use rouille::{Request, Response, ResponseBody};
 
-pub use application::{Application, Responder, StreamSender};
+pub use application::Application;
 pub use head::MAX_FIELDS;
 pub use limits::Limits;
 pub use refusal::Refusal;
-pub use reply::{MAX_BUFFERED_BYTES, SendError};
+pub use reply::{MAX_BUFFERED_BYTES, Piece, SendError};
+pub use responder::{PieceResponder, Responder, StreamSender};
 pub use response_head::reason;
 pub use server::{Observer, Server, ServerState, raise_limit};
+pub use slot::DisconnectCallback;

@@ -19,7 +19,7 @@ use super::head::{self, HeadScanner, Length};
 use super::limits::Limits;
 use super::refusal::Refusal;
 use super::response_head::DateClock;
-use super::shared::Shared;
+use super::shared::{Shared, run_callback};
 use super::slot::{Dispatch, Expired, Readiness};
 
 /// The keys of the listener and of the waker; connections have the numbers from 0.
@@ -127,7 +127,7 @@ impl Poller {
 
     /// Queues the connections that are ready.
     fn dispatch(&mut self, now: Instant) {
-        let mut dispatched = Vec::new();
+        let (mut dispatched, mut disconnected) = (Vec::new(), Vec::new());
         let mut state = self.shared.lock();
         for event in &self.events {
             let key = match event.token() {
@@ -143,8 +143,12 @@ impl Poller {
             let readiness =
                 Readiness { readable: event.is_readable() || ended, writable: event.is_writable() || ended, ended };
             dispatched.extend(state.table.ready(key, readiness, now).map(|dispatch| (key, dispatch)));
+            if ended {
+                disconnected.extend(state.table.take_disconnected(key));
+            }
         }
         drop(state);
+        disconnected.into_iter().for_each(run_callback);
         for (key, dispatch) in dispatched {
             match dispatch {
                 Dispatch::RefuseBusy(stream) => self.refuse_busy(key, &stream, now),

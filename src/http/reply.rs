@@ -19,8 +19,23 @@ pub(super) enum Reply {
     Deferred(Box<dyn FnOnce() -> Response + Send>),
     /// The head of a response, and where the pieces of its body arrive.
     Stream(Response, StreamReceiver),
+    /// The head of a response, and what asks the application for the next piece of its body.
+    Pull(Response, AskForPiece),
+    /// What makes the piece of a body that was asked for; a worker calls it.
+    Piece(Box<dyn FnOnce() -> Piece + Send>),
     /// The responder was dropped unused.
     Dropped,
+}
+
+/// Asks the application for the next piece of a body. It replies with [`Reply::Piece`].
+pub(super) type AskForPiece = Box<dyn FnMut() + Send>;
+
+/// A part of the body of a response.
+pub struct Piece {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether the body ends with it.
+    pub is_last: bool,
 }
 
 /// Why a piece was not accepted.

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use rouille::Response;
 
-use super::reply::{End, StreamReceiver};
+use super::reply::{AskForPiece, End, Piece, StreamReceiver};
 use super::response_head::{self, ClientCapabilities, DateClock, Framing};
 
 /// Bytes that are read from a body of known length and written at once. A shorter body goes out with its head in one
@@ -25,11 +25,13 @@ pub(super) struct ResponseWriter {
 }
 
 /// Where the part of a body comes from that is not written yet.
-enum Source {
+pub(super) enum Source {
     /// The application's code, which may block.
     Reader(Box<dyn Read + Send>),
     /// Pieces that the application sends from any thread.
     Stream(StreamReceiver),
+    /// Pieces that the application makes when it is asked, from any thread.
+    Pull { ask: AskForPiece, is_asked: bool },
 }
 
 /// What a response needs next.
@@ -38,7 +40,9 @@ pub(super) enum Next {
     Write,
     /// [`ResponseWriter::read_body`] is to be called.
     ReadBody,
-    /// The application has to send the next piece of a stream.
+    /// [`ResponseWriter::ask_for_piece`] is to be called.
+    AskForPiece,
+    /// The application has to send the next piece.
     AwaitPiece,
     /// Everything is written.
     Finished,
@@ -56,13 +60,13 @@ impl ResponseWriter {
     /// body is ignored. Fails as [`response_head::format`], and for a body that ends before its length.
     pub(super) fn new(
         response: Response,
-        pieces: Option<StreamReceiver>,
+        pieces: Option<Source>,
         client: ClientCapabilities,
         clock: &mut DateClock,
     ) -> Result<ResponseWriter, &'static str> {
         let (reader, length) = response.data.into_reader_and_size();
         let (source, length) = match pieces {
-            Some(pieces) => (Source::Stream(pieces), None),
+            Some(pieces) => (pieces, None),
             None => (Source::Reader(reader), length),
         };
         let (bytes, framing, keep_alive) =
@@ -88,28 +92,55 @@ impl ResponseWriter {
         let (pieces, end) = match &self.source {
             None => return Next::Finished,
             Some(Source::Reader(_)) => return Next::ReadBody,
+            Some(Source::Pull { is_asked: false, .. }) => return Next::AskForPiece,
+            Some(Source::Pull { is_asked: true, .. }) => return Next::AwaitPiece,
             Some(Source::Stream(pieces)) => pieces.take(),
         };
         match end {
             End::Open if pieces.is_empty() => return Next::AwaitPiece,
             End::Aborted if pieces.is_empty() => return Next::Aborted,
-            End::Open | End::Aborted => {}
-            End::Finished => self.source = None,
-        }
-        self.clear();
-        let is_chunked = matches!(self.framing, Framing::Chunks);
-        // An empty chunk would be the last one.
-        if is_chunked && !pieces.is_empty() {
-            self.bytes.extend_from_slice(format!("{:x}\r\n", pieces.len()).as_bytes());
-        }
-        self.bytes.extend_from_slice(&pieces);
-        if is_chunked && !pieces.is_empty() {
-            self.bytes.extend_from_slice(b"\r\n");
-        }
-        if is_chunked && end == End::Finished {
-            self.bytes.extend_from_slice(b"0\r\n\r\n");
+            End::Open | End::Aborted | End::Finished => self.send_piece(pieces, end == End::Finished),
         }
         if self.bytes.is_empty() { Next::Finished } else { Next::Write }
+    }
+
+    /// Whether the application has pieces of the body to send.
+    pub(super) fn awaits_pieces(&self) -> bool {
+        matches!(self.source, Some(Source::Stream(_) | Source::Pull { .. }))
+    }
+
+    /// What asks the application for the next piece; [`ResponseWriter::receive_piece`] follows.
+    pub(super) fn ask_for_piece(&mut self) -> Option<&mut AskForPiece> {
+        let Some(Source::Pull { ask, is_asked }) = &mut self.source else { return None };
+        *is_asked = true;
+        Some(ask)
+    }
+
+    /// Takes the piece that the application was asked for.
+    pub(super) fn receive_piece(&mut self, piece: Piece) {
+        if let Some(Source::Pull { is_asked, .. }) = &mut self.source {
+            *is_asked = false;
+            self.send_piece(piece.bytes, piece.is_last);
+        }
+    }
+
+    /// Sends a piece when all before it is written. It is not copied, since it may be large.
+    fn send_piece(&mut self, piece: Vec<u8>, is_last: bool) {
+        (self.bytes, self.written) = (piece, 0);
+        if matches!(self.framing, Framing::Chunks) {
+            // An empty chunk would be the last one.
+            if !self.bytes.is_empty() {
+                let size = format!("{:x}\r\n", self.bytes.len());
+                self.bytes.splice(..0, size.into_bytes());
+                self.bytes.extend_from_slice(b"\r\n");
+            }
+            if is_last {
+                self.bytes.extend_from_slice(b"0\r\n\r\n");
+            }
+        }
+        if is_last {
+            self.source = None;
+        }
     }
 
     fn clear(&mut self) {

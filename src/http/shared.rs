@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
 use super::scheduler::Scheduler;
-use super::slot::Removed;
+use super::slot::{DisconnectCallback, Removed};
 use super::table::Table;
 
 /// What a connection is polled for.
@@ -91,11 +91,12 @@ impl Shared {
 
     /// Closes a connection that was removed from the table. The one place where connections are closed.
     pub(super) fn close_removed(&self, removed: Removed<Connection, Reply>) {
-        let Removed { stream, connection, reply } = removed;
+        let Removed { stream, connection, reply, on_disconnect } = removed;
         let _ = self.registry.deregister(&mut SourceFd(&stream.as_raw_fd()));
         // A worker may hold the socket, too.
         let _ = stream.shutdown(Shutdown::Both);
         discard((connection, reply));
+        on_disconnect.into_iter().for_each(run_callback);
     }
 }
 
@@ -119,6 +120,11 @@ pub(super) fn wake(worker: Option<Thread>) {
     if let Some(worker) = worker {
         worker.unpark();
     }
+}
+
+/// Runs a callback of the application, without the lock; a panic must not end the thread.
+pub(super) fn run_callback(callback: DisconnectCallback) {
+    let _ = catch_unwind(AssertUnwindSafe(callback));
 }
 
 /// Drops what may run the application's code, which must neither end the thread nor run under the lock.

@@ -24,6 +24,7 @@ pub(super) struct Removed<C, R> {
     pub(super) stream: Arc<TcpStream>,
     pub(super) connection: Option<Box<C>>,
     pub(super) reply: Option<R>,
+    pub(super) on_disconnect: Option<DisconnectCallback>,
 }
 
 /// What to do with a connection whose deadline has passed.
@@ -75,6 +76,9 @@ pub(super) struct ResponseState {
     pub(super) head_only: bool,
 }
 
+/// Called when the client of a request is gone.
+pub type DisconnectCallback = Box<dyn FnOnce() + Send>;
+
 /// A slot of the table. `C` is the connection, `R` what the application replies.
 pub(super) struct Slot<C, R> {
     /// Tells the current request from earlier ones, and from those of connections that had the slot before.
@@ -94,4 +98,6 @@ pub(super) struct Slot<C, R> {
     /// A worker found a part of the request missing, so the client is slow, and not the queue.
     pub(super) is_incomplete: bool,
     pub(super) readiness: Readiness,
+    /// What the application has called when the client of its request is gone.
+    pub(super) on_disconnect: Option<DisconnectCallback>,
 }

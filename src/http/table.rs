@@ -73,6 +73,7 @@ impl<C, R> Table<C, R> {
             is_last_write: false,
             is_incomplete: false,
             readiness: Readiness::default(),
+            on_disconnect: None,
         };
         let key = self.free.pop().unwrap_or(self.slots.len());
         if key == self.slots.len() {
@@ -92,7 +93,8 @@ impl<C, R> Table<C, R> {
         self.queued_requests -= usize::from(is_queued_request);
         self.deadlines.remove(key);
         self.free.push(key);
-        Some(Removed { stream, connection: slot.connection.take(), reply: slot.reply.take() })
+        let (connection, reply, on_disconnect) = (slot.connection.take(), slot.reply.take(), slot.on_disconnect.take());
+        Some(Removed { stream, connection, reply, on_disconnect })
     }
 
     /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.

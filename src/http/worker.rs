@@ -11,16 +11,17 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::application::{Application, Responder, refusal_writer};
+use super::application::{Application, refusal_writer};
 use super::connection::{Connection, Disposition, Step};
 use super::deadlines::Phase;
 use super::poller::{ERROR_PAUSE, Poller};
 use super::refusal::Refusal;
 use super::reply::Reply;
+use super::responder::{Responder, call};
 use super::response_head::{ClientCapabilities, DateClock};
-use super::response_writer::ResponseWriter;
+use super::response_writer::{ResponseWriter, Source};
 use super::scheduler::Scheduler;
-use super::shared::{Shared, discard, wake};
+use super::shared::{Shared, discard, run_callback, wake};
 use super::slot::{Assignment, Token};
 
 /// One worker thread.
@@ -148,8 +149,8 @@ impl Worker {
                 Step::Done(disposition) => return disposition,
                 // If the application replies before it returns, the response is made in the same call.
                 Step::Answer(request) => self.call(work, |worker, connection, token| {
-                    let answer = |responder| worker.application.answer(request, responder);
-                    let reply = Responder::call(&worker.shared, token, answer);
+                    let responder = Responder::new(&worker.shared, token);
+                    let reply = call(&worker.shared, token, || worker.application.answer(request, responder));
                     reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
                 }),
                 Step::CheckHead(request) => self.call(work, |worker, connection, _| {
@@ -158,6 +159,11 @@ impl Worker {
                     }
                     connection.read_body();
                     Outcome::Continue
+                }),
+                Step::AskForPiece => self.call(work, |worker, connection, token| {
+                    let ask = connection.response_writer().and_then(ResponseWriter::ask_for_piece);
+                    let reply = ask.and_then(|ask| call(&worker.shared, token, ask));
+                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
                 }),
                 // If reading fails, the connection ends without the end of the body.
                 Step::ReadResponseBody => self.call(work, |_, connection, _| {
@@ -174,13 +180,21 @@ impl Worker {
     }
 
     /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
-    fn make_response(&mut self, connection: &Connection, reply: Reply) -> Outcome {
+    fn make_response(&mut self, connection: &mut Connection, reply: Reply) -> Outcome {
         let client = connection.capabilities();
         let client = ClientCapabilities { keep_alive: client.keep_alive && !self.shared.is_stopping(), ..client };
         let (response, pieces) = match reply {
             Reply::Ready(response) => (response, None),
             Reply::Deferred(make) => (make(), None),
-            Reply::Stream(head, pieces) => (head, Some(pieces)),
+            Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces))),
+            Reply::Pull(head, ask) => (head, Some(Source::Pull { ask, is_asked: false })),
+            Reply::Piece(make) => {
+                let piece = make();
+                let Some(writer) = connection.response_writer() else { return Outcome::Close };
+                writer.receive_piece(piece);
+                return Outcome::Continue;
+            }
+            Reply::Dropped if connection.response_state().head_sent => return Outcome::Close,
             Reply::Dropped => return Outcome::Refuse(Refusal::ApplicationFailed),
         };
         match ResponseWriter::new(response, pieces, client, &mut self.clock) {
@@ -229,6 +243,7 @@ impl Worker {
     fn give_back(&self, work: Work, mut disposition: Disposition) -> ControlFlow<(), Option<Work>> {
         let Assignment { token, connection, .. } = work;
         let (response, now) = (connection.response_state(), Instant::now());
+        let awaits_application = connection.awaits_application;
         let mut state = self.shared.lock();
         state.scheduler.active_workers -= 1;
         if !state.table.is_current(token) {
@@ -244,6 +259,7 @@ impl Worker {
         if is_stopping && is_idle && !state.table.slots[token.key].readiness.readable {
             disposition = Disposition::Close;
         }
+        let unused_callback = if awaits_application { None } else { state.table.take_disconnect_callback(token) };
         let (mut next, mut removed, mut unused) = (None, None, None);
         match disposition {
             Disposition::AwaitApplication => next = state.table.await_application(token, connection, response, now),
@@ -252,9 +268,12 @@ impl Worker {
             Disposition::Linger => (removed, unused) = (state.table.linger(token.key, now), Some(connection)),
             Disposition::Close => (removed, unused) = (state.table.remove(token.key), Some(connection)),
         }
+        let disconnected = state.table.take_disconnected(token.key);
         next = next.or_else(|| state.table.take());
         state.scheduler.active_workers += usize::from(next.is_some());
         drop(state);
+        discard(unused_callback);
+        disconnected.into_iter().for_each(run_callback);
         removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
         if let Some(connection) = unused {
             if disposition == Disposition::Linger {

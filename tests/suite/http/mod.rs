@@ -1,7 +1,9 @@
 //! The HTTP server with an application for tests, and the binary under hostile clients.
 
+mod disconnects;
 mod faults;
 mod limits;
+mod pull_streams;
 mod readiness;
 mod request_delivery;
 mod requests;
