@@ -52,7 +52,8 @@ impl App {
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());
         let store = Arc::new(Store::open(connector, &config.pool, &metrics));
-        let turn_limits = TurnLimits { timeout: config.companion.timeout, concurrency: config.companion.concurrency };
+        let (timeout, concurrency) = (config.companion.timeout, config.companion.concurrency);
+        let turn_limits = TurnLimits { timeout, concurrency, session: config.session_limits };
         let context = Arc::new(Context {
             store: store.clone(),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),

@@ -11,10 +11,21 @@ use crate::sealing::{AssociatedData, OpenError, SEALING_OVERHEAD_BYTES, SealingK
 const MIN_PADDED_BYTES: usize = 256;
 
 /// Bytes of the shortest sealed message.
-pub const MIN_SEALED_BYTES: usize = MIN_PADDED_BYTES + SEALING_OVERHEAD_BYTES;
+pub const MIN_SEALED_BYTES: usize = sealed_bytes(0);
 
 /// Bytes before the text: role (1), time of creation in microseconds since 1970 (8), length of the text (4), big-endian.
 const HEADER_BYTES: usize = 1 + 8 + 4;
+
+/// Bytes of the sealed message with a text of this many bytes.
+#[must_use]
+pub const fn sealed_bytes(text_bytes: usize) -> usize {
+    padded_bytes(text_bytes) + SEALING_OVERHEAD_BYTES
+}
+
+const fn padded_bytes(text_bytes: usize) -> usize {
+    let padded = (HEADER_BYTES + text_bytes).next_power_of_two();
+    if padded < MIN_PADDED_BYTES { MIN_PADDED_BYTES } else { padded }
+}
 
 /// Author of a message. The discriminants are part of the sealed format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +56,7 @@ impl Message {
     /// Seals all but the id and the position, which are columns of the row and bound as associated data.
     #[must_use]
     pub fn seal(&self, key: &SealingKey) -> Vec<u8> {
-        let padded_length = (HEADER_BYTES + self.text.len()).next_power_of_two().max(MIN_PADDED_BYTES);
+        let padded_length = padded_bytes(self.text.len());
         let mut plaintext = Zeroizing::new(Vec::with_capacity(padded_length));
         plaintext.push(self.role as u8);
         plaintext.extend_from_slice(&self.created_at.timestamp_micros().to_be_bytes());

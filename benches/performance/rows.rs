@@ -56,12 +56,21 @@ impl Format {
         let positions: Vec<i32> = (1..=2 * turns).collect();
         match self {
             Format::Sealed => {
-                let types = [Type::UUID, Type::INT4, Type::UUID, Type::BYTEA];
-                copy(client, "messages (session_id, position, id, sealed)", &types, &positions, |position| {
+                let types = [Type::UUID, Type::INT4, Type::UUID, Type::BYTEA, Type::INT8];
+                let table = "messages (session_id, position, id, sealed, total_bytes)";
+                copy(client, table, &types, &positions, |position| {
                     let message = message(position);
                     let sealed = message.seal(&key);
+                    // Padding gives all of them one length.
+                    let total_bytes = i64::from(*position) * i64::try_from(sealed.len()).unwrap_or(i64::MAX);
                     let session = *key.lookup().expose();
-                    vec![Box::new(session), Box::new(message.position), Box::new(message.id), Box::new(sealed)]
+                    vec![
+                        Box::new(session),
+                        Box::new(message.position),
+                        Box::new(message.id),
+                        Box::new(sealed),
+                        Box::new(total_bytes),
+                    ]
                 })
             }
             Format::Plain => {

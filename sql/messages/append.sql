@@ -1,10 +1,10 @@
--- Stores a message if its session exists and its position is free. The row lock keeps the session until the commit. No row
--- if the session does not exist.
+-- Stores a message if its session exists, and neither its position nor its id is taken there. The row lock keeps the session
+-- until the commit. No row if the session does not exist.
 WITH there AS (
     SELECT id FROM sessions WHERE id = $1::uuid FOR KEY SHARE
 ), stored AS (
-    INSERT INTO messages (session_id, position, id, sealed)
-    SELECT id, $2::integer, $3::uuid, $4::bytea FROM there
+    INSERT INTO messages (session_id, position, id, sealed, total_bytes)
+    SELECT id, $2::integer, $3::uuid, $4::bytea, $5::bigint FROM there
     ON CONFLICT DO NOTHING
     RETURNING id
 )

@@ -1,20 +1,26 @@
--- One page per request, in the order of positions: the newest messages before the message `before` (NULL for the newest
--- page), at most `most`, until they have $4 sealed bytes together. Each array has one value per request. A session without
--- such messages gives one row of NULLs, an unknown session none. is_known: whether the message `before` exists.
-SELECT asked.place, edge.is_known, found.position, found.id, found.sealed
+-- Which positions a page has, and its first messages until they have $4 sealed bytes together, at least one and at most $5.
+-- Each array has one value per request: the page ends before the message `before` (NULL: behind the newest message) and has
+-- at most `most` messages. A page without messages is one row of NULLs, an unknown session none. before_exists: false where
+-- the session has no message `before`.
+SELECT asked.place, page_end.position IS NOT NULL AS before_exists, page.first, page_end.position - 1 AS last,
+    found.position, found.id, found.sealed, found.total_bytes
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, place)
-JOIN sessions ON sessions.id = asked.session_id
-CROSS JOIN LATERAL (
-    SELECT asked.before IS NULL OR count(*) > 0 AS is_known, coalesce(min(position), 2147483647) AS position
-    FROM messages
-    WHERE asked.before IS NOT NULL AND session_id = asked.session_id AND id = asked.before
-) AS edge
+CROSS JOIN LATERAL (SELECT id FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
 LEFT JOIN LATERAL (
-    SELECT *, sum(octet_length(sealed)) OVER (ORDER BY position DESC) - octet_length(sealed) AS bytes_behind
-    FROM (
-        SELECT position, id, sealed FROM messages
-        WHERE session_id = asked.session_id AND position < edge.position
-        ORDER BY position DESC LIMIT asked.most
-    ) AS last
-) AS found ON found.bytes_behind < $4::bigint
+    (SELECT position FROM messages WHERE session_id = there.id AND id = asked.before LIMIT 1)
+    UNION ALL
+    (
+        SELECT coalesce(
+            (SELECT position FROM messages WHERE session_id = there.id ORDER BY position DESC LIMIT 1), 0
+        ) + 1
+        WHERE asked.before IS NULL
+    )
+) AS page_end ON true
+CROSS JOIN LATERAL (SELECT greatest(page_end.position - asked.most, 1) AS first) AS page
+LEFT JOIN LATERAL (
+    SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position) AS bytes
+    FROM messages
+    WHERE session_id = there.id AND position >= page.first
+        AND position < least(page_end.position, page.first::bigint + $5::integer)
+) AS found ON found.bytes <= $4::bigint OR found.position = page.first
 ORDER BY asked.place, found.position

@@ -90,7 +90,6 @@ impl Problem {
     }
 
     /// The same, with a stable name for programs (an extension member, RFC 9457, section 3.2).
-    #[expect(dead_code, reason = "the first codes follow")]
     pub(super) fn code(self, code: &'static str) -> Problem {
         Problem { code: Some(code), ..self }
     }

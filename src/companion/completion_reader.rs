@@ -11,7 +11,7 @@ use super::completion;
 use super::interface::Unavailable;
 
 /// Characters of an answer; the rest is cut off.
-const MAX_ANSWER_CHARS: usize = 16_384;
+pub const MAX_ANSWER_CHARS: usize = 16_384;
 
 /// Bytes of a response that is not streamed.
 const MAX_BODY_BYTES: usize = 1024 * 1024;

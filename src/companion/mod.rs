@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use completion_reader::MAX_ANSWER_CHARS;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Companion, Unavailable};
 pub use script::ScriptError;

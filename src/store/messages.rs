@@ -1,6 +1,7 @@
 //! The table `messages`: the conversations, sealed.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,11 @@ use crate::sealing::Lookup;
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 128;
 
-/// Pages are large: each may have [`MAX_PAGE_BYTES`].
-const MAX_PAGES: usize = 16;
+/// Reads are large: each may have [`MAX_READ_BYTES`].
+const MAX_READS: usize = 16;
 
-/// Sealed bytes of one page, exceeded by at most one message. As JSON they can take six times as many bytes, which stay in
-/// memory until the client has read them.
-const MAX_PAGE_BYTES: usize = 1024 * 1024;
+/// Sealed bytes of one read, at most, unless its first message alone has more. As JSON they can take six times as many bytes.
+pub const MAX_READ_BYTES: usize = 64 * 1024;
 
 /// A message as it is stored.
 pub struct Row {
@@ -33,6 +33,8 @@ pub struct Row {
     pub id: Uuid,
     /// Role, time and text, sealed.
     pub sealed: Vec<u8>,
+    /// Sealed bytes of the session up to and including this message.
+    pub total_bytes: i64,
 }
 
 /// Which page of a conversation, going backwards.
@@ -40,15 +42,20 @@ pub struct Row {
 pub struct PageRequest {
     /// The page ends before this message; `None` for the newest page.
     pub before: Option<Uuid>,
-    /// Maximum number of messages.
+    /// Maximum number of messages; 0 reads none.
     pub limit: i32,
 }
 
-/// A page of a conversation.
+/// A page of a conversation, and its first messages.
 pub struct Page {
     /// Whether the message [`PageRequest::before`] exists; true for the newest page.
     pub before_exists: bool,
-    /// The messages, the oldest first.
+    /// Position of the first message of the page. Above 1, the conversation has messages before the page.
+    pub first: i32,
+    /// Position of its last message; below `first` where the page is empty.
+    pub last: i32,
+    /// The messages from `first` until they have [`MAX_READ_BYTES`], at least one unless the page is empty.
+    /// [`Messages::read`] reads the others.
     pub rows: Vec<Row>,
 }
 
@@ -59,36 +66,44 @@ pub enum Appended {
     Stored,
     /// There is no such session.
     NoSession,
-    /// Another message has this position.
+    /// Another message has this position, or the message is stored at another one.
     PositionTaken,
 }
 
 /// The statements on messages.
 pub struct Messages {
     page: Batcher<(Lookup, PageRequest), Option<Page>>,
+    read: Batcher<(Lookup, RangeInclusive<i32>), Vec<Row>>,
     recent: Batcher<(Lookup, usize), Vec<Row>>,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     append: Batcher<(Lookup, Row), Appended>,
 }
 
 impl Messages {
-    /// Only pages are read on workers; turns call the other statements on their own threads.
-    pub(super) const MAX_BLOCKED_CALLERS: usize = max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
+    /// Workers call `page` and `read`; turns call the other statements on their own threads.
+    pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
-        let page_policy = BatchPolicy { max_items: MAX_PAGES, ..policy };
+        let read_policy = BatchPolicy { max_items: MAX_READS, ..policy };
         Messages {
-            page: Batcher::new(pool, page, page_policy, metrics.batch_sizes("messages/page")),
+            page: Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page")),
+            read: Batcher::new(pool, read, read_policy, metrics.batch_sizes("messages/read")),
             recent: Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent")),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
         }
     }
 
-    /// Reads a page of a conversation; `None` if there is no such session.
+    /// Reads which positions a page of a conversation has, and its first messages; `None` if there is no such session.
     pub fn page(&self, session: Lookup, request: PageRequest, callback: Callback<Option<Page>>) {
         self.page.run((session, request), callback);
+    }
+
+    /// Reads the messages at these positions, the oldest first, until they have [`MAX_READ_BYTES`]; at least one, if there is
+    /// one. Empty if there is no such session.
+    pub fn read(&self, session: Lookup, from: i32, to: i32, callback: Callback<Vec<Row>>) {
+        self.read.run((session, from..=to), callback);
     }
 
     /// Reads the newest messages of a session, the oldest of them first, until they have `max_bytes` sealed bytes together.
@@ -111,23 +126,45 @@ impl Messages {
 fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Result<Vec<Option<Page>>, Error> {
     let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
     let before: Vec<Option<Uuid>> = requests.iter().map(|(_, request)| request.before).collect();
-    let (max_rows, max_bytes) = bounds(MAX_PAGE_BYTES);
-    let limits: Vec<i32> = requests.iter().map(|(_, request)| request.limit.min(max_rows)).collect();
+    let limits: Vec<i32> = requests.iter().map(|(_, request)| request.limit).collect();
+    let (max_rows, max_bytes) = bounds(MAX_READ_BYTES);
     let [sessions, before] = [(&sessions as _, Type::UUID_ARRAY), (&before as _, Type::UUID_ARRAY)];
+    let [limits, max_rows] = [(&limits as _, Type::INT4_ARRAY), (&max_rows as _, Type::INT4)];
     let statement = include_str!("../../sql/messages/page.sql");
-    let rows =
-        connection.query(statement, &[sessions, before, (&limits, Type::INT4_ARRAY), (&max_bytes, Type::INT8)])?;
+    let rows = connection.query(statement, &[sessions, before, limits, (&max_bytes, Type::INT8), max_rows])?;
     let mut pages: Vec<Option<Page>> = requests.iter().map(|_| None).collect();
     for row in rows {
-        // Counted from 1 by WITH ORDINALITY.
-        let index = usize::try_from(row.get::<_, i64>("place") - 1).map_err(|_| Error::Protocol)?;
-        let page = pages.get_mut(index).ok_or(Error::Protocol)?;
-        let page = page.get_or_insert_with(|| Page { before_exists: row.get("is_known"), rows: Vec::new() });
-        if let Some(position) = row.get("position") {
-            page.rows.push(read_row(position, &row));
+        let page = pages.get_mut(index(&row)?).ok_or(Error::Protocol)?;
+        let page = page.get_or_insert_with(|| {
+            let (before_exists, first) = (row.get("before_exists"), row.get("first"));
+            Page { before_exists, first, last: row.get::<_, Option<i32>>("last").unwrap_or_default(), rows: Vec::new() }
+        });
+        if row.get::<_, Option<i32>>("position").is_some() {
+            page.rows.push(read_row(&row));
         }
     }
     Ok(pages)
+}
+
+fn read(connection: &mut Connection, requests: &[(Lookup, RangeInclusive<i32>)]) -> Result<Vec<Vec<Row>>, Error> {
+    let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
+    let first: Vec<i32> = requests.iter().map(|(_, positions)| *positions.start()).collect();
+    let last: Vec<i32> = requests.iter().map(|(_, positions)| *positions.end()).collect();
+    let (max_rows, max_bytes) = bounds(MAX_READ_BYTES);
+    let [first, last] = [&first, &last].map(|positions| (positions as _, Type::INT4_ARRAY));
+    let [max_bytes, max_rows] = [(&max_bytes as _, Type::INT8), (&max_rows as _, Type::INT4)];
+    let statement = include_str!("../../sql/messages/read.sql");
+    let rows = connection.query(statement, &[(&sessions, Type::UUID_ARRAY), first, last, max_bytes, max_rows])?;
+    let mut found: Vec<Vec<Row>> = requests.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        found.get_mut(index(&row)?).ok_or(Error::Protocol)?.push(read_row(&row));
+    }
+    Ok(found)
+}
+
+/// Which request of the batch a row belongs to. WITH ORDINALITY counts from 1.
+fn index(row: &postgres::Row) -> Result<usize, Error> {
+    usize::try_from(row.get::<_, i64>("place") - 1).map_err(|_| Error::Protocol)
 }
 
 /// The maximum number of messages that fit into `max_bytes` sealed bytes, so that the statement reads no more rows, and
@@ -162,8 +199,9 @@ fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Ve
     Ok(by_session(turns.iter().map(|(session, _)| *session), &rows))
 }
 
-fn read_row(position: i32, row: &postgres::Row) -> Row {
-    Row { position, id: row.get("id"), sealed: row.get("sealed") }
+fn read_row(row: &postgres::Row) -> Row {
+    let (position, id, sealed) = (row.get("position"), row.get("id"), row.get("sealed"));
+    Row { position, id, sealed, total_bytes: row.get("total_bytes") }
 }
 
 /// The rows of each session. A session that is in the batch twice gets, both times, the rows of both requests.
@@ -172,23 +210,26 @@ fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) ->
     for row in rows {
         found.entry(row.get("session_id")).or_default().push(row);
     }
-    let to_row = |row: &&postgres::Row| read_row(row.get("position"), row);
+    let to_row = |row: &&postgres::Row| read_row(row);
     sessions.map(|session| found.get(session.expose()).into_iter().flatten().map(to_row).collect()).collect()
 }
 
 fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {
-    let rows = if let [(session, Row { position, id, sealed })] = messages {
+    let rows = if let [(session, Row { position, id, sealed, total_bytes })] = messages {
         let (session, position) = ((session.expose() as _, Type::UUID), (position as _, Type::INT4));
+        let [sealed, total] = [(sealed as _, Type::BYTEA), (total_bytes as _, Type::INT8)];
         let statement = include_str!("../../sql/messages/append.sql");
-        connection.query(statement, &[session, position, (id, Type::UUID), (sealed, Type::BYTEA)])?
+        connection.query(statement, &[session, position, (id, Type::UUID), sealed, total])?
     } else {
         let sessions: Vec<&Uuid> = messages.iter().map(|(session, _)| session.expose()).collect();
         let positions: Vec<i32> = messages.iter().map(|(_, row)| row.position).collect();
         let ids: Vec<&Uuid> = messages.iter().map(|(_, row)| &row.id).collect();
         let sealed: Vec<&[u8]> = messages.iter().map(|(_, row)| row.sealed.as_slice()).collect();
-        let [sessions, ids] = [(&sessions as _, Type::UUID_ARRAY), (&ids as _, Type::UUID_ARRAY)];
+        let totals: Vec<i64> = messages.iter().map(|(_, row)| row.total_bytes).collect();
+        let [sessions, ids] = [&sessions, &ids].map(|ids| (ids as _, Type::UUID_ARRAY));
+        let [sealed, totals] = [(&sealed as _, Type::BYTEA_ARRAY), (&totals as _, Type::INT8_ARRAY)];
         let statement = include_str!("../../sql/messages/append_many.sql");
-        connection.query(statement, &[sessions, (&positions, Type::INT4_ARRAY), ids, (&sealed, Type::BYTEA_ARRAY)])?
+        connection.query(statement, &[sessions, (&positions, Type::INT4_ARRAY), ids, sealed, totals])?
     };
     let stored: HashMap<(Uuid, Uuid), bool> =
         rows.iter().map(|row| ((row.get("session_id"), row.get("id")), row.get("is_stored"))).collect();

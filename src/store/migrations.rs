@@ -60,10 +60,10 @@ impl From<postgres::Error> for MigrationError {
 }
 
 /// The version of the newest migration in this binary.
-pub const NEWEST: i32 = 1;
+pub const NEWEST: i32 = 2;
 
-/// Its name. A schema from before the first release has the same version with another name, and stores the ids of sessions.
-const NEWEST_NAME: &str = "sessions_and_messages";
+/// The name of version 1. A schema from before the first release has another one there, and stores the ids of sessions.
+const FIRST_NAME: &str = "sessions_and_messages";
 
 const LOCK: &str = include_str!("../../sql/schema/lock_migrations.sql");
 const VERSION: &str = include_str!("../../sql/schema/version.sql");
@@ -71,7 +71,7 @@ const VERSION: &str = include_str!("../../sql/schema/version.sql");
 /// Whether the database has exactly the schema this binary was built for.
 pub(super) fn is_current(connection: &mut Connection) -> Result<bool, Error> {
     let newest = connection.query(VERSION, &[])?;
-    Ok(newest.first().is_some_and(|row| row.get::<_, i32>(0) == NEWEST && row.get::<_, &str>(1) == NEWEST_NAME))
+    Ok(newest.first().is_some_and(|row| row.get::<_, i32>(0) == NEWEST && row.get::<_, &str>(1) == FIRST_NAME))
 }
 
 /// The version of the database's schema; 0 for one that was never migrated.
@@ -84,7 +84,7 @@ pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
         result => result?,
     };
     match rows.first().map(|row| (row.get(0), row.get::<_, &str>(1))) {
-        Some((NEWEST, name)) if name != NEWEST_NAME => Err(MigrationError::Unreleased),
+        Some((_, first_name)) if first_name != FIRST_NAME => Err(MigrationError::Unreleased),
         newest => Ok(newest.map_or(0, |(version, _)| version)),
     }
 }

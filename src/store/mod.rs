@@ -24,7 +24,7 @@ pub use batcher::{Callback, wait};
 pub use connector::{ConnectError, Connector};
 pub use error::Error;
 pub use health::Health;
-pub use messages::{Appended, Messages, Page, PageRequest, Row};
+pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Row};
 pub use migrations::{Findings, inspect};
 pub use pool::PoolState;
 pub use sessions::Sessions;

@@ -72,6 +72,8 @@ pub enum Failure {
     AlreadyRunning,
     /// The idempotency key belongs to a question with another text.
     KeyReused,
+    /// The session has no room for the message and the longest answer.
+    SessionFull,
     /// The turn was stopped before the first piece of the answer.
     Stopped,
     /// No thread or no permit for the companion came free in time.
@@ -93,6 +95,7 @@ impl Failure {
             Failure::NoSession => "no_session",
             Failure::AlreadyRunning => "running",
             Failure::KeyReused => "other_message",
+            Failure::SessionFull => "session_full",
             Failure::Stopped => "stopped",
             Failure::Overloaded => "crowded",
             Failure::Unavailable(_) => "unavailable",

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
-use crate::companion::{Call, ChatMessage, Companion};
-use crate::message::{self, Message, Role};
+use crate::companion::{Call, ChatMessage, Companion, MAX_ANSWER_CHARS};
+use crate::config::SessionLimits;
+use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
 use crate::sealing::{Lookup, OpenError, Part};
 use crate::store::{self, Appended, Callback, Error, Row, Store};
@@ -27,9 +28,18 @@ pub(super) struct Resources {
     pub(super) metrics: Arc<Metrics>,
     /// From a request to its terminal event.
     pub(super) timeout: Duration,
+    pub(super) session_limits: SessionLimits,
     /// One for each call to the companion.
     pub(super) permits: Semaphore,
     pub(super) threads: ThreadPool,
+}
+
+/// The end of a session: its newest message, and zeros where it has none.
+#[derive(Clone, Copy, Default)]
+struct End {
+    position: i32,
+    /// Sealed bytes of all messages.
+    total_bytes: i64,
 }
 
 /// One turn.
@@ -64,17 +74,18 @@ impl<'a> Turn<'a> {
             return Err(Failure::TimedOut);
         }
         // The history first: if another service writes between the two reads, the position derived from it is taken.
-        let history = if self.guard.is_some() { self.read_history()? } else { Vec::new() };
+        let (history, mut end) = if self.guard.is_some() { self.read_history()? } else { Default::default() };
         let is_resent = match self.find_earlier()? {
             (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
             (_, Some(answer)) => return Ok(answer),
             (question, None) => question.is_some(),
         };
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
-        let mut position = next_position(&history);
+        self.check_room(end, is_resent)?;
         if !is_resent {
-            match self.append(&new_message(self.question_id, position, Role::User, self.question.text.clone()))? {
-                Appended::Stored => position += 1,
+            let mut question = new_message(self.question_id, Role::User, self.question.text.clone());
+            match self.append(&mut question, &mut end)? {
+                Appended::Stored => {}
                 Appended::NoSession => return Err(Failure::NoSession),
                 Appended::PositionTaken => return Err(Failure::AlreadyRunning),
             }
@@ -84,7 +95,18 @@ impl<'a> Turn<'a> {
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
         let text = self.call_companion(&conversation, guard)?;
-        self.store_answer(new_message(self.answer_id, position, self.resources.companion.role(), text))
+        self.store_answer(new_message(self.answer_id, self.resources.companion.role(), text), end)
+    }
+
+    /// Whether the session has room for the question, unless it is stored, and for the longest answer: an answer is stored
+    /// in any case. Where several services answer one session at a time, each may exceed the limits by one answer.
+    fn check_room(&self, end: End, question_is_stored: bool) -> Result<(), Failure> {
+        let SessionLimits { max_messages, max_bytes } = self.resources.session_limits;
+        let answer = sealed_bytes(MAX_ANSWER_CHARS * MAX_CHAR_BYTES);
+        let (messages, bytes) =
+            if question_is_stored { (1, answer) } else { (2, answer + sealed_bytes(self.question.text.len())) };
+        let fits = end.position <= max_messages - messages && end.total_bytes <= max_bytes - length(bytes);
+        if fits { Ok(()) } else { Err(Failure::SessionFull) }
     }
 
     /// Calls the companion under a permit, and returns the text of its answer.
@@ -113,9 +135,9 @@ impl<'a> Turn<'a> {
     }
 
     /// Stores the answer behind all messages of the session.
-    fn store_answer(&self, mut answer: Message) -> Result<Message, Failure> {
+    fn store_answer(&self, mut answer: Message, mut end: End) -> Result<Message, Failure> {
         for _ in 0..MAX_APPENDS {
-            match self.append(&answer)? {
+            match self.append(&mut answer, &mut end)? {
                 Appended::Stored => return Ok(answer),
                 Appended::NoSession => return Err(Failure::NoSession),
                 Appended::PositionTaken => {}
@@ -124,7 +146,7 @@ impl<'a> Turn<'a> {
             if let (_, Some(answer)) = self.find_earlier()? {
                 return Ok(answer);
             }
-            answer.position = next_position(&self.read_history()?);
+            (_, end) = self.read_history()?;
         }
         Err(Failure::AlreadyRunning)
     }
@@ -141,16 +163,25 @@ impl<'a> Turn<'a> {
         Ok((take(self.question_id), take(self.answer_id)))
     }
 
-    /// The newest messages, as many as the companion can use, the oldest first.
-    fn read_history(&self) -> Result<Vec<Message>, Failure> {
+    /// The newest messages, as many as the companion can use, the oldest first; and the end of the session.
+    fn read_history(&self) -> Result<(Vec<Message>, End), Failure> {
         let max_bytes = self.resources.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
         let rows = self.wait(|callback| self.resources.store.messages.recent(self.session(), max_bytes, callback))?;
-        Ok(self.open(&rows)?)
+        let end = rows.last().map(|row| End { position: row.position, total_bytes: row.total_bytes });
+        Ok((self.open(&rows)?, end.unwrap_or_default()))
     }
 
-    fn append(&self, message: &Message) -> Result<Appended, Error> {
-        let row = Row { position: message.position, id: message.id, sealed: message.seal(&self.question.key) };
-        self.wait(|callback| self.resources.store.messages.append(self.session(), row, callback))
+    /// Stores a message at the end of the session, and moves the end behind it.
+    fn append(&self, message: &mut Message, end: &mut End) -> Result<Appended, Error> {
+        message.position = end.position.saturating_add(1);
+        let sealed = message.seal(&self.question.key);
+        let new_end = End { position: message.position, total_bytes: end.total_bytes + length(sealed.len()) };
+        let row = Row { position: message.position, id: message.id, sealed, total_bytes: new_end.total_bytes };
+        let appended = self.wait(|callback| self.resources.store.messages.append(self.session(), row, callback))?;
+        if appended == Appended::Stored {
+            *end = new_end;
+        }
+        Ok(appended)
     }
 
     /// Waits for a statement until shortly after the client has received its terminal event.
@@ -168,10 +199,12 @@ impl<'a> Turn<'a> {
     }
 }
 
-fn new_message(id: Uuid, position: i32, role: Role, text: String) -> Message {
-    Message { id, position, role, created_at: message::now(), text }
+/// A message whose position is not known yet.
+fn new_message(id: Uuid, role: Role, text: String) -> Message {
+    Message { id, position: 0, role, created_at: message::now(), text }
 }
 
-fn next_position(history: &[Message]) -> i32 {
-    history.last().map_or(1, |message| message.position.saturating_add(1))
+/// A length as it is stored.
+fn length(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

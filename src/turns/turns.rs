@@ -10,6 +10,7 @@ use super::active_turns::ActiveTurns;
 use super::event::{Event, EventHandler, EventSink, Failure, Question};
 use super::turn::{Resources, Turn};
 use crate::companion::{Companion, Unavailable};
+use crate::config::SessionLimits;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
@@ -26,6 +27,8 @@ pub struct TurnLimits {
     pub timeout: Duration,
     /// Calls to the companion at the same time.
     pub concurrency: usize,
+    /// The size of a session.
+    pub session: SessionLimits,
 }
 
 /// All turns of the service.
@@ -60,6 +63,7 @@ impl Turns {
             companion,
             metrics,
             timeout: limits.timeout,
+            session_limits: limits.session,
             permits: Semaphore::new(limits.concurrency),
             threads: ThreadPool::new(threads),
         };

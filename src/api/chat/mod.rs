@@ -5,7 +5,7 @@ mod event_stream;
 mod request;
 mod wire;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::body;
 use super::problem::Problem;
@@ -15,10 +15,13 @@ use super::sessions::parse_id;
 use crate::http::Request;
 use crate::message;
 use crate::sealing::SealingKey;
-use crate::store::{Page, PageRequest, Row};
+use crate::store::{self, Page, PageRequest, Row};
 use crate::turns::Question;
 use delivery::Delivery;
 use wire::{AnswerMessage, History, Message, MessageRequest};
+
+/// For each read behind the first of a page.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Messages on a page, where the client does not say.
 const DEFAULT_PAGE_LENGTH: i32 = 50;
@@ -53,7 +56,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
         (String = "text/event-stream", example = json!(EXAMPLE_OF_A_STREAM)),
     )),
     (status = 404, description = "There is no such session, or it was deleted meanwhile"),
-    (status = 409, description = "Another message of this session is being answered (with Retry-After), or the turn was stopped before anything was said (without)"),
+    (status = 409, description = "Another message of this session is being answered (with Retry-After), or (without) the turn was stopped before anything was said, or the session is full (code session_full)"),
     (status = 422, description = "The message, the id or the key is not valid, or the key came with another message before"),
     (status = 503, description = "The companion or the database is not available; the message may be stored, so send it again with the same key"),
 ))]
@@ -109,19 +112,25 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
     let limit = if is_page { limit.unwrap_or(DEFAULT_PAGE_LENGTH) } else { i32::MAX };
     let key = SealingKey::derive(&session_id);
     Answer::defer(move |responder| {
+        let (store, session) = (context.store.clone(), session_id.lookup());
         let make = move |page: Result<Option<Page>, _>| {
-            let Page { before_exists, rows } = page?.ok_or_else(Problem::no_such_session)?;
+            let Page { before_exists, first, last, mut rows } = page?.ok_or_else(Problem::no_such_session)?;
             if !before_exists {
                 return Err(request::not_a_message());
             }
-            let has_more = rows.first().is_some_and(|row| row.position > 1);
+            while let Some(next) = rows.last().map(|row| row.position + 1).filter(|next| *next <= last) {
+                let deadline = Instant::now() + READ_TIMEOUT;
+                let more = store::wait(deadline, |callback| store.messages.read(session, next, last, callback))?;
+                if more.is_empty() {
+                    return Err(Problem::no_such_session());
+                }
+                rows.extend(more);
+            }
             let open = |row: &Row| message::Message::open(&key, row.id, row.position, &row.sealed);
             let messages = rows.iter().map(open).map(|message| Ok(Message::new(session_id, message?)));
             let messages = messages.collect::<Result<Vec<_>, Problem>>()?;
-            let has_more = (is_page || has_more).then_some(has_more);
-            Ok(respond::json(200, &History { session_id, messages, has_more }))
+            Ok(respond::json(200, &History { session_id, messages, has_more: is_page.then_some(first > 1) }))
         };
-        let session = session_id.lookup();
         context.store.messages.page(session, PageRequest { before, limit }, responder.on(make));
     })
 }

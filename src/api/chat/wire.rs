@@ -91,6 +91,11 @@ impl From<Failure> for Problem {
                 let detail = "Another message of this session is being answered. Please wait for that answer.";
                 return Problem::new(409, detail).after(1);
             }
+            Failure::SessionFull => {
+                let detail = "This session has reached the size that a session may have, so your message was not stored. \
+                    Please start a new session. What is here stays readable, and can be erased.";
+                return Problem::new(409, detail).code("session_full");
+            }
             Failure::Unavailable(Unavailable::CircuitOpen(left)) => {
                 let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
                 return Problem::new(503, unavailable).after(seconds);

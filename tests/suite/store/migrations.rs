@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use safespace::app::{self, App};
+use safespace::config::Config;
 use safespace::store::migrations;
 
 use crate::support::app::{TestApp, configure};
@@ -38,8 +39,7 @@ fn a_database_newer_than_the_binary_is_refused() {
     let schema = Schema::new();
     let config = configure(&schema.url(), &[]);
     app::migrate(&config, &NOT_STOPPED).unwrap();
-    let later =
-        "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum FROM refinery_schema_history";
+    let later = "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum FROM refinery_schema_history WHERE version = 1";
     schema.client().batch_execute(later).unwrap();
     let error = App::start(&config, &NOT_STOPPED).err().expect("it does not start").to_string();
     assert!(error.contains("schema version 99") && error.contains("newer SafeSpace"), "{error}");
@@ -50,11 +50,40 @@ fn a_database_from_before_the_first_release_is_refused() {
     let schema = Schema::new();
     let config = configure(&schema.url(), &[]);
     app::migrate(&config, &NOT_STOPPED).unwrap();
-    schema.client().batch_execute("UPDATE refinery_schema_history SET name = 'sessions'").unwrap();
-    for error in [App::start(&config, &NOT_STOPPED).err(), app::migrate(&config, &NOT_STOPPED).err()] {
+    // Such a database has version 1 alone, or it was migrated further.
+    for rewritten in [
+        "UPDATE refinery_schema_history SET name = 'sessions' WHERE version = 1",
+        "DELETE FROM refinery_schema_history WHERE version > 1",
+    ] {
+        schema.client().batch_execute(rewritten).unwrap();
+        assert_unreleased(&config);
+    }
+}
+
+fn assert_unreleased(config: &Config) {
+    for error in [App::start(config, &NOT_STOPPED).err(), app::migrate(config, &NOT_STOPPED).err()] {
         let error = error.expect("it does not start").to_string();
         assert!(error.contains("before the first release") && error.contains("a new, empty database"), "{error}");
     }
+}
+
+#[test]
+fn migrating_a_database_with_messages_computes_their_totals() {
+    let schema = Schema::new();
+    let mut sql = schema.client();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/migrations");
+    for file in ["V1__sessions_and_messages.sql", "V2__messages_by_id_and_size.sql"] {
+        sql.batch_execute(&fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        if file.starts_with("V1") {
+            let rows = "INSERT INTO sessions SELECT gen_random_uuid(), '' FROM generate_series(1, 2);
+                        INSERT INTO messages SELECT id, position, gen_random_uuid(), decode(repeat('00', 10 * position), 'hex')
+                        FROM sessions, generate_series(3, 1, -1) AS position";
+            sql.batch_execute(rows).unwrap();
+        }
+    }
+    let totals = sql.query("SELECT total_bytes FROM messages ORDER BY session_id, position", &[]).unwrap();
+    let totals: Vec<i64> = totals.iter().map(|row| row.get(0)).collect();
+    assert_eq!(totals, [10, 30, 60, 10, 30, 60]);
 }
 
 #[test]
@@ -134,5 +163,5 @@ fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
                    ORDER BY table_name DESC, ordinal_position";
     let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
     let known = ["sessions.id", "sessions.sealed", "messages.session_id", "messages.position", "messages.id"];
-    assert_eq!(columns, [known.as_slice(), &["messages.sealed"]].concat());
+    assert_eq!(columns, [known.as_slice(), &["messages.sealed", "messages.total_bytes"]].concat());
 }
