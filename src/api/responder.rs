@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::problem::Problem;
 use super::respond::with_common_fields;
-use crate::http::{self, Response, StreamSender};
+use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
 use crate::store::{self, Callback, Store};
 use crate::sync::Timers;
@@ -85,6 +85,12 @@ impl Responder {
     pub(super) fn stream(mut self, head: Response) -> StreamSender {
         let (responder, access_log) = self.take();
         responder.stream(access_log.complete(Ok(head)))
+    }
+
+    /// Begins a response whose pieces `next` makes at the pace at which the client reads. It is counted and logged here.
+    pub(super) fn stream_from(mut self, head: Response, next: impl FnMut(PieceResponder) + Send + 'static) {
+        let (responder, access_log) = self.take();
+        responder.stream_from(access_log.complete(Ok(head)), next);
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Reply {
     /// The head of a response, and what asks the application for the next piece of its body.
     Pull(Response, AskForPiece),
     /// What makes the piece of a body that was asked for; a worker calls it.
-    Piece(Box<dyn FnOnce() -> Piece + Send>),
+    Piece(Box<dyn FnOnce() -> Option<Piece> + Send>),
     /// The responder was dropped unused.
     Dropped,
 }

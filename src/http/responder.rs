@@ -76,8 +76,8 @@ impl Responder {
 pub struct PieceResponder(ReplySender);
 
 impl PieceResponder {
-    /// Has a worker make the piece and send it.
-    pub fn send_with(mut self, make: impl FnOnce() -> Piece + Send + 'static) {
+    /// Has a worker make the piece and send it. With `None` the connection is closed, as if this were dropped.
+    pub fn send_with(mut self, make: impl FnOnce() -> Option<Piece> + Send + 'static) {
         self.0.send(Reply::Piece(Box::new(make)));
     }
 }

@@ -189,8 +189,7 @@ impl Worker {
             Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces))),
             Reply::Pull(head, ask) => (head, Some(Source::Pull { ask, is_asked: false })),
             Reply::Piece(make) => {
-                let piece = make();
-                let Some(writer) = connection.response_writer() else { return Outcome::Close };
+                let (Some(piece), Some(writer)) = (make(), connection.response_writer()) else { return Outcome::Close };
                 writer.receive_piece(piece);
                 return Outcome::Continue;
             }

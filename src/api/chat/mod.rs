@@ -2,10 +2,11 @@
 
 mod delivery;
 mod event_stream;
+mod history;
 mod request;
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::body;
 use super::problem::Problem;
@@ -13,15 +14,12 @@ use super::respond;
 use super::responder::{Answer, Context};
 use super::sessions::parse_id;
 use crate::http::Request;
-use crate::message;
 use crate::sealing::SealingKey;
-use crate::store::{self, Page, PageRequest, Row};
+use crate::store::{self, Page, PageRequest};
 use crate::turns::Question;
 use delivery::Delivery;
-use wire::{AnswerMessage, History, Message, MessageRequest};
-
-/// For each read behind the first of a page.
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
+use history::HistoryStream;
+use wire::{AnswerMessage, History, MessageRequest};
 
 /// Messages on a page, where the client does not say.
 const DEFAULT_PAGE_LENGTH: i32 = 50;
@@ -110,27 +108,21 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
     let limit = request::page_length(request)?;
     let is_page = before.is_some() || limit.is_some();
     let limit = if is_page { limit.unwrap_or(DEFAULT_PAGE_LENGTH) } else { i32::MAX };
+    let is_head = request.method() == "HEAD";
+    // Its response has no messages, so none are read.
+    let limit = if is_head { 0 } else { limit };
     let key = SealingKey::derive(&session_id);
     Answer::defer(move |responder| {
-        let (store, session) = (context.store.clone(), session_id.lookup());
-        let make = move |page: Result<Option<Page>, _>| {
-            let Page { before_exists, first, last, mut rows } = page?.ok_or_else(Problem::no_such_session)?;
-            if !before_exists {
-                return Err(request::not_a_message());
+        let (store, session) = (context.store.clone(), key.lookup());
+        let send = move |page: Result<Option<Page>, store::Error>| match page {
+            Err(error) => responder.respond(Err(error.into())),
+            Ok(None) => responder.respond(Err(Problem::no_such_session())),
+            Ok(Some(page)) if !page.before_exists => responder.respond(Err(request::not_a_message())),
+            Ok(Some(page)) => {
+                let has_more = is_page.then_some(page.first > 1);
+                HistoryStream::new(store, key, session_id, page, has_more).send(responder, is_head);
             }
-            while let Some(next) = rows.last().map(|row| row.position + 1).filter(|next| *next <= last) {
-                let deadline = Instant::now() + READ_TIMEOUT;
-                let more = store::wait(deadline, |callback| store.messages.read(session, next, last, callback))?;
-                if more.is_empty() {
-                    return Err(Problem::no_such_session());
-                }
-                rows.extend(more);
-            }
-            let open = |row: &Row| message::Message::open(&key, row.id, row.position, &row.sealed);
-            let messages = rows.iter().map(open).map(|message| Ok(Message::new(session_id, message?)));
-            let messages = messages.collect::<Result<Vec<_>, Problem>>()?;
-            Ok(respond::json(200, &History { session_id, messages, has_more: is_page.then_some(first > 1) }))
         };
-        context.store.messages.page(session, PageRequest { before, limit }, responder.on(make));
+        context.store.messages.page(session, PageRequest { before, limit }, Box::new(send));
     })
 }

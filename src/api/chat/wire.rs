@@ -42,16 +42,16 @@ pub(in crate::api) struct AnswerMessage {
 }
 
 /// A conversation, or a page of it.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used")]
 pub(in crate::api) struct History {
     /// The session.
     #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
-    pub(super) session_id: SessionId,
+    session_id: SessionId,
     /// The messages, the oldest first.
-    pub(super) messages: Vec<Message>,
-    /// Whether there are messages before these; only where a page was asked for, or not all could be given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) has_more: Option<bool>,
+    messages: Vec<Message>,
+    /// Whether there are messages before these; only where a page was asked for.
+    has_more: Option<bool>,
 }
 
 /// The user's message.

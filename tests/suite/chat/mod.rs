@@ -7,6 +7,7 @@ mod exchange;
 mod faults;
 mod history;
 mod idempotency;
+mod large_histories;
 mod load;
 mod streams;
 mod two_services;

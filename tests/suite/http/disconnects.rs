@@ -75,7 +75,7 @@ fn a_client_that_leaves_during_a_stream_is_reported_once() {
             let mut sender = None;
             if pulls {
                 responder.stream_from(Response::text(""), move |piece| asked.send(piece).unwrap());
-                let first = || Piece { bytes: b"a piece".to_vec(), is_last: false };
+                let first = || Some(Piece { bytes: b"a piece".to_vec(), is_last: false });
                 pieces.recv_timeout(PATIENCE).unwrap().send_with(first);
             } else {
                 sender = Some(responder.stream(Response::text("")));
@@ -116,7 +116,7 @@ fn a_client_that_stays_until_it_is_answered_is_not_reported() {
         ("a stream", |responder| responder.stream(Response::text("")).finish(b"a piece")),
         ("a pulled stream", |responder| {
             responder.stream_from(Response::text(""), |piece| {
-                piece.send_with(|| Piece { bytes: b"a piece".to_vec(), is_last: true });
+                piece.send_with(|| Some(Piece { bytes: b"a piece".to_vec(), is_last: true }));
             });
         }),
         ("a dropped responder", drop),

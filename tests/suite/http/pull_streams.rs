@@ -17,8 +17,8 @@ use crate::support::{SHORT, assert_took, eventually, timed};
 
 const LARGE: usize = 256 * 1024;
 
-fn piece(bytes: impl AsRef<[u8]>, is_last: bool) -> Piece {
-    Piece { bytes: bytes.as_ref().to_vec(), is_last }
+fn piece(bytes: impl AsRef<[u8]>, is_last: bool) -> Option<Piece> {
+    Some(Piece { bytes: bytes.as_ref().to_vec(), is_last })
 }
 
 /// Answers with a stream, and returns what arrives whenever it asks for a piece.

@@ -1,6 +1,11 @@
 //! One session as its client uses it.
 
+use postgres::types::ToSql;
+use safespace::message::{self, Message, Role};
+use safespace::sealing::SealingKey;
+use safespace::session_id::SessionId;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::app::TestApp;
 use super::events::Events;
@@ -116,6 +121,24 @@ impl<'a> Chat<'a> {
             .map(|message| format!("{}: {}", text(&message["role"]), text(&message["content"])))
             .collect()
     }
+}
+
+/// Stores messages of an existing session without turns: the user's and the companion's alternate.
+pub(crate) fn store_messages(sql: &mut postgres::Client, session_id: &str, texts: &[String]) {
+    let key = SealingKey::derive(&session_id.parse::<SessionId>().unwrap());
+    let lookup = *key.lookup().expose();
+    let insert = "INSERT INTO messages (session_id, position, id, sealed, total_bytes) VALUES ($1, $2, $3, $4, $5)";
+    let mut transaction = sql.transaction().unwrap();
+    let (insert, mut total_bytes) = (transaction.prepare(insert).unwrap(), 0);
+    for (position, text) in (1..).zip(texts) {
+        let role = if position % 2 == 1 { Role::User } else { Role::Script };
+        let message = Message { id: Uuid::new_v4(), position, role, created_at: message::now(), text: text.clone() };
+        let sealed = message.seal(&key);
+        total_bytes += sealed.len() as i64;
+        let row: [&(dyn ToSql + Sync); 5] = [&lookup, &position, &message.id, &sealed, &total_bytes];
+        transaction.execute(&insert, &row).unwrap();
+    }
+    transaction.commit().unwrap();
 }
 
 /// Asserts a 503 with `Retry-After`, the response where the companion or the database is not available.
