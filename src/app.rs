@@ -60,6 +60,8 @@ impl App {
             metrics: metrics.clone(),
             timers: Arc::default(),
             stopping: AtomicBool::new(false),
+            peers: Arc::new(startup::peers(&config.protection)),
+            trusted_proxies: config.protection.trusted_proxies.clone(),
         });
         let limits = startup::server_limits(config);
         let server = http::Server::start(listener, limits.clone(), context.clone());

@@ -31,6 +31,8 @@ struct Gauges {
     connections: Family<[(&'static str, &'static str); 1], Gauge>,
     in_flight: Gauge,
     queued: Gauge,
+    answer_bytes: Gauge,
+    max_answer_bytes: Gauge,
     pool_total: Gauge,
     pool_idle: Gauge,
     pool_max: Gauge,
@@ -50,6 +52,8 @@ impl Exporter {
             connections: register(to, "http_connections", "Open connections, by what they are doing"),
             in_flight: register(to, "http_requests_in_flight", "Requests that are being answered"),
             queued: register(to, "http_queue_length", "Connections to be read or answered that wait for a worker"),
+            answer_bytes: register(to, "http_answer_bytes", "Bytes of memory reserved for responses"),
+            max_answer_bytes: register(to, "http_max_answer_bytes", "Bytes of memory that responses may reserve"),
             pool_total: register(to, "pool_connections", "Open connections to PostgreSQL"),
             pool_idle: register(to, "pool_idle_connections", "Idle connections to PostgreSQL"),
             pool_max: register(to, "pool_max_connections", "Connections there may be at most"),
@@ -68,6 +72,8 @@ impl Exporter {
             }
         }
         gauges.queued.set(whole(server.queued));
+        gauges.answer_bytes.set(whole(server.answer_bytes));
+        gauges.max_answer_bytes.set(whole(server.max_answer_bytes));
         self.metrics.refusals(Refusal::Busy.name(), server.refused_busy);
         gauges.pool_total.set(pool.total.into());
         gauges.pool_idle.set(pool.idle.into());

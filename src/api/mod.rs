@@ -12,9 +12,11 @@ mod responder;
 pub mod routes;
 mod sessions;
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::http::{self, Application, Refusal, Request, Response};
+use crate::peers::PeerKey;
 use problem::Problem;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
@@ -45,6 +47,16 @@ impl Application for Context {
             Ok(Answer::Response(response)) => responder.respond(Ok(response)),
             Err(problem) => responder.respond(Err(problem)),
         }
+    }
+
+    fn peer(&self, address: IpAddr) -> Option<PeerKey> {
+        let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical()));
+        if is_proxy { None } else { self.peers.key(address) }
+    }
+
+    /// Erasing and the probes of health.
+    fn is_never_refused(&self, beginning: &[u8]) -> bool {
+        [b"DELETE ".as_slice(), b"GET /health/", b"HEAD /health/"].iter().any(|never| beginning.starts_with(never))
     }
 
     fn refuse_head(&self, request: &Request) -> Option<Response> {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use ipnet::IpNet;
+
 use super::problem::Problem;
 use super::respond::with_common_fields;
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::store::{self, Callback, Store};
 use crate::sync::Timers;
 use crate::turns::Turns;
@@ -27,6 +30,10 @@ pub struct Context {
     pub timers: Arc<Timers>,
     /// Set once the service begins to stop.
     pub stopping: AtomicBool,
+    /// Tells clients apart by their addresses.
+    pub peers: Arc<Peers>,
+    /// Proxies, through which many clients come from one address.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What a handler returns, so that `?` answers with a [`Problem`].

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::companion::{self, BuildError};
-use crate::config::{self, Config, Database, PoolSettings, Server};
+use crate::config::{self, ByAddress, Config, Database, PoolSettings, ProtectionSettings, Server};
 use crate::http::{self, Limits};
+use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{PrivatePostgres, PrivatePostgresError};
 use crate::store::Store;
 use crate::store::migrations::{self, MigrationError};
@@ -126,6 +127,16 @@ pub fn warnings(config: &Config) -> Vec<String> {
     warnings
 }
 
+/// What tells clients apart by their addresses.
+pub(super) fn peers(settings: &ProtectionSettings) -> Peers {
+    Peers::new(match settings.by_address {
+        _ if !settings.rate_limit => Distinct::None,
+        ByAddress::Off => Distinct::None,
+        ByAddress::Auto => Distinct::Public,
+        ByAddress::On => Distinct::All,
+    })
+}
+
 /// The limits of the server. It accepts no more connections than there are descriptors for: a client can be refused, while a
 /// database that cannot be reached for want of a descriptor fails every client.
 pub(super) fn server_limits(config: &Config) -> Limits {
@@ -138,10 +149,12 @@ pub(super) fn server_limits(config: &Config) -> Limits {
         max_body_bytes: settings.max_body_bytes,
         max_connections: settings.max_connections,
         max_queued: settings.max_queued,
+        max_answer_bytes: settings.answer_memory,
         head_timeout: settings.head_timeout,
         body_timeout: settings.body_timeout,
         idle_timeout: settings.idle_timeout,
         write_timeout: settings.write_timeout,
+        min_response_rate: settings.min_response_rate,
         request_timeout: settings.request_timeout,
     };
     let descriptors = http::raise_limit().unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
 //! What an application implements, and the refusals that it words.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use super::refusal::Refusal;
 use super::responder::Responder;
 use super::response_head::{ClientCapabilities, DateClock};
 use super::response_writer::ResponseWriter;
+use crate::peers::PeerKey;
 
 /// What the server serves. Its methods are called on many threads at once.
 pub trait Application: Send + Sync + 'static {
@@ -17,6 +19,17 @@ pub trait Application: Send + Sync + 'static {
 
     /// Checks a request whose client sent `Expect: 100-continue`, by its head alone. `Some` refuses the body.
     fn refuse_head(&self, request: &Request) -> Option<Response>;
+
+    /// Names the peer that an address belongs to, where addresses tell clients apart. One peer has a part of the
+    /// connections, of the incomplete requests and of the memory for responses.
+    fn peer(&self, _address: IpAddr) -> Option<PeerKey> {
+        None
+    }
+
+    /// Whether a request that begins with these bytes has room in the run queue even if that is full.
+    fn is_never_refused(&self, _beginning: &[u8]) -> bool {
+        false
+    }
 
     /// The response for a refusal by the server itself. The one for [`Refusal::Busy`] is made at most once a second and
     /// sent many times.

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
 use rouille::Request;
 
@@ -16,6 +17,8 @@ use super::refusal::Refusal;
 use super::response_head::ClientCapabilities;
 use super::response_writer::{Next, ResponseWriter};
 use super::slot::ResponseState;
+use super::step::{Disposition, Step};
+use crate::peers::PeerKey;
 
 /// Bytes of input buffer that a connection keeps between requests: enough for the usual head.
 const IDLE_BUFFER_BYTES: usize = 1024;
@@ -27,6 +30,7 @@ const READ_BYTES: usize = 8 * 1024;
 pub(super) struct Connection {
     stream: Arc<TcpStream>,
     client: SocketAddr,
+    pub(super) peer: Option<PeerKey>,
     /// Input that is not used yet: part of a request, or pipelined requests.
     input: Vec<u8>,
     /// The last read emptied the socket, so the poller reports whatever arrives later.
@@ -48,57 +52,19 @@ enum ConnectionState {
     Writing(ResponseWriter, Option<(Head, Body)>),
 }
 
-/// What a connection needs next.
-pub(super) enum Step {
-    /// The application answers this request: [`Connection::respond`] follows.
-    Answer(Request),
-    /// The application checks the head of this request: [`Connection::read_body`] or [`Connection::respond`] follows.
-    CheckHead(Request),
-    /// [`ResponseWriter::read_body`] follows.
-    ReadResponseBody,
-    /// The application makes a piece of the body: [`ResponseWriter::receive_piece`] follows.
-    AskForPiece,
-    /// [`Connection::refuse`] follows.
-    Refuse(Refusal),
-    /// The connection is given back.
-    Done(Disposition),
-}
-
-/// What becomes of a connection that a worker gives back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disposition {
-    /// It waits for its client, to send or, in [`Phase::Writing`], to read; `progress` says that the client has just read.
-    AwaitClient {
-        phase: Phase,
-        progress: bool,
-    },
-    /// It waits for the reply to its request, or for the next piece of a stream.
-    AwaitApplication,
-    /// Its next request is here already.
-    Requeue,
-    Linger,
-    Close,
-}
-
 /// The next state, or what the connection needs before it goes on.
 type Transition = Result<ConnectionState, Step>;
 
 const CLOSE: Step = Step::Done(Disposition::Close);
 
-impl From<Refusal> for Step {
-    fn from(refusal: Refusal) -> Step {
-        Step::Refuse(refusal)
-    }
-}
-
 use ConnectionState::{AwaitingReply, CheckingHead, ReadingBody, ReadingHead, Writing};
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, client: SocketAddr) -> Connection {
+    pub(super) fn new(stream: TcpStream, client: SocketAddr, peer: Option<PeerKey>) -> Connection {
         let (stream, capabilities) = (Arc::new(stream), ClientCapabilities::default());
         let state = ReadingHead(HeadScanner::default());
         let input = Vec::new();
-        Connection { stream, client, input, is_drained: false, capabilities, awaits_application: false, state }
+        Connection { stream, client, peer, input, is_drained: false, capabilities, awaits_application: false, state }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
@@ -123,7 +89,7 @@ impl Connection {
             let transition = match self.take_state() {
                 ReadingHead(scanner) => self.read_head(scanner, limits, buffer),
                 ReadingBody(head, body) => self.continue_body(head, body, buffer),
-                Writing(writer, next) => self.write(writer, next, buffer),
+                Writing(writer, next) => self.write(writer, next, limits, buffer),
                 waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
             };
             match transition {
@@ -212,8 +178,15 @@ impl Connection {
         self.stop(AwaitingReply, Step::Answer(request))
     }
 
-    fn write(&mut self, mut writer: ResponseWriter, next: Option<(Head, Body)>, buffer: &mut Vec<u8>) -> Transition {
+    fn write(
+        &mut self,
+        mut writer: ResponseWriter,
+        next: Option<(Head, Body)>,
+        limits: &Limits,
+        buffer: &mut Vec<u8>,
+    ) -> Transition {
         let mut progress = false;
+        writer.rate.resume(Instant::now());
         loop {
             let needed = writer.next();
             self.awaits_application = writer.awaits_pieces();
@@ -221,11 +194,16 @@ impl Connection {
                 Next::Write => match (&*self.stream).write(writer.unwritten()) {
                     Ok(written @ 1..) => {
                         writer.written += written;
+                        writer.rate.accept(written);
                         progress = true;
                         continue;
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if writer.rate.is_below(limits.min_response_rate, limits.write_timeout) {
+                            return Err(CLOSE);
+                        }
+                        writer.rate.wait(Instant::now());
                         Step::Done(Disposition::AwaitClient { phase: Phase::Writing, progress })
                     }
                     Ok(0) | Err(_) => return Err(CLOSE),

@@ -88,6 +88,11 @@ impl Deadlines {
         self.links[key + PHASES].phase
     }
 
+    /// When a connection has entered its phase.
+    pub(super) fn entered(&self, key: usize) -> Instant {
+        self.deadline(key) - self.duration(self.phase(key))
+    }
+
     fn deadline(&self, key: usize) -> Instant {
         self.links[key + PHASES].deadline
     }

@@ -18,11 +18,16 @@ pub struct Limits {
     pub max_head_fields: usize,
     /// Bytes of a request body; a larger one is refused with 413.
     pub max_body_bytes: usize,
-    /// Open connections. Above this limit the least recently used idle connection is closed; if none is idle, the new
-    /// one is refused with 503.
+    /// Open connections. Above this limit the least recently used idle connection is closed; if none is idle, the oldest
+    /// incomplete request is refused with 503; else the connection is closed whose client has not read for the longest
+    /// time; else the new one is refused with 503.
     pub max_connections: usize,
     /// Connections in the run queue, ready to be read and not yet taken by a worker; further ones are refused with 503.
     pub max_queued: usize,
+    /// Bytes of the responses of all clients in memory, those of up to 4 KiB not counted. A piece that
+    /// [`Responder::stream_from`](super::Responder::stream_from) asks for waits for memory; another response is refused
+    /// with 503.
+    pub max_answer_bytes: usize,
     /// From the first byte of a head to its last; then 408.
     pub head_timeout: Duration,
     /// From the end of a head to the end of the body; then 408.
@@ -31,6 +36,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Without the client reading any byte of a response; then the connection is closed.
     pub write_timeout: Duration,
+    /// Bytes a second that a client has to read of a response while the server waits for it, not counting the first
+    /// [`Limits::write_timeout`] of that; then the connection is closed.
+    pub min_response_rate: u32,
     /// For the application to answer; then 504. The same for each further piece of a response; then the connection is
     /// closed.
     pub request_timeout: Duration,
@@ -42,6 +50,16 @@ impl Limits {
     #[must_use]
     pub fn extra_descriptors(&self) -> usize {
         MAX_LINGERING + 2 * self.workers
+    }
+
+    /// Connections of one peer.
+    pub(super) fn max_connections_of_peer(&self) -> usize {
+        (self.max_connections / 8).max(64)
+    }
+
+    /// Requests of one peer that are not complete yet.
+    pub(super) fn max_incomplete_of_peer(&self) -> usize {
+        (self.max_connections / 32).max(16)
     }
 
     /// The limits of unit tests: those of a small server.
@@ -56,10 +74,12 @@ impl Limits {
             max_body_bytes: 512,
             max_connections: 10,
             max_queued: 10,
+            max_answer_bytes: 1 << 20,
             head_timeout: timeout,
             body_timeout: timeout,
             idle_timeout: timeout,
             write_timeout: timeout,
+            min_response_rate: 1,
             request_timeout: timeout,
         }
     }

@@ -14,6 +14,7 @@
 mod acceptor;
 mod application;
 mod body;
+mod budget;
 mod connection;
 mod deadlines;
 mod exchange;
@@ -21,16 +22,21 @@ mod head;
 mod limits;
 #[cfg(test)]
 mod parsing_tests;
+mod peer_counts;
 mod poller;
+mod read_rate;
 mod refusal;
+mod refusing;
 mod reply;
 mod responder;
 mod response_head;
 mod response_writer;
 mod scheduler;
 mod server;
+mod serving;
 mod shared;
 mod slot;
+mod step;
 mod table;
 mod worker;
 
@@ -40,7 +46,7 @@ pub use application::Application;
 pub use head::MAX_FIELDS;
 pub use limits::Limits;
 pub use refusal::Refusal;
-pub use reply::{MAX_BUFFERED_BYTES, Piece, SendError};
+pub use reply::{MAX_BUFFERED_BYTES, MAX_PIECE_BYTES, Piece, SendError};
 pub use responder::{PieceResponder, Responder, StreamSender};
 pub use response_head::reason;
 pub use server::{Observer, Server, ServerState, raise_limit};

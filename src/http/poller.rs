@@ -1,10 +1,9 @@
 //! Polls the listener and every connection that waits for its client; one worker at a time, the leader, runs it. It refuses
 //! requests for which there is no room, and ends those whose time is over.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem;
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::Ordering;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -12,15 +11,14 @@ use std::time::{Duration, Instant};
 use mio::{Events, Poll, Token};
 
 use super::acceptor::Acceptor;
-use super::application::{Application, BusyRefusal, refusal_writer};
+use super::application::{Application, BusyRefusal};
 use super::connection::Connection;
 use super::deadlines::Phase;
-use super::head::{self, HeadScanner, Length};
 use super::limits::Limits;
-use super::refusal::Refusal;
+use super::reply::Reply;
 use super::response_head::DateClock;
-use super::shared::{Shared, run_callback};
-use super::slot::{Dispatch, Expired, Readiness};
+use super::shared::{Shared, discard, run_callback};
+use super::slot::{Dispatch, Readiness, Victim};
 
 /// The keys of the listener and of the waker; connections have the numbers from 0.
 const LISTENER: Token = Token(usize::MAX);
@@ -28,12 +26,6 @@ pub(super) const WAKER: Token = Token(usize::MAX - 1);
 
 /// Events, and new connections, of one call of `poll_once` at most.
 const MAX_EVENTS: usize = 256;
-
-/// Connections whose deadline has passed that are ended before others are served.
-const MAX_EXPIRED: usize = 64;
-
-/// Reads of what a lingering client sends, in a row. A client that sends more than that does not wait for its response.
-const MAX_DRAINING_READS: usize = 16;
 
 /// Deadlines are kept to within this time, or to a tenth of the shortest of them.
 const TICK: Duration = Duration::from_millis(500);
@@ -46,18 +38,18 @@ pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// The state of polling.
 pub(super) struct Poller {
-    shared: Arc<Shared>,
-    application: Arc<dyn Application>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) application: Arc<dyn Application>,
     poll: Poll,
     events: Events,
     /// `None` once the server stops.
     acceptor: Option<Acceptor>,
     tick: Duration,
     /// More deadlines have passed than one call deals with.
-    has_more_expired: bool,
-    busy: BusyRefusal,
-    clock: DateClock,
-    buffer: Box<[u8]>,
+    pub(super) has_more_expired: bool,
+    pub(super) busy: BusyRefusal,
+    pub(super) clock: DateClock,
+    pub(super) buffer: Box<[u8]>,
     /// Dropped when the server has stopped.
     running: Option<mpsc::Sender<()>>,
 }
@@ -107,6 +99,7 @@ impl Poller {
         }
         let now = Instant::now();
         self.dispatch(now);
+        self.grant_memory(now);
         self.accept(MAX_EVENTS, now);
         let stuck_workers = self.end_expired(now);
         self.busy.log(now);
@@ -151,102 +144,58 @@ impl Poller {
         disconnected.into_iter().for_each(run_callback);
         for (key, dispatch) in dispatched {
             match dispatch {
+                Dispatch::RefuseBusy(stream) if self.is_never_refused(&stream) => {
+                    if !self.shared.lock().table.enqueue_beyond(key, now) {
+                        self.refuse_busy(key, &stream, now);
+                    }
+                }
                 Dispatch::RefuseBusy(stream) => self.refuse_busy(key, &stream, now),
                 Dispatch::Drain(stream) => self.drain(key, &stream),
             }
         }
     }
 
-    /// Discards what a lingering client sends, until it closes or has sent too much.
-    fn drain(&mut self, key: usize, mut stream: &TcpStream) {
-        for _ in 0..MAX_DRAINING_READS {
-            match stream.read(&mut self.buffer) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Ok(_) | Err(_) => break,
-            }
-        }
-        self.shared.close(key);
-    }
-
-    /// Refuses a request for which there is no room, without parsing it.
-    fn refuse_busy(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
-        // The input is read, or closing would reset the connection and discard the response with it.
-        let read = match stream.read(&mut self.buffer) {
-            Ok(0) => return self.shared.close(key),
-            read => read.unwrap_or(0),
-        };
-        self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
-        let _ = stream.write(self.busy.response(&*self.application, &mut self.clock, now));
-        if is_whole_request(&self.buffer[..read], &self.shared.limits) {
-            // The client sends nothing more, and there may be many of these.
-            self.shared.close(key);
-        } else {
-            self.linger(key, stream, now);
-        }
-    }
-
-    fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
-        let _ = stream.shutdown(Shutdown::Write);
-        let removed = self.shared.lock().table.linger(key, now);
-        removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
-        self.shared.rearm(key, stream);
-    }
-
-    /// Accepts up to `max` connections. Above the limit the least recently used idle one is closed, or the new one refused.
+    /// Accepts up to `max` connections.
     fn accept(&mut self, max: usize, now: Instant) {
         let Some(acceptor) = self.acceptor.as_mut().filter(|acceptor| acceptor.is_ready(now)) else { return };
         for (stream, client) in acceptor.accept(max, now) {
             if stream.set_nonblocking(true).is_ok() {
-                self.admit(Connection::new(stream, client), now);
+                self.admit(stream, client, now);
             }
         }
     }
 
-    fn admit(&mut self, connection: Connection, now: Instant) {
+    /// Takes in a new connection. In a full table another one gives way to it, or it is refused, as it is if its peer has
+    /// too many.
+    fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
+        let peer = self.application.peer(client.ip());
+        let connection = Connection::new(stream, client, peer);
         let stream = connection.stream().clone();
         let mut state = self.shared.lock();
+        let has_share = state.table.peers.may_connect(peer);
         let is_full = state.table.count() >= self.shared.limits.max_connections;
-        let least_recently_used = if is_full { state.table.deadlines.keys(Phase::Idle).next() } else { None };
-        let key = state.table.insert(stream.clone(), Box::new(connection), now);
+        let victim = if is_full && has_share { state.table.choose_victim() } else { None };
+        let key = state.table.insert(stream.clone(), peer, Box::new(connection), now);
         drop(state);
-        match least_recently_used {
-            _ if self.shared.register(key, &stream).is_err() => self.shared.close(key),
-            Some(idle) => self.shared.close(idle),
-            None if is_full => self.refuse_busy(key, &stream, now),
+        if self.shared.register(key, &stream).is_err() {
+            return self.shared.close(key);
+        }
+        match victim {
+            Some(Victim::Close(other)) => self.shared.close(other),
+            Some(Victim::Refuse(other, stream)) => self.refuse_busy(other, &stream, now),
+            None if is_full || !has_share => self.refuse_busy(key, &stream, now),
             None => {}
         }
     }
 
-    /// Ends connections whose deadline has passed, and returns how many workers are stuck on them.
-    fn end_expired(&mut self, now: Instant) -> usize {
-        let expired = self.shared.lock().table.expire(now, MAX_EXPIRED);
-        self.has_more_expired = expired.len() == MAX_EXPIRED;
-        let mut stuck_workers = 0;
-        for expired in expired {
-            match expired {
-                Expired::Queued => {}
-                Expired::Refuse(key, stream, refusal) => {
-                    let _ = (&*stream).read(&mut self.buffer);
-                    self.write_refusal(&stream, refusal, false);
-                    self.linger(key, &stream, now);
-                }
-                Expired::Close(removed) => self.shared.close_removed(removed),
-                Expired::Abandon { removed, response, is_worker_stuck } => {
-                    stuck_workers += usize::from(is_worker_stuck);
-                    if !response.head_sent {
-                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, response.head_only);
-                    }
-                    self.shared.close_removed(removed);
-                }
-            }
+    /// Delivers memory to the responses that have waited for it.
+    fn grant_memory(&self, now: Instant) {
+        if !self.shared.budget.may_grant() {
+            return;
         }
-        stuck_workers
-    }
-
-    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, head_only: bool) {
-        let writer = refusal_writer(&*self.application, refusal, head_only, &mut self.clock);
-        let _ = stream.write(writer.unwritten());
+        for (token, memory) in self.shared.budget.grant() {
+            discard(self.shared.lock().table.reply(token, Reply::Memory(memory), now));
+        }
     }
 
     /// Goes on stopping, and says whether that is finished.
@@ -285,11 +234,4 @@ impl Poller {
             }
         }
     }
-}
-
-/// Whether this is one request without a body, and nothing else.
-fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
-    let Ok(Some(range)) = HeadScanner::default().find(input, limits) else { return false };
-    let head = head::parse(&input[range.clone()], limits);
-    range.end == input.len() && head.is_ok_and(|head| head.length == Length::Known(0))
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rouille::Response;
 
+use super::budget::{Reservation, counted};
+
 /// Bytes that a stream buffers while its client does not read. Above this limit [`StreamSender::send`](super::StreamSender)
 /// accepts no more.
 pub const MAX_BUFFERED_BYTES: usize = 64 * 1024;
@@ -23,16 +25,22 @@ pub(super) enum Reply {
     Pull(Response, AskForPiece),
     /// What makes the piece of a body that was asked for; a worker calls it.
     Piece(Box<dyn FnOnce() -> Option<Piece> + Send>),
+    /// Memory for the next piece, which the response waited for.
+    Memory(Reservation),
     /// The responder was dropped unused.
     Dropped,
 }
+
+/// Bytes of a piece that [`Responder::stream_from`](super::Responder::stream_from) asks for, at most. So much memory is
+/// reserved before it is asked for.
+pub const MAX_PIECE_BYTES: usize = 256 * 1024;
 
 /// Asks the application for the next piece of a body. It replies with [`Reply::Piece`].
 pub(super) type AskForPiece = Box<dyn FnMut() + Send>;
 
 /// A part of the body of a response.
 pub struct Piece {
-    /// Its bytes.
+    /// Its bytes, [`MAX_PIECE_BYTES`] at most.
     pub bytes: Vec<u8>,
     /// Whether the body ends with it.
     pub is_last: bool,
@@ -50,12 +58,11 @@ pub enum SendError {
 }
 
 /// The pieces of one response that are not written yet.
-#[derive(Default)]
 pub(super) struct StreamBuffer(Mutex<State>);
 
-#[derive(Default)]
 struct State {
     bytes: Vec<u8>,
+    memory: Reservation,
     end: End,
     /// The connection found no piece, and waits to be notified of the next one.
     is_awaited: bool,
@@ -64,10 +71,9 @@ struct State {
 }
 
 /// What follows the pieces of a stream.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// Further pieces.
-    #[default]
     Open,
     Finished,
     /// The sender was dropped: the response must not look complete.
@@ -75,10 +81,17 @@ pub(super) enum End {
 }
 
 impl StreamBuffer {
-    /// Whether a piece would be accepted, or its sender learn that the client is gone.
+    /// A buffer without a piece, and without memory reserved yet.
+    pub(super) fn new(memory: Reservation) -> StreamBuffer {
+        let (bytes, end) = (Vec::new(), End::Open);
+        StreamBuffer(Mutex::new(State { bytes, memory, end, is_awaited: false, is_closed: false }))
+    }
+
+    /// Whether a piece would be accepted and there is memory for one, or its sender would learn that the client is gone.
     pub(super) fn has_room(&self) -> bool {
         let state = self.0.lock();
-        state.is_closed || state.bytes.len() < MAX_BUFFERED_BYTES
+        let has_memory = || counted(state.bytes.len()) == 0 || state.memory.can_grow(1);
+        state.is_closed || state.bytes.len() < MAX_BUFFERED_BYTES && has_memory()
     }
 
     /// Adds a piece, the last one without a bound, and says whether the connection is to be notified.
@@ -90,7 +103,9 @@ impl StreamBuffer {
         if end == End::Open && state.bytes.len() >= MAX_BUFFERED_BYTES {
             return Err(SendError::Full);
         }
+        let state = &mut *state;
         state.bytes.extend_from_slice(piece);
+        state.memory.set(state.bytes.len());
         state.end = end;
         Ok(mem::take(&mut state.is_awaited))
     }
@@ -101,10 +116,10 @@ pub(super) struct StreamReceiver(pub(super) Arc<StreamBuffer>);
 
 impl StreamReceiver {
     /// Takes all pieces. If there are none and the end is open, the connection is notified of the next one.
-    pub(super) fn take(&self) -> (Vec<u8>, End) {
+    pub(super) fn take(&self) -> (Vec<u8>, Reservation, End) {
         let mut state = self.0.0.lock();
         state.is_awaited = state.bytes.is_empty() && state.end == End::Open;
-        (mem::take(&mut state.bytes), state.end)
+        (mem::take(&mut state.bytes), state.memory.take(), state.end)
     }
 }
 
@@ -113,5 +128,6 @@ impl Drop for StreamReceiver {
         let mut state = self.0.0.lock();
         state.is_closed = true;
         state.bytes = Vec::new();
+        state.memory.set(0);
     }
 }

@@ -10,17 +10,18 @@ use rouille::Response;
 use super::reply::{End, Piece, Reply, SendError, StreamBuffer, StreamReceiver};
 use super::shared::{Shared, discard, run_callback};
 use super::slot::{DisconnectCallback, Token};
+use crate::peers::PeerKey;
 
 /// Answers one request once, from any thread. Dropped unused, the client gets the response to
 /// [`Refusal::ApplicationFailed`](super::Refusal::ApplicationFailed), a 500.
 ///
 /// The response has to come within [`Limits::request_timeout`](super::Limits::request_timeout) of the request; after that
 /// the client has a 504 and the response is discarded.
-pub struct Responder(ReplySender);
+pub struct Responder(ReplySender, Option<PeerKey>);
 
 impl Responder {
-    pub(super) fn new(shared: &Arc<Shared>, token: Token) -> Responder {
-        Responder(ReplySender { shared: Some(shared.clone()), token })
+    pub(super) fn new(shared: &Arc<Shared>, token: Token, peer: Option<PeerKey>) -> Responder {
+        Responder(ReplySender { shared: Some(shared.clone()), token }, peer)
     }
 
     /// Sends a response.
@@ -40,8 +41,9 @@ impl Responder {
     /// [`Limits::request_timeout`](super::Limits::request_timeout) of the one before, or the connection is closed.
     #[must_use]
     pub fn stream(mut self, head: Response) -> StreamSender {
-        let buffer = Arc::new(StreamBuffer::default());
-        let sender = StreamSender { buffer: buffer.clone(), shared: self.0.shared.clone(), token: self.0.token };
+        let (shared, token) = (self.0.shared.clone().expect("a responder is consumed by its first use"), self.0.token);
+        let buffer = Arc::new(StreamBuffer::new(shared.budget.empty(self.1)));
+        let sender = StreamSender { buffer: buffer.clone(), shared: Some(shared), token };
         self.0.send(Reply::Stream(head, StreamReceiver(buffer)));
         sender
     }
@@ -50,7 +52,7 @@ impl Responder {
     /// are used. Whenever all so far is written, a worker calls `next`, which begins to make the next piece and must not
     /// wait for it. `HEAD` asks for none.
     ///
-    /// While the response waits for a piece it holds no thread. Each piece has to come within
+    /// While the response waits for a piece, or for memory for it, it holds no thread. Each piece has to come within
     /// [`Limits::request_timeout`](super::Limits::request_timeout) of the call, or the connection is closed.
     pub fn stream_from(mut self, head: Response, mut next: impl FnMut(PieceResponder) + Send + 'static) {
         let (shared, token) = (self.0.shared.clone(), self.0.token);
@@ -140,7 +142,8 @@ pub struct StreamSender {
 }
 
 impl StreamSender {
-    /// Whether [`StreamSender::send`] would not return [`SendError::Full`].
+    /// Whether [`StreamSender::send`] would not return [`SendError::Full`], and the responses of all clients leave memory
+    /// for more than a small piece.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.buffer.has_room()

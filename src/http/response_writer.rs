@@ -4,6 +4,8 @@ use std::io::{self, Read};
 
 use rouille::Response;
 
+use super::budget::{Place, Reservation, counted};
+use super::read_rate::ReadRate;
 use super::reply::{AskForPiece, End, Piece, StreamReceiver};
 use super::response_head::{self, ClientCapabilities, DateClock, Framing};
 
@@ -20,6 +22,10 @@ pub(super) struct ResponseWriter {
     pub(super) written: usize,
     source: Option<Source>,
     framing: Framing,
+    /// For [`ResponseWriter::bytes`], or for the piece that is being made.
+    memory: Option<Reservation>,
+    /// How fast the client reads it.
+    pub(super) rate: ReadRate,
     /// Another request may follow when everything is written.
     pub(super) keep_alive: bool,
 }
@@ -31,7 +37,19 @@ pub(super) enum Source {
     /// Pieces that the application sends from any thread.
     Stream(StreamReceiver),
     /// Pieces that the application makes when it is asked, from any thread.
-    Pull { ask: AskForPiece, is_asked: bool },
+    Pull(AskForPiece, PullState),
+}
+
+/// Where the next piece is.
+pub(super) enum PullState {
+    /// It is needed.
+    Needed,
+    /// It waits for memory.
+    AwaitsMemory(#[expect(dead_code, reason = "dropped, it is left")] Place),
+    /// There is memory for it.
+    Reserved,
+    /// The application makes it.
+    Asked,
 }
 
 /// What a response needs next.
@@ -53,7 +71,12 @@ pub(super) enum Next {
 impl ResponseWriter {
     /// Bytes that are sent as they are, and no request after them.
     pub(super) fn raw(bytes: impl Into<Vec<u8>>) -> ResponseWriter {
-        ResponseWriter { bytes: bytes.into(), written: 0, source: None, framing: Framing::None, keep_alive: false }
+        ResponseWriter::with(bytes.into(), Framing::None, false)
+    }
+
+    fn with(bytes: Vec<u8>, framing: Framing, keep_alive: bool) -> ResponseWriter {
+        let rate = ReadRate::default();
+        ResponseWriter { bytes, written: 0, source: None, framing, memory: None, rate, keep_alive }
     }
 
     /// A response. Up to [`PIECE_BYTES`] of a body of known length are read here. With `pieces`, what `response` has as its
@@ -71,8 +94,8 @@ impl ResponseWriter {
         };
         let (bytes, framing, keep_alive) =
             response_head::format(response.status_code, &response.headers, length, client, clock)?;
-        let source = Some(source).filter(|_| !matches!(framing, Framing::None));
-        let mut writer = ResponseWriter { bytes, written: 0, source, framing, keep_alive };
+        let mut writer = ResponseWriter::with(bytes, framing, keep_alive);
+        writer.source = Some(source).filter(|_| !matches!(framing, Framing::None));
         if let Framing::Bytes(_) = framing {
             writer.read_body().map_err(|_| "its body ended before its length")?;
         }
@@ -89,38 +112,73 @@ impl ResponseWriter {
         if !self.unwritten().is_empty() {
             return Next::Write;
         }
-        let (pieces, end) = match &self.source {
+        let (pieces, memory, end) = match &self.source {
             None => return Next::Finished,
             Some(Source::Reader(_)) => return Next::ReadBody,
-            Some(Source::Pull { is_asked: false, .. }) => return Next::AskForPiece,
-            Some(Source::Pull { is_asked: true, .. }) => return Next::AwaitPiece,
+            Some(Source::Pull(_, PullState::Needed | PullState::Reserved)) => return Next::AskForPiece,
+            Some(Source::Pull(_, PullState::AwaitsMemory(_) | PullState::Asked)) => return Next::AwaitPiece,
             Some(Source::Stream(pieces)) => pieces.take(),
         };
-        match end {
-            End::Open if pieces.is_empty() => return Next::AwaitPiece,
-            End::Aborted if pieces.is_empty() => return Next::Aborted,
-            End::Open | End::Aborted | End::Finished => self.send_piece(pieces, end == End::Finished),
+        let needed = match end {
+            End::Open if pieces.is_empty() => Some(Next::AwaitPiece),
+            End::Aborted if pieces.is_empty() => Some(Next::Aborted),
+            End::Open | End::Aborted | End::Finished => None,
+        };
+        // The buffer of the pieces before is freed also while there is none.
+        self.send_piece(pieces, end == End::Finished);
+        self.memory = Some(memory);
+        if let Some(needed) = needed {
+            return needed;
         }
         if self.bytes.is_empty() { Next::Finished } else { Next::Write }
     }
 
     /// Whether the application has pieces of the body to send.
     pub(super) fn awaits_pieces(&self) -> bool {
-        matches!(self.source, Some(Source::Stream(_) | Source::Pull { .. }))
+        matches!(self.source, Some(Source::Stream(_) | Source::Pull(..)))
+    }
+
+    /// Reserves memory for what is to be written, if there is any.
+    pub(super) fn reserve(&mut self, mut memory: Reservation) -> bool {
+        let is_reserved = memory.grow(counted(self.bytes.len()));
+        self.memory = Some(memory);
+        is_reserved
+    }
+
+    /// Reserves memory for the next piece with `reserve`, unless that is done. If there is none,
+    /// [`ResponseWriter::receive_memory`] follows.
+    pub(super) fn reserve_piece(&mut self, reserve: impl FnOnce() -> Result<Reservation, Place>) -> bool {
+        let Some(Source::Pull(_, state @ PullState::Needed)) = &mut self.source else { return true };
+        // The piece before is written.
+        (self.bytes, self.written, self.memory) = (Vec::new(), 0, None);
+        match reserve() {
+            Ok(memory) => (self.memory, *state) = (Some(memory), PullState::Reserved),
+            Err(place) => *state = PullState::AwaitsMemory(place),
+        }
+        self.memory.is_some()
+    }
+
+    /// Takes the memory for the next piece.
+    pub(super) fn receive_memory(&mut self, memory: Reservation) {
+        if let Some(Source::Pull(_, state)) = &mut self.source {
+            (self.memory, *state) = (Some(memory), PullState::Reserved);
+        }
     }
 
     /// What asks the application for the next piece; [`ResponseWriter::receive_piece`] follows.
     pub(super) fn ask_for_piece(&mut self) -> Option<&mut AskForPiece> {
-        let Some(Source::Pull { ask, is_asked }) = &mut self.source else { return None };
-        *is_asked = true;
+        let Some(Source::Pull(ask, state)) = &mut self.source else { return None };
+        *state = PullState::Asked;
         Some(ask)
     }
 
     /// Takes the piece that the application was asked for.
     pub(super) fn receive_piece(&mut self, piece: Piece) {
-        if let Some(Source::Pull { is_asked, .. }) = &mut self.source {
-            *is_asked = false;
+        if let Some(Source::Pull(_, state)) = &mut self.source {
+            *state = PullState::Needed;
             self.send_piece(piece.bytes, piece.is_last);
+            let length = self.bytes.len();
+            self.memory.iter_mut().for_each(|memory| memory.set(length));
         }
     }
 

@@ -33,6 +33,10 @@ pub struct ServerState {
     pub queued: usize,
     /// Requests refused since the start because there was no room for them.
     pub refused_busy: u64,
+    /// Bytes reserved for responses in memory.
+    pub answer_bytes: usize,
+    /// Bytes that may be reserved.
+    pub max_answer_bytes: usize,
 }
 
 /// Observes a running server, and does not keep it running.
@@ -47,7 +51,8 @@ impl Observer {
         let names = ["idle", "head", "body", "answering", "writing", "lingering"];
         let connections = Phase::ALL.map(|phase| (names[phase as usize], state.table.deadlines.count(phase)));
         let refused_busy = self.0.refused_busy.load(Ordering::Relaxed);
-        ServerState { connections, queued: state.table.queued(), refused_busy }
+        let (answer_bytes, max_answer_bytes) = (self.0.budget.reserved(), self.0.budget.max());
+        ServerState { connections, queued: state.table.queued(), refused_busy, answer_bytes, max_answer_bytes }
     }
 }
 

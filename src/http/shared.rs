@@ -5,12 +5,13 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Waker};
 
+use super::budget::MemoryBudget;
 use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
@@ -30,7 +31,8 @@ pub(super) struct Shared {
     /// Requests refused because the queue or the table was full.
     pub(super) refused_busy: AtomicU64,
     registry: Registry,
-    waker: Waker,
+    waker: Arc<Waker>,
+    pub(super) budget: Arc<MemoryBudget>,
     pub(super) limits: Limits,
 }
 
@@ -38,7 +40,9 @@ impl Shared {
     pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
         let state = State { table: Table::new(&limits), scheduler: Scheduler::new(), is_closed: false };
         let (is_stopping, refused_busy) = (AtomicBool::new(false), AtomicU64::new(0));
-        Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, limits }
+        let waker = Arc::new(waker);
+        let budget = MemoryBudget::new(limits.max_answer_bytes, waker.clone());
+        Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, budget, limits }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

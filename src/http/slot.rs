@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 
 use super::refusal::Refusal;
+use crate::peers::PeerKey;
 
 /// Names the current request of a connection, and neither a later one nor a later connection in its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,14 @@ pub(super) enum Expired<C, R> {
     Close(Removed<C, R>),
     /// Close it while the application still works on it, after a 504 unless the response has begun.
     Abandon { removed: Removed<C, R>, response: ResponseState, is_worker_stuck: bool },
+}
+
+/// Which connection gives way to a new one, and how.
+pub(super) enum Victim {
+    /// Close it.
+    Close(usize),
+    /// Refuse its incomplete request with 503, and let it linger.
+    Refuse(usize, Arc<TcpStream>),
 }
 
 /// What to do about a socket that is ready.
@@ -85,6 +94,8 @@ pub(super) struct Slot<C, R> {
     pub(super) generation: u64,
     /// `None` in a free slot.
     pub(super) stream: Option<Arc<TcpStream>>,
+    /// Kept here, since its key changes with time. `None` also while the connection lingers.
+    pub(super) peer: Option<PeerKey>,
     /// `None` while a worker has it.
     pub(super) connection: Option<Box<C>>,
     /// A reply that arrived while a worker had the connection.

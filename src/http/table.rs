@@ -8,8 +8,13 @@ use std::time::Instant;
 
 use super::deadlines::{Deadlines, Phase};
 use super::limits::{Limits, MAX_LINGERING};
+use super::peer_counts::PeerCounts;
 use super::refusal::Refusal;
-use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token};
+use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token, Victim};
+use crate::peers::PeerKey;
+
+/// Connections of a phase that are looked at to find one that the poller holds.
+const MAX_LOOKS: usize = 64;
 
 /// The connections of a server.
 pub(super) struct Table<C, R> {
@@ -20,6 +25,7 @@ pub(super) struct Table<C, R> {
     /// Those in the queue that wait with a request, and not to write: the pieces of streams refuse no request.
     queued_requests: usize,
     max_queued: usize,
+    pub(super) peers: PeerCounts,
     /// Of the last request or connection.
     pub(super) generation: u64,
 }
@@ -33,6 +39,7 @@ impl<C, R> Table<C, R> {
             queue: VecDeque::new(),
             queued_requests: 0,
             max_queued: limits.max_queued,
+            peers: PeerCounts::new(limits),
             generation: 0,
         }
     }
@@ -60,11 +67,19 @@ impl<C, R> Table<C, R> {
     }
 
     /// Takes in a new connection, idle and held by the poller, and returns its key.
-    pub(super) fn insert(&mut self, stream: Arc<TcpStream>, connection: Box<C>, now: Instant) -> usize {
+    pub(super) fn insert(
+        &mut self,
+        stream: Arc<TcpStream>,
+        peer: Option<PeerKey>,
+        connection: Box<C>,
+        now: Instant,
+    ) -> usize {
         self.generation += 1;
+        self.peers.connect(peer);
         let slot = Slot {
             generation: self.generation,
             stream: Some(stream),
+            peer,
             connection: Some(connection),
             reply: None,
             has_piece: false,
@@ -91,10 +106,47 @@ impl<C, R> Table<C, R> {
         let stream = slot.stream.take()?;
         let is_queued_request = slot.holder == Holder::Queue && self.deadlines.phase(key) != Phase::Writing;
         self.queued_requests -= usize::from(is_queued_request);
+        self.forget_peer(key);
         self.deadlines.remove(key);
         self.free.push(key);
+        let slot = &mut self.slots[key];
         let (connection, reply, on_disconnect) = (slot.connection.take(), slot.reply.take(), slot.on_disconnect.take());
         Some(Removed { stream, connection, reply, on_disconnect })
+    }
+
+    /// A connection does not count for its peer any more.
+    fn forget_peer(&mut self, key: usize) {
+        self.set_incomplete(key, false);
+        self.peers.disconnect(self.slots[key].peer.take());
+    }
+
+    pub(super) fn set_incomplete(&mut self, key: usize, is_incomplete: bool) {
+        let slot = &mut self.slots[key];
+        self.peers.set_incomplete(slot.peer, slot.is_incomplete, is_incomplete);
+        slot.is_incomplete = is_incomplete;
+    }
+
+    /// Whether a worker may give back a connection whose request is incomplete: its peer has not too many of them.
+    pub(super) fn may_be_incomplete(&self, token: Token) -> bool {
+        let slot = &self.slots[token.key];
+        slot.is_incomplete || self.peers.may_be_incomplete(slot.peer)
+    }
+
+    /// The connection that gives way to a new one in a full table.
+    pub(super) fn choose_victim(&self) -> Option<Victim> {
+        if let Some(idle) = self.deadlines.keys(Phase::Idle).next() {
+            return Some(Victim::Close(idle));
+        }
+        // Most of them are held by the poller, which waits for the client.
+        let oldest = |phase| {
+            let waits_for_client = |key: &usize| self.slots[*key].holder == Holder::Poller;
+            self.deadlines.keys(phase).take(MAX_LOOKS).find(waits_for_client)
+        };
+        let incomplete = [Phase::Head, Phase::Body].into_iter().filter_map(oldest);
+        if let Some(key) = incomplete.min_by_key(|key| self.deadlines.entered(*key)) {
+            return self.slots[key].stream.clone().map(|stream| Victim::Refuse(key, stream));
+        }
+        oldest(Phase::Writing).map(Victim::Close)
     }
 
     /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.
@@ -116,6 +168,15 @@ impl<C, R> Table<C, R> {
         }
         self.enqueue(key, now);
         None
+    }
+
+    /// Makes a connection ready although the queue is full, for a new request that is never refused: as many again fit.
+    pub(super) fn enqueue_beyond(&mut self, key: usize, now: Instant) -> bool {
+        let has_room = self.queued_requests < 2 * self.max_queued && self.deadlines.phase(key) == Phase::Idle;
+        if has_room {
+            self.enqueue(key, now);
+        }
+        has_room
     }
 
     /// Gives the connection at the front of the queue to a worker.
@@ -146,8 +207,8 @@ impl<C, R> Table<C, R> {
             self.deadlines.enter(token.key, phase, now);
         }
         (slot.connection, slot.holder) = (Some(connection), Holder::Poller);
-        slot.is_incomplete = matches!(phase, Phase::Head | Phase::Body);
         let is_ready = if phase == Phase::Writing { slot.readiness.writable } else { slot.readiness.readable };
+        self.set_incomplete(token.key, matches!(phase, Phase::Head | Phase::Body));
         if is_ready {
             self.enqueue(token.key, now);
         }
@@ -156,14 +217,15 @@ impl<C, R> Table<C, R> {
     /// Takes back a connection whose next request is here already, behind those that are queued.
     pub(super) fn requeue(&mut self, token: Token, connection: Box<C>, now: Instant) {
         self.deadlines.enter(token.key, Phase::Idle, now);
-        let slot = &mut self.slots[token.key];
-        (slot.connection, slot.is_incomplete) = (Some(connection), false);
+        self.set_incomplete(token.key, false);
+        self.slots[token.key].connection = Some(connection);
         self.enqueue(token.key, now);
     }
 
     /// Lets a connection linger. Above [`MAX_LINGERING`] the one that has lingered for the longest time is removed.
     pub(super) fn linger(&mut self, key: usize, now: Instant) -> Option<Removed<C, R>> {
         self.deadlines.enter(key, Phase::Lingering, now);
+        self.forget_peer(key);
         self.slots[key].holder = Holder::Poller;
         if self.deadlines.count(Phase::Lingering) <= MAX_LINGERING {
             return None;

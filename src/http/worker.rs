@@ -11,44 +11,30 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::application::{Application, refusal_writer};
-use super::connection::{Connection, Disposition, Step};
+use super::application::Application;
+use super::connection::Connection;
 use super::deadlines::Phase;
 use super::poller::{ERROR_PAUSE, Poller};
-use super::refusal::Refusal;
 use super::reply::Reply;
-use super::responder::{Responder, call};
-use super::response_head::{ClientCapabilities, DateClock};
-use super::response_writer::{ResponseWriter, Source};
+use super::response_head::DateClock;
 use super::scheduler::Scheduler;
 use super::shared::{Shared, discard, run_callback, wake};
-use super::slot::{Assignment, Token};
+use super::slot::Assignment;
+use super::step::Disposition;
 
 /// One worker thread.
 #[derive(Clone)]
 pub(super) struct Worker {
-    shared: Arc<Shared>,
-    application: Arc<dyn Application>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) application: Arc<dyn Application>,
     /// Locked by the leader for as long as it leads.
     poller: Arc<Mutex<Poller>>,
     /// For reading.
-    buffer: Vec<u8>,
-    clock: DateClock,
+    pub(super) buffer: Vec<u8>,
+    pub(super) clock: DateClock,
 }
 
-type Work = Assignment<Connection, Reply>;
-
-/// What a call of the application led to.
-enum Outcome {
-    Respond(ResponseWriter),
-    Refuse(Refusal),
-    /// The connection goes on with what it was doing.
-    Continue,
-    /// The reply comes after the call.
-    Deferred,
-    /// The connection is of no use any more.
-    Close,
-}
+pub(super) type Work = Assignment<Connection, Reply>;
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, application: Arc<dyn Application>, poller: Arc<Mutex<Poller>>) -> Worker {
@@ -135,107 +121,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    /// Does what a connection needs until it has to wait.
-    fn serve(&mut self, work: &mut Work) -> Disposition {
-        // A reply that came after the call.
-        let mut goes_on = work
-            .reply
-            .take()
-            .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
-        while goes_on {
-            goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
-                Step::Done(disposition) => return disposition,
-                // If the application replies before it returns, the response is made in the same call.
-                Step::Answer(request) => self.call(work, |worker, connection, token| {
-                    let responder = Responder::new(&worker.shared, token);
-                    let reply = call(&worker.shared, token, || worker.application.answer(request, responder));
-                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
-                }),
-                Step::CheckHead(request) => self.call(work, |worker, connection, _| {
-                    if let Some(response) = worker.application.refuse_head(&request) {
-                        return worker.make_response(connection, Reply::Ready(response));
-                    }
-                    connection.read_body();
-                    Outcome::Continue
-                }),
-                Step::AskForPiece => self.call(work, |worker, connection, token| {
-                    let ask = connection.response_writer().and_then(ResponseWriter::ask_for_piece);
-                    let reply = ask.and_then(|ask| call(&worker.shared, token, ask));
-                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
-                }),
-                // If reading fails, the connection ends without the end of the body.
-                Step::ReadResponseBody => self.call(work, |_, connection, _| {
-                    let read = connection.response_writer().map(ResponseWriter::read_body);
-                    if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
-                }),
-                Step::Refuse(refusal) => {
-                    self.refuse(&mut work.connection, refusal);
-                    true
-                }
-            };
-        }
-        Disposition::Close
-    }
-
-    /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
-    fn make_response(&mut self, connection: &mut Connection, reply: Reply) -> Outcome {
-        let client = connection.capabilities();
-        let client = ClientCapabilities { keep_alive: client.keep_alive && !self.shared.is_stopping(), ..client };
-        let (response, pieces) = match reply {
-            Reply::Ready(response) => (response, None),
-            Reply::Deferred(make) => (make(), None),
-            Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces))),
-            Reply::Pull(head, ask) => (head, Some(Source::Pull { ask, is_asked: false })),
-            Reply::Piece(make) => {
-                let (Some(piece), Some(writer)) = (make(), connection.response_writer()) else { return Outcome::Close };
-                writer.receive_piece(piece);
-                return Outcome::Continue;
-            }
-            Reply::Dropped if connection.response_state().head_sent => return Outcome::Close,
-            Reply::Dropped => return Outcome::Refuse(Refusal::ApplicationFailed),
-        };
-        match ResponseWriter::new(response, pieces, client, &mut self.clock) {
-            Ok(writer) => Outcome::Respond(writer),
-            Err(error) => {
-                log::error!("the response cannot be sent: {error}");
-                Outcome::Refuse(Refusal::ApplicationFailed)
-            }
-        }
-    }
-
-    fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) {
-        let head_only = connection.response_state().head_only;
-        connection.refuse(refusal_writer(&*self.application, refusal, head_only, &mut self.clock));
-    }
-
-    /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
-    /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
-    fn call(&mut self, work: &mut Work, run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome) -> bool {
-        let response = work.connection.response_state();
-        let mut state = self.shared.lock();
-        let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
-        work.token = token;
-        state.scheduler.active_workers -= 1;
-        let successor = state.wake_if_queued(Scheduler::wake_successor);
-        drop(state);
-        wake(successor);
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
-        let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
-        let outcome = outcome.unwrap_or(failed);
-        let mut state = self.shared.lock();
-        state.scheduler.active_workers += 1;
-        let is_current = state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now());
-        drop(state);
-        match outcome {
-            _ if !is_current => return false,
-            Outcome::Close => return false,
-            Outcome::Respond(writer) => work.connection.respond(writer),
-            Outcome::Refuse(refusal) => self.refuse(&mut work.connection, refusal),
-            Outcome::Continue | Outcome::Deferred => {}
-        }
-        true
     }
 
     /// Gives a connection back, and takes the next one. `Break` ends a worker that was stuck and replaced.

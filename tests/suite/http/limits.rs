@@ -1,13 +1,15 @@
 //! The server's limits on workers, queued requests and connections, and how clients above them are refused.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
 use safespace::http::Limits;
+use safespace::peers::Distinct;
 
 use crate::support::raw::Raw;
-use crate::support::requests::{GET, WAIT};
+use crate::support::requests::{GET, WAIT, get};
 use crate::support::server::{TestServer, limits};
 use crate::support::{eventually, timed};
 
@@ -125,4 +127,128 @@ fn a_refused_client_that_keeps_sending_receives_the_response() {
         assert!(!raw.was_refused, "a reset can discard the response in flight");
         raw.assert_closed();
     }
+}
+
+/// A request whose body does not come.
+const HALF: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
+
+#[test]
+fn in_a_full_table_the_oldest_incomplete_request_gives_way_and_others_are_answered() {
+    let server = TestServer::start(Limits { max_connections: 64, ..limits() });
+    for part in [HALF, b"GET / HTTP/1.1\r\nHo".as_slice()] {
+        let mut half: VecDeque<Raw> = (0..64).map(|_| server.connect()).collect();
+        for raw in &mut half {
+            raw.send(part);
+            // One after the other, so that the order of arrival is certain.
+            thread::sleep(Duration::from_millis(2));
+        }
+        for _ in 0..10 {
+            for method in ["GET", "DELETE"] {
+                let request = format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n");
+                let mut probe = server.connect();
+                assert_eq!(probe.ask(request.as_bytes()).status, 200);
+                // Busy again, or this connection would be the one to give way.
+                probe.send(part);
+                half.push_back(probe);
+                let mut oldest = half.pop_front().unwrap();
+                let answer = oldest.answer();
+                assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")));
+                oldest.assert_closed();
+            }
+        }
+    }
+}
+
+#[test]
+fn in_a_full_table_of_responses_that_nobody_reads_the_oldest_is_closed() {
+    let server = TestServer::start(Limits { max_connections: 4, ..limits() });
+    let mut unread: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
+    for (count, raw) in unread.iter_mut().enumerate() {
+        raw.send(&get("/large"));
+        let writing = || server.state().connections.iter().any(|state| *state == ("writing", count + 1));
+        eventually(Duration::from_secs(5), || writing().then_some(()));
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(server.connect().ask(GET).status, 200);
+    let large = 8 * 1024 * 1024;
+    assert!(unread[0].count_rest() < large);
+    unread[1..].iter_mut().for_each(|raw| assert_eq!(raw.answer().body.len(), large));
+}
+
+#[test]
+fn a_peer_has_an_eighth_of_the_connections() {
+    let server = TestServer::start_with(Limits { max_connections: 800, ..limits() }, Distinct::All);
+    let connect = |host| Raw::connect_from([127, 0, 1, host], server.address);
+    let mut raws: Vec<Raw> = (0..100).map(|host| connect(host + 1)).collect();
+    raws.iter_mut().for_each(|raw| assert_eq!(raw.ask(GET).status, 200));
+    let mut refused = connect(200);
+    assert_eq!(refused.ask(GET).status, 503);
+    refused.assert_closed();
+    let mut other = Raw::connect_from([127, 0, 2, 1], server.address);
+    assert_eq!(other.ask(GET).status, 200);
+    raws.pop();
+    eventually(Duration::from_secs(5), || (connect(1).ask(GET).status == 200).then_some(()));
+}
+
+#[test]
+fn a_peer_has_a_part_of_the_incomplete_requests() {
+    let server = TestServer::start_with(Limits { max_connections: 640, ..limits() }, Distinct::All);
+    let connect = |host| Raw::connect_from([127, 0, 1, host], server.address);
+    for part in [HALF, b"GET / HTTP/1.1\r\nHo".as_slice()] {
+        let mut half: Vec<Raw> = (0..20).map(|host| connect(host + 1)).collect();
+        for (count, raw) in half.iter_mut().enumerate() {
+            raw.send(part);
+            let incomplete = || {
+                let states = server.state().connections;
+                states
+                    .iter()
+                    .filter(|(state, _)| matches!(*state, "head" | "body"))
+                    .map(|(_, count)| count)
+                    .sum::<usize>()
+            };
+            eventually(Duration::from_secs(5), || (incomplete() == count + 1).then_some(()));
+        }
+        let mut refused = connect(100);
+        assert_eq!(refused.ask(part).status, 503);
+        refused.assert_closed();
+        // Whole requests of the same peer, and incomplete ones of others, are served.
+        assert_eq!(connect(100).ask(GET).status, 200);
+        let mut other = Raw::connect_from([127, 0, 2, 1], server.address);
+        other.send(part);
+        thread::sleep(Duration::from_millis(50));
+        other.stream.set_nonblocking(true).unwrap();
+        assert!(other.stream.peek(&mut [0]).is_err(), "it is answered");
+        // One that is completed makes room.
+        let mut completed = half.pop().unwrap();
+        completed.send(if part == HALF { b"whole." } else { b"st: x\r\n\r\n" });
+        assert_eq!(completed.answer().status, 200);
+        let mut another = connect(100);
+        another.send(part);
+        thread::sleep(Duration::from_millis(50));
+        another.stream.set_nonblocking(true).unwrap();
+        assert!(another.stream.peek(&mut [0]).is_err(), "it is answered");
+        drop((half, other, another, completed));
+        eventually(Duration::from_secs(5), || {
+            (server.state().connections.iter().all(|(_, count)| *count == 0)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_request_that_is_never_refused_has_room_in_a_full_queue_up_to_as_many_again() {
+    let server = TestServer::start(Limits { workers: 1, max_queued: 3, ..limits() });
+    let mut busy = server.connect();
+    busy.send(WAIT);
+    server.wait_until_blocked(1);
+    let mut queued: Vec<Raw> = (0..6).map(|_| server.connect()).collect();
+    for (count, raw) in queued.iter_mut().enumerate() {
+        raw.send(if count < 3 { GET } else { b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n" });
+        eventually(Duration::from_secs(5), || (server.state().queued == count + 1).then_some(()));
+    }
+    for refused in [GET, b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        assert_eq!(server.connect().ask(refused).status, 503);
+    }
+    server.gate().open();
+    assert_eq!(busy.answer().status, 200);
+    queued.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 200));
 }

@@ -1,5 +1,6 @@
 //! The HTTP server with an application for tests, and the binary under hostile clients.
 
+mod answer_memory;
 mod disconnects;
 mod faults;
 mod limits;

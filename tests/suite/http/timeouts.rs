@@ -120,6 +120,30 @@ fn a_slow_reader_that_makes_progress_gets_the_whole_response() {
 }
 
 #[test]
+fn a_client_that_reads_more_slowly_than_the_lowest_rate_is_disconnected() {
+    let second = Duration::from_secs(1);
+    for (bytes_per_second, is_served) in [(4 * 1024 * 1024, false), (256 * 1024, true)] {
+        let limits = Limits { write_timeout: second, min_response_rate: bytes_per_second, ..limits() };
+        let server = TestServer::start(limits);
+        let mut raw = server.connect();
+        raw.send(&get("/large"));
+        let (started, mut received) = (Instant::now(), 0);
+        // One MiB a second, so that the server writes at least twice within the write timeout.
+        while started.elapsed() < 4 * second {
+            received += raw.stream.read(&mut [0; 64 * 1024]).unwrap_or(0);
+            thread::sleep(Duration::from_millis(60));
+        }
+        while received < 8 * 1024 * 1024 {
+            match raw.read() {
+                0 => break,
+                read => received += read,
+            }
+        }
+        assert_eq!(received >= 8 * 1024 * 1024, is_served, "{received} bytes at {bytes_per_second} a second");
+    }
+}
+
+#[test]
 fn a_response_that_races_its_timeout_is_sent_once() {
     let server = TestServer::start(Limits { workers: 8, request_timeout: Duration::from_millis(100), ..limits() });
     let address = server.address;

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 
 use super::http::{Answer, Client};
 use super::timing::PATIENCE;
@@ -19,10 +20,25 @@ pub(crate) struct Raw {
 impl Raw {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).unwrap();
+        Raw::new(TcpStream::connect(address).unwrap())
+    }
+
+    fn new(stream: TcpStream) -> Raw {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Raw { stream, received: Vec::new(), was_refused: false, was_reset: false }
+    }
+
+    /// Connects from another address of the loopback network.
+    #[track_caller]
+    pub(crate) fn connect_from(source: [u8; 4], address: SocketAddr) -> Raw {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+        let SocketAddr::V4(address) = address else { panic!("{address} is not of IPv4") };
+        let [a, b, c, d] = source;
+        let stream = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(stream.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 0)).unwrap();
+        connect(stream.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
+        Raw::new(stream.into())
     }
 
     /// Sends bytes. A failed write is only recorded: a response that the server sent before closing can still be read.

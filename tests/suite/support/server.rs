@@ -1,11 +1,12 @@
 //! The HTTP server with an application for tests, which records the requests that reach it.
 
 use std::io::{self, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
-use safespace::http::{Application, Limits, Refusal, Request, Responder, Response, ResponseBody, Server};
+use safespace::http::{Application, Limits, Refusal, Request, Responder, Response, ResponseBody, Server, ServerState};
+use safespace::peers::{Distinct, PeerKey, Peers};
 use serde_json::{Value, json};
 
 use super::raw::Raw;
@@ -22,10 +23,12 @@ pub(crate) fn limits() -> Limits {
         max_body_bytes: 64 * 1024,
         max_connections: 10_000,
         max_queued: 1024,
+        max_answer_bytes: 64 * 1024 * 1024,
         head_timeout: Duration::from_secs(10),
         body_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(75),
         write_timeout: Duration::from_secs(30),
+        min_response_rate: 4096,
         request_timeout: Duration::from_secs(30),
     }
 }
@@ -39,7 +42,12 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) fn start(limits: Limits) -> TestServer {
-        let application = Arc::new(Echo::default());
+        TestServer::start_with(limits, Distinct::None)
+    }
+
+    /// Starts a server that tells clients apart by these addresses.
+    pub(crate) fn start_with(limits: Limits, distinct: Distinct) -> TestServer {
+        let application = Arc::new(Echo::new(Peers::new(distinct)));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server::start(listener, limits, application.clone()).unwrap();
         TestServer { address: server.address(), server: Some(server), application }
@@ -100,6 +108,11 @@ impl TestServer {
         sender
     }
 
+    /// What the server is doing.
+    pub(crate) fn state(&self) -> ServerState {
+        self.server.as_ref().unwrap().observer().state()
+    }
+
     /// Stops the server and returns whether every request was answered.
     pub(crate) fn stop(&mut self, grace: Duration) -> bool {
         self.server.take().unwrap().stop(grace)
@@ -131,15 +144,30 @@ impl Gate {
 }
 
 /// Answers a request with its own contents as JSON; a few paths have special responses.
-#[derive(Default)]
 struct Echo {
+    peers: Peers,
     received: Mutex<Vec<String>>,
     gate: Arc<Gate>,
     chunks: Mutex<Option<mpsc::Receiver<Vec<u8>>>>,
     responders: Mutex<Vec<Responder>>,
 }
 
+impl Echo {
+    fn new(peers: Peers) -> Echo {
+        let (received, gate, chunks, responders) = Default::default();
+        Echo { peers, received, gate, chunks, responders }
+    }
+}
+
 impl Application for Echo {
+    fn peer(&self, address: IpAddr) -> Option<PeerKey> {
+        self.peers.key(address)
+    }
+
+    fn is_never_refused(&self, beginning: &[u8]) -> bool {
+        beginning.starts_with(b"DELETE ")
+    }
+
     fn answer(&self, request: Request, responder: Responder) {
         self.received.lock().unwrap().push(format!("{} {}", request.method(), request.raw_url()));
         let response = match request.raw_url() {

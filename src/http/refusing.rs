@@ -1,0 +1,101 @@
+//! What the poller does with connections that it does not hand to a worker: it refuses requests for which there is no room,
+//! and ends those whose time is over.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::application::refusal_writer;
+use super::head::{self, HeadScanner, Length};
+use super::limits::Limits;
+use super::poller::Poller;
+use super::refusal::Refusal;
+use super::slot::Expired;
+
+/// Connections whose deadline has passed that are ended before others are served.
+const MAX_EXPIRED: usize = 64;
+
+/// Reads of what a lingering client sends, in a row. A client that sends more than that does not wait for its response.
+const MAX_DRAINING_READS: usize = 16;
+
+impl Poller {
+    /// Discards what a lingering client sends, until it closes or has sent too much.
+    pub(super) fn drain(&mut self, key: usize, mut stream: &TcpStream) {
+        for _ in 0..MAX_DRAINING_READS {
+            match stream.read(&mut self.buffer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.shared.close(key);
+    }
+
+    pub(super) fn is_never_refused(&self, stream: &TcpStream) -> bool {
+        let mut beginning = [0; 32];
+        stream.peek(&mut beginning).is_ok_and(|read| self.application.is_never_refused(&beginning[..read]))
+    }
+
+    /// Refuses a request for which there is no room, without parsing it.
+    pub(super) fn refuse_busy(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
+        // The input is read, or closing would reset the connection and discard the response with it.
+        let read = match stream.read(&mut self.buffer) {
+            Ok(0) => return self.shared.close(key),
+            read => read.unwrap_or(0),
+        };
+        self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
+        let _ = stream.write(self.busy.response(&*self.application, &mut self.clock, now));
+        if is_whole_request(&self.buffer[..read], &self.shared.limits) {
+            // The client sends nothing more, and there may be many of these.
+            self.shared.close(key);
+        } else {
+            self.linger(key, stream, now);
+        }
+    }
+
+    fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {
+        let _ = stream.shutdown(Shutdown::Write);
+        let removed = self.shared.lock().table.linger(key, now);
+        removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
+        self.shared.rearm(key, stream);
+    }
+
+    /// Ends connections whose deadline has passed, and returns how many workers are stuck on them.
+    pub(super) fn end_expired(&mut self, now: Instant) -> usize {
+        let expired = self.shared.lock().table.expire(now, MAX_EXPIRED);
+        self.has_more_expired = expired.len() == MAX_EXPIRED;
+        let mut stuck_workers = 0;
+        for expired in expired {
+            match expired {
+                Expired::Queued => {}
+                Expired::Refuse(key, stream, refusal) => {
+                    let _ = (&*stream).read(&mut self.buffer);
+                    self.write_refusal(&stream, refusal, false);
+                    self.linger(key, &stream, now);
+                }
+                Expired::Close(removed) => self.shared.close_removed(removed),
+                Expired::Abandon { removed, response, is_worker_stuck } => {
+                    stuck_workers += usize::from(is_worker_stuck);
+                    if !response.head_sent {
+                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, response.head_only);
+                    }
+                    self.shared.close_removed(removed);
+                }
+            }
+        }
+        stuck_workers
+    }
+
+    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, head_only: bool) {
+        let writer = refusal_writer(&*self.application, refusal, head_only, &mut self.clock);
+        let _ = stream.write(writer.unwritten());
+    }
+}
+
+/// Whether this is one request without a body, and nothing else.
+fn is_whole_request(input: &[u8], limits: &Limits) -> bool {
+    let Ok(Some(range)) = HeadScanner::default().find(input, limits) else { return false };
+    let head = head::parse(&input[range.clone()], limits);
+    range.end == input.len() && head.is_ok_and(|head| head.length == Length::Known(0))
+}

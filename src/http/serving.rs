@@ -1,0 +1,161 @@
+//! What a worker does for a connection: it advances it and calls the application. Worker and application meet here: this is
+//! the life of a request as the server sees it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::application::refusal_writer;
+use super::connection::Connection;
+use super::deadlines::Phase;
+use super::refusal::Refusal;
+use super::reply::{MAX_PIECE_BYTES, Reply};
+use super::responder::{Responder, call};
+use super::response_head::ClientCapabilities;
+use super::response_writer::{PullState, ResponseWriter, Source};
+use super::scheduler::Scheduler;
+use super::shared::wake;
+use super::slot::Token;
+use super::step::{Disposition, Step};
+use super::worker::{Work, Worker};
+
+/// What a call of the application led to.
+enum Outcome {
+    Respond(ResponseWriter),
+    Refuse(Refusal),
+    /// The connection goes on with what it was doing.
+    Continue,
+    /// The reply comes after the call.
+    Deferred,
+    /// The connection is of no use any more.
+    Close,
+}
+
+impl Worker {
+    /// Does what a connection needs until it has to wait.
+    pub(super) fn serve(&mut self, work: &mut Work) -> Disposition {
+        // A reply that came after the call.
+        let mut goes_on = work
+            .reply
+            .take()
+            .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
+        while goes_on {
+            goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
+                Step::Done(Disposition::AwaitClient { phase: Phase::Head | Phase::Body, .. })
+                    if !self.may_be_incomplete(work) =>
+                {
+                    self.refuse(&mut work.connection, Refusal::Busy);
+                    true
+                }
+                Step::Done(disposition) => return disposition,
+                // If the application replies before it returns, the response is made in the same call.
+                Step::Answer(request) => self.call(work, |worker, connection, token| {
+                    let responder = Responder::new(&worker.shared, token, connection.peer);
+                    let reply = call(&worker.shared, token, || worker.application.answer(request, responder));
+                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
+                }),
+                Step::CheckHead(request) => self.call(work, |worker, connection, _| {
+                    if let Some(response) = worker.application.refuse_head(&request) {
+                        return worker.make_response(connection, Reply::Ready(response));
+                    }
+                    connection.read_body();
+                    Outcome::Continue
+                }),
+                Step::AskForPiece => self.call(work, |worker, connection, token| {
+                    let (shared, peer) = (worker.shared.clone(), connection.peer);
+                    let Some(writer) = connection.response_writer() else { return Outcome::Close };
+                    if !writer.reserve_piece(|| shared.budget.reserve(token, peer, MAX_PIECE_BYTES)) {
+                        return Outcome::Deferred;
+                    }
+                    let reply = writer.ask_for_piece().and_then(|ask| call(&shared, token, ask));
+                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
+                }),
+                // If reading fails, the connection ends without the end of the body.
+                Step::ReadResponseBody => self.call(work, |_, connection, _| {
+                    let read = connection.response_writer().map(ResponseWriter::read_body);
+                    if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
+                }),
+                Step::Refuse(refusal) => {
+                    self.refuse(&mut work.connection, refusal);
+                    true
+                }
+            };
+        }
+        Disposition::Close
+    }
+
+    /// Whether the peer may have one more incomplete request.
+    fn may_be_incomplete(&self, work: &Work) -> bool {
+        work.connection.peer.is_none() || self.shared.lock().table.may_be_incomplete(work.token)
+    }
+
+    /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
+    fn make_response(&mut self, connection: &mut Connection, reply: Reply) -> Outcome {
+        let client = connection.capabilities();
+        let client = ClientCapabilities { keep_alive: client.keep_alive && !self.shared.is_stopping(), ..client };
+        let (response, pieces) = match reply {
+            Reply::Ready(response) => (response, None),
+            Reply::Deferred(make) => (make(), None),
+            Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces))),
+            Reply::Pull(head, ask) => (head, Some(Source::Pull(ask, PullState::Needed))),
+            Reply::Memory(memory) => {
+                let Some(writer) = connection.response_writer() else { return Outcome::Close };
+                writer.receive_memory(memory);
+                return Outcome::Continue;
+            }
+            Reply::Piece(make) => {
+                let (Some(piece), Some(writer)) = (make(), connection.response_writer()) else { return Outcome::Close };
+                writer.receive_piece(piece);
+                return Outcome::Continue;
+            }
+            Reply::Dropped if connection.response_state().head_sent => return Outcome::Close,
+            Reply::Dropped => return Outcome::Refuse(Refusal::ApplicationFailed),
+        };
+        match ResponseWriter::new(response, pieces, client, &mut self.clock) {
+            Ok(mut writer) => {
+                let has_memory = writer.reserve(self.shared.budget.empty(connection.peer));
+                if has_memory { Outcome::Respond(writer) } else { Outcome::Refuse(Refusal::Busy) }
+            }
+            Err(error) => {
+                log::error!("the response cannot be sent: {error}");
+                Outcome::Refuse(Refusal::ApplicationFailed)
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, connection: &mut Connection, refusal: Refusal) {
+        if refusal == Refusal::Busy {
+            self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
+        }
+        let head_only = connection.response_state().head_only;
+        connection.refuse(refusal_writer(&*self.application, refusal, head_only, &mut self.clock));
+    }
+
+    /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
+    /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
+    fn call(&mut self, work: &mut Work, run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome) -> bool {
+        let response = work.connection.response_state();
+        let mut state = self.shared.lock();
+        let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
+        work.token = token;
+        state.scheduler.active_workers -= 1;
+        let successor = state.wake_if_queued(Scheduler::wake_successor);
+        drop(state);
+        wake(successor);
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
+        let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
+        let outcome = outcome.unwrap_or(failed);
+        let mut state = self.shared.lock();
+        state.scheduler.active_workers += 1;
+        let is_current = state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now());
+        drop(state);
+        match outcome {
+            _ if !is_current => return false,
+            Outcome::Close => return false,
+            Outcome::Respond(writer) => work.connection.respond(writer),
+            Outcome::Refuse(refusal) => self.refuse(&mut work.connection, refusal),
+            Outcome::Continue | Outcome::Deferred => {}
+        }
+        true
+    }
+}

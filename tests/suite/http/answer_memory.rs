@@ -1,0 +1,216 @@
+//! The memory that responses may take together: what waits for it, what is refused without it, and that all of it is given
+//! back.
+
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use rouille::Response;
+use safespace::http::{Limits, MAX_PIECE_BYTES, Piece, PieceResponder};
+use safespace::peers::Distinct;
+
+use crate::support::raw::Raw;
+use crate::support::requests::{DEFERRED, GET, get};
+use crate::support::server::{TestServer, limits};
+use crate::support::timing::PATIENCE;
+use crate::support::{SHORT, eventually};
+
+/// Begins a response whose pieces are asked for through the returned channel.
+#[track_caller]
+fn begin(server: &TestServer, raw: &mut Raw) -> Receiver<PieceResponder> {
+    let (asked, pieces) = mpsc::channel();
+    server.send_deferred(raw).stream_from(Response::text(""), move |piece| asked.send(piece).unwrap());
+    assert_eq!(raw.head().status, 200);
+    pieces
+}
+
+#[track_caller]
+fn next(pieces: &Receiver<PieceResponder>) -> PieceResponder {
+    pieces.recv_timeout(PATIENCE).expect("the stream asks for a piece")
+}
+
+#[track_caller]
+fn assert_is_not_asked(pieces: &Receiver<PieceResponder>) {
+    assert_eq!(pieces.recv_timeout(Duration::from_millis(100)).err(), Some(mpsc::RecvTimeoutError::Timeout));
+}
+
+fn send(piece: PieceResponder, bytes: Vec<u8>, is_last: bool) {
+    piece.send_with(move || Some(Piece { bytes, is_last }));
+}
+
+#[track_caller]
+fn assert_all_is_given_back(server: &TestServer) {
+    eventually(PATIENCE, || (server.state().answer_bytes == 0).then_some(()));
+}
+
+#[test]
+fn pieces_wait_for_memory_in_order_of_arrival_and_hold_no_worker() {
+    let server = TestServer::start(Limits { workers: 1, max_answer_bytes: 2 * MAX_PIECE_BYTES, ..limits() });
+    let mut raws: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
+    let streams: Vec<_> = raws.iter_mut().map(|raw| begin(&server, raw)).collect();
+    let (first, second) = (next(&streams[0]), next(&streams[1]));
+    assert_eq!(server.state().answer_bytes, 2 * MAX_PIECE_BYTES);
+    streams[2..].iter().for_each(assert_is_not_asked);
+    assert_eq!(server.connect().ask(GET).status, 200);
+    send(second, b"second".to_vec(), true);
+    let third = next(&streams[2]);
+    assert_is_not_asked(&streams[3]);
+    // A stream that goes on waits behind those that wait already.
+    send(first, b"first".to_vec(), false);
+    let fourth = next(&streams[3]);
+    assert_is_not_asked(&streams[0]);
+    send(third, b"third".to_vec(), true);
+    send(next(&streams[0]), b"the last".to_vec(), true);
+    send(fourth, b"fourth".to_vec(), true);
+    for (raw, expected) in raws.iter_mut().zip([&["first", "the last"][..], &["second"], &["third"], &["fourth"]]) {
+        expected.iter().for_each(|piece| assert_eq!(raw.chunk(), piece.as_bytes()));
+        assert_eq!(raw.chunk(), b"");
+    }
+    assert_all_is_given_back(&server);
+}
+
+#[test]
+fn a_piece_counts_with_its_own_size_until_the_client_has_read_it() {
+    let server = TestServer::start(limits());
+    let mut raw = server.connect();
+    let pieces = begin(&server, &mut raw);
+    let mut sent = 0;
+    // The sockets' buffers take some.
+    while let Ok(piece) = pieces.recv_timeout(SHORT) {
+        send(piece, vec![b'x'; 100_000], false);
+        sent += 1;
+    }
+    // The frame of the chunk counts, too.
+    let reserved = server.state().answer_bytes;
+    assert!((100_000..100_020).contains(&reserved), "{reserved}");
+    (0..sent).for_each(|_| assert_eq!(raw.chunk().len(), 100_000));
+    send(next(&pieces), Vec::new(), true);
+    assert_eq!(raw.chunk(), b"");
+    assert_all_is_given_back(&server);
+}
+
+#[test]
+fn without_memory_a_large_response_is_503_and_a_small_one_is_sent() {
+    let server = TestServer::start(Limits { max_answer_bytes: MAX_PIECE_BYTES, ..limits() });
+    let mut raw = server.connect();
+    let pieces = begin(&server, &mut raw);
+    let piece = next(&pieces);
+    for path in ["/40-kib", "/large"] {
+        let mut refused = server.connect();
+        let answer = refused.ask(&get(path));
+        assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")), "{path}");
+        refused.assert_closed();
+    }
+    assert_eq!(server.connect().ask(GET).status, 200);
+    assert_eq!(server.state().refused_busy, 2);
+    send(piece, Vec::new(), true);
+    assert_eq!(raw.chunk(), b"");
+    assert_all_is_given_back(&server);
+    assert_eq!(server.connect().ask(&get("/40-kib")).status, 200);
+}
+
+#[test]
+fn without_memory_a_stream_that_is_not_read_has_no_room_and_accepts_its_last_piece() {
+    const BYTES: usize = 16 * 1024;
+    let server = TestServer::start(Limits { max_answer_bytes: MAX_PIECE_BYTES + BYTES, ..limits() });
+    let mut other = server.connect();
+    let pieces = begin(&server, &mut other);
+    let piece = next(&pieces);
+    let mut slow = server.connect();
+    let sender = server.send_deferred(&mut slow).stream(Response::text(""));
+    let mut sent = 0;
+    // Until the sockets' buffers are full, and a piece stays with the server.
+    eventually(PATIENCE, || {
+        sender.send(&[b'x'; BYTES]).unwrap();
+        sent += BYTES;
+        thread::sleep(Duration::from_millis(50));
+        (server.state().answer_bytes >= MAX_PIECE_BYTES + BYTES).then_some(())
+    });
+    // A worker has taken the piece before to write it, and does not take this one.
+    sender.send(&[b'x'; BYTES]).unwrap();
+    assert!(!sender.has_room());
+    send(piece, Vec::new(), true);
+    eventually(PATIENCE, || sender.has_room().then_some(()));
+    sender.finish(b"the last");
+    let head = slow.head();
+    let received = slow.body(head).body;
+    assert!(received.ends_with(b"xthe last"));
+    assert_eq!(received.len(), sent + BYTES + b"the last".len());
+    assert_all_is_given_back(&server);
+}
+
+#[test]
+fn the_memory_of_connections_that_end_is_given_back() {
+    let limits = Limits { request_timeout: SHORT, write_timeout: SHORT, max_answer_bytes: MAX_PIECE_BYTES, ..limits() };
+    let server = TestServer::start(limits);
+    for case in ["timeout", "dropped", "closed", "unread", "waiting"] {
+        let mut raw = server.connect();
+        let pieces = begin(&server, &mut raw);
+        let piece = next(&pieces);
+        match case {
+            "timeout" => {
+                raw.assert_closed();
+                drop(piece);
+            }
+            "dropped" => drop(piece),
+            "closed" => {
+                drop(raw);
+                send(piece, vec![b'x'; 100_000], false);
+            }
+            "unread" => {
+                let mut piece = piece;
+                loop {
+                    send(piece, vec![b'x'; 200_000], false);
+                    match pieces.recv_timeout(PATIENCE) {
+                        Ok(next) => piece = next,
+                        Err(_) => break,
+                    }
+                }
+            }
+            // The second waits until the first one is closed.
+            _ => {
+                let mut second = server.connect();
+                let waiting = begin(&server, &mut second);
+                second.assert_closed();
+                drop(waiting);
+            }
+        }
+        assert_all_is_given_back(&server);
+    }
+    let mut raw = server.connect();
+    let pieces = begin(&server, &mut raw);
+    send(next(&pieces), b"a piece".to_vec(), true);
+    assert_eq!(raw.chunk(), b"a piece");
+}
+
+#[test]
+fn a_peer_has_a_quarter_of_the_memory() {
+    let server = TestServer::start_with(Limits { max_answer_bytes: 8 * MAX_PIECE_BYTES, ..limits() }, Distinct::All);
+    let connect = |source| Raw::connect_from(source, server.address);
+    let mut raws: Vec<Raw> = [1, 2, 3].map(|host| connect([127, 0, 1, host])).into();
+    let streams: Vec<_> = raws.iter_mut().map(|raw| begin(&server, raw)).collect();
+    let first = next(&streams[0]);
+    let _second = next(&streams[1]);
+    assert_is_not_asked(&streams[2]);
+    let mut other = connect([127, 0, 2, 1]);
+    let others = begin(&server, &mut other);
+    let _other = next(&others);
+    send(first, Vec::new(), true);
+    next(&streams[2]);
+}
+
+#[test]
+fn many_clients_of_little_memory_all_get_their_pieces() {
+    let server = TestServer::start(Limits { workers: 2, max_answer_bytes: 3 * MAX_PIECE_BYTES, ..limits() });
+    let mut clients: Vec<Raw> = (0..40).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|raw| raw.send(DEFERRED));
+    for responder in server.wait_for_responders(40) {
+        let mut left = 5;
+        responder.stream_from(Response::text(""), move |piece| {
+            left -= 1;
+            thread::spawn(move || send(piece, vec![b'x'; 50_000], left == 0));
+        });
+    }
+    clients.iter_mut().for_each(|raw| assert_eq!(raw.answer().body.len(), 250_000));
+    assert_all_is_given_back(&server);
+}
