@@ -9,9 +9,9 @@
 
 use std::env;
 use std::fmt::Display;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use nix::libc;
 use nix::unistd::{User, geteuid};
 
 use super::error::Error;
+use super::trusted;
 
 pub(super) const CLUSTER: &str = "cluster";
 pub(super) const SOCKETS: &str = "socket";
@@ -35,11 +36,15 @@ const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else {
 /// Lines of PostgreSQL's log that an error quotes.
 const LOG_TAIL_LINES: usize = 5;
 
+/// The end of the log in which they are looked for.
+const LOG_TAIL_BYTES: usize = 8 * 1024;
+
 /// A data folder that this process has locked.
 pub(super) struct DataFolder {
     pub(super) path: PathBuf,
     /// The user PostgreSQL runs as; `None` for the user of this process.
     owner: Option<User>,
+    log: File,
     _lock: File,
 }
 
@@ -50,10 +55,16 @@ impl DataFolder {
     /// another user can create.
     pub(super) fn open(path: &Path, owner: Option<User>) -> Result<DataFolder, Error> {
         check_path(path)?;
-        let problem = |error| problem(path, &error);
-        fs::create_dir_all(path).map_err(problem)?;
-        check_ownership(path)?;
-        let lock = open_private(&path.join(LOCK)).map_err(problem)?;
+        check_location(path, path)?;
+        let problem = |error: io::Error| problem(path, &error);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(problem)?;
+        }
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(problem(error)),
+            _ => check_ownership(path)?,
+        }
+        let lock = open_file(path, LOCK)?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => Error::InUse(path.to_owned()),
             fs::TryLockError::Error(error) => problem(error),
@@ -61,10 +72,12 @@ impl DataFolder {
         // The other user can pass through the folder and not list it.
         let mode = if owner.is_some() { 0o711 } else { 0o700 };
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(problem)?;
-        let folder = DataFolder { path: path.to_owned(), owner, _lock: lock };
+        let log = open_file(path, LOG)?;
+        // Only after the checks on the open file, and under the lock: it is the log of another service otherwise.
+        log.set_len(0).map_err(problem)?;
+        let folder = DataFolder { path: path.to_owned(), owner, log, _lock: lock };
         folder.check_owner_can_enter()?;
         folder.create_below(SOCKETS)?;
-        open_private(&path.join(LOG)).map_err(problem)?;
         Ok(folder)
     }
 
@@ -74,8 +87,7 @@ impl DataFolder {
     /// secrets. It has a process group of its own: Ctrl-C signals that of the terminal, and the server must outlive the
     /// requests in flight.
     pub(super) fn command(&self, program: &Path) -> Result<Command, Error> {
-        let log = File::options().append(true).open(self.path.join(LOG));
-        let log = log.map_err(|error| Error::Folder(error.to_string()))?;
+        let log = self.log.try_clone().map_err(|error| Error::Folder(error.to_string()))?;
         let mut command = Command::new(program);
         command.current_dir(&self.path).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
@@ -107,7 +119,10 @@ impl DataFolder {
 
     /// The last lines of the log.
     pub(super) fn log_tail(&self) -> String {
-        let log = fs::read_to_string(self.path.join(LOG)).unwrap_or_default();
+        let length = self.log.metadata().map_or(0, |log| log.len());
+        let mut tail = vec![0; LOG_TAIL_BYTES];
+        let read = self.log.read_at(&mut tail, length.saturating_sub(LOG_TAIL_BYTES as u64)).unwrap_or(0);
+        let log = String::from_utf8_lossy(&tail[..read]);
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
     }
@@ -116,11 +131,11 @@ impl DataFolder {
     fn create_below(&self, name: &str) -> Result<(), Error> {
         let path = self.path.join(name);
         let create = || {
-            fs::create_dir_all(&path)?;
+            let folder = trusted::open_folder(&path, self.owner.as_ref().map(|owner| owner.uid))?;
             if let Some(owner) = &self.owner {
-                chown(&path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+                fchown(&folder, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
             }
-            fs::set_permissions(&path, Permissions::from_mode(0o700))
+            folder.set_permissions(Permissions::from_mode(0o700))
         };
         create().map_err(|error| problem(&path, &error))
     }
@@ -153,19 +168,38 @@ pub(super) fn cluster_version(path: &Path) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-/// A new, empty file that only this user can read.
-fn open_private(path: &Path) -> io::Result<File> {
-    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
+fn open_file(folder: &Path, name: &str) -> Result<File, Error> {
+    let path = folder.join(name);
+    trusted::open_file(&path).map_err(|error| problem(&path, &error))
 }
 
-/// Refuses a folder of another user or with other contents, whose permissions must not be changed.
+/// Refuses the folder `path`, whose real path is `real`, if another user can put another one in its place.
+fn check_location(path: &Path, real: &Path) -> Result<(), Error> {
+    let Some(step) = trusted::find_replaceable(real) else { return Ok(()) };
+    let reason = format!(
+        "another user can replace it through {}; choose a folder elsewhere, such as /var/lib/safespace",
+        step.display()
+    );
+    Err(problem(path, &reason))
+}
+
+/// Refuses a folder of another user or with other contents, whose permissions must not be changed, and one in which another
+/// user can plant a link.
 fn check_ownership(path: &Path) -> Result<(), Error> {
     let problem = |text: &str| Error::Folder(format!("{} {text}", path.display()));
     let failed = |error: io::Error| problem(&error.to_string());
-    if fs::metadata(path).map_err(failed)?.uid() != geteuid().as_raw() {
+    check_location(path, &fs::canonicalize(path).map_err(failed)?)?;
+    let folder = fs::metadata(path).map_err(failed)?;
+    if folder.uid() != geteuid().as_raw() {
         return Err(problem("belongs to another user; name a folder of your own, or one that does not exist"));
     }
-    if fs::read_dir(path).map_err(failed)?.next().is_some() && !path.join(LOCK).exists() {
+    if trusted::is_writable_by_others(&folder) {
+        return Err(problem(
+            "can be written to by other users; look for links that they left in it, and run chmod go-w on it",
+        ));
+    }
+    let is_ours = || fs::symlink_metadata(path.join(LOCK)).is_ok();
+    if fs::read_dir(path).map_err(failed)?.next().is_some() && !is_ours() {
         return Err(problem("holds other files; name a folder that is empty or does not exist"));
     }
     Ok(())

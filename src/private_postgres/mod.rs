@@ -7,6 +7,7 @@ mod data_folder;
 mod error;
 mod postgres;
 mod process;
+mod trusted;
 
 pub use self::postgres::PrivatePostgres;
 pub use binaries::Binaries;

@@ -2,6 +2,7 @@
 
 mod migrations;
 mod outages;
+mod planted_files;
 mod private_postgres;
 mod shared_statements;
 mod tls;

@@ -12,7 +12,7 @@ use crate::support::cluster::{Cluster, DataFolder, send_signal};
 use crate::support::eventually;
 use crate::support::process::Binary;
 
-fn start_error(config: &PrivateServer) -> PrivatePostgresError {
+pub(super) fn start_error(config: &PrivateServer) -> PrivatePostgresError {
     PrivatePostgres::start(config, &[], &AtomicBool::new(false)).err().expect("it does not start")
 }
 
