@@ -18,7 +18,7 @@ use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::private_postgres::PrivatePostgres;
 use crate::store::migrations::MigrationError;
-use crate::store::{Connector, Store};
+use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
 pub use startup::{StartError, migrate, warnings};
 
@@ -51,7 +51,8 @@ impl App {
         let connector =
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());
-        let store = Arc::new(Store::open(connector, &config.pool, &metrics));
+        let watermark = Watermark::start(&config.storage, startup::data_location(config), connector.clone());
+        let store = Arc::new(Store::open(connector, &config.pool, watermark, &metrics));
         let (timeout, concurrency) = (config.companion.timeout, config.companion.concurrency);
         let turn_limits = TurnLimits { timeout, concurrency, session: config.session_limits };
         let context = Arc::new(Context {

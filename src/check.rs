@@ -1,13 +1,14 @@
 //! `safespace check`: prints what the service would start with, and whether the database can be used.
 
 use std::fmt::{self, Write};
+use std::path::Path;
 
 use crate::app::{self, StartError};
 use crate::companion;
-use crate::config::{self, Config};
+use crate::config::{self, Config, StorageReserve};
 use crate::private_postgres::PrivatePostgres;
 use crate::store::migrations::{self, MigrationError};
-use crate::store::{Findings, inspect};
+use crate::store::{Disk, Findings, ServerStorage, inspect};
 
 /// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each.
 ///
@@ -30,16 +31,24 @@ pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     match &config.database {
         config::Database::Server(server) => {
             report.line("Database", server);
-            report.findings(&inspect(server, &config.pool)?)?;
+            let findings = inspect(server, &config.pool)?;
+            report.findings(&findings)?;
+            let local =
+                findings.storage.data_folder.clone().filter(|folder| server.is_on_this_machine() && folder.exists());
+            report.storage(config, local.as_deref(), Some(&findings.storage));
         }
         config::Database::Private(private) => {
             let installed = PrivatePostgres::installed(private)?;
             let (version, folder) = (installed.version, installed.folder.display());
             report.line("Database", format_args!("private, in {}", private.data_folder.display()));
             report.line("Binaries", format_args!("PostgreSQL {version} in {folder}"));
+            let folder = Some(private.data_folder.as_path());
             if PrivatePostgres::is_running(private) {
-                report.findings(&inspect(&PrivatePostgres::server(private), &config.pool)?)?;
+                let findings = inspect(&PrivatePostgres::server(private), &config.pool)?;
+                report.findings(&findings)?;
+                report.storage(config, folder, Some(&findings.storage));
             } else {
+                report.storage(config, folder, None);
                 report.line("PostgreSQL", "not running; it starts and stops with the service");
             }
         }
@@ -47,11 +56,44 @@ pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Whole mebibytes.
+fn mib(bytes: u64) -> u64 {
+    bytes >> 20
+}
+
 struct Report<'a>(&'a mut String);
 
 impl Report<'_> {
     fn line(&mut self, name: &str, value: impl fmt::Display) {
         let _ = writeln!(self.0, "{name:<12} {value}");
+    }
+
+    /// The room for the database, where it can be measured: on the disk of `folder`, and below `DB_MAX_BYTES`.
+    fn storage(&mut self, config: &Config, folder: Option<&Path>, server: Option<&ServerStorage>) {
+        let reserve = config.storage.reserve;
+        let disk =
+            folder.filter(|_| reserve != StorageReserve::Bytes(0)).and_then(|folder| Disk::measure(folder, reserve));
+        if let Some(Disk { free, reserve }) = disk {
+            self.line("Disk", format_args!("{} MiB free, {} MiB of them reserved", mib(free), mib(reserve)));
+            if free < reserve {
+                self.line("Warning", "less than the reserve is free: new sessions and messages get 503");
+            }
+            if let Some(max_wal) = server.map(|server| server.max_wal_bytes).filter(|max_wal| *max_wal > reserve) {
+                let remedy = "PostgreSQL's log can fill the disk while sessions are deleted; lower max_wal_size or set STORAGE_RESERVE";
+                self.line(
+                    "Warning",
+                    format_args!("max_wal_size, {} MiB, is more than the reserve: {remedy}", mib(max_wal)),
+                );
+            }
+        }
+        if let Some((max, server)) = config.storage.max_database_bytes.zip(server) {
+            self.line("Size", format_args!("{} MiB of {} MiB", mib(server.database_bytes), mib(max)));
+            if server.database_bytes > max {
+                self.line("Warning", "the database is larger than DB_MAX_BYTES: new sessions and messages get 503");
+            }
+        } else if disk.is_none() {
+            self.line("Warning", "the disk of PostgreSQL cannot be measured: set DB_MAX_BYTES");
+        }
     }
 
     /// # Errors

@@ -38,6 +38,8 @@ struct Gauges {
     pool_max: Gauge,
     pool_waiting: Gauge,
     dropped_lines: Counter,
+    storage_full: Gauge,
+    storage_bytes: Family<[(&'static str, &'static str); 1], Gauge>,
 }
 
 impl Exporter {
@@ -59,6 +61,8 @@ impl Exporter {
             pool_max: register(to, "pool_max_connections", "Connections there may be at most"),
             pool_waiting: register(to, "pool_waiting", "Batches that wait for a permit or a connection"),
             dropped_lines: register(to, "log_lines_dropped", "Log lines dropped because standard error was too slow"),
+            storage_full: register(to, "storage_full", "Whether new sessions and messages are refused"),
+            storage_bytes: register(to, "storage_bytes", "Room for the database, and its bounds"),
         };
         Exporter { registry, metrics, gauges, server, store }
     }
@@ -79,7 +83,27 @@ impl Exporter {
         gauges.pool_idle.set(pool.idle.into());
         gauges.pool_max.set(pool.max.into());
         gauges.pool_waiting.set(pool.waiting.into());
+        self.update_storage();
         gauges.dropped_lines.inner().store(logging::dropped_lines(), Ordering::Relaxed);
+    }
+
+    /// A size that is not measured has no sample.
+    fn update_storage(&self) {
+        let (gauges, watermark) = (&self.gauges, &self.store.watermark);
+        gauges.storage_full.set(watermark.is_full().into());
+        let usage = watermark.usage();
+        let sizes = [
+            ("disk_free", usage.disk.map(|disk| disk.free)),
+            ("disk_reserve", usage.disk.map(|disk| disk.reserve)),
+            ("database", usage.database_bytes),
+            ("database_max", usage.max_database_bytes),
+        ];
+        gauges.storage_bytes.clear();
+        for (kind, bytes) in sizes {
+            if let Some(bytes) = bytes {
+                gauges.storage_bytes.get_or_create(&[("kind", kind)]).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+            }
+        }
     }
 }
 

@@ -58,12 +58,22 @@ pub(super) struct FieldError {
 /// Seconds to wait after a 503: a database that is back is found within one.
 pub(super) const RETRY_AFTER_S: u32 = 1;
 
+/// The same where the storage is full: an operator must act.
+const STORAGE_RETRY_AFTER_S: u32 = 60;
+
 impl Problem {
     pub(super) fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
         let (title, detail) = (http::reason(status), detail.into());
         let problem =
             Problem { kind: (), title, status, detail, code: None, errors: Vec::new(), header: None, cause: None };
         if status == 503 { problem.after(RETRY_AFTER_S) } else { problem }
+    }
+
+    /// The watermark of the storage is passed.
+    pub(super) fn storage_full() -> Problem {
+        let text = "The storage is full, so new sessions and messages cannot be kept at the moment. \
+                    Reading and deleting go on. Please try again later.";
+        Problem::new(503, text).after(STORAGE_RETRY_AFTER_S).code("storage_full")
     }
 
     pub(super) fn no_such_path() -> Problem {

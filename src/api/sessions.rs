@@ -32,9 +32,11 @@ pub(super) struct Session {
     responses(
     (status = 201, description = "Created, and durable", body = Session),
     (status = 422, description = "The body is not a JSON object"),
+    (status = 503, description = "The database is not available, or the storage is full (code `storage_full`)"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     body::json_object(request)?;
+    context.check_storage()?;
     let (session_id, created_at) = (SessionId::random(), message::now());
     let key = SealingKey::derive(&session_id);
     let sealed = message::seal_creation_time(&key, created_at);

@@ -6,12 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::companion::{self, BuildError};
-use crate::config::{self, ByAddress, Config, Database, PoolSettings, ProtectionSettings, Server};
+use crate::config::{
+    self, ByAddress, Config, Database, PoolSettings, PrivateServer, ProtectionSettings, Server, StorageReserve,
+};
 use crate::http::{self, Limits};
 use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{PrivatePostgres, PrivatePostgresError};
-use crate::store::Store;
 use crate::store::migrations::{self, MigrationError};
+use crate::store::{DataLocation, Disk, Store};
 
 /// Attempts to reach the database. After the first the service waits one second, after the second two.
 const MAX_ATTEMPTS: u32 = 3;
@@ -21,6 +23,10 @@ const OTHER_DESCRIPTORS: usize = 160;
 
 /// Fewer connections than this are of no use, whatever the limit on descriptors.
 const MIN_CONNECTIONS: usize = 16;
+
+/// `max_wal_size` of the private PostgreSQL in MiB: PostgreSQL's default at most, and four segments at least.
+const MAX_WAL_MIB: u64 = 1024;
+const MIN_WAL_MIB: u64 = 64;
 
 // The configuration allows as many header fields as the parser has room for.
 const _: () = assert!(config::MAX_HEAD_FIELDS == http::MAX_FIELDS);
@@ -79,9 +85,26 @@ pub(super) fn open_database(
         Database::Server(server) => Ok(((**server).clone(), None)),
         Database::Private(private) => {
             let max_connections = PrivatePostgres::max_connections(config.pool.max_size);
-            let postgres = PrivatePostgres::start(private, &[max_connections], stop)?;
+            let max_wal_size = max_wal_size(private, config.storage.reserve);
+            let postgres = PrivatePostgres::start(private, &[max_connections, max_wal_size], stop)?;
             Ok((PrivatePostgres::server(private), Some(postgres)))
         }
+    }
+}
+
+/// The setting that keeps the write-ahead log within the reserve of the disk: it grows while sessions are deleted.
+fn max_wal_size(private: &PrivateServer, reserve: StorageReserve) -> String {
+    let reserve_mib = Disk::measure(&private.data_folder, reserve).map_or(0, |disk| disk.reserve >> 20);
+    let size = if reserve_mib == 0 { MAX_WAL_MIB } else { reserve_mib.clamp(MIN_WAL_MIB, MAX_WAL_MIB) };
+    format!("max_wal_size={size}MB")
+}
+
+/// Where the data folder of the database is.
+pub(super) fn data_location(config: &Config) -> DataLocation {
+    match &config.database {
+        Database::Private(private) => DataLocation::Local(private.data_folder.clone()),
+        Database::Server(server) if server.is_on_this_machine() => DataLocation::AskServer,
+        Database::Server(_) => DataLocation::Remote,
     }
 }
 

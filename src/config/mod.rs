@@ -14,6 +14,7 @@ mod settings;
 mod variables;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use reader::Reader;
 use variables::is_known;
@@ -113,6 +114,15 @@ impl Config {
             let text =
                 "DB_SSLMODE is weaker than 'require': anyone on the network path to PostgreSQL can read everything";
             config.warnings.push(text.to_owned());
+        }
+        let is_unspecified = config.http.address.host.parse().is_ok_and(|host: IpAddr| host.is_unspecified());
+        if environment == Environment::Production && is_unspecified && config.protection.trusted_proxies.is_empty() {
+            config.warnings.push(format!(
+                "APP_HOST is {} and TRUSTED_PROXIES is not set: anyone who reaches this machine can use the service \
+                 without a proxy, and so without TLS. Behind a proxy on this machine set APP_HOST=127.0.0.1; behind one \
+                 elsewhere set TRUSTED_PROXIES to its address, and let only the proxy reach the port",
+                config.http.address.host
+            ));
         }
         if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }
     }

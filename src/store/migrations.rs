@@ -10,6 +10,7 @@ use postgres::error::SqlState;
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::{Error, root_cause};
+use super::storage::ServerStorage;
 use crate::config::{PoolSettings, Server};
 
 mod embedded {
@@ -129,7 +130,7 @@ fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
     if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
 }
 
-/// The versions of a database.
+/// The versions of a database, and its storage.
 #[derive(Debug)]
 pub struct Findings {
     /// The version of PostgreSQL.
@@ -138,9 +139,11 @@ pub struct Findings {
     pub tls: Option<String>,
     /// The version of the schema; 0 for a database that was never migrated.
     pub schema: i32,
+    /// Its storage.
+    pub storage: ServerStorage,
 }
 
-/// Connects once and reads the versions, without changing anything.
+/// Connects once and reads these, without changing anything.
 ///
 /// # Errors
 /// When the database cannot be reached or does not answer.
@@ -148,5 +151,7 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<Findings, Migrati
     let mut client = Connector::new(server, pool, pool.query_timeout)?.connect()?;
     let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
     let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
-    Ok(Findings { version: row.get("version"), tls: row.get("tls"), schema: version(&mut client)? })
+    let schema = version(&mut client)?;
+    let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
+    Ok(Findings { version: row.get("version"), tls: row.get("tls"), schema, storage })
 }

@@ -4,6 +4,7 @@
 //! - `sessions`, `messages`, `health`: the statements, one file per table.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
+//! - [`Watermark`]: whether there is room for more rows.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
 //! - [`migrations`]: the schema, at the start and for `safespace check`.
 
@@ -16,7 +17,9 @@ mod messages;
 pub mod migrations;
 mod pool;
 mod sessions;
+mod storage;
 mod tls;
+mod watermark;
 
 use std::sync::Arc;
 
@@ -28,6 +31,8 @@ pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Row};
 pub use migrations::{Findings, inspect};
 pub use pool::PoolState;
 pub use sessions::Sessions;
+pub use storage::{Disk, ServerStorage};
+pub use watermark::{DataLocation, Usage, Watermark};
 
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
@@ -47,6 +52,8 @@ pub struct Store {
     pub messages: Messages,
     /// Probes of the database and its schema.
     pub health: Health,
+    /// Whether there is room for more rows.
+    pub watermark: Arc<Watermark>,
     pool: Arc<Pool>,
 }
 
@@ -64,12 +71,18 @@ impl Store {
 
     /// A store whose pool opens its connections in the background; an unreachable database is not an error here.
     #[must_use]
-    pub fn open(connector: Connector, settings: &PoolSettings, metrics: &Arc<Metrics>) -> Store {
+    pub fn open(
+        connector: Connector,
+        settings: &PoolSettings,
+        watermark: Arc<Watermark>,
+        metrics: &Arc<Metrics>,
+    ) -> Store {
         let pool = Arc::new(Pool::open(connector, settings, metrics.clone()));
         Store {
             sessions: Sessions::new(&pool, settings.acquire_timeout, metrics),
             messages: Messages::new(&pool, settings.acquire_timeout, metrics),
             health: Health::new(&pool, metrics),
+            watermark,
             pool,
         }
     }
@@ -80,8 +93,9 @@ impl Store {
         self.pool.state()
     }
 
-    /// Ends the logging of outages: a service that stops may stop its database too.
+    /// Ends the measuring of storage, and the logging of outages: a service that stops may stop its database too.
     pub fn close(&self) {
+        self.watermark.close();
         self.pool.availability.close();
     }
 }

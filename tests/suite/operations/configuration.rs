@@ -271,11 +271,30 @@ fn an_unknown_variable_and_a_plain_text_connection_are_warnings() {
     let warnings = |pairs: &[(&str, &str)]| read(pairs).warnings().join("\n");
     assert_eq!(warnings(&[("HOME", "/h"), ("PATH", "/bin"), ("DB_PASSWORD_FILE", ""), ("DB_PASSWORD", "p")]), "");
     assert!(warnings(&[("HOME", "/h"), ("DB_POOL_MAXSIZE", "5")]).contains("DB_POOL_MAXSIZE is set and means nothing"));
-    let production = |url| warnings(&[("ENVIRONMENT", "production"), ("DATABASE_URL", url)]);
+    let local = ("APP_HOST", "127.0.0.1");
+    let production = |url| warnings(&[("ENVIRONMENT", "production"), local, ("DATABASE_URL", url)]);
     assert!(production("postgres://u:p@db.example.org/d").contains("DB_SSLMODE is weaker"));
     assert_eq!(production("postgres://u:p@db.example.org/d?sslmode=require"), "");
     assert_eq!(production("postgres://u:p@localhost/d"), "");
     assert!(production("postgres://u:p@localhost/d?hostaddr=10.0.0.5").contains("DB_SSLMODE is weaker"));
+}
+
+#[test]
+fn production_on_every_address_without_a_proxy_is_a_warning() {
+    let warnings = |environment, host, proxies| {
+        let url = ("DATABASE_URL", "postgres://u:p@localhost/d");
+        let given = [url, ("ENVIRONMENT", environment), ("APP_HOST", host), ("TRUSTED_PROXIES", proxies)];
+        app::warnings(&read(&given)).join("\n")
+    };
+    for host in ["0.0.0.0", "::"] {
+        let found = warnings("production", host, "");
+        assert!(found.starts_with(&format!("APP_HOST is {host} and TRUSTED_PROXIES is not set")), "{found}");
+        assert_eq!(warnings("production", host, "10.0.0.5"), "");
+        assert_eq!(warnings("development", host, ""), "");
+    }
+    for host in ["127.0.0.1", "::1", "localhost"] {
+        assert_eq!(warnings("production", host, ""), "", "{host}");
+    }
 }
 
 #[test]
