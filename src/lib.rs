@@ -8,6 +8,7 @@
 //! - [`app`]: connects the parts, starts and stops them in order.
 //! - [`exporter`]: the Prometheus endpoint.
 //! - [`api`]: the routes and their handlers: what a client sees.
+//! - [`admission`]: who is admitted before any work: rates, and proof of work.
 //! - [`turns`]: the life of a turn, from the user's message to the stored answer.
 //! - [`companion`]: answers a conversation, by a script or through a model.
 //! - [`private_postgres`]: a PostgreSQL of the service's own.
@@ -22,6 +23,7 @@
 //! - [`sealing`]: authenticated encryption under keys that are derived from a session's id.
 //! - [`session_id`]: the session's only credential, as a type that cannot be printed by accident.
 
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod check;

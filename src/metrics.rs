@@ -33,6 +33,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Labels<2>, Histogram, fn() -> Histogram>,
     refusals: Family<Labels<1>, Counter>,
+    refused: Family<Labels<1>, Counter>,
     batches: Family<Labels<1>, Histogram, fn() -> Histogram>,
     waits: Histogram,
     turns: Family<Labels<1>, Counter>,
@@ -50,6 +51,7 @@ impl Default for Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             refusals: Family::default(),
+            refused: Family::default(),
             batches: Family::new_with_constructor(|| Histogram::new(ITEMS)),
             waits: Histogram::new(SECONDS),
             turns: Family::default(),
@@ -78,6 +80,11 @@ impl Metrics {
         self.refusals.get_or_create(&[("reason", reason)]).inner().store(count, Ordering::Relaxed);
     }
 
+    /// Counts a request that was refused to protect the service from abuse.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
     /// Observes how long a batch waited for its permit and its connection, whether it got them or not.
     pub fn wait(&self, waited: Duration) {
         self.waits.observe(waited.as_secs_f64());
@@ -104,11 +111,12 @@ impl Metrics {
 
     /// Registers every metric under its name, without the prefix `safespace_`.
     pub fn register(&self, registry: &mut Registry) {
-        let Metrics { requests, durations, refusals, batches, waits, turns, turn_durations, .. } = self;
+        let Metrics { requests, durations, refusals, refused, batches, waits, turns, turn_durations, .. } = self;
         registry.register("http_requests", "Requests answered, by route pattern", requests.clone());
         let help = "Time from the complete request to its answer";
         registry.register("http_request_duration_seconds", help, durations.clone());
         registry.register("http_refusals", "Requests the server refused by itself", refusals.clone());
+        registry.register("refused", "Requests refused to protect the service from abuse", refused.clone());
         registry.register("batch_items", "Requests that shared one statement", batches.clone());
         let help = "Time a batch waited for its permit and its connection";
         registry.register("pool_wait_seconds", help, waits.clone());

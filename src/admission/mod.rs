@@ -1,0 +1,131 @@
+//! Who is admitted before any work is done for them: the rate of a session's messages, and proof of work for new sessions.
+//!
+//! - `client_address`: whose request it is, behind proxies.
+//! - `message_rate`: the rate of messages of each session.
+//! - `creation_rate`: how fast sessions are created, by each peer and altogether.
+//! - `proof_of_work`: challenges, and what is wrong with a solution.
+//!
+//! All of it is in memory and bounded, holds no address and no session, and is gone when the process ends.
+
+mod client_address;
+mod creation_rate;
+mod message_rate;
+mod proof_of_work;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use governor::clock::MonotonicClock;
+use parking_lot::Mutex;
+
+use crate::config::{ProofOfWork, ProtectionSettings};
+use crate::http::Request;
+use crate::metrics::Metrics;
+use crate::peers::{PeerKey, Peers};
+use crate::sealing::Lookup;
+use client_address::ClientAddress;
+use creation_rate::{BASE_DIFFICULTY, CreationRate};
+use message_rate::MessageRate;
+use proof_of_work::ProofsOfWork;
+
+pub use message_rate::{BURST, Denied, PER_MINUTE, Quota};
+pub use proof_of_work::{Challenge, INPUT_BYTES, InvalidSolution};
+
+/// Admits requests. One is shared by all handlers.
+pub struct Admission {
+    client_address: ClientAddress,
+    peers: Arc<Peers>,
+    /// `None` where rates are not limited.
+    message_rate: Option<Mutex<MessageRate<MonotonicClock>>>,
+    proof_of_work: ProofOfWork,
+    creations: Mutex<CreationRate>,
+    proofs: ProofsOfWork,
+    metrics: Arc<Metrics>,
+}
+
+/// A session is not created without proof of work.
+#[derive(Debug)]
+pub struct ProofRequired {
+    /// What was wrong with the solution; `None` if there was none.
+    pub invalid: Option<InvalidSolution>,
+    /// What to solve.
+    pub challenge: Challenge,
+}
+
+impl Admission {
+    /// With nothing counted yet, and a fresh key for challenges.
+    #[must_use]
+    pub fn new(settings: &ProtectionSettings, peers: Arc<Peers>, metrics: Arc<Metrics>) -> Admission {
+        let now = Instant::now();
+        Admission {
+            client_address: ClientAddress::new(settings.trusted_proxies.clone()),
+            peers,
+            message_rate: settings.rate_limit.then(|| Mutex::new(MessageRate::new(MonotonicClock))),
+            proof_of_work: if settings.rate_limit { settings.proof_of_work } else { ProofOfWork::Off },
+            creations: Mutex::new(CreationRate::new(now)),
+            proofs: ProofsOfWork::new(now),
+            metrics,
+        }
+    }
+
+    /// The network of the client that sent a request; `None` where it cannot be told from others.
+    #[must_use]
+    pub fn client_peer(&self, request: &Request) -> Option<PeerKey> {
+        self.peers.key(self.client_address.of(request)?)
+    }
+
+    /// Counts a message of a session. `None` where rates are not limited.
+    ///
+    /// # Errors
+    /// [`Denied`] above the rate; the message is not counted then.
+    pub fn message(&self, session: &Lookup) -> Result<Option<Quota>, Denied> {
+        let Some(rate) = &self.message_rate else { return Ok(None) };
+        let checked = rate.lock().check(session);
+        if checked.is_err() {
+            self.metrics.refused("rate_limited");
+        }
+        checked.map(Some)
+    }
+
+    /// Counts the creation of a session.
+    ///
+    /// # Errors
+    /// [`ProofRequired`] if it takes proof of work, and `solution` is none. It is not counted then.
+    pub fn creation(&self, peer: Option<PeerKey>, solution: Option<&str>) -> Result<(), ProofRequired> {
+        let now = Instant::now();
+        let difficulty = match self.proof_of_work {
+            ProofOfWork::Off => return Ok(()),
+            ProofOfWork::Auto => match self.creations.lock().admit(peer, now) {
+                Ok(()) => return Ok(()),
+                Err(difficulty) => difficulty,
+            },
+            ProofOfWork::Always => self.difficulty(peer, now).unwrap_or(BASE_DIFFICULTY),
+        };
+        let (reason, invalid) = match solution.map(|solution| self.proofs.redeem(solution, now)) {
+            Some(Ok(())) => {
+                self.creations.lock().count(peer, now);
+                return Ok(());
+            }
+            Some(Err(invalid)) => ("proof_of_work_invalid", Some(invalid)),
+            None => ("proof_of_work", None),
+        };
+        self.metrics.refused(reason);
+        Err(ProofRequired { invalid, challenge: self.proofs.challenge(difficulty, now) })
+    }
+
+    /// Whether a client has to solve a challenge to create a session, and one for it to solve; `None` where none ever has to.
+    #[must_use]
+    pub fn challenge(&self, peer: Option<PeerKey>) -> Option<(bool, Challenge)> {
+        let now = Instant::now();
+        let difficulty = match self.proof_of_work {
+            ProofOfWork::Off => return None,
+            ProofOfWork::Auto => self.difficulty(peer, now),
+            ProofOfWork::Always => Some(self.difficulty(peer, now).unwrap_or(BASE_DIFFICULTY)),
+        };
+        Some((difficulty.is_some(), self.proofs.challenge(difficulty.unwrap_or(BASE_DIFFICULTY), now)))
+    }
+
+    fn difficulty(&self, peer: Option<PeerKey>, now: Instant) -> Option<u8> {
+        self.creations.lock().difficulty(peer, now)
+    }
+}
