@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::admission::Admission;
 use crate::api::Context;
 use crate::companion;
 use crate::config::{Address, Config};
@@ -57,12 +58,11 @@ impl App {
         let turn_limits = TurnLimits { timeout, concurrency, session: config.session_limits };
         let context = Arc::new(Context {
             store: store.clone(),
+            admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),
             timers: Arc::default(),
             stopping: AtomicBool::new(false),
-            peers: Arc::new(startup::peers(&config.protection)),
-            trusted_proxies: config.protection.trusted_proxies.clone(),
         });
         let limits = startup::server_limits(config);
         let server = http::Server::start(listener, limits.clone(), context.clone());

@@ -171,6 +171,7 @@ pub(crate) fn safespace(
     let sockets = postgres.sockets().display().to_string().replace('/', "%2F");
     // That folder has no .env.
     command.current_dir(postgres.folder()).env_clear().env("LOG_LEVEL", &settings.log_level);
+    command.env("RATE_LIMIT", "off");
     command.env("DATABASE_URL", format!("postgres://{OWNER}@{sockets}/{database}"));
     command.env("APP_HOST", address.ip().to_string()).env("APP_PORT", address.port().to_string());
     command

@@ -12,6 +12,7 @@ mod creation_rate;
 mod message_rate;
 mod proof_of_work;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ pub use proof_of_work::{Challenge, INPUT_BYTES, InvalidSolution};
 /// Admits requests. One is shared by all handlers.
 pub struct Admission {
     client_address: ClientAddress,
-    peers: Arc<Peers>,
+    peers: Peers,
     /// `None` where rates are not limited.
     message_rate: Option<Mutex<MessageRate<MonotonicClock>>>,
     proof_of_work: ProofOfWork,
@@ -55,7 +56,7 @@ pub struct ProofRequired {
 impl Admission {
     /// With nothing counted yet, and a fresh key for challenges.
     #[must_use]
-    pub fn new(settings: &ProtectionSettings, peers: Arc<Peers>, metrics: Arc<Metrics>) -> Admission {
+    pub fn new(settings: &ProtectionSettings, peers: Peers, metrics: Arc<Metrics>) -> Admission {
         let now = Instant::now();
         Admission {
             client_address: ClientAddress::new(settings.trusted_proxies.clone()),
@@ -66,6 +67,13 @@ impl Admission {
             proofs: ProofsOfWork::new(now),
             metrics,
         }
+    }
+
+    /// The network of the client at the other end of a connection; `None` where it cannot be told from others, as behind a
+    /// proxy.
+    #[must_use]
+    pub fn connection_peer(&self, address: IpAddr) -> Option<PeerKey> {
+        if self.client_address.is_trusted(address) { None } else { self.peers.key(address) }
     }
 
     /// The network of the client that sent a request; `None` where it cannot be told from others.

@@ -2,11 +2,13 @@
 //! [`Context::answer`](Application::answer) below.
 
 mod body;
+mod challenge;
 mod chat;
 mod docs;
 mod health;
 pub mod openapi;
 mod problem;
+mod proof_of_work;
 mod respond;
 mod responder;
 pub mod routes;
@@ -26,7 +28,7 @@ use routes::Found;
 fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) {
     let (started, method) = (Instant::now(), routes::known_method(request.method()));
     let (route, found) = routes::find(request.method(), request.raw_url());
-    (found, AccessLog { method, route, started, metrics: context.metrics.clone() })
+    (found, AccessLog { method, route, started, metrics: context.metrics.clone(), fields: Vec::new() })
 }
 
 impl Application for Context {
@@ -50,8 +52,7 @@ impl Application for Context {
     }
 
     fn peer(&self, address: IpAddr) -> Option<PeerKey> {
-        let is_proxy = self.trusted_proxies.iter().any(|network| network.contains(&address.to_canonical()));
-        if is_proxy { None } else { self.peers.key(address) }
+        self.admission.connection_peer(address)
     }
 
     /// Erasing and the probes of health.

@@ -8,7 +8,7 @@ use utoipa::openapi::{Content, Header, Object, OpenApi, Ref, RefOr, Required, Re
 
 use super::problem::{FieldError, Problem};
 use super::responder::{Answer, Context};
-use super::{chat, docs, health, respond, sessions};
+use super::{challenge, chat, docs, health, respond, sessions};
 use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
@@ -29,7 +29,7 @@ use crate::http::Request;
     ),
     paths(
         health::root, health::database, health::live, health::ready, document, docs::page, docs::asset,
-        sessions::create, sessions::read, sessions::delete, chat::history, chat::send, chat::stop,
+        challenge::read, sessions::create, sessions::read, sessions::delete, chat::history, chat::send, chat::stop,
     ),
     components(schemas(Problem, FieldError)),
 )]
@@ -56,6 +56,7 @@ pub fn describe() -> OpenApi {
 /// bounds. Every answer has a request id, and every error that does not say otherwise is a problem document.
 fn add_common_parts(path: &str, operation: &mut Operation) {
     let (has_body, has_session) = (operation.request_body.is_some(), path.contains("{session_id}"));
+    let uses_database = path.starts_with("/api/v1/sessions");
     let bounds = "Not HTTP (400), too slow (408), too large (413, 414, 431), or more than there is room for (503)";
     let responses = &mut operation.responses.responses;
     for (applies, status, description) in [
@@ -64,19 +65,26 @@ fn add_common_parts(path: &str, operation: &mut Operation) {
         (has_body, "415", "The body is not application/json"),
         (has_session, "422", "The id is not a UUID"),
         (true, "500", "A bug; the next request is served as usual"),
-        (path.starts_with("/api/"), "503", "The database is not available"),
-        (path.starts_with("/api/"), "504", "The database took too long"),
+        (uses_database, "503", "The database is not available"),
+        (uses_database, "504", "The database took too long"),
         (true, "default", bounds),
     ] {
         if applies {
             responses.entry(status.to_owned()).or_insert_with(|| Response::new(description).into());
         }
     }
+    let is_limited = has_session && responses.contains_key("429");
     for (status, response) in responses {
         let RefOr::T(response) = response else { continue };
         let request_id = header(Type::String, "Random, for finding this request in the log");
         response.headers.insert("X-Request-Id".to_owned(), request_id);
-        if matches!(status.as_str(), "409" | "503") {
+        if is_limited {
+            let policy = "The rate, as in draft-ietf-httpapi-ratelimit-headers-10";
+            response.headers.insert("RateLimit-Policy".to_owned(), header(Type::String, policy));
+            let left = "What is left of it, and the seconds until there is more";
+            response.headers.insert("RateLimit".to_owned(), header(Type::String, left));
+        }
+        if matches!(status.as_str(), "409" | "503") || (status == "429" && is_limited) {
             let retry_after = header(Type::Integer, "Seconds to wait before the next try");
             response.headers.insert("Retry-After".to_owned(), retry_after);
         }

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::proof_of_work::ProofOfWork;
 use super::respond;
+use crate::admission::{BURST, Denied, PER_MINUTE, ProofRequired};
 use crate::http::{self, Response};
 use crate::sealing::OpenError;
 use crate::store;
@@ -36,7 +38,11 @@ pub(super) struct Problem {
     /// With 422: which part of the request was wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-    /// `Allow` with 405; `Retry-After`, in seconds, with 503, and with 409 while something else runs.
+    /// With the code `proof_of_work`: what to solve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<ProofOfWork>)]
+    proof_of_work: Option<Box<ProofOfWork>>,
+    /// `Allow` with 405; `Retry-After`, in seconds, with 503, with 429 above a rate, and with 409 while something else runs.
     #[serde(skip)]
     header: Option<Box<(&'static str, String)>>,
     /// What the log says of an internal error.
@@ -64,8 +70,17 @@ const STORAGE_RETRY_AFTER_S: u32 = 60;
 impl Problem {
     pub(super) fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
         let (title, detail) = (http::reason(status), detail.into());
-        let problem =
-            Problem { kind: (), title, status, detail, code: None, errors: Vec::new(), header: None, cause: None };
+        let problem = Problem {
+            kind: (),
+            title,
+            status,
+            detail,
+            code: None,
+            errors: Vec::new(),
+            proof_of_work: None,
+            header: None,
+            cause: None,
+        };
         if status == 503 { problem.after(RETRY_AFTER_S) } else { problem }
     }
 
@@ -131,6 +146,30 @@ fn about_blank<S: Serializer>(_: &(), serializer: S) -> Result<S::Ok, S::Error> 
 impl From<OpenError> for Problem {
     fn from(error: OpenError) -> Problem {
         Problem::internal(error.to_string())
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Problem {
+        let seconds = denied.retry_after_s;
+        let detail = format!(
+            "Too many messages in this session: it can have {BURST} at once, and {PER_MINUTE} in a minute. \
+             Please send it again in {seconds} s."
+        );
+        Problem::new(429, detail).code("rate_limited").after(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}
+
+impl From<ProofRequired> for Problem {
+    fn from(required: ProofRequired) -> Problem {
+        let todo = "Please solve the challenge in proof_of_work and send the request again with the solution in the field \
+                    Proof-Of-Work, as described in /docs.";
+        let detail = match required.invalid {
+            Some(invalid) => format!("The proof of work {invalid}. {todo}"),
+            None => format!("Many sessions are being created, so a new one takes proof of work. {todo}"),
+        };
+        let proof_of_work = Some(Box::new(required.challenge.into()));
+        Problem { proof_of_work, ..Problem::new(429, detail).code("proof_of_work") }
     }
 }
 

@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use ipnet::IpNet;
-
 use super::problem::Problem;
 use super::respond::with_common_fields;
+use crate::admission::Admission;
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
-use crate::peers::Peers;
 use crate::store::{self, Callback, Store};
 use crate::sync::Timers;
 use crate::turns::Turns;
@@ -24,16 +22,14 @@ pub struct Context {
     pub store: Arc<Store>,
     /// The turns of all sessions.
     pub turns: Arc<Turns>,
+    /// Who is admitted.
+    pub admission: Admission,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// Keeps silent streams alive.
     pub timers: Arc<Timers>,
     /// Set once the service begins to stop.
     pub stopping: AtomicBool,
-    /// Tells clients apart by their addresses.
-    pub peers: Arc<Peers>,
-    /// Proxies, through which many clients come from one address.
-    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Context {
@@ -69,6 +65,14 @@ pub(super) struct Responder(Option<(http::Responder, AccessLog)>);
 impl Responder {
     pub(super) fn new(responder: http::Responder, access_log: AccessLog) -> Responder {
         Responder(Some((responder, access_log)))
+    }
+
+    /// The same; the response, whichever it is, has these fields too.
+    pub(super) fn with_fields(mut self, fields: Vec<(&'static str, String)>) -> Responder {
+        if let Some((_, access_log)) = &mut self.0 {
+            access_log.fields = fields;
+        }
+        self
     }
 
     fn take(&mut self) -> (http::Responder, AccessLog) {
@@ -128,12 +132,14 @@ pub(super) struct AccessLog {
     pub(super) route: &'static str,
     pub(super) started: Instant,
     pub(super) metrics: Arc<Metrics>,
+    /// Further fields of the response.
+    pub(super) fields: Vec<(&'static str, String)>,
 }
 
 impl AccessLog {
     /// Counts and logs the request, and adds the fields that every response has.
     pub(super) fn complete(self, result: Result<Response, Problem>) -> Response {
-        let AccessLog { method, route, started, metrics } = self;
+        let AccessLog { method, route, started, metrics, fields } = self;
         let (response, cause) = match result {
             Ok(response) => (response, None),
             Err(problem) => (problem.response(), problem.cause),
@@ -147,7 +153,8 @@ impl AccessLog {
         } else {
             log::info!(method, route, status, duration_ms, request_id = id; "Request");
         }
-        with_common_fields(response).with_additional_header("X-Request-Id", request_id)
+        let response = with_common_fields(response).with_additional_header("X-Request-Id", request_id);
+        fields.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))
     }
 }
 
@@ -173,7 +180,10 @@ mod tests {
     impl Application for Dropping {
         fn answer(&self, _: Request, responder: http::Responder) {
             let (started, metrics) = (Instant::now(), self.0.clone());
-            drop(Responder::new(responder, AccessLog { method: "GET", route: "/", started, metrics }));
+            drop(Responder::new(
+                responder,
+                AccessLog { method: "GET", route: "/", started, metrics, fields: Vec::new() },
+            ));
         }
 
         fn refuse_head(&self, _: &Request) -> Option<Response> {

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 use super::responder::{Answer, Context};
-use super::{chat, docs, health, openapi, respond, sessions};
+use super::{challenge, chat, docs, health, openapi, respond, sessions};
 use crate::http::{Request, Response};
 
 /// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, or empty.
@@ -31,6 +31,7 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/openapi.json", openapi::document),
     route("GET", "/docs", docs::page),
     route("GET", "/docs/{asset}", docs::asset),
+    route("GET", "/api/v1/challenge", challenge::read),
     route("POST", "/api/v1/sessions", sessions::create),
     route("GET", "/api/v1/sessions/{session_id}", sessions::read),
     route("DELETE", "/api/v1/sessions/{session_id}", sessions::delete),

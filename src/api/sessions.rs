@@ -26,17 +26,24 @@ pub(super) struct Session {
 /// Creates a session
 ///
 /// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. After a 503 or
-/// a 504 there may be one whose id no client knows.
+/// a 504 there may be one whose id no client knows. While many sessions are created, the solution of a challenge is required in
+/// `Proof-Of-Work`, and 429 has a challenge.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
+    params(
+        ("Proof-Of-Work" = Option<String>, Header, description = "The text of a challenge, a colon, and the counter that solves it"),
+    ),
     request_body(content = inline(serde_json::Map<String, serde_json::Value>), content_type = "application/json", example = json!({})),
     responses(
     (status = 201, description = "Created, and durable", body = Session),
     (status = 422, description = "The body is not a JSON object"),
     (status = 503, description = "The database is not available, or the storage is full (code `storage_full`)"),
+    (status = 429, description = "Proof of work is required: the code is `proof_of_work`, and `proof_of_work` has a challenge"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     body::json_object(request)?;
     context.check_storage()?;
+    let peer = context.admission.client_peer(request);
+    context.admission.creation(peer, request.header("Proof-Of-Work"))?;
     let (session_id, created_at) = (SessionId::random(), message::now());
     let key = SealingKey::derive(&session_id);
     let sealed = message::seal_creation_time(&key, created_at);

@@ -96,7 +96,7 @@ impl Config {
         let mut config = Config {
             pool: settings::read_pool(&mut reader),
             companion: companion::read(&mut reader, http.request_timeout),
-            protection: protection::read_protection(&mut reader),
+            protection: protection::read_protection(&mut reader, environment),
             session_limits: protection::read_session_limits(&mut reader),
             storage: protection::read_storage(&mut reader),
             metrics: settings::read_metrics(&mut reader),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::reader::Reader;
+use super::settings::Environment;
 
 /// Bounds that keep one client from costing the others (`RATE_LIMIT*`, `TRUSTED_PROXIES`, `PROOF_OF_WORK`).
 #[derive(Debug, Clone)]
@@ -71,14 +72,23 @@ pub enum StorageReserve {
     Bytes(u64),
 }
 
-pub(super) fn read_protection(reader: &mut Reader) -> ProtectionSettings {
+pub(super) fn read_protection(reader: &mut Reader, environment: Environment) -> ProtectionSettings {
     use ByAddress::{Auto, Off, On};
     let proof_of_work = [("auto", ProofOfWork::Auto), ("off", ProofOfWork::Off), ("always", ProofOfWork::Always)];
+    let rate_limit = reader.choice("RATE_LIMIT", &[("on", true), ("off", false)]);
+    let proof_of_work = reader.choice("PROOF_OF_WORK", &proof_of_work);
+    if environment == Environment::Production && !rate_limit {
+        let text = "RATE_LIMIT is off: one client can refuse the service to all others";
+        reader.warnings.push(text.to_owned());
+    } else if environment == Environment::Production && proof_of_work == ProofOfWork::Off {
+        let text = "PROOF_OF_WORK is off: one client can create sessions without end, and fill the disk";
+        reader.warnings.push(text.to_owned());
+    }
     ProtectionSettings {
-        rate_limit: reader.choice("RATE_LIMIT", &[("on", true), ("off", false)]),
+        rate_limit,
         by_address: reader.choice("RATE_LIMIT_BY_ADDRESS", &[("auto", Auto), ("on", On), ("off", Off)]),
         trusted_proxies: read_networks(reader, "TRUSTED_PROXIES"),
-        proof_of_work: reader.choice("PROOF_OF_WORK", &proof_of_work),
+        proof_of_work,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod admission;
 mod api;
 mod chat;
 mod companion;

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::respond;
 use super::responder::{Answer, Context};
 use super::sessions::parse_id;
+use crate::admission::{BURST, Denied, PER_MINUTE, Quota};
 use crate::http::Request;
 use crate::sealing::SealingKey;
 use crate::store::{self, Page, PageRequest};
@@ -41,7 +42,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
 /// document, whose `status` says what went wrong, since that of the response was 200. `id` counts up from 1, and there is a
 /// comment at the beginning and after 15 s of silence. An error before the companion is asked is an ordinary response.
 /// A client that disconnects does not stop the answer. A message sent again with the same `Idempotency-Key` is answered
-/// once.
+/// once. A session can have 5 messages at once, and 20 in a minute; `RateLimit` says how many are left.
 #[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",
     params(
         ("session_id" = Uuid, Path, description = "The session's id"),
@@ -56,20 +57,53 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
     (status = 404, description = "There is no such session, or it was deleted meanwhile"),
     (status = 409, description = "Another message of this session is being answered (with Retry-After), or (without) the turn was stopped before anything was said, or the session is full (code session_full)"),
     (status = 422, description = "The message, the id or the key is not valid, or the key came with another message before"),
+    (status = 429, description = "Too many messages of this session (the code is `rate_limited`, with Retry-After)"),
     (status = 503, description = "The companion or the database is not available: the message may be stored, so send it again with the same key; or the storage is full (code `storage_full`)"),
 ))]
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let received_at = Instant::now();
     let session_id = parse_id(session_id)?;
+    let key = SealingKey::derive(&session_id);
+    let quota = context.admission.message(&key.lookup());
+    let question = match quota {
+        Ok(_) => question(context, request, key, received_at),
+        Err(denied) => Err(denied.into()),
+    };
+    Answer::defer(move |responder| {
+        let responder = responder.with_fields(rate_limit_fields(quota));
+        let question = match question {
+            Ok(question) => question,
+            Err(problem) => return responder.respond(Err(problem)),
+        };
+        let mut delivery = Delivery::new(responder, question.streamed, session_id, context.timers.clone());
+        context.turns.start(question, Box::new(move |event| delivery.deliver(event)));
+    })
+}
+
+fn question(
+    context: &Context,
+    request: &Request,
+    key: SealingKey,
+    received_at: Instant,
+) -> Result<Question, Problem> {
     let idempotency_key = request::idempotency_key(request)?;
     let text = request::message(body::json_object(request)?)?;
     context.check_storage()?;
-    let streamed = request::accepts_events(request);
-    let question = Question { key: SealingKey::derive(&session_id), text, idempotency_key, streamed, received_at };
-    Answer::defer(move |responder| {
-        let mut delivery = Delivery::new(responder, streamed, session_id, context.timers.clone());
-        context.turns.start(question, Box::new(move |event| delivery.deliver(event)));
-    })
+    Ok(Question { key, text, idempotency_key, streamed: request::accepts_events(request), received_at })
+}
+
+/// The fields of draft-ietf-httpapi-ratelimit-headers-10, without a partition key, which would name the session. The window of
+/// the policy is a minute; what is left of it is at most the burst.
+fn rate_limit_fields(quota: Result<Option<Quota>, Denied>) -> Vec<(&'static str, String)> {
+    let (remaining, reset_s) = match quota {
+        Ok(None) => return Vec::new(),
+        Ok(Some(quota)) => (quota.remaining, quota.reset_s),
+        Err(denied) => (0, denied.retry_after_s),
+    };
+    vec![
+        ("RateLimit-Policy", format!("\"messages\";q={PER_MINUTE};w=60;safespace-burst={BURST}")),
+        ("RateLimit", format!("\"messages\";r={remaining};t={reset_s}")),
+    ]
 }
 
 /// Stops the answer in progress, and stores the text so far

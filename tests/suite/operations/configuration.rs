@@ -298,6 +298,18 @@ fn production_on_every_address_without_a_proxy_is_a_warning() {
 }
 
 #[test]
+fn protection_that_is_off_in_production_is_a_warning() {
+    let production = |name, value| {
+        let url = ("DATABASE_URL", "postgres://u:p@localhost/d");
+        read(&[("ENVIRONMENT", "production"), url, (name, value)]).warnings().join("\n")
+    };
+    assert!(production("RATE_LIMIT", "off").starts_with("RATE_LIMIT is off"));
+    assert!(production("PROOF_OF_WORK", "off").starts_with("PROOF_OF_WORK is off"));
+    assert_eq!(production("PROOF_OF_WORK", "always"), "");
+    assert_eq!(read(&[("HOME", "/h"), ("RATE_LIMIT", "off")]).warnings().join("\n"), "");
+}
+
+#[test]
 fn as_many_workers_as_a_hanging_database_can_block_are_a_warning() {
     let warnings = |pairs: &[(&str, &str)]| app::warnings(&read(pairs));
     // The maximum of blocked workers follows from the statements of requests and their batches in flight.

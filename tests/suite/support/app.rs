@@ -75,6 +75,8 @@ pub(crate) fn configure(url: &str, further: &[(&str, &str)]) -> Config {
         ("APP_WORKERS", "8"),
         ("DB_POOL_MIN_SIZE", "1"),
         ("DB_POOL_MAX_SIZE", "4"),
+        // Tests of anything else send more than one client may.
+        ("RATE_LIMIT", "off"),
     ]);
     all.extend(variables(further));
     Config::from_variables(&all).expect("a valid configuration")

@@ -59,9 +59,17 @@ impl Binary {
         self.command.stdout(Stdio::null()).stderr(stderr).status().unwrap()
     }
 
+    /// Sets where it listens; and no rates, unless the test did, since tests send more than one client may.
+    fn prepare(&mut self) {
+        self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
+        if !self.command.get_envs().any(|(name, _)| name == "RATE_LIMIT") {
+            self.command.env("RATE_LIMIT", "off");
+        }
+    }
+
     /// Starts it without waiting until it listens.
     pub(crate) fn start(mut self) -> Running {
-        self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
+        self.prepare();
         let log = File::create(self.log_path()).unwrap();
         let child = self.command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         Running { child, folder: self.folder }
@@ -78,7 +86,7 @@ impl Binary {
     #[track_caller]
     pub(crate) fn serve_with_stderr(mut self, stderr: impl Into<Stdio>) -> Service {
         let log = self.log_path();
-        self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
+        self.prepare();
         let mut process = self.command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut greeting = String::new();
         for line in BufReader::new(process.stdout.take().unwrap()).lines() {
