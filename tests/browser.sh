@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page.
+# Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page, and with the
+# code in docs/sessions.md where that takes proof of work.
 # Usage: tests/browser.sh [BINARY] [SCREENSHOT.png]
 # Needs chromedriver (Debian: chromium-driver), curl and jq.
 set -euo pipefail
 
 binary=$(realpath "${1:-target/release/safespace}")
+sessions=$(dirname "$(realpath "$0")")/../docs/sessions.md
 screenshot=${2:-}
-folder=$(mktemp -d /tmp/safespace-browser-XXXXXX)
 files=$(mktemp -d)
+folders=()
 processes=()
 page=
 
@@ -17,7 +19,7 @@ cleanup() {
     [ -z "$page" ] || webdriver DELETE "$page" >/dev/null || true
     for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
     [ $status = 0 ] || tail -n 20 "$files"/*.log >&2
-    rm -rf "$folder" "$files"
+    rm -rf "${folders[@]}" "$files"
     exit $status
 }
 trap cleanup EXIT
@@ -33,11 +35,19 @@ wait_for() {
     return 1
 }
 
-(cd "$files" && exec env -i PATH="$PATH" SAFESPACE_DATA_DIR="$folder" APP_HOST=127.0.0.1 APP_PORT=0 "$binary") \
-    >"$files/out" 2>"$files/service.log" &
-processes+=($!)
-touch "$files/out" "$files/driver.log"
-url=$(wait_for 's/^  Address  \(http[^ ]*\).*/\1/p' "$files/out")
+# serve NAME [VARIABLE=VALUE ...]: starts a service and sets $url.
+serve() {
+    local folder
+    folder=$(mktemp -d /tmp/safespace-browser-XXXXXX)
+    folders+=("$folder")
+    touch "$files/$1.out"
+    (cd "$files" && exec env -i PATH="$PATH" SAFESPACE_DATA_DIR="$folder" APP_HOST=127.0.0.1 APP_PORT=0 "${@:2}" "$binary") \
+        >"$files/$1.out" 2>"$files/$1.log" &
+    processes+=($!)
+    url=$(wait_for 's/^  Address  \(http[^ ]*\).*/\1/p' "$files/$1.out")
+}
+serve service
+touch "$files/driver.log"
 
 chromedriver --port=0 >"$files/driver.log" 2>&1 &
 processes+=($!)
@@ -95,3 +105,14 @@ if [ -n "$errors" ]; then
     exit 1
 fi
 echo "ok      the browser reports no error and needed no other host"
+
+serve guarded PROOF_OF_WORK=always
+webdriver POST "$page/url" "{\"url\": \"$url/docs\"}" >/dev/null
+code=$(sed -n '/^async function createSession/,/^```/p' "$sessions" | sed '$d')
+script="$code"'
+    const done = arguments[0];
+    createSession().then((session) => done(session.session_id ?? JSON.stringify(session)), (error) => done(String(error)));'
+id=$(webdriver POST "$page/execute/async" "$(jq -cn --arg script "$script" '{script: $script, args: []}')" | jq -r .)
+status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$url/api/v1/sessions/$id")
+[ "$status" = 200 ] || { echo "FAILED  no session with the code of docs/sessions.md: $id" >&2; exit 1; }
+echo "ok      the code of docs/sessions.md solved a challenge and created a session"

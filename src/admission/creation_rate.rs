@@ -6,7 +6,7 @@
 //! bucket does not count for the others: its flood makes nobody else solve anything.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::peers::PeerKey;
 
@@ -18,6 +18,9 @@ const MAX_RISE: u8 = 4;
 
 /// Peers that are remembered, in 4 MiB.
 const MAX_PEERS: usize = 65_536;
+
+/// How often peers with an empty bucket are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The shape of a bucket.
 struct Shape {
@@ -40,6 +43,7 @@ const PEER: Shape = Shape { per_second: 0.5, burst: 60.0, step: 30.0 };
 pub(super) struct CreationRate {
     all: Bucket,
     by_peer: HashMap<PeerKey, Bucket>,
+    swept_at: Instant,
     is_flooded: bool,
 }
 
@@ -50,7 +54,7 @@ struct Bucket {
 
 impl CreationRate {
     pub(super) fn new(now: Instant) -> CreationRate {
-        CreationRate { all: Bucket::new(now), by_peer: HashMap::new(), is_flooded: false }
+        CreationRate { all: Bucket::new(now), by_peer: HashMap::new(), swept_at: now, is_flooded: false }
     }
 
     /// Counts a creation if it is free; otherwise the difficulty of the proof of work that it takes.
@@ -74,7 +78,7 @@ impl CreationRate {
     /// Counts a creation, free or not.
     pub(super) fn count(&mut self, peer: Option<PeerKey>, now: Instant) {
         if let Some(peer) = peer {
-            self.make_room(now);
+            self.sweep(now);
             let bucket = self.by_peer.entry(peer).or_insert_with(|| Bucket::new(now));
             let was_full = bucket.difficulty(&PEER, now).is_some();
             bucket.add(&PEER, now);
@@ -97,12 +101,13 @@ impl CreationRate {
         }
     }
 
-    /// Forgets peers with an empty bucket when there are many, and all if that does not leave half of the room. Before it comes
-    /// to that, the bucket of all is full.
-    fn make_room(&mut self, now: Instant) {
-        if self.by_peer.len() < MAX_PEERS {
+    /// Forgets peers with an empty bucket once in a while, and when there are too many; then all, if that does not leave half
+    /// of the room. Before it comes to that, the bucket of all is full.
+    fn sweep(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.swept_at) < SWEEP_INTERVAL && self.by_peer.len() < MAX_PEERS {
             return;
         }
+        self.swept_at = now;
         self.by_peer.retain(|_, bucket| bucket.level_at(&PEER, now) > 0.0);
         if self.by_peer.len() > MAX_PEERS / 2 {
             self.by_peer.clear();
@@ -219,6 +224,18 @@ mod tests {
             assert_eq!(rate.admit(attacker, now), Ok(()));
         }
         assert_eq!(rate.difficulty(None, now), Some(BASE_DIFFICULTY));
+    }
+
+    #[test]
+    fn a_peer_whose_bucket_is_empty_is_forgotten_and_another_is_not() {
+        let now = Instant::now();
+        let mut rate = CreationRate::new(now);
+        let peers = peers(3);
+        rate.count(peers[0], now);
+        count_free(&mut rate, peers[1], now);
+        rate.count(peers[2], now + SWEEP_INTERVAL);
+        assert!(!rate.by_peer.contains_key(&peers[0].expect("all are distinct")));
+        assert_eq!(rate.by_peer.len(), 2);
     }
 
     #[test]
