@@ -38,7 +38,16 @@ fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
         secrets.push(id.replace('-', ""));
         secrets.push(id);
     }
-    for path in ["/", "/health/db", "/health/live", "/health/ready", "/openapi.json", "/docs", "/secretword"] {
+    for path in [
+        "/",
+        "/health/db",
+        "/health/live",
+        "/health/ready",
+        "/openapi.json",
+        "/docs",
+        "/api/v1/challenge",
+        "/secretword",
+    ] {
         client.get(path);
     }
     client.post_body("/api/v1/sessions", "secretword/secretword", b"secretword").assert_status(415);
@@ -77,8 +86,8 @@ fn every_request_is_one_json_line_with_its_route() {
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
 
     let requests: Vec<&Value> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
-    // 5 rounds of 10, 7 paths, 3 odd requests, 3 around the internal errors.
-    assert_eq!(requests.len(), 5 * 10 + 7 + 3 + 3);
+    // 5 rounds of 10, 8 paths, 3 odd requests, 3 around the internal errors.
+    assert_eq!(requests.len(), 5 * 10 + 8 + 3 + 3);
     let ids: HashSet<&str> = requests.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), requests.len());
     let count = |method: &str, route: &str, status: u16| {
