@@ -80,12 +80,7 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     })
 }
 
-fn question(
-    context: &Context,
-    request: &Request,
-    key: SealingKey,
-    received_at: Instant,
-) -> Result<Question, Problem> {
+fn question(context: &Context, request: &Request, key: SealingKey, received_at: Instant) -> Result<Question, Problem> {
     let idempotency_key = request::idempotency_key(request)?;
     let text = request::message(body::json_object(request)?)?;
     context.check_storage()?;
