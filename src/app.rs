@@ -53,7 +53,7 @@ impl App {
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());
         let watermark = Watermark::start(&config.storage, startup::data_location(config), connector.clone());
-        let store = Arc::new(Store::open(connector, &config.pool, watermark, &metrics));
+        let store = Arc::new(Store::open(&connector, &config.pool, watermark, &metrics));
         let (timeout, concurrency) = (config.companion.timeout, config.companion.concurrency);
         let turn_limits = TurnLimits { timeout, concurrency, session: config.session_limits };
         let context = Arc::new(Context {

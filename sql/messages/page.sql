@@ -16,7 +16,9 @@ LEFT JOIN LATERAL (
         WHERE asked.before IS NULL
     )
 ) AS page_end ON true
-CROSS JOIN LATERAL (SELECT greatest(page_end.position - asked.most, 1) AS first) AS page
+LEFT JOIN LATERAL (
+    SELECT greatest(page_end.position - asked.most, 1) AS first WHERE page_end.position IS NOT NULL
+) AS page ON true
 LEFT JOIN LATERAL (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position) AS bytes
     FROM messages

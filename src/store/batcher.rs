@@ -56,6 +56,9 @@ pub(super) struct BatchPolicy {
     pub(super) max_items: usize,
     /// How long a batch waits for its permit and its connection together.
     pub(super) max_wait: Duration,
+    /// Whether leaders wait for [`STALLED_WAIT`] only after one had no permit in time: otherwise a database that hangs blocks
+    /// threads that requests without a statement need.
+    pub(super) fails_fast: bool,
     /// Whether the items of a batch that PostgreSQL rolled back are executed one by one. False where all items are equal.
     pub(super) retry_individually: bool,
 }
@@ -65,7 +68,8 @@ pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 2;
 
 impl BatchPolicy {
     pub(super) fn new(max_items: usize, max_wait: Duration) -> BatchPolicy {
-        BatchPolicy { max_in_flight: DEFAULT_MAX_IN_FLIGHT, max_items, max_wait, retry_individually: true }
+        let max_in_flight = DEFAULT_MAX_IN_FLIGHT;
+        BatchPolicy { max_in_flight, max_items, max_wait, fails_fast: true, retry_individually: true }
     }
 }
 
@@ -92,8 +96,7 @@ struct State<Item, Answer> {
     queue: VecDeque<Vec<(Item, Callback<Answer>)>>,
     /// When each batch in flight started.
     in_flight: Vec<Instant>,
-    /// Whether the last leader that waited for a permit timed out. Then the next leaders wait for [`STALLED_WAIT`] only:
-    /// otherwise a database that hangs blocks threads that requests without a statement need.
+    /// Whether the last leader that waited for a permit timed out.
     stalled: bool,
 }
 
@@ -180,7 +183,8 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     /// Waits until another batch may run.
     fn acquire_permit(&self, deadline: Instant) -> Result<Permit<'_, Item, Answer, Source>, Error> {
         let mut state = self.state.lock();
-        let wait = if state.stalled { STALLED_WAIT } else { deadline.saturating_duration_since(Instant::now()) };
+        let hardly_waits = self.policy.fails_fast && state.stalled;
+        let wait = if hardly_waits { STALLED_WAIT } else { deadline.saturating_duration_since(Instant::now()) };
         self.permit_released.wait_while_for(&mut state, |state| self.is_full(state), wait);
         state.stalled = self.is_full(&state);
         if state.stalled {

@@ -12,8 +12,13 @@ use crate::metrics::Metrics;
 
 /// The wait for a permit and a connection, and then [`PROBE_TIMEOUT`], stay together below the 5 s that the API promises.
 const MAX_WAIT: Duration = Duration::from_millis(1500);
-const POLICY: BatchPolicy =
-    BatchPolicy { max_in_flight: 1, max_items: usize::MAX, max_wait: MAX_WAIT, retry_individually: false };
+const POLICY: BatchPolicy = BatchPolicy {
+    max_in_flight: 1,
+    max_items: usize::MAX,
+    max_wait: MAX_WAIT,
+    fails_fast: true,
+    retry_individually: false,
+};
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The probes that `/health/…` needs.

@@ -48,7 +48,7 @@ pub struct PageRequest {
 
 /// A page of a conversation, and its first messages.
 pub struct Page {
-    /// Whether the message [`PageRequest::before`] exists; true for the newest page.
+    /// Whether the message [`PageRequest::before`] exists; true for the newest page. Otherwise there are no positions.
     pub before_exists: bool,
     /// Position of the first message of the page. Above 1, the conversation has messages before the page.
     pub first: i32,
@@ -136,8 +136,9 @@ fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Resu
     for row in rows {
         let page = pages.get_mut(index(&row)?).ok_or(Error::Protocol)?;
         let page = page.get_or_insert_with(|| {
-            let (before_exists, first) = (row.get("before_exists"), row.get("first"));
-            Page { before_exists, first, last: row.get::<_, Option<i32>>("last").unwrap_or_default(), rows: Vec::new() }
+            // NULL without the message `before`.
+            let [first, last] = ["first", "last"].map(|column| row.get::<_, Option<i32>>(column).unwrap_or_default());
+            Page { before_exists: row.get("before_exists"), first, last, rows: Vec::new() }
         });
         if row.get::<_, Option<i32>>("position").is_some() {
             page.rows.push(read_row(&row));

@@ -2,6 +2,7 @@
 //!
 //! - [`Store`]: owns the pool and the statements.
 //! - `sessions`, `messages`, `health`: the statements, one file per table.
+//! - `erasing`: the lane in which sessions are erased.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
 //! - [`Watermark`]: whether there is room for more rows.
@@ -11,6 +12,7 @@
 mod batcher;
 mod connection;
 mod connector;
+mod erasing;
 mod error;
 mod health;
 mod messages;
@@ -22,6 +24,7 @@ mod tls;
 mod watermark;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use batcher::{Callback, wait};
 pub use connector::{ConnectError, Connector};
@@ -36,7 +39,8 @@ pub use watermark::{DataLocation, Usage, Watermark};
 
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
-use pool::Pool;
+use erasing::Erasing;
+use pool::{Pool, PoolPolicy};
 
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
@@ -63,23 +67,29 @@ impl Store {
     pub const MAX_BLOCKED_CALLERS: usize =
         Sessions::MAX_BLOCKED_CALLERS + Messages::MAX_BLOCKED_CALLERS + Health::MAX_BLOCKED_CALLERS;
 
-    /// Descriptors that a full pool needs: for each connection its socket, and what the driver's runtime polls it with.
+    /// Descriptors that all connections need: for each its socket, and what the driver's runtime polls it with.
     #[must_use]
     pub fn max_descriptors(settings: &PoolSettings) -> usize {
-        settings.max_size as usize * DESCRIPTORS_PER_CONNECTION
+        (settings.max_size + erasing::MAX_CONNECTIONS) as usize * DESCRIPTORS_PER_CONNECTION
     }
 
-    /// A store whose pool opens its connections in the background; an unreachable database is not an error here.
+    /// A store whose pools open their connections in the background; an unreachable database is not an error here.
     #[must_use]
     pub fn open(
-        connector: Connector,
+        connector: &Connector,
         settings: &PoolSettings,
         watermark: Arc<Watermark>,
         metrics: &Arc<Metrics>,
     ) -> Store {
-        let pool = Arc::new(Pool::open(connector, settings, metrics.clone()));
+        let availability = Arc::default();
+        let open = |policy| Pool::open(connector.clone(), policy, &availability, metrics.clone());
+        // The connections for erasing first: PostgreSQL may have none left for them later.
+        let erasing = open(Erasing::pool_policy(settings.acquire_timeout));
+        let erasing = Erasing::new(erasing, settings.acquire_timeout, metrics);
+        let (min_idle, max_size) = (settings.min_size, settings.max_size);
+        let pool = Arc::new(open(PoolPolicy { min_idle, max_size, max_wait: Duration::MAX, fails_fast: true }));
         Store {
-            sessions: Sessions::new(&pool, settings.acquire_timeout, metrics),
+            sessions: Sessions::new(&pool, erasing, settings.acquire_timeout, metrics),
             messages: Messages::new(&pool, settings.acquire_timeout, metrics),
             health: Health::new(&pool, metrics),
             watermark,
@@ -87,7 +97,7 @@ impl Store {
         }
     }
 
-    /// A snapshot of the pool of connections.
+    /// A snapshot of the pool of connections, without those for erasing.
     #[must_use]
     pub fn pool_state(&self) -> PoolState {
         self.pool.state()

@@ -12,7 +12,6 @@ use r2d2::{ManageConnection, NopErrorHandler};
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::Error;
-use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 
 /// How long a checkout waits for the answer to a probe. The minimum holds even at the end of the checkout's own time: a
@@ -44,12 +43,25 @@ pub(super) trait ConnectionSource {
     fn track_wait(&self) -> impl Sized;
 }
 
+/// Sizes and waits of a pool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolPolicy {
+    /// Idle connections that are kept open.
+    pub(super) min_idle: u32,
+    pub(super) max_size: u32,
+    /// How long a checkout waits, whatever longer time its caller has.
+    pub(super) max_wait: Duration,
+    /// Whether checkouts wait for [`STALLED_WAIT`] only after one timed out: otherwise a database that hangs blocks every
+    /// worker, and with them requests that need no database.
+    pub(super) fails_fast: bool,
+}
+
 /// A pool of connections to one PostgreSQL.
 pub(super) struct Pool {
     pool: r2d2::Pool<Manager>,
+    policy: PoolPolicy,
     pub(super) availability: Arc<Availability>,
-    /// Whether the last checkout that waited timed out. Then the next ones wait for [`STALLED_WAIT`] only: otherwise a
-    /// database that hangs blocks every worker, and with them requests that need no database.
+    /// Whether the last checkout that waited timed out.
     stalled: AtomicBool,
     waiting: AtomicU32,
     metrics: Arc<Metrics>,
@@ -69,17 +81,24 @@ pub struct PoolState {
 }
 
 impl Pool {
-    pub(super) fn open(connector: Connector, settings: &PoolSettings, metrics: Arc<Metrics>) -> Pool {
-        let availability = Arc::new(Availability::default());
+    /// Pools of one database share its availability, so that the log has each outage once.
+    pub(super) fn open(
+        connector: Connector,
+        policy: PoolPolicy,
+        availability: &Arc<Availability>,
+        metrics: Arc<Metrics>,
+    ) -> Pool {
+        let availability = availability.clone();
         let pool = r2d2::Pool::builder()
-            .max_size(settings.max_size)
-            .min_idle(Some(settings.min_size))
+            .max_size(policy.max_size)
+            .min_idle(Some(policy.min_idle))
             .test_on_check_out(false)
             .connection_timeout(MAX_RECONNECT_INTERVAL)
             // `Manager::connect` logs the first failure of an outage; r2d2 would log every one.
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(Manager { connector, availability: availability.clone() });
-        Pool { pool, availability, stalled: AtomicBool::new(false), waiting: AtomicU32::new(0), metrics }
+        let (stalled, waiting) = (AtomicBool::new(false), AtomicU32::new(0));
+        Pool { pool, policy, availability, stalled, waiting, metrics }
     }
 
     pub(super) fn state(&self) -> PoolState {
@@ -92,10 +111,11 @@ impl ConnectionSource for Pool {
     type Connection = Connection;
 
     fn acquire(&self, timeout: Duration) -> Result<impl DerefMut<Target = Connection>, Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + timeout.min(self.policy.max_wait);
         let remaining = || deadline.saturating_duration_since(Instant::now());
         loop {
-            let wait = if self.stalled.load(Ordering::Relaxed) { STALLED_WAIT.min(remaining()) } else { remaining() };
+            let hardly_waits = self.policy.fails_fast && self.stalled.load(Ordering::Relaxed);
+            let wait = if hardly_waits { STALLED_WAIT.min(remaining()) } else { remaining() };
             let connection = self.pool.get_timeout(wait);
             self.stalled.store(connection.is_err(), Ordering::Relaxed);
             let mut connection = connection.map_err(|_| Error::Unavailable)?;

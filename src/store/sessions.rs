@@ -1,6 +1,6 @@
 //! The table `sessions`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
 use super::connection::Connection;
+use super::erasing::Erasing;
 use super::error::Error;
 use super::pool::Pool;
 use crate::metrics::Metrics;
@@ -25,22 +26,23 @@ const MAX_ITEMS: usize = 1024;
 pub struct Sessions {
     create: Batcher<(Lookup, Vec<u8>), ()>,
     find: Batcher<Lookup, Option<Vec<u8>>>,
-    delete: Batcher<Lookup, bool>,
+    erasing: Erasing,
     created: Counter,
     deleted: Counter,
 }
 
 impl Sessions {
+    /// Erasing has threads of its own.
     pub(super) const MAX_BLOCKED_CALLERS: usize =
-        max_blocked_callers(MAX_CREATES_IN_FLIGHT) + 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
+        max_blocked_callers(MAX_CREATES_IN_FLIGHT) + max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
-    pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Sessions {
+    pub(super) fn new(pool: &Arc<Pool>, erasing: Erasing, max_wait: Duration, metrics: &Metrics) -> Sessions {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let create_policy = BatchPolicy { max_in_flight: MAX_CREATES_IN_FLIGHT, ..policy };
         Sessions {
             create: Batcher::new(pool, create, create_policy, metrics.batch_sizes("sessions/create")),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("sessions/find")),
-            delete: Batcher::new(pool, delete, policy, metrics.batch_sizes("sessions/delete")),
+            erasing,
             created: metrics.sessions_created.clone(),
             deleted: metrics.sessions_deleted.clone(),
         }
@@ -70,7 +72,7 @@ impl Sessions {
             deleted.inc_by(u64::from(existed == Ok(true)));
             callback(existed);
         };
-        self.delete.run(session, Box::new(count));
+        self.erasing.run(session, Box::new(count));
     }
 }
 
@@ -93,16 +95,4 @@ fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<V
     let rows = connection.query(include_str!("../../sql/sessions/find.sql"), &[(&ids, Type::UUID_ARRAY)])?;
     let found: HashMap<Uuid, Vec<u8>> = rows.iter().map(|row| (row.get("id"), row.get("sealed"))).collect();
     Ok(ids.into_iter().map(|id| found.get(id).cloned()).collect())
-}
-
-fn delete(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<bool>, Error> {
-    let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
-    let rows = if let [id] = ids.as_slice() {
-        connection.query(include_str!("../../sql/sessions/delete.sql"), &[(id, Type::UUID)])?
-    } else {
-        connection.query(include_str!("../../sql/sessions/delete_many.sql"), &[(&ids, Type::UUID_ARRAY)])?
-    };
-    let mut erased: HashSet<Uuid> = rows.iter().map(|row| row.get("id")).collect();
-    // The first delete of a session in the batch gets `true`, the others `false`.
-    Ok(ids.into_iter().map(|id| erased.remove(id)).collect())
 }

@@ -9,8 +9,13 @@ use std::thread;
 
 use super::*;
 
-const POLICY: BatchPolicy =
-    BatchPolicy { max_in_flight: 1, max_items: 256, max_wait: Duration::from_secs(20), retry_individually: true };
+const POLICY: BatchPolicy = BatchPolicy {
+    max_in_flight: 1,
+    max_items: 256,
+    max_wait: Duration::from_secs(20),
+    fails_fast: true,
+    retry_individually: true,
+};
 
 /// Longer than any correct wait, also on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(15);

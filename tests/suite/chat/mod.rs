@@ -9,5 +9,6 @@ mod history;
 mod idempotency;
 mod large_histories;
 mod load;
+mod session_limits;
 mod streams;
 mod two_services;

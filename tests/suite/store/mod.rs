@@ -1,9 +1,12 @@
 //! PostgreSQL: shared statements, migrations, outages, TLS, the private server, and room for its data.
 
+mod erasing;
 mod migrations;
 mod outages;
 mod planted_files;
 mod private_postgres;
+mod reads;
 mod shared_statements;
+mod statement_costs;
 mod storage;
 mod tls;

@@ -1,0 +1,153 @@
+//! Erasing sessions: with connections and threads that nothing else uses, so that it needs no room from other requests.
+//!
+//! Small sessions are deleted in batches. A batch never takes long: the statement passes over sessions that are large or
+//! locked, and these are deleted behind it, one after the other. Each session is deleted in one transaction.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use postgres::types::Type;
+use uuid::Uuid;
+
+use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
+use super::connection::Connection;
+use super::error::Error;
+use super::pool::{ConnectionSource, Pool, PoolPolicy};
+use crate::metrics::Metrics;
+use crate::sealing::Lookup;
+use crate::sync::{ThreadPool, ThreadPoolSettings};
+
+/// Connections that are kept open: one for a batch, one for a session that is deleted alone.
+const RESERVED_CONNECTIONS: u32 = 2;
+
+/// Connections at most: those of the batches in flight and overdue, and the one for a session alone.
+pub(super) const MAX_CONNECTIONS: u32 = 5;
+
+/// Sessions in one batch. With [`MAX_MESSAGES`] each, it takes a tenth of a second.
+const MAX_ITEMS: usize = 64;
+
+/// A session with more messages or more sealed bytes is deleted alone.
+const MAX_MESSAGES: i32 = 100;
+const MAX_BYTES: i64 = 256 * 1024;
+
+/// How long a batch waits for those before it. The wait for a connection has its own limit, `DB_ACQUIRE_TIMEOUT_MS`, so a
+/// database that is gone is reported within twice that time.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Threads for batches: all that can be blocked, and one that adds further sessions to the open batch.
+const BATCH_THREADS: usize = max_blocked_callers(DEFAULT_MAX_IN_FLIGHT) + 1;
+
+/// Erases sessions.
+pub(super) struct Erasing(Arc<Lane>);
+
+struct Lane {
+    batches: Batcher<Lookup, Outcome>,
+    batch_threads: ThreadPool,
+    /// One thread, so that large sessions are deleted one after the other.
+    single_thread: ThreadPool,
+    pool: Arc<Pool>,
+    acquire_timeout: Duration,
+}
+
+/// What the statement of a batch did with a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Deleted,
+    NoSession,
+    /// It is large or locked, and must be deleted alone.
+    Postponed,
+}
+
+impl Erasing {
+    /// The connections of this lane.
+    pub(super) fn pool_policy(acquire_timeout: Duration) -> PoolPolicy {
+        PoolPolicy {
+            min_idle: RESERVED_CONNECTIONS,
+            max_size: MAX_CONNECTIONS,
+            max_wait: acquire_timeout,
+            fails_fast: false,
+        }
+    }
+
+    pub(super) fn new(pool: Pool, acquire_timeout: Duration, metrics: &Metrics) -> Erasing {
+        let pool = Arc::new(pool);
+        let policy = BatchPolicy { fails_fast: false, ..BatchPolicy::new(MAX_ITEMS, MAX_WAIT) };
+        let threads = |max_threads| ThreadPoolSettings {
+            name: "erase",
+            max_threads,
+            // The server bounds the requests.
+            max_queued: usize::MAX,
+            idle_timeout: Duration::from_secs(10),
+            stack_bytes: 512 * 1024,
+        };
+        Erasing(Arc::new(Lane {
+            batches: Batcher::new(&pool, delete_batch, policy, metrics.batch_sizes("sessions/delete")),
+            batch_threads: ThreadPool::new(threads(BATCH_THREADS)),
+            single_thread: ThreadPool::new(threads(1)),
+            pool,
+            acquire_timeout,
+        }))
+    }
+
+    /// Deletes a session; the result is whether it existed.
+    pub(super) fn run(&self, session: Lookup, callback: Callback<bool>) {
+        let (lane, pending) = (self.0.clone(), Pending(Some(callback)));
+        let batch = move || {
+            let behind = lane.clone();
+            let finish = move |outcome| match outcome {
+                Ok(Outcome::Postponed) => behind.delete_alone(session, pending),
+                outcome => pending.complete(outcome.map(|outcome| outcome == Outcome::Deleted)),
+            };
+            lane.batches.run(session, Box::new(finish));
+        };
+        // Rejected, the job is dropped, and with it the callback, which reports that.
+        let _ = self.0.batch_threads.execute(batch);
+    }
+}
+
+impl Lane {
+    fn delete_alone(self: Arc<Lane>, session: Lookup, pending: Pending) {
+        let lane = self.clone();
+        let delete = move || {
+            let connection = lane.pool.acquire(lane.acquire_timeout);
+            pending.complete(connection.and_then(|mut connection| delete_one(&mut connection, session)));
+        };
+        let _ = self.single_thread.execute(delete);
+    }
+}
+
+/// A callback that is called with an error if it is dropped: by a thread pool without a thread, or by a panic.
+struct Pending(Option<Callback<bool>>);
+
+impl Pending {
+    fn complete(mut self, result: Result<bool, Error>) {
+        if let Some(callback) = self.0.take() {
+            callback(result);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(callback) = self.0.take() {
+            callback(Err(Error::Unavailable));
+        }
+    }
+}
+
+fn delete_one(connection: &mut Connection, session: Lookup) -> Result<bool, Error> {
+    let statement = include_str!("../../sql/sessions/delete.sql");
+    Ok(!connection.query(statement, &[(session.expose(), Type::UUID)])?.is_empty())
+}
+
+fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Outcome>, Error> {
+    let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
+    let statement = include_str!("../../sql/sessions/delete_many.sql");
+    let bounds = [(&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
+    let rows = connection.query(statement, &[&[(&ids as _, Type::UUID_ARRAY)], bounds.as_slice()].concat())?;
+    let outcome = |row: &postgres::Row| if row.get("is_deleted") { Outcome::Deleted } else { Outcome::Postponed };
+    let mut outcomes: HashMap<Uuid, Outcome> = rows.iter().map(|row| (row.get("id"), outcome(row))).collect();
+    // Of several deletes of a session in the batch, the first gets the outcome.
+    Ok(ids.into_iter().map(|id| outcomes.remove(id).unwrap_or(Outcome::NoSession)).collect())
+}

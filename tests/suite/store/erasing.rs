@@ -1,0 +1,180 @@
+//! Erasing has connections and threads of its own, and large sessions delay no small one.
+
+use std::thread;
+use std::time::Duration;
+
+use postgres::{Client, Transaction};
+use safespace::session_id::SessionId;
+use serde_json::json;
+
+use crate::support::app::TestApp;
+use crate::support::chat::{Chat, count_rows};
+use crate::support::cluster::Cluster;
+use crate::support::raw::Raw;
+use crate::support::timing::PATIENCE;
+use crate::support::{eventually, timed};
+
+/// A session with this many messages.
+fn session(app: &TestApp, sql: &mut Client, messages: i32) -> String {
+    let id = app.create_session();
+    let rows = "INSERT INTO messages SELECT $1, position, gen_random_uuid(), '', position::bigint * 297
+                FROM generate_series(1, $2::integer) AS position";
+    sql.execute(rows, &[id.parse::<SessionId>().unwrap().lookup().expose(), &messages]).unwrap();
+    id
+}
+
+fn erase(id: &str) -> Vec<u8> {
+    format!("DELETE /api/v1/sessions/{id} HTTP/1.1\r\nHost: x\r\n\r\n").into_bytes()
+}
+
+/// Sends requests, each on its own connection.
+fn send_all(app: &TestApp, requests: impl IntoIterator<Item = Vec<u8>>) -> Vec<Raw> {
+    let send = |request: Vec<u8>| {
+        let mut raw = Raw::connect(app.client.address());
+        raw.send(&request);
+        raw
+    };
+    requests.into_iter().map(send).collect()
+}
+
+/// Waits until `count` connections wait for a lock of this transaction, or for one that does.
+#[track_caller]
+fn wait_for_row_locks(sql: &mut Client, transaction: &mut Transaction<'_>, count: i64) {
+    let holder: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) OR EXISTS (
+        SELECT FROM unnest(pg_blocking_pids(pid)) AS blocker WHERE $1 = ANY (pg_blocking_pids(blocker)))";
+    eventually(PATIENCE, || (sql.query_one(waiting, &[&holder]).unwrap().get::<_, i64>(0) >= count).then_some(()));
+}
+
+#[test]
+fn small_sessions_are_erased_while_large_ones_are_not_done() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let large: Vec<String> = (0..8).map(|_| session(&app, &mut sql, 101)).collect();
+    let small: Vec<String> = (0..20).map(|_| session(&app, &mut sql, 100)).collect();
+    // A locked message makes the deletion of its session last.
+    let mut lock = sql.transaction().unwrap();
+    lock.execute("SELECT FROM messages WHERE position = 101 FOR UPDATE", &[]).unwrap();
+    let mut waiting = send_all(&app, large.iter().map(|id| erase(id)));
+    wait_for_row_locks(&mut app.sql(), &mut lock, 1);
+    // One after the other, and all at once.
+    for id in &small[..10] {
+        app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
+    }
+    for mut raw in send_all(&app, small[10..].iter().map(|id| erase(id))) {
+        raw.answer().assert_status(204);
+    }
+    lock.commit().unwrap();
+    for raw in &mut waiting {
+        raw.answer().assert_status(204);
+    }
+    assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
+fn of_many_deletes_of_a_large_session_exactly_one_is_204() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let id = session(&app, &mut sql, 1_000);
+    let mut statuses: Vec<u16> =
+        send_all(&app, vec![erase(&id); 20]).iter_mut().map(|raw| raw.answer().status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[204].as_slice(), &[404; 19]].concat());
+    assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
+fn a_large_session_is_deleted_by_its_bytes_too() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let [large, small] = [3, 3].map(|messages| session(&app, &mut sql, messages));
+    let lookup = large.parse::<SessionId>().unwrap().lookup();
+    let grow = "UPDATE messages SET total_bytes = 262145 WHERE session_id = $1 AND position = 3";
+    sql.execute(grow, &[lookup.expose()]).unwrap();
+    let mut lock = sql.transaction().unwrap();
+    lock.execute("SELECT FROM messages WHERE session_id = $1 FOR UPDATE", &[lookup.expose()]).unwrap();
+    let mut waiting = send_all(&app, [erase(&large)]);
+    wait_for_row_locks(&mut app.sql(), &mut lock, 1);
+    app.client.delete(&format!("/api/v1/sessions/{small}")).assert_status(204);
+    lock.commit().unwrap();
+    waiting[0].answer().assert_status(204);
+}
+
+#[test]
+fn erasing_needs_no_connection_of_the_pool() {
+    let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "2"), ("DB_POOL_MAX_SIZE", "2"), ("DB_ACQUIRE_TIMEOUT_MS", "300")]);
+    let mut sql = app.sql();
+    let chats: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(&app)).collect();
+    let ids: Vec<String> = (0..10).map(|_| app.create_session()).collect();
+    let mut lock = sql.transaction().unwrap();
+    for chat in &chats {
+        let lookup = chat.id.parse::<SessionId>().unwrap().lookup();
+        lock.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", &[lookup.expose()]).unwrap();
+    }
+    // A message waits for the row of its session. Each holds a connection, so that none is left.
+    thread::scope(|scope| {
+        let client = &app.client;
+        for (index, chat) in chats.iter().enumerate() {
+            scope.spawn(move || client.post_json(&chat.path(), &json!({"message": "hello"}), &[]));
+            wait_for_row_locks(&mut app.sql(), &mut lock, index as i64 + 1);
+        }
+        client.get(&format!("/api/v1/sessions/{}", ids[0])).assert_problem(503);
+        // Locked sessions wait, and delay no other.
+        let waiting = send_all(&app, chats.iter().map(|chat| erase(&chat.id)));
+        wait_for_row_locks(&mut app.sql(), &mut lock, 3);
+        for id in &ids {
+            client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
+        }
+        client.delete(&format!("/api/v1/sessions/{}", ids[0])).assert_problem(404);
+        lock.commit().unwrap();
+        for mut raw in waiting {
+            raw.answer().assert_status(204);
+        }
+    });
+    assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
+fn erasing_waits_for_longer_than_other_requests_wait_for_a_connection() {
+    let app = TestApp::with(&[("DB_ACQUIRE_TIMEOUT_MS", "200")]);
+    let mut sql = app.sql();
+    let ids: Vec<String> = (0..6).map(|_| app.create_session()).collect();
+    let mut lock = sql.transaction().unwrap();
+    lock.batch_execute("LOCK TABLE sessions IN SHARE MODE").unwrap();
+    // Two batches wait for the table, the others for these.
+    let mut waiting = send_all(&app, ids.iter().map(|id| erase(id)));
+    wait_for_row_locks(&mut app.sql(), &mut lock, 2);
+    thread::sleep(Duration::from_millis(800));
+    lock.commit().unwrap();
+    for raw in &mut waiting {
+        raw.answer().assert_status(204);
+    }
+}
+
+#[test]
+fn a_database_that_is_gone_or_frozen_gives_503_to_deletes_in_time() {
+    let mut cluster = Cluster::start();
+    let app = TestApp::at(&cluster.url(), &[("DB_ACQUIRE_TIMEOUT_MS", "500")]);
+    let delete = || app.client.delete(&format!("/api/v1/sessions/{}", SessionId::random().expose()));
+    let assert_503_in_time = |state: &str| {
+        let (answers, took) = timed(|| {
+            thread::scope(|scope| {
+                let deletes: Vec<_> = (0..8).map(|_| scope.spawn(delete)).collect();
+                deletes.into_iter().map(|delete| delete.join().unwrap()).collect::<Vec<_>>()
+            })
+        });
+        answers.iter().for_each(|answer| _ = answer.assert_problem(503));
+        assert!(took < Duration::from_secs(4), "{state}: {took:?}");
+    };
+    delete().assert_problem(404);
+    // Longer than a connection is used without a probe.
+    thread::sleep(Duration::from_millis(600));
+    cluster.freeze();
+    assert_503_in_time("frozen");
+    cluster.thaw();
+    eventually(PATIENCE, || (delete().status == 404).then_some(()));
+    cluster.stop(None);
+    assert_503_in_time("gone");
+    cluster.start_again();
+    eventually(Duration::from_secs(3), || (delete().status == 404).then_some(()));
+}

@@ -1,0 +1,270 @@
+//! What statements cost in a session of 10, of 1,000 and of 20,000 messages: as `EXPLAIN (ANALYZE, BUFFERS)` counts it.
+//!
+//! A short session has few rows to return, so each statement is asked for a few messages, that all sessions have.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use postgres::Transaction;
+use postgres::types::{FromSql, ToSql, Type};
+use safespace::app;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::support::app::configure;
+use crate::support::cluster::Schema;
+
+const LENGTHS: [i32; 3] = [10, 1_000, 20_000];
+
+/// Sessions with one message each. So the average session has a few messages.
+const OTHERS: i32 = 4_000;
+
+/// Bytes of a short message.
+const SEALED_BYTES: i64 = 297;
+
+/// A statement's parameters.
+type Parameters = Vec<(Box<dyn ToSql + Sync>, Type)>;
+
+/// What one execution of a statement costs.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    buffers: i64,
+    milliseconds: f64,
+}
+
+/// When the planner's statistics were made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Analyzed {
+    Never,
+    /// When each session had one message.
+    Before,
+    After,
+}
+
+#[test]
+fn no_statement_costs_by_the_length_of_its_session() {
+    for analyzed in [Analyzed::Never, Analyzed::Before, Analyzed::After] {
+        let schema = seed(analyzed);
+        let mut sql = schema.client();
+        let others: Vec<Uuid> = sql
+            .query("SELECT session_id FROM messages GROUP BY 1 HAVING count(*) = 1 ORDER BY 1 LIMIT 15", &[])
+            .unwrap()
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        for file in statements_of_sessions() {
+            let statement = fs::read_to_string(folder().join(&file)).unwrap();
+            // Alone, and where the statement takes several sessions, in the middle of others.
+            let batches: &[&[Uuid]] = if takes_several(&file) { &[&[], &others] } else { &[&[]] };
+            for others in batches {
+                let case = format!("{file} beside {} others, analyzed: {analyzed:?}", others.len());
+                for (variant, _) in parameters(&file, session(LENGTHS[0]), LENGTHS[0], others).iter().enumerate() {
+                    let costs = LENGTHS.map(|length| {
+                        // The least of three: other tests use the machine.
+                        let cost = |_| {
+                            let mut transaction = sql.transaction().unwrap();
+                            let mut variants = parameters(&file, session(length), length, others);
+                            explain(&mut transaction, &file, &statement, &variants.swap_remove(variant))
+                        };
+                        (0..3).map(cost).min_by(|one, other| one.milliseconds.total_cmp(&other.milliseconds)).unwrap()
+                    });
+                    println!("{case} ({variant}): {costs:?}");
+                    assert_within_limits(&case, variant, costs);
+                }
+            }
+        }
+    }
+}
+
+fn assert_within_limits(case: &str, variant: usize, costs: [Cost; 3]) {
+    let [short, long, longest] = costs;
+    // Deleting is linear by nature, so its cost is compared for each message; its other variants pass over the session.
+    if case.starts_with("sessions/delete") && variant == 0 {
+        for (cost, length) in [(long, 1_000), (longest, 20_000)] {
+            let per_message = |cost: Cost, length: i64| cost.buffers / length;
+            assert!(per_message(cost, length) <= 2 * per_message(short, 10), "{case}: {costs:?}");
+        }
+        return;
+    }
+    for cost in [long, longest] {
+        assert!(cost.buffers <= 2 * short.buffers + 32, "{case} ({variant}): {costs:?}");
+        assert!(cost.milliseconds <= 10.0 * short.milliseconds + 10.0, "{case} ({variant}): {costs:?}");
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sql")
+}
+
+/// All statements on the tables of sessions, as `folder/file`.
+fn statements_of_sessions() -> Vec<String> {
+    let mut statements = Vec::new();
+    for entry in fs::read_dir(folder()).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        // Migrations run once, and the statements on the schema take no session.
+        if name == "migrations" || name == "schema" {
+            continue;
+        }
+        for file in fs::read_dir(folder().join(&name)).unwrap() {
+            statements.push(format!("{name}/{}", file.unwrap().file_name().to_str().unwrap()));
+        }
+    }
+    statements.sort();
+    statements
+}
+
+fn takes_several(file: &str) -> bool {
+    let one_form = ["messages/find.sql", "messages/page.sql", "messages/read.sql", "sessions/find.sql"];
+    file.ends_with("_many.sql") || one_form.contains(&file)
+}
+
+/// The session with this many messages.
+fn session(length: i32) -> Uuid {
+    format!("80000000-0000-0000-0000-{length:012}").parse().unwrap()
+}
+
+/// The id of a message of such a session.
+fn message(position: i32) -> Uuid {
+    format!("00000000-0000-4000-8000-{position:012}").parse().unwrap()
+}
+
+/// The parameters with which a statement is measured, in several variants, for a session of that length between others.
+/// A statement without parameters here fails the test.
+fn parameters(file: &str, session: Uuid, length: i32, others: &[Uuid]) -> Vec<Parameters> {
+    let (middle, rows) = (length / 2, 4);
+    let uuid = |value: Uuid| parameter(value, Type::UUID);
+    let (integer, long) = (|value: i32| parameter(value, Type::INT4), |value: i64| parameter(value, Type::INT8));
+    let bytes = || vec![7_u8; 297];
+    // One value for each session.
+    let sessions = || parameter([&[session], others].concat(), Type::UUID_ARRAY);
+    let ids = |of_session: Uuid| {
+        let ids: Vec<Uuid> = others.iter().map(|_| Uuid::new_v4()).collect();
+        parameter([&[of_session], ids.as_slice()].concat(), Type::UUID_ARRAY)
+    };
+    let integers = |of_session: i32, of_others: i32| {
+        let all = [vec![of_session], vec![of_others; others.len()]].concat();
+        parameter(all, Type::INT4_ARRAY)
+    };
+    let sealed = || parameter(vec![bytes(); others.len() + 1], Type::BYTEA_ARRAY);
+    let before = |id: Option<Uuid>| parameter([vec![id], vec![None; others.len()]].concat(), Type::UUID_ARRAY);
+    let page = |id, limit| vec![sessions(), before(id), integers(limit, 1), long(65_536), integer(221)];
+    let read = |from, to| vec![sessions(), integers(from, 1), integers(to, 1), long(65_536), integer(221)];
+    let next = length + 1;
+    let total = |messages: i32| i64::from(messages) * SEALED_BYTES;
+    match file {
+        "messages/append.sql" => {
+            let sealed = parameter(bytes(), Type::BYTEA);
+            vec![vec![uuid(session), integer(next), uuid(Uuid::new_v4()), sealed, long(total(next))]]
+        }
+        "messages/append_many.sql" => {
+            let totals = parameter([vec![total(next)], vec![total(2); others.len()]].concat(), Type::INT8_ARRAY);
+            vec![vec![sessions(), integers(next, 2), ids(Uuid::new_v4()), sealed(), totals]]
+        }
+        "messages/find.sql" => {
+            let turn = |question, answer| vec![sessions(), ids(question), ids(answer)];
+            vec![
+                turn(message(middle), message(middle + 1)),
+                turn(message(1), message(length)),
+                turn(Uuid::new_v4(), Uuid::new_v4()),
+            ]
+        }
+        "messages/page.sql" => vec![
+            page(None, rows),
+            page(None, 0),
+            page(Some(message(middle)), rows),
+            page(Some(message(length)), rows),
+            page(Some(Uuid::new_v4()), rows),
+        ],
+        "messages/read.sql" => vec![read(1, rows), read(middle, middle + rows), read(length - 1, length)],
+        "messages/recent.sql" => vec![vec![uuid(session), integer(rows), long(96_000)]],
+        "messages/recent_many.sql" => vec![vec![sessions(), integer(rows), long(96_000)]],
+        "sessions/create.sql" => vec![vec![uuid(Uuid::new_v4()), parameter(bytes(), Type::BYTEA)]],
+        "sessions/create_many.sql" => vec![vec![ids(Uuid::new_v4()), sealed()]],
+        "sessions/delete.sql" => vec![vec![uuid(session)]],
+        // The others pass over the session, as one that is too large.
+        "sessions/delete_many.sql" => vec![
+            vec![sessions(), integer(i32::MAX), long(i64::MAX)],
+            vec![sessions(), integer(5), long(i64::MAX)],
+            vec![sessions(), integer(i32::MAX), long(5)],
+        ],
+        "sessions/find.sql" => vec![vec![sessions()]],
+        file => panic!("{file} has no parameters in this test"),
+    }
+}
+
+fn parameter(value: impl ToSql + Sync + 'static, of_type: Type) -> (Box<dyn ToSql + Sync>, Type) {
+    (Box::new(value), of_type)
+}
+
+/// Executes a statement as the service does, unnamed with typed parameters, and rolls it back.
+fn explain(transaction: &mut Transaction<'_>, file: &str, statement: &str, parameters: &Parameters) -> Cost {
+    let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
+        parameters.iter().map(|(value, of_type)| (&**value, of_type.clone())).collect();
+    let fetched_before = blocks_fetched(transaction);
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}");
+    let rows = transaction.query_typed(&explain, &parameters).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let Json(explained) = rows[0].get(0);
+    let explained = &explained[0];
+    let count = |name: &str| explained["Plan"][name].as_i64().unwrap();
+    let mut buffers = count("Shared Hit Blocks") + count("Shared Read Blocks");
+    if file.starts_with("sessions/delete") {
+        // EXPLAIN does not count the buffers of triggers, and so of the foreign keys that cascade.
+        buffers = blocks_fetched(transaction) - fetched_before;
+    }
+    Cost { buffers, milliseconds: explained["Execution Time"].as_f64().unwrap() }
+}
+
+/// The buffers of this connection in the tables and indexes of the schema, since some time before.
+fn blocks_fetched(transaction: &mut Transaction<'_>) -> i64 {
+    let fetched = "SELECT sum(pg_stat_get_xact_blocks_fetched(oid))::bigint FROM pg_class
+                   WHERE relnamespace = current_schema()::regnamespace";
+    transaction.query_one(fetched, &[]).unwrap().get(0)
+}
+
+/// A column of the type `json`.
+struct Json(Value);
+
+impl<'a> FromSql<'a> for Json {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Json, Box<dyn Error + Sync + Send>> {
+        Ok(Json(serde_json::from_slice(raw)?))
+    }
+
+    fn accepts(of_type: &Type) -> bool {
+        *of_type == Type::JSON
+    }
+}
+
+/// A schema with a session of each length and many others. The rows of a session are scattered over the table.
+fn seed(analyzed: Analyzed) -> Schema {
+    let schema = Schema::new();
+    app::migrate(&configure(&schema.url(), &[]), &AtomicBool::new(false)).unwrap();
+    let mut sql = schema.client();
+    let others = format!(
+        "ALTER TABLE sessions SET (autovacuum_enabled = off);
+         ALTER TABLE messages SET (autovacuum_enabled = off);
+         INSERT INTO sessions SELECT gen_random_uuid(), '' FROM generate_series(1, {OTHERS});
+         INSERT INTO messages
+         SELECT id, 1, gen_random_uuid(), decode(repeat('00', {SEALED_BYTES}), 'hex'), {SEALED_BYTES} FROM sessions;"
+    );
+    sql.batch_execute(&others).unwrap();
+    if analyzed == Analyzed::Before {
+        sql.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
+    }
+    for length in LENGTHS {
+        let session = session(length);
+        let rows = format!(
+            "INSERT INTO sessions VALUES ('{session}', '');
+             INSERT INTO messages
+             SELECT '{session}', position, ('00000000-0000-4000-8000-' || lpad(position::text, 12, '0'))::uuid,
+                decode(repeat('00', {SEALED_BYTES}), 'hex'), position * {SEALED_BYTES}
+             FROM generate_series(1, {length}) AS position ORDER BY random();"
+        );
+        sql.batch_execute(&rows).unwrap();
+    }
+    if analyzed == Analyzed::After {
+        sql.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
+    }
+    schema
+}
