@@ -1,4 +1,4 @@
-//! A circuit breaker: after failures in a row it rejects calls for a while, then lets a single probe through.
+//! A circuit breaker: after failures in a row it rejects all calls, until a probe shows that the server answers again.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 /// Failures in a row that open the circuit.
 const FAILURE_THRESHOLD: u32 = 5;
 
-/// How long the circuit stays open at first; each failed probe doubles it.
+/// How long the circuit is open before the first probe; each failed probe doubles it.
 const MIN_OPEN_TIME: Duration = Duration::from_secs(5);
 
 /// The longest time between two probes.
@@ -16,99 +16,86 @@ const MAX_OPEN_TIME: Duration = Duration::from_secs(60);
 /// The delay reported to calls that are rejected while a probe runs, because the time the probe needs is not known.
 const RETRY_DURING_PROBE: Duration = Duration::from_secs(1);
 
-/// The circuit. It has no clock: every method takes the current time.
+/// The circuit. It has no clock: its methods take the current time.
 #[derive(Default)]
 pub(super) struct CircuitBreaker(Mutex<State>);
 
-enum State {
-    /// Calls pass. Counts the failures since the last success.
-    Closed { failures: u32 },
-    /// Calls are rejected until `until`. From then on the circuit is half-open: one call at a time passes, as a probe.
-    Open { duration: Duration, until: Instant, is_probing: bool },
+#[derive(Default)]
+struct State {
+    /// Failures since the last success.
+    failures: u32,
+    /// How often the circuit has opened. A call that was admitted before it opened shows nothing of the server afterwards.
+    openings: u64,
+    /// `None` while the circuit is closed.
+    open: Option<Open>,
 }
 
-/// Permission for one call. Dropped without a report, it leaves the circuit as it is: the call was cancelled or panicked.
+#[derive(Clone, Copy)]
+struct Open {
+    /// From the opening, or from the last probe, to the next probe.
+    duration: Duration,
+    next_probe: Instant,
+}
+
+/// Permission for one call.
 #[must_use]
-pub(super) struct CallPermit<'a> {
-    breaker: &'a CircuitBreaker,
-    is_probe: bool,
+pub(super) struct Admission {
+    openings: u64,
 }
 
-/// What a call shows of the server's health.
+/// What a call or a probe shows of the server's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Success,
     Failure,
 }
 
-/// The change of state that an outcome caused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Transition {
-    /// None, or a failed probe that keeps the circuit open.
-    None,
-    /// The circuit has opened for this long.
-    Opened(Duration),
-    /// The circuit has closed.
-    Closed,
-}
-
 impl CircuitBreaker {
-    /// Admits a call if the circuit is closed, or as the probe if it is half-open.
+    /// Admits a call while the circuit is closed. No call is a probe: clients must not decide whether it closes.
     ///
     /// # Errors
     /// The time until the next attempt is worthwhile.
-    pub(super) fn admit(&self, now: Instant) -> Result<CallPermit<'_>, Duration> {
-        let is_probe = match &mut *self.0.lock() {
-            State::Closed { .. } => false,
-            State::Open { until, .. } if now < *until => return Err(*until - now),
-            State::Open { is_probing: true, .. } => return Err(RETRY_DURING_PROBE),
-            State::Open { is_probing, .. } => {
-                *is_probing = true;
-                true
-            }
-        };
-        Ok(CallPermit { breaker: self, is_probe })
-    }
-}
-
-impl CallPermit<'_> {
-    /// Reports the outcome of the call.
-    pub(super) fn report(self, outcome: Outcome, now: Instant) -> Transition {
-        let open = |duration| State::Open { duration, until: now + duration, is_probing: false };
-        // Unlocked before `self` is dropped, which locks again.
-        let mut state = self.breaker.0.lock();
-        let (next, transition) = match (outcome, &*state) {
-            (Outcome::Success, State::Closed { .. }) => (State::default(), Transition::None),
-            (Outcome::Success, State::Open { .. }) => (State::default(), Transition::Closed),
-            (Outcome::Failure, State::Closed { failures }) if failures + 1 < FAILURE_THRESHOLD => {
-                (State::Closed { failures: failures + 1 }, Transition::None)
-            }
-            (Outcome::Failure, State::Closed { .. }) => (open(MIN_OPEN_TIME), Transition::Opened(MIN_OPEN_TIME)),
-            (Outcome::Failure, State::Open { duration, .. }) if self.is_probe => {
-                (open((*duration * 2).min(MAX_OPEN_TIME)), Transition::None)
-            }
-            // The call began before the circuit opened.
-            (Outcome::Failure, State::Open { .. }) => return Transition::None,
-        };
-        *state = next;
-        transition
-    }
-}
-
-impl Default for State {
-    fn default() -> State {
-        State::Closed { failures: 0 }
-    }
-}
-
-impl Drop for CallPermit<'_> {
-    /// Lets the next call probe in place of one that reported nothing.
-    fn drop(&mut self) {
-        if self.is_probe
-            && let State::Open { is_probing, .. } = &mut *self.breaker.0.lock()
-        {
-            *is_probing = false;
+    pub(super) fn admit(&self, now: Instant) -> Result<Admission, Duration> {
+        let state = self.0.lock();
+        match state.open {
+            None => Ok(Admission { openings: state.openings }),
+            Some(open) if now < open.next_probe => Err(open.next_probe - now),
+            Some(_) => Err(RETRY_DURING_PROBE),
         }
+    }
+
+    /// Reports the outcome of a call. Returns the time until the first probe if this opens the circuit.
+    pub(super) fn report(&self, admission: Admission, outcome: Outcome, now: Instant) -> Option<Duration> {
+        let mut state = self.0.lock();
+        if admission.openings != state.openings {
+            return None;
+        }
+        state.failures = if outcome == Outcome::Success { 0 } else { state.failures + 1 };
+        if state.failures < FAILURE_THRESHOLD {
+            return None;
+        }
+        state.openings += 1;
+        state.open = Some(Open { duration: MIN_OPEN_TIME, next_probe: now + MIN_OPEN_TIME });
+        Some(MIN_OPEN_TIME)
+    }
+
+    /// When to probe; `None` while the circuit is closed.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        self.0.lock().open.map(|open| open.next_probe)
+    }
+
+    /// A probe failed.
+    pub(super) fn stay_open(&self, now: Instant) {
+        if let Some(open) = &mut self.0.lock().open {
+            open.duration = (open.duration * 2).min(MAX_OPEN_TIME);
+            open.next_probe = now + open.duration;
+        }
+    }
+
+    /// A probe succeeded, or there will be none.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        (state.failures, state.open) = (0, None);
     }
 }
 
@@ -117,52 +104,57 @@ impl Drop for CallPermit<'_> {
 mod tests {
     use super::*;
 
-    fn fail(breaker: &CircuitBreaker, now: Instant) -> Transition {
-        breaker.admit(now).ok().unwrap().report(Outcome::Failure, now)
+    fn report(breaker: &CircuitBreaker, outcome: Outcome, now: Instant) -> Option<Duration> {
+        let admission = breaker.admit(now).ok().unwrap();
+        breaker.report(admission, outcome, now)
     }
 
     fn open(breaker: &CircuitBreaker, now: Instant) {
         for failure in 1..FAILURE_THRESHOLD {
-            assert_eq!(fail(breaker, now), Transition::None, "failure {failure}");
+            assert_eq!(report(breaker, Outcome::Failure, now), None, "failure {failure}");
         }
-        assert_eq!(fail(breaker, now), Transition::Opened(MIN_OPEN_TIME));
+        assert_eq!(report(breaker, Outcome::Failure, now), Some(MIN_OPEN_TIME));
     }
 
     #[test]
     fn a_success_resets_the_count_of_failures() {
         let (breaker, now) = (CircuitBreaker::default(), Instant::now());
         for _ in 1..FAILURE_THRESHOLD {
-            assert_eq!(fail(&breaker, now), Transition::None);
+            assert_eq!(report(&breaker, Outcome::Failure, now), None);
         }
-        assert_eq!(breaker.admit(now).ok().unwrap().report(Outcome::Success, now), Transition::None);
+        assert_eq!(report(&breaker, Outcome::Success, now), None);
         open(&breaker, now);
     }
 
     #[test]
-    fn each_failed_probe_doubles_the_open_time_up_to_the_maximum() {
+    fn an_open_circuit_admits_no_call_and_each_failed_probe_doubles_its_time_up_to_the_maximum() {
         let (breaker, mut now) = (CircuitBreaker::default(), Instant::now());
-        let earlier = breaker.admit(now).ok().unwrap();
+        assert_eq!(breaker.next_probe(), None);
         open(&breaker, now);
-        assert_eq!(earlier.report(Outcome::Failure, now), Transition::None);
         for seconds in [5, 10, 20, 40, 60, 60] {
             let duration = Duration::from_secs(seconds);
-            let (at_once, just_before) =
-                (breaker.admit(now).err(), breaker.admit(now + duration - Duration::from_millis(1)));
-            assert_eq!((at_once, just_before.err()), (Some(duration), Some(Duration::from_millis(1))), "{seconds} s");
+            assert_eq!(breaker.next_probe(), Some(now + duration), "{seconds} s");
+            assert_eq!(breaker.admit(now).err(), Some(duration), "{seconds} s");
             now += duration;
-            let probe = breaker.admit(now).ok().unwrap();
-            assert_eq!(breaker.admit(now).err(), Some(RETRY_DURING_PROBE), "a second probe after {seconds} s");
-            assert_eq!(probe.report(Outcome::Failure, now), Transition::None, "{seconds} s");
+            assert_eq!(breaker.admit(now).err(), Some(RETRY_DURING_PROBE), "during the probe after {seconds} s");
+            breaker.stay_open(now);
         }
+        breaker.close();
+        assert_eq!(breaker.next_probe(), None);
+        open(&breaker, now);
     }
 
     #[test]
-    fn a_probe_without_a_report_is_followed_by_another_and_a_success_closes_the_circuit() {
+    fn calls_admitted_before_the_circuit_opened_change_nothing_afterwards() {
         let (breaker, now) = (CircuitBreaker::default(), Instant::now());
+        let mut earlier = [(); 8].map(|()| breaker.admit(now).ok().unwrap()).into_iter();
         open(&breaker, now);
-        let now = now + MIN_OPEN_TIME;
-        drop(breaker.admit(now).ok().unwrap());
-        assert_eq!(breaker.admit(now).ok().unwrap().report(Outcome::Success, now), Transition::Closed);
+        assert_eq!(breaker.report(earlier.next().unwrap(), Outcome::Success, now), None);
+        assert!(breaker.admit(now).is_err(), "a success of a call does not close the circuit");
+        breaker.close();
+        for admission in earlier {
+            assert_eq!(breaker.report(admission, Outcome::Failure, now), None);
+        }
         open(&breaker, now);
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::interface::{ChatMessage, Unavailable};
 use crate::config::ModelSettings;
@@ -23,8 +24,11 @@ struct PromptMessage {
     content: String,
 }
 
+/// What a probe asks: the same for all installations, and nothing of a conversation.
+const PROBE: &str = "Hello.";
+
 /// The request as JSON: the system prompt, then the end of the conversation.
-pub(super) fn request(settings: &ModelSettings, prompt: &str, conversation: &[ChatMessage], stream: bool) -> Vec<u8> {
+pub(super) fn request(settings: &ModelSettings, prompt: &str, conversation: &[ChatMessage]) -> Vec<u8> {
     let mut messages = vec![PromptMessage { role: "system", content: prompt.to_owned() }];
     for message in last_messages(conversation, settings.context_chars) {
         let role = if message.role == Role::User { "user" } else { "assistant" };
@@ -35,8 +39,18 @@ pub(super) fn request(settings: &ModelSettings, prompt: &str, conversation: &[Ch
             _ => messages.push(PromptMessage { role, content: message.text.clone() }),
         }
     }
+    to_json(settings, messages)
+}
+
+/// The request of a probe as JSON.
+pub(super) fn probe(settings: &ModelSettings) -> Vec<u8> {
+    to_json(settings, vec![PromptMessage { role: "user", content: PROBE.to_owned() }])
+}
+
+/// Always asks for a stream: its first piece shows that the model answers, however long the rest takes.
+fn to_json(settings: &ModelSettings, messages: Vec<PromptMessage>) -> Vec<u8> {
     let store = settings.sends_store.then_some(false);
-    serde_json::to_vec(&CompletionRequest { model: &settings.model, messages, stream, store })
+    serde_json::to_vec(&CompletionRequest { model: &settings.model, messages, stream: true, store })
         .expect("strings and booleans serialize")
 }
 
@@ -73,21 +87,26 @@ struct Choice {
 struct Content {
     content: Option<String>,
     refusal: Option<String>,
+    /// What a reasoning model thinks before it answers (llama.cpp, DeepSeek).
+    reasoning_content: Option<Value>,
+    /// The same (Ollama, OpenRouter); vLLM has either, depending on its version.
+    reasoning: Option<Value>,
 }
 
-/// The text of one chunk.
+/// The text of one chunk, or of a complete answer.
 #[derive(Default)]
 pub(super) struct Delta {
     /// May be empty.
     pub(super) text: String,
+    /// Whether the model reasons, which is not a part of the answer.
+    pub(super) has_reasoning: bool,
     /// Whether the chunk has a `finish_reason`: no text follows.
     pub(super) is_last: bool,
 }
 
-/// The text of a complete answer, or why there is none.
-pub(super) fn parse(json: &[u8]) -> Result<String, Unavailable> {
-    let text = parse_choice(json, |choice| choice.message)?.text;
-    if text.trim().is_empty() { Err(Unavailable::Empty) } else { Ok(text) }
+/// The text of a complete answer.
+pub(super) fn parse(json: &[u8]) -> Result<Delta, Unavailable> {
+    parse_choice(json, |choice| choice.message)
 }
 
 /// The text of a chunk.
@@ -105,5 +124,6 @@ fn parse_choice(json: &[u8], content: fn(Choice) -> Option<Content>) -> Result<D
     if finish_reason == "content_filter" || content.refusal.is_some_and(|refusal| !refusal.is_empty()) {
         return Err(Unavailable::Filtered);
     }
-    Ok(Delta { text: content.content.unwrap_or_default(), is_last: !finish_reason.is_empty() })
+    let has_reasoning = content.reasoning_content.or(content.reasoning).is_some_and(|reasoning| reasoning != "");
+    Ok(Delta { text: content.content.unwrap_or_default(), has_reasoning, is_last: !finish_reason.is_empty() })
 }

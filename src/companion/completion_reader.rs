@@ -7,7 +7,7 @@ use ureq::Body;
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{Response, StatusCode};
 
-use super::completion;
+use super::completion::{self, Delta};
 use super::interface::Unavailable;
 
 /// Characters of an answer; the rest is cut off.
@@ -31,16 +31,24 @@ pub(super) enum ReadError {
     Transport(#[from] ureq::Error),
 }
 
-/// Passes the pieces of an answer on and cuts it off after [`MAX_ANSWER_CHARS`].
+/// Passes the pieces of an answer on, without control characters, and cuts it off after [`MAX_ANSWER_CHARS`].
 pub(super) struct AnswerLimiter<'a> {
     on_delta: &'a mut dyn FnMut(&str),
     chars_left: usize,
     has_visible_text: bool,
+    has_begun: bool,
+    is_probe: bool,
 }
 
 impl AnswerLimiter<'_> {
     pub(super) fn new(on_delta: &mut dyn FnMut(&str)) -> AnswerLimiter<'_> {
-        AnswerLimiter { on_delta, chars_left: MAX_ANSWER_CHARS, has_visible_text: false }
+        let chars_left = MAX_ANSWER_CHARS;
+        AnswerLimiter { on_delta, chars_left, has_visible_text: false, has_begun: false, is_probe: false }
+    }
+
+    /// For a probe: the first piece ends the answer.
+    pub(super) fn for_probe(on_delta: &mut dyn FnMut(&str)) -> AnswerLimiter<'_> {
+        AnswerLimiter { is_probe: true, ..AnswerLimiter::new(on_delta) }
     }
 
     /// Whether any piece was passed on, so that a retry would repeat it.
@@ -48,14 +56,39 @@ impl AnswerLimiter<'_> {
         self.chars_left < MAX_ANSWER_CHARS
     }
 
-    fn push(&mut self, text: &str) {
-        let end = text.char_indices().nth(self.chars_left).map_or(text.len(), |(index, _)| index);
-        let text = &text[..end];
+    /// Whether the first piece has arrived, be it reasoning, which is not passed on.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    fn push(&mut self, piece: &Delta) {
+        self.has_begun |= piece.has_reasoning || !piece.text.is_empty();
+        let text: String = piece.text.chars().filter(|char| is_allowed(*char)).take(self.chars_left).collect();
         if !text.is_empty() {
             self.chars_left -= text.chars().count();
             self.has_visible_text |= !text.trim().is_empty();
-            (self.on_delta)(text);
+            (self.on_delta)(&text);
         }
+    }
+
+    /// Whether a further piece would be ignored.
+    fn is_complete(&self) -> bool {
+        self.chars_left == 0 || self.is_probe && self.has_begun
+    }
+
+    fn finish(&self) -> Result<(), ReadError> {
+        if self.has_visible_text { Ok(()) } else { Err(Unavailable::Empty.into()) }
+    }
+}
+
+/// Whether a character may be in an answer. Control characters (C0 but for tab and line feed, DEL and C1) could steer a
+/// terminal or end a string early. Bidirectional controls make a text look like another one. U+FEFF is an invisible byte
+/// order mark. A CR LF becomes a line feed.
+fn is_allowed(char: char) -> bool {
+    match char {
+        '\n' | '\t' => true,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => false,
+        _ => !char.is_control(),
     }
 }
 
@@ -81,12 +114,12 @@ fn read_complete(body: impl Read, answer: &mut AnswerLimiter<'_>) -> Result<(), 
         return Err(Unavailable::MalformedReply.into());
     }
     answer.push(&completion::parse(&json)?);
-    Ok(())
+    answer.finish()
 }
 
 fn read_stream(mut events: EventStream<impl BufRead>, answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
     let mut has_finished = false;
-    while answer.chars_left > 0 {
+    while !answer.is_complete() {
         let data = match events.next_data() {
             Ok(Some(data)) if data == b"[DONE]" => break,
             Ok(Some(data)) => data,
@@ -96,10 +129,10 @@ fn read_stream(mut events: EventStream<impl BufRead>, answer: &mut AnswerLimiter
             Err(error) => return Err(error),
         };
         let delta = completion::parse_chunk(&data)?;
-        answer.push(&delta.text);
+        answer.push(&delta);
         has_finished |= delta.is_last;
     }
-    if answer.has_visible_text { Ok(()) } else { Err(Unavailable::Empty.into()) }
+    answer.finish()
 }
 
 /// Reads the `data` fields of a stream and ignores comments and other fields.
@@ -166,6 +199,28 @@ mod tests {
                 Err(ReadError::Transport(error)) => panic!("{bytes} bytes: {error}"),
             }
         }
+    }
+
+    #[test]
+    fn control_characters_are_taken_out_also_across_pieces() {
+        let all = |ranges: &[(u32, u32)]| -> String {
+            ranges.iter().flat_map(|(first, last)| *first..=*last).map(|code| char::from_u32(code).unwrap()).collect()
+        };
+        let c0 = all(&[(0, 8), (0xb, 0x1f)]);
+        let removed = c0 + &all(&[(0x7f, 0x9f), (0x61c, 0x61c), (0x200e, 0x200f), (0x202a, 0x202e), (0x2066, 0x2069)]);
+        let kept = "\t\n \u{a0}\u{ad}é\u{61b}\u{200d}\u{2028}\u{2065}\u{206a}\u{1f9ed}";
+        let pieces = [format!("a{removed}\u{feff}b\r"), removed.clone(), format!("\n{kept}\u{1b}[2J")];
+        let mut received = Vec::new();
+        let mut on_delta = |text: &str| received.push(text.to_owned());
+        let mut answer = AnswerLimiter::new(&mut on_delta);
+        for text in pieces {
+            answer.push(&Delta { text, ..Delta::default() });
+        }
+        assert_eq!(received, ["ab".to_owned(), format!("\n{kept}[2J")]);
+        let mut nothing = |text: &str| panic!("{text:?} was passed on");
+        let mut answer = AnswerLimiter::new(&mut nothing);
+        answer.push(&Delta { text: removed, ..Delta::default() });
+        assert!(answer.has_begun() && !answer.has_text() && answer.finish().is_err());
     }
 
     fn next_data(stream: &[u8]) -> Result<usize, ReadError> {

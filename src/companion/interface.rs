@@ -33,8 +33,9 @@ pub struct ChatMessage {
 pub struct Call {
     /// When it must have returned.
     pub deadline: Instant,
-    /// Whether the client reads the answer as a stream, so that a model is asked for one.
-    pub streamed: bool,
+    /// Whether the call has all the time that an answer may take. One that had to wait before has less, so its deadline says
+    /// nothing about a model.
+    pub has_full_time: bool,
     /// Ends the call before its deadline.
     pub cancellation: CancellationToken,
 }

@@ -72,9 +72,9 @@ pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildEr
             let path = path.clone().unwrap_or_default();
             Ok(Box::new(script::Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
         }
-        Kind::Model(settings) => {
-            let prompt = read_file("COMPANION_PROMPT", settings.prompt.as_deref(), include_str!("prompt.md"))?;
-            Ok(Box::new(model::Model::new(settings.clone(), prompt)?))
+        Kind::Model(model) => {
+            let prompt = read_file("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"))?;
+            Ok(Box::new(model::Model::new(model.clone(), prompt, settings.timeout)?))
         }
     }
 }

@@ -1,15 +1,19 @@
 //! A language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::circuit_breaker::{CircuitBreaker, Outcome, Transition};
+use super::circuit_breaker::{CircuitBreaker, Outcome};
 use super::completion;
 use super::completion_reader::AnswerLimiter;
 use super::endpoint::{Endpoint, EndpointError};
 use super::interface::{Call, ChatMessage, Companion, Unavailable};
 use crate::config::ModelSettings;
 use crate::message::Role;
+use crate::sync::CancellationToken;
 
 /// The delay before the retry.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
@@ -17,21 +21,57 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The time that must be left after the delay: less is not enough for an answer.
 const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
-/// A model behind an OpenAI-compatible endpoint.
+/// A model behind an OpenAI-compatible endpoint. Dropping it ends its probes.
 pub(super) struct Model {
+    shared: Arc<Shared>,
+    end_of_probes: CancellationToken,
+}
+
+/// What calls and probes share.
+struct Shared {
     settings: ModelSettings,
     prompt: String,
     endpoint: Endpoint,
     circuit_breaker: CircuitBreaker,
+    /// The time for the first piece of the answer to a probe.
+    probe_timeout: Duration,
 }
 
 impl Model {
     /// A model with this system prompt. Opens no connection, but resolves the host if its addresses must be local.
-    pub(super) fn new(settings: ModelSettings, prompt: String) -> Result<Model, EndpointError> {
+    pub(super) fn new(
+        settings: ModelSettings,
+        prompt: String,
+        probe_timeout: Duration,
+    ) -> Result<Model, EndpointError> {
         let endpoint = Endpoint::new(&settings)?;
-        Ok(Model { settings, prompt, endpoint, circuit_breaker: CircuitBreaker::default() })
+        let circuit_breaker = CircuitBreaker::default();
+        let shared = Arc::new(Shared { settings, prompt, endpoint, circuit_breaker, probe_timeout });
+        Ok(Model { shared, end_of_probes: CancellationToken::default() })
     }
 
+    /// Probes the model from now on, on a thread that ends when the circuit closes.
+    fn start_probes(&self) {
+        let (shared, end) = (self.shared.clone(), self.end_of_probes.clone());
+        let probe = move || {
+            // The panic hook has logged a panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| shared.probe_until_closed(&end)));
+            shared.circuit_breaker.close();
+        };
+        if thread::Builder::new().name("model probe".to_owned()).spawn(probe).is_err() {
+            // Nothing else would close it.
+            self.shared.circuit_breaker.close();
+        }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        self.end_of_probes.cancel();
+    }
+}
+
+impl Shared {
     /// Sends the request, and sends it again after a transient failure if no piece of an answer was passed on.
     fn post_with_retry(&self, json: &[u8], call: &Call, answer: &mut AnswerLimiter<'_>) -> Result<(), Unavailable> {
         let failure = match self.endpoint.post(json, call, answer) {
@@ -39,10 +79,36 @@ impl Model {
             result => return result,
         };
         let time_left = call.deadline.saturating_duration_since(Instant::now());
-        if time_left < RETRY_DELAY + MIN_RETRY_TIME || is_cancelled_within(RETRY_DELAY, call) {
+        if time_left < RETRY_DELAY + MIN_RETRY_TIME || is_cancelled_within(RETRY_DELAY, &call.cancellation) {
             return Err(failure);
         }
         self.endpoint.post(json, call, answer)
+    }
+
+    /// Sends a fixed request whenever the circuit has been open for its time, until one shows that the model answers. The
+    /// connection of each is closed after the first piece.
+    fn probe_until_closed(&self, end: &CancellationToken) {
+        let json = completion::probe(&self.settings);
+        while let Some(time) = self.circuit_breaker.next_probe() {
+            if is_cancelled_within(time.saturating_duration_since(Instant::now()), end) {
+                return;
+            }
+            let deadline = Instant::now() + self.probe_timeout;
+            let call = Call { deadline, has_full_time: true, cancellation: end.clone() };
+            let mut ignore = |_: &str| {};
+            let mut answer = AnswerLimiter::for_probe(&mut ignore);
+            let result = self.endpoint.post(&json, &call, &mut answer);
+            if end.is_cancelled() {
+                return;
+            }
+            match outcome(result, &call, &answer) {
+                Some(Outcome::Success) => {
+                    self.circuit_breaker.close();
+                    log::info!("The model answers again");
+                }
+                _ => self.circuit_breaker.stay_open(Instant::now()),
+            }
+        }
     }
 }
 
@@ -52,7 +118,7 @@ impl Companion for Model {
     }
 
     fn context_chars(&self) -> usize {
-        self.settings.context_chars
+        self.shared.settings.context_chars
     }
 
     fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable> {
@@ -63,31 +129,34 @@ impl Companion for Model {
             // The circuit breaker does not count it: the server got no request.
             return Err(Unavailable::TimedOut);
         }
-        let permit = self.circuit_breaker.admit(Instant::now()).map_err(Unavailable::CircuitOpen)?;
-        let json = completion::request(&self.settings, &self.prompt, messages, call.streamed);
-        let result = self.post_with_retry(&json, call, &mut AnswerLimiter::new(on_delta));
+        let Shared { settings, prompt, circuit_breaker, .. } = &*self.shared;
+        let admission = circuit_breaker.admit(Instant::now()).map_err(Unavailable::CircuitOpen)?;
+        let json = completion::request(settings, prompt, messages);
+        let mut answer = AnswerLimiter::new(on_delta);
+        let result = self.shared.post_with_retry(&json, call, &mut answer);
         // First, because a connection that the cancellation closed can look like the end of an answer.
         let result = if call.cancellation.is_cancelled() { Err(Unavailable::Cancelled) } else { result };
-        let Some(outcome) = outcome(result) else { return result };
-        match (permit.report(outcome, Instant::now()), result) {
-            (Transition::Opened(duration), Err(reason)) => {
-                log::warn!(rest_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
-            }
-            (Transition::Closed, _) => log::info!("The model answers again"),
-            _ => {}
+        let outcome = outcome(result, call, &answer);
+        let opened = outcome.and_then(|outcome| circuit_breaker.report(admission, outcome, Instant::now()));
+        if let (Some(duration), Err(reason)) = (opened, result) {
+            log::warn!(rest_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
+            self.start_probes();
         }
         result
     }
 }
 
-/// What a result shows of the server's health; a cancelled call shows nothing. A filtered or empty answer and a request
-/// refused for its content (400, 413, 422) come from a healthy server: one user's messages must not open the circuit for
-/// all others.
-fn outcome(result: Result<(), Unavailable>) -> Option<Outcome> {
-    use Unavailable::{Cancelled, Empty, Filtered, Refused};
+/// What a call shows of the server's health. After the first piece the server answers, whatever ends the call: a long answer
+/// reaches the deadline of any server. A filtered or empty answer and a request refused for its content (400, 413, 422) come
+/// from a healthy server too: one user's messages must not open the circuit for all others. A cancelled call without a piece
+/// shows nothing, nor does the deadline of a call that had to wait before.
+fn outcome(result: Result<(), Unavailable>, call: &Call, answer: &AnswerLimiter<'_>) -> Option<Outcome> {
+    use Unavailable::{Cancelled, Empty, Filtered, Refused, TimedOut};
     match result {
-        Err(Cancelled) => None,
+        _ if answer.has_begun() => Some(Outcome::Success),
         Ok(()) | Err(Filtered | Empty | Refused(400 | 413 | 422)) => Some(Outcome::Success),
+        Err(Cancelled) => None,
+        Err(TimedOut) if !call.has_full_time => None,
         Err(_) => Some(Outcome::Failure),
     }
 }
@@ -98,9 +167,9 @@ fn is_transient(failure: Unavailable) -> bool {
     matches!(failure, NotReached | Interrupted | Refused(429 | 500 | 502 | 503 | 504))
 }
 
-/// Waits for the delay, or returns true as soon as the call is cancelled.
-fn is_cancelled_within(delay: Duration, call: &Call) -> bool {
+/// Waits for the delay, or returns true as soon as the token is cancelled.
+fn is_cancelled_within(delay: Duration, cancellation: &CancellationToken) -> bool {
     let (sender, receiver) = mpsc::channel();
-    call.cancellation.on_cancel(move || _ = sender.send(()));
+    cancellation.on_cancel(move || _ = sender.send(()));
     receiver.recv_timeout(delay).is_ok()
 }

@@ -121,7 +121,7 @@ impl<'a> Turn<'a> {
         let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         self.sink.send(Event::Started(self.answer_id));
         let _gauge = resources.metrics.turn_with_companion();
-        let call = Call { deadline, streamed: self.question.streamed, cancellation: guard.cancellation.clone() };
+        let call = Call { deadline, has_full_time: true, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
         let outcome = resources.companion.answer(conversation, &call, &mut |delta| {
             text.push_str(delta);

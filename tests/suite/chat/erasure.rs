@@ -142,7 +142,7 @@ fn stopping_a_turn_without_a_stream_returns_the_answer_so_far() {
         model.wait_for_requests(1);
         chat.stop().assert_status(204);
         let answer = waiting.join().unwrap();
-        // Without a stream the answer arrives in one piece, so there may be no answer so far.
+        // Nothing shows from outside whether the service has read the first piece, so there may be no answer so far.
         if answer.status == 200 {
             assert_eq!(answer.json()["content"], "half of it");
             assert_eq!(chat.transcript()[1..], ["model: half of it"]);

@@ -16,7 +16,7 @@ use crate::support::http::Answer;
 /// A delta of an answer that fails afterwards.
 const HALF: &str = "half of a thought";
 
-/// Immediate failures. Those that need a stream have a similar form for a request without one.
+/// Immediate failures, in a stream and in a complete answer, which servers send that ignore the `stream` of a request.
 fn failures() -> Vec<(&'static str, Behaviour)> {
     fn fails(behave: impl Fn(&mut Reply<'_>) -> io::Result<()> + Send + Sync + 'static) -> Behaviour {
         Arc::new(behave)
@@ -36,15 +36,19 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
             reply.finish(reason)
         })
     }
-    /// Sends these choices, as a chunk or as a completion.
-    fn chooses(streamed: serde_json::Value, whole: serde_json::Value) -> Behaviour {
+    /// Sends these choices as a chunk.
+    fn chunk(choices: serde_json::Value) -> Behaviour {
         fails(move |reply| {
-            if reply.is_streamed {
-                reply.chunk(&streamed)?;
-                reply.body("data: [DONE]\n\n")?;
-            } else {
-                reply.completion(&whole)?;
-            }
+            reply.chunk(&choices)?;
+            reply.body("data: [DONE]\n\n")?;
+            reply.end()
+        })
+    }
+    /// Sends these choices as a complete answer.
+    fn completion(choices: serde_json::Value) -> Behaviour {
+        fails(move |reply| {
+            reply.is_streamed = false;
+            reply.completion(&choices)?;
             reply.end()
         })
     }
@@ -70,29 +74,29 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         ("a head alone", fails(|reply| reply.body("\n"))),
         ("a cut in the middle", fails(|reply| reply.delta(HALF))),
         ("no end of the stream", fails(|reply| reply.delta(HALF).and_then(|()| reply.end()))),
-        ("no choices", chooses(json!([]), json!([]))),
+        ("no choices", chunk(json!([]))),
+        ("no choices in a complete answer", completion(json!([]))),
         ("no text", ends("", "stop")),
         ("blank text", ends(" \n", "stop")),
         (
             "null",
-            chooses(
-                json!([{"index": 0, "delta": {"role": "assistant", "content": null}, "finish_reason": "stop"}]),
+            chunk(json!([{"index": 0, "delta": {"role": "assistant", "content": null}, "finish_reason": "stop"}])),
+        ),
+        (
+            "null in a complete answer",
+            completion(
                 json!([{"index": 0, "message": {"role": "assistant", "content": null}, "finish_reason": "stop"}]),
             ),
         ),
+        ("a number", chunk(json!([{"index": 0, "delta": {"content": 1}, "finish_reason": "stop"}]))),
         (
-            "a number",
-            chooses(
-                json!([{"index": 0, "delta": {"content": 1}, "finish_reason": "stop"}]),
-                json!([{"index": 0, "message": {"role": "assistant", "content": 1}, "finish_reason": "stop"}]),
-            ),
+            "a number in a complete answer",
+            completion(json!([{"index": 0, "message": {"role": "assistant", "content": 1}, "finish_reason": "stop"}])),
         ),
+        ("a refusal", chunk(json!([{"index": 0, "delta": {"refusal": MARKER}, "finish_reason": "stop"}]))),
         (
-            "a refusal",
-            chooses(
-                json!([{"index": 0, "delta": {"refusal": MARKER}, "finish_reason": "stop"}]),
-                json!([{"index": 0, "message": refusal, "finish_reason": "stop"}]),
-            ),
+            "a refusal in a complete answer",
+            completion(json!([{"index": 0, "message": refusal, "finish_reason": "stop"}])),
         ),
         ("a filter", ends("", "content_filter")),
         ("a filter after text", ends(HALF, "content_filter")),
@@ -222,28 +226,30 @@ fn unusual_but_valid_answers_are_accepted() {
     let app = model.app(&[]);
     let chat = Chat::new(&app);
     let behaviour = |reply: &mut Reply<'_>| {
-        if reply.is_streamed {
-            reply.body(": keep-alive\n\nevent: x\nid: 7\nretry: 1\n")?;
-            reply
-                .chunk(&json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]))?;
-            reply.chunk(&json!([]))?;
-            reply.delta("it is ")?;
-            reply.chunk(&json!([{"index": 0, "delta": {}, "finish_reason": null, "logprobs": null}]))?;
-            reply.body("data:")?;
-            reply.body("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"we")?;
-            reply.body("ll\"},\"finish_reason\":null}]}\r\n\r\n")?;
-            reply.chunk(&json!([{"index": 0, "delta": {}, "finish_reason": "length"}]))?;
-            reply.body("data: {\"choices\": [], \"usage\": {\"total_tokens\": 3}}\n\n")?;
-            // Some servers never send [DONE].
-            return reply.end();
-        }
+        reply.body(": keep-alive\n\nevent: x\nid: 7\nretry: 1\n")?;
+        reply.chunk(&json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]))?;
+        reply.chunk(&json!([]))?;
+        reply.delta("it is ")?;
+        reply.chunk(&json!([{"index": 0, "delta": {}, "finish_reason": null, "logprobs": null}]))?;
+        reply.body("data:")?;
+        reply.body("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"we")?;
+        reply.body("ll\"},\"finish_reason\":null}]}\r\n\r\n")?;
+        reply.chunk(&json!([{"index": 0, "delta": {}, "finish_reason": "length"}]))?;
+        reply.body("data: {\"choices\": [], \"usage\": {\"total_tokens\": 3}}\n\n")?;
+        // Some servers never send [DONE].
+        reply.end()
+    };
+    let whole = |reply: &mut Reply<'_>| {
+        reply.is_streamed = false;
         reply.delta("it is well")?;
         reply.finish("length")
     };
-    model.always(Arc::new(behaviour));
-    assert_eq!(chat.stream("hello").message()["content"], "it is well");
-    assert_eq!(chat.send("hello").assert_status(200).json()["content"], "it is well");
-    assert_eq!(model.requests().len(), 2);
+    for behaviour in [Arc::new(behaviour) as Behaviour, Arc::new(whole)] {
+        model.always(behaviour);
+        assert_eq!(chat.stream("hello").message()["content"], "it is well");
+        assert_eq!(chat.send("hello").assert_status(200).json()["content"], "it is well");
+    }
+    assert_eq!(model.requests().len(), 4);
 }
 
 #[test]

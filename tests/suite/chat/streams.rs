@@ -87,7 +87,7 @@ fn each_delta_is_sent_as_soon_as_the_model_sends_it() {
 fn an_answer_received_byte_by_byte_is_the_same() {
     let model = FakeModel::start();
     let app = model.app(&[]);
-    let text = "Aku di sini \u{1f9ed}\u{200d}\u{1f467}, e\u{301}\u{2028}\n\n\"kutip\" \\ data: x\r\n";
+    let text = "Aku di sini \u{1f9ed}\u{200d}\u{1f467}, e\u{301}\u{2028}\n\n\"kutip\" \\ data: x\n";
     model.always(Arc::new(move |reply| {
         reply.is_byte_by_byte = true;
         for piece in text.split_inclusive(' ') {
@@ -99,6 +99,24 @@ fn an_answer_received_byte_by_byte_is_the_same() {
     assert_eq!(chat.stream("hello").message()["content"], text);
     assert_eq!(chat.send("hello").assert_status(200).json()["content"], text);
     assert_eq!(chat.messages()[3]["content"], text);
+}
+
+#[test]
+fn control_characters_of_a_model_are_neither_sent_nor_stored() {
+    let model = FakeModel::start();
+    let app = model.app(&[]);
+    for is_streamed in [true, false] {
+        model.always(Arc::new(move |reply| {
+            reply.is_streamed = is_streamed;
+            reply.delta("a\0\u{1b}[31mb\u{202e}\r")?;
+            reply.delta("\n\u{feff}\u{9b}c\td\u{7f}")?;
+            reply.finish("stop")
+        }));
+        let chat = Chat::new(&app);
+        assert_eq!(chat.stream("hello").message()["content"], "a[31mb\nc\td");
+        assert_eq!(chat.send("hello").assert_status(200).json()["content"], "a[31mb\nc\td");
+        assert_eq!(chat.transcript()[1..=3], ["model: a[31mb\nc\td", "user: hello", "model: a[31mb\nc\td"]);
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(super) fn fake_sending(bytes: impl Into<String>) -> FakeModel {
 }
 
 pub(super) fn call(limit: Duration) -> Call {
-    Call { deadline: Instant::now() + limit, streamed: true, cancellation: CancellationToken::default() }
+    Call { deadline: Instant::now() + limit, has_full_time: true, cancellation: CancellationToken::default() }
 }
 
 pub(super) fn message(role: Role, text: &str) -> ChatMessage {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use safespace::companion::Call;
 use safespace::config::ModelSettings;
 use safespace::message::Role;
 use serde_json::{Value, json};
@@ -11,15 +10,14 @@ use super::fixture::{answer, ask, build, build_model, call, file, message, model
 use crate::support::fake_model::FakeModel;
 
 /// The request that a model with these variables gets for a conversation.
-fn request(pairs: &[(&str, &str)], conversation: &[(Role, &str)], streamed: bool) -> String {
+fn request(pairs: &[(&str, &str)], conversation: &[(Role, &str)]) -> String {
     let model = FakeModel::without_schema();
     let prompt = file(b"Listen.");
     let url = format!("{}/", model.base_url());
     let own =
         [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "llama3.1:8b"), ("COMPANION_PROMPT", path(&prompt))];
     let conversation: Vec<_> = conversation.iter().map(|(role, text)| message(*role, text)).collect();
-    let call = Call { streamed, ..call(Duration::from_secs(5)) };
-    answer(&*build(&[&own, pairs].concat()), &conversation, &call).0.unwrap();
+    answer(&*build(&[&own, pairs].concat()), &conversation, &call(Duration::from_secs(5))).0.unwrap();
     model.raw_requests().remove(0)
 }
 
@@ -30,7 +28,7 @@ fn body(request: &str) -> Value {
 #[test]
 fn a_request_has_the_prompt_and_the_conversation_and_nothing_else() {
     let conversation = [(Role::User, "hello"), (Role::Model, "hi"), (Role::User, "he \"hit\" me\n")];
-    let request = request(&[("OPENAI_API_KEY", "sk-1")], &conversation, false);
+    let request = request(&[("OPENAI_API_KEY", "sk-1")], &conversation);
     let (head, _) = request.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();
     assert_eq!(lines.next(), Some("POST /v1/chat/completions HTTP/1.1"));
@@ -54,14 +52,13 @@ fn a_request_has_the_prompt_and_the_conversation_and_nothing_else() {
         {"role": "assistant", "content": "hi"},
         {"role": "user", "content": "he \"hit\" me\n"},
     ]);
-    let expected = json!({"model": "llama3.1:8b", "messages": messages, "stream": false, "store": false});
+    let expected = json!({"model": "llama3.1:8b", "messages": messages, "stream": true, "store": false});
     assert_eq!(body(&request), expected);
 }
 
 #[test]
-fn a_streamed_call_requests_a_stream_and_no_key_sends_no_authorization() {
-    let request = request(&[], &[(Role::User, "hello")], true);
-    assert_eq!(body(&request)["stream"], true);
+fn without_a_key_a_request_has_no_authorization() {
+    let request = request(&[], &[(Role::User, "hello")]);
     assert!(!request.to_lowercase().contains("authorization"), "{request}");
 }
 
@@ -93,7 +90,7 @@ fn the_last_messages_within_the_character_limit_are_sent_from_one_of_the_user_on
         ("a turn without an answer", vec![user("a"), user("b"), model("c"), user("d")], vec!["a\n\nb", "c", "d"]),
         ("answers of the script", vec![user("a"), (Role::Script, "b"), user("c")], vec!["a", "b", "c"]),
     ] {
-        let body = body(&request(&[("COMPANION_CONTEXT_CHARS", "1000")], &conversation, false));
+        let body = body(&request(&[("COMPANION_CONTEXT_CHARS", "1000")], &conversation));
         let messages = body["messages"].as_array().unwrap().iter().skip(1);
         let contents: Vec<&str> = messages.map(|message| message["content"].as_str().unwrap()).collect();
         assert_eq!(contents, expected, "{case}");

@@ -43,6 +43,11 @@ impl CompletionRequest {
     pub(crate) fn question(&self) -> &str {
         &self.messages.last().expect("the schema requires one").1
     }
+
+    /// Whether it is a probe of the circuit breaker, which holds nothing of a conversation.
+    pub(crate) fn is_probe(&self) -> bool {
+        matches!(&*self.messages, [(role, content)] if role == "user" && content == "Hello.")
+    }
 }
 
 impl Request {
@@ -128,7 +133,7 @@ fn check_body(body: &Value) -> Result<CompletionRequest, String> {
     }
     require(body.get("model").is_some(), || "it names no model".to_owned())?;
     require(body.get("store").is_some(), || "it has no store: false".to_owned())?;
-    require(request.messages.first().is_some_and(|(role, _)| role == "system"), || {
+    require(request.is_probe() || request.messages.first().is_some_and(|(role, _)| role == "system"), || {
         "the first message is not the system prompt".to_owned()
     })?;
     require(request.messages.last().is_some_and(|(role, _)| role == "user"), || {
