@@ -18,7 +18,7 @@
 //! - [`config`]: every setting, read once from the environment.
 //! - [`http`]: a bounded synchronous HTTP/1.1 server.
 //! - [`peers`]: tells clients apart by their network, without keeping an address.
-//! - [`sync`]: semaphore, cancellation token, thread pool, timers.
+//! - [`sync`]: cancellation token, thread pool, timers.
 //! - [`message`]: one message of a conversation, sealed and opened.
 //! - [`sealing`]: authenticated encryption under keys that are derived from a session's id.
 //! - [`session_id`]: the session's only credential, as a type that cannot be printed by accident.

@@ -33,6 +33,12 @@ impl CancellationToken {
         self.0.lock().is_none()
     }
 
+    /// Whether both are clones of one token.
+    #[must_use]
+    pub fn is_same(&self, other: &CancellationToken) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Sets the callback that interrupts the next blocking call. It replaces the previous one, and runs at once when the
     /// operation is cancelled already.
     pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::event::Failure;
+use super::event::{ClientKey, Failure, Question};
 use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
@@ -28,20 +28,31 @@ struct ActiveTurn {
 pub(super) struct TurnGuard {
     turns: ActiveTurns,
     session: Lookup,
+    pub(super) client: ClientKey,
     pub(super) cancellation: CancellationToken,
+    /// That of the question.
+    pub(super) disconnect: CancellationToken,
     /// An error until the turn is over: a panic, and a thread pool that rejects the turn, leave it in place.
     pub(super) session_exists: Result<bool, Error>,
 }
 
 impl ActiveTurns {
     /// Registers a turn; `None` while another turn of the session runs.
-    pub(super) fn register(&self, session: Lookup) -> Option<TurnGuard> {
+    pub(super) fn register(&self, question: &Question) -> Option<TurnGuard> {
+        let session = question.key.lookup();
         let mut turns = self.0.lock();
         if turns.contains_key(&session) {
             return None;
         }
         let cancellation = turns.entry(session).or_default().cancellation.clone();
-        Some(TurnGuard { turns: self.clone(), session, cancellation, session_exists: Err(Error::Unavailable) })
+        Some(TurnGuard {
+            turns: self.clone(),
+            session,
+            client: question.client(),
+            cancellation,
+            disconnect: question.disconnect.clone(),
+            session_exists: Err(Error::Unavailable),
+        })
     }
 
     /// Cancels the turn of a session, which then fails so, and calls `on_end` at its end. Returns `on_end` where no turn runs.
@@ -75,6 +86,19 @@ impl TurnGuard {
     /// How the turn fails if it was cancelled.
     pub(super) fn failure(&self) -> Option<Failure> {
         self.turns.0.lock().get(&self.session).and_then(|turn| turn.failure.clone())
+    }
+
+    /// What stops this turn in favour of another one, also from another thread. A later turn of the session is not affected.
+    pub(super) fn stopper(&self) -> impl FnOnce() + Send + use<> {
+        let (turns, session, cancellation) = (self.turns.clone(), self.session, self.cancellation.clone());
+        move || {
+            let mut active = turns.0.lock();
+            if let Some(turn) = active.get_mut(&session).filter(|turn| turn.cancellation.is_same(&cancellation)) {
+                turn.failure.get_or_insert(Failure::Stopped);
+            }
+            drop(active);
+            cancellation.cancel();
+        }
     }
 }
 

@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use crate::companion::Unavailable;
 use crate::message::Message;
-use crate::sealing::{OpenError, SealingKey};
+use crate::peers::PeerKey;
+use crate::sealing::{Lookup, OpenError, SealingKey};
 use crate::store::Error;
+use crate::sync::CancellationToken;
 
 /// The user's message and how to answer it.
 pub struct Question {
@@ -19,10 +21,26 @@ pub struct Question {
     pub text: String,
     /// The client's `Idempotency-Key`: a question sent again with it gets the stored answer.
     pub idempotency_key: Option<String>,
-    /// Whether the client reads the answer piece by piece.
-    pub streamed: bool,
+    /// The client's network, where its address tells it apart from others.
+    pub peer: Option<PeerKey>,
+    /// Cancelled when the client is gone. The turn goes on, but gives way to turns that wait for the companion.
+    pub disconnect: CancellationToken,
     /// When the request arrived; the timeout of the turn counts from here.
     pub received_at: Instant,
+}
+
+/// Among whom the companion is shared fairly.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum ClientKey {
+    Peer(PeerKey),
+    /// Where the peer is not known. A session has one turn at a time.
+    Session(Lookup),
+}
+
+impl Question {
+    pub(super) fn client(&self) -> ClientKey {
+        self.peer.map_or_else(|| ClientKey::Session(self.key.lookup()), ClientKey::Peer)
+    }
 }
 
 /// Progress of a turn, in this order: `Started` and `Delta` perhaps, then exactly one of `Finished` and `Failed`.
@@ -74,10 +92,12 @@ pub enum Failure {
     KeyReused,
     /// The session has no room for the message and the longest answer.
     SessionFull,
-    /// The turn was stopped before the first piece of the answer.
+    /// The turn was stopped, by its client or in favour of another, before the first piece of the answer.
     Stopped,
     /// No thread or no permit for the companion came free in time.
     Overloaded,
+    /// Too many turns of this peer are in progress.
+    TooManyOfPeer,
     /// The companion gave no answer.
     Unavailable(Unavailable),
     /// The timeout of the turn expired.
@@ -97,7 +117,7 @@ impl Failure {
             Failure::KeyReused => "other_message",
             Failure::SessionFull => "session_full",
             Failure::Stopped => "stopped",
-            Failure::Overloaded => "crowded",
+            Failure::Overloaded | Failure::TooManyOfPeer => "crowded",
             Failure::Unavailable(_) => "unavailable",
             Failure::TimedOut => "too_late",
             Failure::Store(_) | Failure::Unreadable => "not_stored",

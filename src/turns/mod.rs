@@ -7,9 +7,13 @@
 //! - `turns`: starts, stops and erases turns, and waits for them at shutdown.
 //! - `turn`: one turn from top to bottom.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
+//! - `fair_semaphore`: the permits for calls to the companion, and the turns that give way.
+//! - `peer_turns`: the number of turns of each peer.
 
 mod active_turns;
 mod event;
+mod fair_semaphore;
+mod peer_turns;
 mod turn;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod turns;

@@ -7,13 +7,14 @@ use uuid::Uuid;
 
 use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
+use super::fair_semaphore::FairSemaphore;
 use crate::companion::{Call, ChatMessage, Companion, MAX_ANSWER_CHARS};
 use crate::config::SessionLimits;
 use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
 use crate::sealing::{Lookup, OpenError, Part};
 use crate::store::{self, Appended, Callback, Error, Row, Store};
-use crate::sync::{Semaphore, ThreadPool};
+use crate::sync::ThreadPool;
 
 /// Bytes of a character in UTF-8 at most.
 const MAX_CHAR_BYTES: usize = 4;
@@ -30,7 +31,7 @@ pub(super) struct Resources {
     pub(super) timeout: Duration,
     pub(super) session_limits: SessionLimits,
     /// One for each call to the companion.
-    pub(super) permits: Semaphore,
+    pub(super) permits: FairSemaphore,
     pub(super) threads: ThreadPool,
 }
 
@@ -117,11 +118,11 @@ impl<'a> Turn<'a> {
         let left = deadline.saturating_duration_since(Instant::now());
         // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
         let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
-        let permit = resources.permits.acquire(left.min(max_wait), &guard.cancellation);
-        let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
+        let permit = resources.permits.acquire(guard, left.min(max_wait));
+        let permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         self.sink.send(Event::Started(self.answer_id));
         let _gauge = resources.metrics.turn_with_companion();
-        let call = Call { deadline, has_full_time: true, cancellation: guard.cancellation.clone() };
+        let call = Call { deadline, has_full_time: !permit.has_waited, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
         let outcome = resources.companion.answer(conversation, &call, &mut |delta| {
             text.push_str(delta);

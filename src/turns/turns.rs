@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 
 use super::active_turns::ActiveTurns;
 use super::event::{Event, EventHandler, EventSink, Failure, Question};
+use super::fair_semaphore::FairSemaphore;
+use super::peer_turns::PeerTurns;
 use super::turn::{Resources, Turn};
 use crate::companion::{Companion, Unavailable};
 use crate::config::SessionLimits;
@@ -15,10 +17,13 @@ use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 use crate::store::{Callback, Error, Store};
-use crate::sync::{Semaphore, ThreadPool, ThreadPoolSettings, Timers};
+use crate::sync::{ThreadPool, ThreadPoolSettings, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
 const EXTRA_THREADS: usize = 224;
+
+/// One peer has at most this part of the threads, so that its turns leave most of them to others whatever they wait for.
+const PEER_THREADS_DIVISOR: usize = 8;
 
 /// Bounds of all turns.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +40,7 @@ pub struct TurnLimits {
 pub struct Turns {
     resources: Resources,
     active: ActiveTurns,
+    peer_turns: PeerTurns,
     timers: Timers,
     /// Each turn holds a clone of the sender from `start` to its terminal event, also while it waits for a thread. So the
     /// receiver is disconnected once all turns are over. `None` after `close`.
@@ -64,11 +70,16 @@ impl Turns {
             metrics,
             timeout: limits.timeout,
             session_limits: limits.session,
-            permits: Semaphore::new(limits.concurrency),
+            permits: FairSemaphore::new(limits.concurrency),
             threads: ThreadPool::new(threads),
         };
-        let open = Mutex::new(Some(mpsc::channel()));
-        Arc::new(Turns { resources, active: ActiveTurns::default(), timers: Timers::default(), open })
+        Arc::new(Turns {
+            resources,
+            active: ActiveTurns::default(),
+            peer_turns: PeerTurns::new(threads.max_threads / PEER_THREADS_DIVISOR),
+            timers: Timers::default(),
+            open: Mutex::new(Some(mpsc::channel())),
+        })
     }
 
     /// Starts a turn on a thread of its own. `handler` receives a terminal event within the timeout, whatever the thread
@@ -78,18 +89,22 @@ impl Turns {
         let Some(open) = self.open.lock().as_ref().map(|(sender, _)| sender.clone()) else {
             return sink.send(Event::Failed(Failure::Overloaded));
         };
+        let Ok(peer_turn) = self.peer_turns.begin(question.peer) else {
+            return sink.send(Event::Failed(Failure::TooManyOfPeer));
+        };
         let late = sink.clone();
         let timer = self.timers.schedule(question.received_at + self.resources.timeout, move || {
             late.send(Event::Failed(Failure::TimedOut));
         });
         // Before the thread runs, so that a stop or an erasure finds a turn that still waits for its thread.
-        let guard = self.active.register(question.key.lookup());
+        let guard = self.active.register(&question);
         let (turns, turn_sink) = (self.clone(), sink.clone());
         let started = self.resources.threads.execute(move || {
             let _timer = timer;
             let result = Turn::new(&turns.resources, &question, guard.as_ref(), &turn_sink).run();
             turns.record(&result, question.received_at.elapsed());
             // Before the terminal event: the client's next message may follow at once.
+            drop(peer_turn);
             if let Some(mut guard) = guard {
                 guard.session_exists = match &result {
                     Err(Failure::NoSession) => Ok(false),

@@ -17,6 +17,7 @@ use crate::admission::{BURST, Denied, PER_MINUTE, Quota};
 use crate::http::Request;
 use crate::sealing::SealingKey;
 use crate::store::{self, Page, PageRequest};
+use crate::sync::CancellationToken;
 use crate::turns::Question;
 use delivery::Delivery;
 use history::HistoryStream;
@@ -63,7 +64,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let received_at = Instant::now();
     let session_id = parse_id(session_id)?;
-    let key = SealingKey::derive(&session_id);
+    let (key, streamed) = (SealingKey::derive(&session_id), request::accepts_events(request));
     let quota = context.admission.message(&key.lookup());
     let question = match quota {
         Ok(_) => question(context, request, key, received_at),
@@ -75,7 +76,8 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
             Ok(question) => question,
             Err(problem) => return responder.respond(Err(problem)),
         };
-        let mut delivery = Delivery::new(responder, question.streamed, session_id, context.timers.clone());
+        responder.on_disconnect(question.disconnect.clone());
+        let mut delivery = Delivery::new(responder, streamed, session_id, context.timers.clone());
         context.turns.start(question, Box::new(move |event| delivery.deliver(event)));
     })
 }
@@ -84,7 +86,8 @@ fn question(context: &Context, request: &Request, key: SealingKey, received_at: 
     let idempotency_key = request::idempotency_key(request)?;
     let text = request::message(body::json_object(request)?)?;
     context.check_storage()?;
-    Ok(Question { key, text, idempotency_key, streamed: request::accepts_events(request), received_at })
+    let (peer, disconnect) = (context.admission.client_peer(request), CancellationToken::default());
+    Ok(Question { key, text, idempotency_key, peer, disconnect, received_at })
 }
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers-10, without a partition key, which would name the session. The window of

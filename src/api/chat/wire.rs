@@ -96,6 +96,10 @@ impl From<Failure> for Problem {
                     Please start a new session. What is here stays readable, and can be erased.";
                 return Problem::new(409, detail).code("session_full");
             }
+            Failure::TooManyOfPeer => {
+                let detail = "Too many messages from your network are being answered. Please try again shortly.";
+                return Problem::new(429, detail).code("rate_limited").after(1);
+            }
             Failure::Unavailable(Unavailable::CircuitOpen(left)) => {
                 let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
                 return Problem::new(503, unavailable).after(seconds);

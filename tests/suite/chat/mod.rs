@@ -10,5 +10,6 @@ mod idempotency;
 mod large_histories;
 mod load;
 mod session_limits;
+mod shared_companion;
 mod streams;
 mod two_services;

@@ -1,0 +1,74 @@
+//! The number of turns of each peer, and its limit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::peers::PeerKey;
+
+/// The turns in progress of each peer that has any.
+pub(super) struct PeerTurns {
+    max_of_peer: usize,
+    counts: Arc<Mutex<HashMap<PeerKey, usize>>>,
+}
+
+/// The peer has as many turns as it may have.
+pub(super) struct TooMany;
+
+/// One turn of a peer. Dropping it ends the turn.
+#[must_use]
+pub(super) struct PeerTurn {
+    counts: Arc<Mutex<HashMap<PeerKey, usize>>>,
+    peer: PeerKey,
+}
+
+impl PeerTurns {
+    pub(super) fn new(max_of_peer: usize) -> PeerTurns {
+        PeerTurns { max_of_peer, counts: Arc::default() }
+    }
+
+    /// Counts a turn until the value is dropped; `None` for a peer that is not known, which has no limit.
+    pub(super) fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, TooMany> {
+        let Some(peer) = peer else { return Ok(None) };
+        let mut counts = self.counts.lock();
+        let count = counts.get(&peer).copied().unwrap_or_default();
+        if count >= self.max_of_peer {
+            return Err(TooMany);
+        }
+        counts.insert(peer, count + 1);
+        Ok(Some(PeerTurn { counts: self.counts.clone(), peer }))
+    }
+}
+
+impl Drop for PeerTurn {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock();
+        match counts.get_mut(&self.peer) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => _ = counts.remove(&self.peer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peers::{Distinct, Peers};
+
+    #[test]
+    fn a_peer_has_its_limit_and_no_other_is_counted_with_it() {
+        let (peers, turns) = (Peers::new(Distinct::All), PeerTurns::new(2));
+        let [one, other] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(|address| peers.key(address.into()));
+        let mut of_one = vec![turns.begin(one), turns.begin(one)];
+        assert!(of_one.iter().all(Result::is_ok) && turns.begin(one).is_err());
+        assert!(turns.begin(other).is_ok(), "another peer");
+        let unknown: Vec<_> = (0..9).map(|_| turns.begin(None)).collect();
+        assert!(unknown.iter().all(Result::is_ok), "peers that are not known");
+        of_one.pop();
+        of_one.push(turns.begin(one));
+        assert!(of_one.iter().all(Result::is_ok) && turns.begin(one).is_err());
+        drop(of_one);
+        assert!(turns.counts.lock().is_empty());
+    }
+}

@@ -1,0 +1,153 @@
+//! The companion is shared fairly: clients with many or long answers, and those that go away, leave the others theirs.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::chat::Chat;
+use crate::support::fake_model::{FakeModel, Reply, pauses_at};
+use crate::support::http::Client;
+use crate::support::raw::Raw;
+use crate::support::server::Gate;
+use crate::support::timing::{PATIENCE, eventually};
+
+/// An address in another network than 127.0.0.1, whose network is that of the other clients.
+const ATTACKER: [u8; 4] = [127, 1, 2, 3];
+
+/// The question that the model answers until its caller is gone.
+const LONG_QUESTION: &str = "everything";
+
+/// The time between two messages of the victim.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers the long question without an end, and all others at once.
+fn answer(reply: &mut Reply<'_>) -> io::Result<()> {
+    let never = Gate::default();
+    while reply.question == LONG_QUESTION {
+        reply.delta("and on ")?;
+        reply.wait_for(&never, Duration::from_millis(50))?;
+    }
+    reply.delta("yes")?;
+    reply.finish("stop")
+}
+
+/// Sends a message every [`PAUSE`] for this time, each in a session of its own. Returns the number of messages, and the
+/// statuses other than 200.
+fn victim(client: &Client, time: Duration) -> (usize, Vec<u16>) {
+    let (started, mut count, mut refused) = (Instant::now(), 0, Vec::new());
+    while started.elapsed() < time {
+        let status = Chat::create(client).send("hello").status;
+        count += 1;
+        refused.extend(Some(status).filter(|status| *status != 200));
+        thread::sleep(PAUSE);
+    }
+    (count, refused)
+}
+
+/// Asserts that at least 95 of 100 were answered.
+#[track_caller]
+fn assert_answered((count, refused): (usize, Vec<u16>)) {
+    println!("{} of {count} were answered", count - refused.len());
+    assert!(refused.len() * 20 <= count, "{} of {count} were refused: {refused:?}", refused.len());
+}
+
+#[test]
+fn long_answers_of_clients_that_go_away_leave_the_companion_to_others() {
+    let model = FakeModel::start();
+    model.always(Arc::new(answer));
+    let app = model.app(&[("COMPANION_TIMEOUT", "2"), ("COMPANION_CONCURRENCY", "4")]);
+    let (client, is_over) = (&app.client, AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let connections = [(); 8].map(|()| {
+                    let (mut raw, chat) = (Raw::connect(client.address()), Chat::create(client));
+                    raw.send(&chat.stream_request(None, LONG_QUESTION));
+                    raw
+                });
+                // They go away when the answers have begun.
+                thread::sleep(Duration::from_millis(200));
+                drop(connections);
+            }
+        });
+        // Long enough for many answers to reach their deadline.
+        let result = victim(client, Duration::from_secs(6));
+        is_over.store(true, Ordering::Relaxed);
+        assert_answered(result);
+    });
+}
+
+#[test]
+fn long_answers_of_one_peer_leave_the_companion_to_others() {
+    let model = FakeModel::start();
+    model.always(Arc::new(answer));
+    let app = model.app(&[("COMPANION_TIMEOUT", "2"), ("COMPANION_CONCURRENCY", "4"), ("RATE_LIMIT_BY_ADDRESS", "on")]);
+    let (client, is_over) = (&app.client, AtomicBool::new(false));
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut raw = Raw::connect_from(ATTACKER, client.address());
+                while !is_over.load(Ordering::Relaxed) {
+                    // It reads to the end, a deadline or a 503, and asks again in another session.
+                    raw.ask(&Chat::create(client).stream_request(None, LONG_QUESTION));
+                }
+            });
+        }
+        model.wait_for_requests(2);
+        let result = victim(client, Duration::from_secs(4));
+        is_over.store(true, Ordering::Relaxed);
+        assert_answered(result);
+    });
+}
+
+#[test]
+fn answers_that_are_longer_than_their_timeout_leave_the_circuit_closed() {
+    let model = FakeModel::start();
+    model.always(Arc::new(answer));
+    let app = model.app(&[("COMPANION_TIMEOUT", "2")]);
+    thread::scope(|scope| {
+        for is_streamed in [true, false].into_iter().cycle().take(8) {
+            let chat = Chat::new(&app);
+            scope.spawn(move || {
+                if is_streamed {
+                    chat.stream(LONG_QUESTION).error(503);
+                } else {
+                    chat.send(LONG_QUESTION).assert_problem(503);
+                }
+            });
+        }
+    });
+    Chat::new(&app).send("hello").assert_status(200);
+}
+
+#[test]
+fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
+    let model = FakeModel::start();
+    let app =
+        model.app(&[("COMPANION_TIMEOUT", "25"), ("COMPANION_CONCURRENCY", "4"), ("RATE_LIMIT_BY_ADDRESS", "on")]);
+    let gate = Arc::new(Gate::default());
+    model.always(Arc::new(pauses_at(&gate, "", "yes")));
+    let connect = || Raw::connect_from(ATTACKER, app.client.address());
+    // An eighth of the threads for turns, which are 224 more than the companion answers.
+    let chats = [(); (4 + 224) / 8].map(|()| Chat::new(&app));
+    let mut connections: Vec<Raw> = chats.iter().map(|_| connect()).collect();
+    for (raw, chat) in connections.iter_mut().zip(&chats) {
+        raw.send(&chat.request("*/*", None, "hello"));
+        eventually(PATIENCE, || (chat.transcript().len() == 1).then_some(()));
+    }
+    let one_more = Chat::new(&app);
+    for accept in ["*/*", "text/event-stream"] {
+        let refused = connect().ask(&one_more.request(accept, None, "hello"));
+        assert!(refused.assert_problem(429).contains("network"));
+        assert_eq!((refused.json()["code"].clone(), refused.header("Retry-After")), (json!("rate_limited"), Some("1")));
+    }
+    assert!(one_more.transcript().is_empty());
+    gate.open();
+    Chat::new(&app).send("hello").assert_status(200);
+    assert!(connections.iter_mut().all(|raw| raw.answer().status == 200));
+    assert_eq!(connect().ask(&one_more.request("*/*", None, "hello")).status, 200);
+}
