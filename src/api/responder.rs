@@ -13,7 +13,7 @@ use crate::admission::Admission;
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
 use crate::store::{self, Callback, Store};
-use crate::sync::Timers;
+use crate::sync::{CancellationToken, Timers};
 use crate::turns::Turns;
 
 /// What handlers work with.
@@ -77,6 +77,13 @@ impl Responder {
 
     fn take(&mut self) -> (http::Responder, AccessLog) {
         self.0.take().expect("a responder is consumed by its first use")
+    }
+
+    /// Has the token cancelled when the client is gone before it has the whole response.
+    pub(super) fn on_disconnect(&self, disconnect: CancellationToken) {
+        if let Some((responder, _)) = &self.0 {
+            responder.on_disconnect(Box::new(move || disconnect.cancel()));
+        }
     }
 
     /// Answers with what a handler made.

@@ -161,6 +161,7 @@ fn stop_affects_one_session_and_is_204_without_a_turn() {
     let (chat, other) = (Chat::new(&app), Chat::new(&app));
     let mut events = chat.stream("hello");
     events.expect("message.start");
+    model.wait_for_requests(1);
     other.stop().assert_status(204);
     other.send("hello").assert_status(200);
     other.stop().assert_status(204);

@@ -105,6 +105,32 @@ fn long_answers_of_one_peer_leave_the_companion_to_others() {
 }
 
 #[test]
+fn an_abandoned_turn_gives_way_to_a_waiting_one_as_if_it_was_stopped() {
+    let model = FakeModel::start();
+    let app = model.app(&[("COMPANION_TIMEOUT", "25"), ("COMPANION_CONCURRENCY", "1")]);
+    let never = Arc::new(Gate::default());
+    for first in ["half of it", ""] {
+        model.next(pauses_at(&never, first, "too late"));
+        let chat = Chat::new(&app);
+        let requests = model.requests().len();
+        let mut events = chat.stream_with_key("key", "hello");
+        events.expect("message.start");
+        model.wait_for_requests(requests + 1);
+        if !first.is_empty() {
+            assert_eq!(events.delta(), first);
+        }
+        drop(events);
+        // Nobody waits, so it goes on; then somebody does.
+        Chat::new(&app).send("hello").assert_status(200);
+        let stopped = if first.is_empty() { vec![] } else { vec![format!("model: {first}")] };
+        eventually(PATIENCE, || (chat.transcript()[1..] == stopped).then_some(()));
+        let content = chat.send_with_key("key", "hello").assert_status(200).json()["content"].clone();
+        assert_eq!(content, if first.is_empty() { "I am here, and I listen." } else { first });
+        assert_eq!(chat.transcript().len(), 2);
+    }
+}
+
+#[test]
 fn answers_that_are_longer_than_their_timeout_leave_the_circuit_closed() {
     let model = FakeModel::start();
     model.always(Arc::new(answer));
