@@ -66,8 +66,9 @@ impl CircuitBreaker {
 
     /// Reports the outcome of a call. Returns the time until the first probe if this opens the circuit.
     pub(super) fn report(&self, admission: Admission, outcome: Outcome, now: Instant) -> Option<Duration> {
+        let Admission { openings } = admission;
         let mut state = self.0.lock();
-        if admission.openings != state.openings {
+        if openings != state.openings {
             return None;
         }
         state.failures = if outcome == Outcome::Success { 0 } else { state.failures + 1 };

@@ -33,8 +33,8 @@ pub struct ChatMessage {
 pub struct Call {
     /// When it must have returned.
     pub deadline: Instant,
-    /// Whether the call has all the time that an answer may take. One that had to wait before has less, so its deadline says
-    /// nothing about a model.
+    /// Whether the call has about all the time that an answer may take. One that had to wait before has less, so its deadline
+    /// says nothing about a model.
     pub has_full_time: bool,
     /// Ends the call before its deadline.
     pub cancellation: CancellationToken,

@@ -48,8 +48,6 @@ struct Entry {
 pub(super) struct Permit {
     state: Arc<Mutex<State>>,
     number: u64,
-    /// Whether none was free for this turn when it came.
-    pub(super) has_waited: bool,
 }
 
 impl FairSemaphore {
@@ -68,8 +66,7 @@ impl FairSemaphore {
             let stops = shared.lock().abandon(number);
             stops.into_iter().for_each(|stop| stop());
         });
-        let has_waited = self.0.lock().is_waiting(number);
-        if has_waited {
+        if self.0.lock().is_waiting(number) {
             // After the callback above: a turn that is abandoned already displaces no other.
             let stops = self.0.lock().take_stops();
             stops.into_iter().for_each(|stop| stop());
@@ -86,7 +83,7 @@ impl FairSemaphore {
         }
         drop(state);
         // Granted, perhaps at the moment of the timeout or the cancellation.
-        Some(Permit { state: self.0.clone(), number, has_waited }).filter(|_| !guard.cancellation.is_cancelled())
+        Some(Permit { state: self.0.clone(), number }).filter(|_| !guard.cancellation.is_cancelled())
     }
 }
 

@@ -119,10 +119,12 @@ impl<'a> Turn<'a> {
         // While turns queue for a thread this one does not wait: a queued turn has not stored its question yet.
         let max_wait = if resources.threads.is_saturated() { Duration::ZERO } else { resources.timeout / 4 };
         let permit = resources.permits.acquire(guard, left.min(max_wait));
-        let permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
+        let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
+        // At most a sixteenth of the timeout has gone to the thread, the database and the permit.
+        let has_full_time = deadline.saturating_duration_since(Instant::now()) >= resources.timeout * 14 / 16;
         self.sink.send(Event::Started(self.answer_id));
         let _gauge = resources.metrics.turn_with_companion();
-        let call = Call { deadline, has_full_time: !permit.has_waited, cancellation: guard.cancellation.clone() };
+        let call = Call { deadline, has_full_time, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
         let outcome = resources.companion.answer(conversation, &call, &mut |delta| {
             text.push_str(delta);

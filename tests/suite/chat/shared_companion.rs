@@ -151,6 +151,30 @@ fn answers_that_are_longer_than_their_timeout_leave_the_circuit_closed() {
 }
 
 #[test]
+fn deadlines_of_turns_that_had_to_wait_leave_the_circuit_closed() {
+    const PERMITS: usize = 6;
+    let model = FakeModel::start();
+    let (gate, never) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    (0..PERMITS).for_each(|_| model.next(pauses_at(&gate, "", "yes")));
+    (0..PERMITS).for_each(|_| model.next(pauses_at(&never, "", "too late")));
+    let app = model.app(&[("COMPANION_TIMEOUT", "4"), ("COMPANION_CONCURRENCY", &PERMITS.to_string())]);
+    thread::scope(|scope| {
+        let ask = |expected: u16| {
+            let chat = Chat::new(&app);
+            scope.spawn(move || chat.send("hello").assert_status(expected));
+        };
+        (0..PERMITS).for_each(|_| ask(200));
+        model.wait_for_requests(PERMITS);
+        (0..PERMITS).for_each(|_| ask(503));
+        // They wait for a permit, for up to a second.
+        thread::sleep(Duration::from_millis(500));
+        gate.open();
+    });
+    assert_eq!(model.requests().len(), 2 * PERMITS, "all were asked");
+    Chat::new(&app).send("hello").assert_status(200);
+}
+
+#[test]
 fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
     let model = FakeModel::start();
     let app =

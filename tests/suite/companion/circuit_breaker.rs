@@ -141,6 +141,8 @@ fn dropping_a_companion_ends_its_probe() {
     model.always(Arc::new(|reply| reply.stall()));
     let asked = model.requests().len();
     model.wait_for_requests(asked + 1);
+    let dropped = Instant::now();
     drop(client);
     model.wait_for_disconnects(1);
+    assert!(dropped.elapsed() < Duration::from_secs(5), "before the timeout of the probe: {:?}", dropped.elapsed());
 }
