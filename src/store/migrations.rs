@@ -85,7 +85,7 @@ pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
         result => result?,
     };
     match rows.first().map(|row| (row.get(0), row.get::<_, &str>(1))) {
-        Some((_, first_name)) if first_name != FIRST_NAME => Err(MigrationError::Unreleased),
+        Some((version, first_name)) if version <= NEWEST && first_name != FIRST_NAME => Err(MigrationError::Unreleased),
         newest => Ok(newest.map_or(0, |(version, _)| version)),
     }
 }

@@ -85,6 +85,8 @@ impl Secured {
             ("APP_HOST", "127.0.0.1"),
             ("APP_PORT", "0"),
             ("DB_POOL_MAX_SIZE", "1"),
+            // Under load a handshake takes long.
+            ("DB_ACQUIRE_TIMEOUT_MS", "10000"),
         ]);
         all.extend(variables(further));
         let config = Config::from_variables(&all).map_err(|problems| problems.to_string())?;
