@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use postgres::Transaction;
 use postgres::types::{FromSql, ToSql, Type};
+use postgres::{Client, Transaction};
 use safespace::app;
 use serde_json::Value;
 use uuid::Uuid;
@@ -61,15 +61,49 @@ fn no_statement_costs_by_the_length_of_its_session_with_statistics_of_all() {
     compare_lengths(Analyzed::After);
 }
 
+/// The statements of messages and deletes run triggers of foreign keys, whose plans a connection keeps.
+#[test]
+fn plans_of_foreign_keys_from_when_the_tables_were_small_do_not_read_the_whole_of_large_ones() {
+    let schema = migrate();
+    let [mut sql, mut growing] = [schema.client(), schema.client()];
+    for statement in [&insert_others(20), "VACUUM ANALYZE sessions", "VACUUM ANALYZE messages"] {
+        growing.batch_execute(statement).unwrap();
+    }
+    let others = others(&mut sql, 20);
+    let execute = |sql: &mut Client, file: &str, parameters: &Parameters| {
+        let statement = fs::read_to_string(folder().join(file)).unwrap();
+        let mut transaction = sql.transaction().unwrap();
+        let before = blocks_fetched(&mut transaction);
+        transaction.query_typed(&statement, &typed(parameters)).unwrap();
+        let fetched = blocks_fetched(&mut transaction) - before;
+        transaction.rollback().unwrap();
+        fetched
+    };
+    let files = ["messages/append.sql", "messages/append_many.sql", "sessions/delete.sql", "sessions/delete_many.sql"];
+    let parameters = |file: &str, session: Uuid| {
+        let mut parameters = parameters(file, 1, FEW, &[]).swap_remove(0);
+        let several = parameters[0].1 == Type::UUID_ARRAY;
+        parameters[0] =
+            if several { parameter(vec![session], Type::UUID_ARRAY) } else { parameter(session, Type::UUID) };
+        parameters
+    };
+    // After five executions the plans are kept.
+    for session in &others[..10] {
+        for file in files {
+            execute(&mut sql, file, &parameters(file, *session));
+        }
+    }
+    growing.batch_execute(&insert_others(50_000)).unwrap();
+    for file in files {
+        let fetched = execute(&mut sql, file, &parameters(file, others[10]));
+        assert!(fetched < 100, "{file}: {fetched} buffers");
+    }
+}
+
 fn compare_lengths(analyzed: Analyzed) {
     let schema = seed(analyzed);
     let mut sql = schema.client();
-    let others: Vec<Uuid> = sql
-        .query("SELECT session_id FROM messages GROUP BY 1 HAVING count(*) = 1 ORDER BY 1 LIMIT 15", &[])
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
+    let others = others(&mut sql, 15);
     for file in statements_of_sessions() {
         let statement = fs::read_to_string(folder().join(&file)).unwrap();
         // Alone, and where the statement takes several sessions, in the middle of others.
@@ -222,13 +256,15 @@ fn parameter(value: impl ToSql + Sync + 'static, of_type: Type) -> (Box<dyn ToSq
     (Box::new(value), of_type)
 }
 
+fn typed(parameters: &Parameters) -> Vec<(&(dyn ToSql + Sync), Type)> {
+    parameters.iter().map(|(value, of_type)| (&**value, of_type.clone())).collect()
+}
+
 /// Executes a statement as the service does, unnamed with typed parameters, and rolls it back.
 fn explain(transaction: &mut Transaction<'_>, file: &str, statement: &str, parameters: &Parameters) -> Cost {
-    let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
-        parameters.iter().map(|(value, of_type)| (&**value, of_type.clone())).collect();
     let fetched_before = blocks_fetched(transaction);
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}");
-    let rows = transaction.query_typed(&explain, &parameters).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let rows = transaction.query_typed(&explain, &typed(parameters)).unwrap_or_else(|error| panic!("{file}: {error}"));
     let Json(explained) = rows[0].get(0);
     let explained = &explained[0];
     let count = |name: &str| explained["Plan"][name].as_i64().unwrap();
@@ -262,17 +298,9 @@ impl<'a> FromSql<'a> for Json {
 
 /// A schema with a session of each length and many others. The rows of a session are scattered over the table.
 fn seed(analyzed: Analyzed) -> Schema {
-    let schema = Schema::new();
-    app::migrate(&configure(&schema.url(), &[]), &AtomicBool::new(false)).unwrap();
+    let schema = migrate();
     let mut sql = schema.client();
-    let others = format!(
-        "ALTER TABLE sessions SET (autovacuum_enabled = off);
-         ALTER TABLE messages SET (autovacuum_enabled = off);
-         INSERT INTO sessions SELECT gen_random_uuid(), '' FROM generate_series(1, {OTHERS});
-         INSERT INTO messages
-         SELECT id, 1, gen_random_uuid(), decode(repeat('00', {SEALED_BYTES}), 'hex'), {SEALED_BYTES} FROM sessions;"
-    );
-    sql.batch_execute(&others).unwrap();
+    sql.batch_execute(&insert_others(OTHERS)).unwrap();
     if analyzed == Analyzed::Before {
         sql.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
     }
@@ -291,4 +319,31 @@ fn seed(analyzed: Analyzed) -> Schema {
         sql.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
     }
     schema
+}
+
+/// A schema whose statistics nothing but a test changes.
+fn migrate() -> Schema {
+    let schema = Schema::new();
+    app::migrate(&configure(&schema.url(), &[]), &AtomicBool::new(false)).unwrap();
+    let settings = "ALTER TABLE sessions SET (autovacuum_enabled = off);
+                    ALTER TABLE messages SET (autovacuum_enabled = off)";
+    schema.client().batch_execute(settings).unwrap();
+    schema
+}
+
+/// Inserts sessions with one message each.
+fn insert_others(count: i32) -> String {
+    format!(
+        "WITH others AS (
+             INSERT INTO sessions SELECT gen_random_uuid(), '' FROM generate_series(1, {count}) RETURNING id
+         )
+         INSERT INTO messages
+         SELECT id, 1, gen_random_uuid(), decode(repeat('00', {SEALED_BYTES}), 'hex'), {SEALED_BYTES} FROM others"
+    )
+}
+
+/// Some sessions with one message each.
+fn others(sql: &mut Client, count: i64) -> Vec<Uuid> {
+    let others = "SELECT session_id FROM messages GROUP BY 1 HAVING count(*) = 1 ORDER BY 1 LIMIT $1";
+    sql.query(others, &[&count]).unwrap().iter().map(|row| row.get(0)).collect()
 }
