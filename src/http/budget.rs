@@ -15,6 +15,10 @@ use crate::peers::PeerKey;
 /// What one peer may reserve, as a part of the whole.
 const PEER_DIVISOR: usize = 4;
 
+/// Responses that may wait for memory before they begin, and a [`PEER_DIVISOR`]th of that of one peer. Whatever the
+/// application has prepared for them is not counted, and more would wait for too long.
+const MAX_WAITING: usize = 256;
+
 /// A buffer up to this length is not counted, so that errors, health and the answer to `DELETE` always have room. Mostly
 /// the socket takes it at once.
 const UNCOUNTED_BYTES: usize = 4096;
@@ -82,6 +86,13 @@ impl MemoryBudget {
     /// An empty reservation.
     pub(super) fn empty(self: &Arc<MemoryBudget>, peer: Option<PeerKey>) -> Reservation {
         Reservation { budget: self.clone(), peer, bytes: 0 }
+    }
+
+    /// Whether so many responses wait for memory that no further one should begin.
+    pub(super) fn is_crowded(&self, peer: Option<PeerKey>) -> bool {
+        let state = self.state.lock();
+        let of_peer = || state.waiting.values().filter(|waiter| waiter.peer == peer).count();
+        state.waiting.len() >= MAX_WAITING || peer.is_some() && of_peer() >= MAX_WAITING / PEER_DIVISOR
     }
 
     /// Reserves memory for the request of this token, or waits behind the others who wait. The poller delivers it then.

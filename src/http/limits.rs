@@ -26,7 +26,7 @@ pub struct Limits {
     pub max_queued: usize,
     /// Bytes of the responses of all clients in memory, those of up to 4 KiB not counted. A piece that
     /// [`Responder::stream_from`](super::Responder::stream_from) asks for waits for memory; another response is refused
-    /// with 503.
+    /// with 503, as is one in pieces while many of those wait.
     pub max_answer_bytes: usize,
     /// From the first byte of a head to its last; then 408.
     pub head_timeout: Duration,

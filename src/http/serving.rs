@@ -97,6 +97,7 @@ impl Worker {
             Reply::Ready(response) => (response, None),
             Reply::Deferred(make) => (make(), None),
             Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces))),
+            Reply::Pull(..) if self.shared.budget.is_crowded(connection.peer) => return Outcome::Refuse(Refusal::Busy),
             Reply::Pull(head, ask) => (head, Some(Source::Pull(ask, PullState::Needed))),
             Reply::Memory(memory) => {
                 let Some(writer) = connection.response_writer() else { return Outcome::Close };

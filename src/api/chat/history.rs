@@ -18,7 +18,7 @@ use crate::session_id::SessionId;
 use crate::store::{Error, Page, Row, Store};
 
 /// Bytes of JSON after which a piece ends. Its last message adds up to 97 KiB: 16,384 characters, six bytes each.
-const PIECE_BYTES: usize = 32 * 1024;
+const PIECE_BYTES: usize = 128 * 1024;
 
 /// Sealed bytes up to which a page is one response with a `Content-Length`. Its JSON has up to six times as many bytes.
 const MAX_WHOLE_BYTES: usize = 24 * 1024;
@@ -37,7 +37,8 @@ pub(super) struct HistoryStream {
 
 /// How far the history is sent.
 struct Cursor {
-    /// Messages that were read and are not sent yet, at most [`MAX_READ_BYTES`](crate::store::MAX_READ_BYTES).
+    /// Messages that were read and are not sent yet, at most [`MAX_READ_BYTES`](crate::store::MAX_READ_BYTES). Between two
+    /// pieces there are none: the server bounds the memory of pieces alone, and many clients may read slowly.
     rows: VecDeque<Row>,
     /// Position of the next message to send.
     next: i32,
@@ -64,6 +65,7 @@ impl HistoryStream {
             return responder
                 .respond_with(move || Ok(respond::with_body(200, "application/json", self.next_piece()?.bytes)));
         }
+        self.cursor.lock().rows = VecDeque::new();
         let history = Arc::new(self);
         let head = respond::with_body(200, "application/json", [].as_slice());
         responder.stream_from(head, move |piece| history.clone().send_piece(piece));
@@ -76,15 +78,9 @@ impl HistoryStream {
         end > self.last && bytes <= MAX_WHOLE_BYTES
     }
 
-    /// Sends the next piece, and reads messages for it if there are none left.
+    /// Reads messages for the next piece, and sends it.
     fn send_piece(self: Arc<HistoryStream>, piece: PieceResponder) {
-        let (has_rows, from) = {
-            let cursor = self.cursor.lock();
-            (!cursor.rows.is_empty(), cursor.next)
-        };
-        if has_rows {
-            return piece.send_with(move || self.try_next_piece());
-        }
+        let from = self.cursor.lock().next;
         let (store, session, last) = (self.store.clone(), self.key.lookup(), self.last);
         let send = move |rows: Result<Vec<Row>, Error>| match rows {
             // Without its end the client does not take what it has for the whole: the session was erased.
@@ -117,6 +113,7 @@ impl HistoryStream {
             bytes.extend(respond::to_json(&wire::Message::new(self.session_id, message)));
             cursor.next = position + 1;
         }
+        cursor.rows = VecDeque::new();
         let is_last = cursor.next > self.last;
         if is_last {
             bytes.extend_from_slice(b"]");

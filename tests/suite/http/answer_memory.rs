@@ -200,6 +200,27 @@ fn a_peer_has_a_quarter_of_the_memory() {
 }
 
 #[test]
+fn a_response_in_pieces_is_503_while_many_wait_for_memory_and_few_of_one_peer_are_many() {
+    let server = TestServer::start_with(Limits { max_answer_bytes: 4 * MAX_PIECE_BYTES, ..limits() }, Distinct::All);
+    let connect = |source| Raw::connect_from(source, server.address);
+    let mut raws: Vec<Raw> = (0..64).map(|host| connect([127, 0, 1, host])).collect();
+    let _streams: Vec<_> = raws.iter_mut().map(|raw| begin(&server, raw)).collect();
+    // One has memory, and the next is the last that may wait. A worker may not have counted it yet.
+    let mut waiting = Vec::new();
+    let answer = eventually(PATIENCE, || {
+        let mut raw = connect([127, 0, 1, 100]);
+        server.send_deferred(&mut raw).stream_from(Response::text(""), |_| panic!("it is asked for a piece"));
+        let head = raw.head();
+        waiting.push(raw);
+        (head.status != 200).then_some(head)
+    });
+    assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")));
+    assert!((2..5).contains(&waiting.len()), "{}", waiting.len());
+    let mut other = connect([127, 0, 2, 1]);
+    next(&begin(&server, &mut other));
+}
+
+#[test]
 fn many_clients_of_little_memory_all_get_their_pieces() {
     let server = TestServer::start(Limits { workers: 2, max_answer_bytes: 3 * MAX_PIECE_BYTES, ..limits() });
     let mut clients: Vec<Raw> = (0..40).map(|_| server.connect()).collect();
