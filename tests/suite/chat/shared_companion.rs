@@ -59,7 +59,7 @@ fn assert_answered((count, refused): (usize, Vec<u16>)) {
 fn long_answers_of_clients_that_go_away_leave_the_companion_to_others() {
     let model = FakeModel::start();
     model.always(Arc::new(answer));
-    let app = model.app(&[("COMPANION_TIMEOUT", "2"), ("COMPANION_CONCURRENCY", "4")]);
+    let app = model.app(&[("COMPANION_TIMEOUT", "4"), ("COMPANION_CONCURRENCY", "4")]);
     let (client, is_over) = (&app.client, AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -157,7 +157,7 @@ fn deadlines_of_turns_that_had_to_wait_leave_the_circuit_closed() {
     let (gate, never) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
     (0..PERMITS).for_each(|_| model.next(pauses_at(&gate, "", "yes")));
     (0..PERMITS).for_each(|_| model.next(pauses_at(&never, "", "too late")));
-    let app = model.app(&[("COMPANION_TIMEOUT", "4"), ("COMPANION_CONCURRENCY", &PERMITS.to_string())]);
+    let app = model.app(&[("COMPANION_TIMEOUT", "8"), ("COMPANION_CONCURRENCY", &PERMITS.to_string())]);
     thread::scope(|scope| {
         let ask = |expected: u16| {
             let chat = Chat::new(&app);
@@ -166,8 +166,8 @@ fn deadlines_of_turns_that_had_to_wait_leave_the_circuit_closed() {
         (0..PERMITS).for_each(|_| ask(200));
         model.wait_for_requests(PERMITS);
         (0..PERMITS).for_each(|_| ask(503));
-        // They wait for a permit, for up to a second.
-        thread::sleep(Duration::from_millis(500));
+        // They wait for a permit, for up to two seconds.
+        thread::sleep(Duration::from_millis(800));
         gate.open();
     });
     assert_eq!(model.requests().len(), 2 * PERMITS, "all were asked");
