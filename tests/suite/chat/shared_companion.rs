@@ -85,7 +85,14 @@ fn long_answers_of_clients_that_go_away_leave_the_companion_to_others() {
 fn long_answers_of_one_peer_leave_the_companion_to_others() {
     let model = FakeModel::start();
     model.always(Arc::new(answer));
-    let app = model.app(&[("COMPANION_TIMEOUT", "2"), ("COMPANION_CONCURRENCY", "4"), ("RATE_LIMIT_BY_ADDRESS", "on")]);
+    let app = model.app(&[
+        ("COMPANION_TIMEOUT", "2"),
+        ("COMPANION_CONCURRENCY", "4"),
+        ("RATE_LIMIT", "on"),
+        ("RATE_LIMIT_BY_ADDRESS", "on"),
+        // All sessions are created from one network.
+        ("PROOF_OF_WORK", "off"),
+    ]);
     let (client, is_over) = (&app.client, AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..12 {
@@ -177,8 +184,14 @@ fn deadlines_of_turns_that_had_to_wait_leave_the_circuit_closed() {
 #[test]
 fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
     let model = FakeModel::start();
-    let app =
-        model.app(&[("COMPANION_TIMEOUT", "25"), ("COMPANION_CONCURRENCY", "4"), ("RATE_LIMIT_BY_ADDRESS", "on")]);
+    let app = model.app(&[
+        ("APP_REQUEST_TIMEOUT", "120"),
+        ("COMPANION_TIMEOUT", "100"),
+        ("COMPANION_CONCURRENCY", "4"),
+        ("RATE_LIMIT", "on"),
+        ("RATE_LIMIT_BY_ADDRESS", "on"),
+        ("PROOF_OF_WORK", "off"),
+    ]);
     let gate = Arc::new(Gate::default());
     model.always(Arc::new(pauses_at(&gate, "", "yes")));
     let connect = || Raw::connect_from(ATTACKER, app.client.address());
@@ -187,8 +200,8 @@ fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
     let mut connections: Vec<Raw> = chats.iter().map(|_| connect()).collect();
     for (raw, chat) in connections.iter_mut().zip(&chats) {
         raw.send(&chat.request("*/*", None, "hello"));
-        eventually(PATIENCE, || (chat.transcript().len() == 1).then_some(()));
     }
+    eventually(PATIENCE, || chats.iter().all(|chat| chat.transcript().len() == 1).then_some(()));
     let one_more = Chat::new(&app);
     for accept in ["*/*", "text/event-stream"] {
         let refused = connect().ask(&one_more.request(accept, None, "hello"));
