@@ -301,7 +301,7 @@ fn production_on_every_address_without_a_proxy_is_a_warning() {
 fn protection_that_is_off_in_production_is_a_warning() {
     let production = |name, value| {
         let url = ("DATABASE_URL", "postgres://u:p@localhost/d");
-        read(&[("ENVIRONMENT", "production"), url, (name, value)]).warnings().join("\n")
+        read(&[("ENVIRONMENT", "production"), ("APP_HOST", "127.0.0.1"), url, (name, value)]).warnings().join("\n")
     };
     assert!(production("RATE_LIMIT", "off").starts_with("RATE_LIMIT is off"));
     assert!(production("PROOF_OF_WORK", "off").starts_with("PROOF_OF_WORK is off"));
