@@ -3,14 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use crate::database::Postgres;
-use crate::outcome::Outcome;
 use crate::results::Results;
 use crate::rounds::{CREATE_128, print_progress};
 use crate::rows::Format;
-use crate::services::{PROGRAM, SAFESPACE, Service, safespace};
+use crate::services::{SAFESPACE, Service, safespace};
+use crate::sessions::Sessions;
 use crate::settings::{FEW_SESSIONS, Settings};
-use crate::stop::StopSignal;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::Postgres;
+use crate::support::process::PROGRAM;
+use crate::support::stop::StopSignal;
 use crate::workload::{Case, Workload};
 
 /// The cases that run on the small and on the large database.
@@ -33,10 +35,15 @@ pub(crate) fn measure(
     for (count, database) in [(FEW_SESSIONS, "small"), (settings.growth_sessions, "large")] {
         postgres.create_database(database)?;
         let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        if !safespace(settings, program, postgres, database, unused).arg("migrate").output()?.status.success() {
+        if !safespace(settings, program, postgres, database, unused)
+            .arg("migrate")
+            .output()?
+            .status
+            .success()
+        {
             return Err(format!("the {database} database is not migrated").into());
         }
-        let mut sessions = postgres.sessions(database, Format::Sealed)?;
+        let mut sessions = Sessions::new(postgres.client(database)?, Format::Sealed);
         if database == "large" {
             sessions.fill(count, stop)?;
         }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use safespace::session_id::SessionId;
 
-use crate::outcome::Outcome;
+use crate::support::outcome::Outcome;
 use crate::workload::{Case, Request};
 
 /// The values of wrk's report; latencies in milliseconds.

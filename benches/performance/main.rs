@@ -15,16 +15,13 @@
 //! missed or the bench cannot run, 2 if a program is missing.
 
 mod baseline;
-mod database;
 mod goals;
 mod growth;
 mod load;
 mod memory;
 mod model;
-mod outcome;
 mod peers;
 mod pgbench;
-mod processes;
 mod report;
 mod results;
 mod rounds;
@@ -33,17 +30,22 @@ mod services;
 mod sessions;
 mod settings;
 mod start;
-mod stop;
+#[path = "../support/mod.rs"]
+mod support;
 mod workload;
 
 use std::process::ExitCode;
 
-use crate::database::Postgres;
-use crate::outcome::Outcome;
 use crate::pgbench::Pgbench;
 use crate::results::Results;
 use crate::settings::Settings;
-use crate::stop::StopSignal;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::Postgres;
+use crate::support::report::write_document;
+use crate::support::stop::StopSignal;
+
+/// Where the tables go.
+const DOCUMENT: &str = "docs/performance.md";
 
 /// Exit code when a program that the bench needs is not installed.
 const PROGRAM_MISSING: u8 = 2;
@@ -90,7 +92,7 @@ fn measure() -> Outcome<bool> {
     let report = report::render(&environment, &results, &goals)?;
     println!("{report}");
     if settings.writes_document {
-        report::write_document(&report)?;
+        write_document(DOCUMENT, &report)?;
     }
     Ok(goals.iter().all(|goal| goal.met))
 }

@@ -7,14 +7,16 @@ use std::path::Path;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::baseline;
-use crate::database::{OWNER, Postgres};
 use crate::model::Model;
-use crate::outcome::Outcome;
 use crate::results::MemoryRow;
 use crate::rows::Format;
-use crate::services::{PROGRAM, SAFESPACE, Service, TIMEOUT, safespace};
+use crate::services::{SAFESPACE, Service, safespace};
+use crate::sessions::Sessions;
 use crate::settings::{FEW_SESSIONS, Settings};
-use crate::stop::StopSignal;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::{OWNER, Postgres};
+use crate::support::process::{PROGRAM, TIMEOUT};
+use crate::support::stop::StopSignal;
 use crate::workload::{Case, SessionChoice, Workload};
 
 /// The load beside the open connections.
@@ -65,10 +67,11 @@ fn with_streams(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> 
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command
     };
-    let mut service = Service::start(postgres, SAFESPACE, postgres.sessions(OWNER, Format::Sealed)?, command, stop)?;
+    let mut service =
+        Service::start(postgres, SAFESPACE, Sessions::new(postgres.client(OWNER)?, Format::Sealed), command, stop)?;
     service.sessions.reset(FEW_SESSIONS, 0)?;
     let ids = service.sessions.choose(&SessionChoice::New(settings.open_streams))?;
-    let address = service.address();
+    let address = service.process.address;
     let connect = |index: usize| open_stream(address, &ids[index].expose().to_string());
     observe(settings, &mut service, (STREAMS, settings.open_streams), connect, || drop(model), stop)
 }
@@ -89,9 +92,10 @@ fn with_idle_connections(
         command.env("APP_IDLE_TIMEOUT", IDLE_TIMEOUT.to_string());
         command
     };
-    let mut service = Service::start(postgres, name, postgres.sessions(database, Format::Sealed)?, command, stop)?;
+    let mut service =
+        Service::start(postgres, name, Sessions::new(postgres.client(database)?, Format::Sealed), command, stop)?;
     service.sessions.reset(FEW_SESSIONS, 0)?;
-    let address = service.address();
+    let address = service.process.address;
     observe(settings, &mut service, (IDLE, count), |_| open_idle(address), || (), stop)
 }
 
@@ -106,7 +110,7 @@ fn observe(
     stop: &StopSignal,
 ) -> Outcome<MemoryRow> {
     service.measure(BESIDE, settings.seconds)?;
-    let before = service.resident();
+    let before = service.process.resident();
     let mut clients = Vec::new();
     for index in 0..wanted {
         stop.check()?;
@@ -118,13 +122,13 @@ fn observe(
             }
         }
     }
-    let during = service.resident();
+    let during = service.process.resident();
     let beside = service.measure(BESIDE, settings.seconds)?;
     let open = clients.iter_mut().map(is_open).filter(|is_open| *is_open).count();
     finish();
     drop(clients);
-    service.settle();
-    let after = service.resident();
+    service.process.settle();
+    let after = service.process.resident();
     let name = service.name.clone();
     eprintln!("{name}, {open} {kind}: {before:.1} MiB before, {during:.1} during, {after:.1} after");
     Ok(MemoryRow { service: name, kind, wanted, open, resident: [before, during, after], beside })

@@ -1,13 +1,13 @@
 //! A fake model server that keeps streamed turns open: it sends the first delta of each answer, and the end when dropped.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::outcome::Outcome;
-use crate::services::TIMEOUT;
+use crate::support::completion_request;
+use crate::support::outcome::Outcome;
 
 /// The first event of a streamed chat completion.
 const FIRST_DELTA: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\
@@ -62,29 +62,7 @@ fn serve(listener: &TcpListener, is_closing: &AtomicBool) {
 
 /// Reads a request and starts its answer.
 fn begin(mut stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    let mut request = Vec::new();
-    let mut buffer = [0; 16 * 1024];
-    while !is_complete(&request) {
-        match stream.read(&mut buffer)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => request.extend_from_slice(&buffer[..count]),
-        }
-    }
+    completion_request::read(&mut stream)?;
     stream.write_all(FIRST_DELTA.as_bytes())?;
     Ok(stream)
-}
-
-/// Whether a body of the length in the head, or its last chunk, is there.
-fn is_complete(request: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(request);
-    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("Content-Length").then(|| value.trim().parse::<usize>().ok())?
-    });
-    match length {
-        Some(length) => request.len() >= head.len() + 4 + length,
-        None => request.ends_with(b"0\r\n\r\n"),
-    }
 }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::database::{OWNER, Postgres};
-use crate::outcome::Outcome;
 use crate::settings::Settings;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::{OWNER, Postgres};
 
 pub(crate) const AXUM: &str = "axum";
 pub(crate) const FASTAPI: &str = "FastAPI";

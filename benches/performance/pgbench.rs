@@ -8,10 +8,10 @@ use std::process::Command;
 use safespace::config::PrivateServer;
 use safespace::private_postgres::PrivatePostgres;
 
-use crate::database::{OWNER, Postgres};
-use crate::outcome::Outcome;
 use crate::results::Sample;
 use crate::rows::insert_statement;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::{OWNER, Postgres};
 use crate::workload::{Case, Workload};
 
 pub(crate) const NAME: &str = "pgbench";

@@ -1,25 +1,15 @@
-//! The report: tables in Markdown, printed and written to the documentation.
+//! The report: tables in Markdown.
 
-use std::env;
 use std::fmt::{self, Write};
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::thread;
-
-use chrono::Utc;
 
 use crate::baseline;
-use crate::database::Postgres;
 use crate::goals::{Goal, absent};
 use crate::load;
-use crate::outcome::Outcome;
 use crate::results::Results;
 use crate::settings::Settings;
-
-const DOCUMENT: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
+use crate::support::machine;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::Postgres;
 
 /// The whole report.
 pub(crate) fn render(environment: &str, results: &Results, goals: &[Goal]) -> Outcome<String> {
@@ -97,46 +87,15 @@ fn write_ratios(text: &mut String, results: &Results) -> fmt::Result {
     Ok(())
 }
 
-/// Replaces the text between the markers of the document by the report.
-pub(crate) fn write_document(report: &str) -> Outcome<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT);
-    let before = fs::read_to_string(&path)?;
-    let around = before.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
-    let (head, tail) = match around {
-        Some((head, tail)) => (head.to_owned(), tail),
-        None => (format!("{}\n\n", before.trim_end()), "\n"),
-    };
-    fs::write(&path, format!("{head}{BEGIN}\n\n{}\n\n{END}{tail}", report.trim()))?;
-    eprintln!("The tables are in {DOCUMENT}.");
-    Ok(())
-}
-
-/// Date, machine, versions and rounds. It is read before the rounds, so that an error does not cost a whole run.
+/// Machine, versions and rounds. It is read before the rounds, so that an error does not cost a whole run.
 pub(crate) fn environment(settings: &Settings, postgres: &Postgres) -> Outcome<String> {
-    let processors = thread::available_parallelism()?;
     let (rounds, seconds) = (settings.rounds, settings.seconds);
     Ok(format!(
-        "{date} UTC, {processors} processors ({model}), PostgreSQL {postgres}, {rustc}, {wrk}, safespace {ours}, \
-         LOG_LEVEL {log_level}; medians of {rounds} runs of {seconds} s (FastAPI at most 3)",
-        date = Utc::now().format("%Y-%m-%d %H:%M"),
-        model = processor_model(),
-        postgres = postgres.version()?,
-        rustc = rustc_version()?,
+        "{machine}, {wrk}, LOG_LEVEL {log_level}; medians of {rounds} runs of {seconds} s (FastAPI at most 3)",
+        machine = machine::describe(postgres)?,
         wrk = load::wrk_version()?,
         log_level = settings.log_level,
-        ours = env!("CARGO_PKG_VERSION"),
     ))
-}
-
-fn processor_model() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    line.map_or("of an unknown model", |(_, model)| model).to_owned()
-}
-
-fn rustc_version() -> Outcome<String> {
-    let output = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("--version").output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
 /// A dash where a value was not measured.

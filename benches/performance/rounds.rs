@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::baseline;
-use crate::database::{OWNER, Postgres};
-use crate::outcome::Outcome;
 use crate::peers::Peer;
 use crate::pgbench::{self, Pgbench};
 use crate::results::Results;
 use crate::rows::Format;
-use crate::services::{PROGRAM, SAFESPACE, Service, safespace};
+use crate::services::{SAFESPACE, Service, safespace};
+use crate::sessions::Sessions;
 use crate::settings::{FEW_SESSIONS, Settings};
-use crate::stop::StopSignal;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::{OWNER, Postgres};
+use crate::support::process::PROGRAM;
+use crate::support::stop::StopSignal;
 use crate::workload::{Case, Workload};
 
 /// Cases that run on the same processes.
@@ -100,12 +102,12 @@ fn start_all(settings: &Settings, postgres: &Postgres, peers: &[Peer], stop: &St
     for (name, database, program) in ours.into_iter().chain(theirs) {
         postgres.create_database(database)?;
         let command = |address: SocketAddr| safespace(settings, program, postgres, database, address);
-        let sessions = postgres.sessions(database, Format::Sealed)?;
+        let sessions = Sessions::new(postgres.client(database)?, Format::Sealed);
         services.push(Service::start(postgres, name, sessions, command, stop)?);
     }
     for peer in peers {
         postgres.create_database(peer.database)?;
-        let sessions = postgres.sessions(peer.database, Format::Plain)?;
+        let sessions = Sessions::new(postgres.client(peer.database)?, Format::Plain);
         let command = |address: SocketAddr| peer.command(postgres, address);
         let mut service = Service::start(postgres, peer.name, sessions, command, stop)?;
         service.slow = peer.slow;

@@ -4,9 +4,9 @@ use postgres::Client;
 use safespace::session_id::SessionId;
 use uuid::Uuid;
 
-use crate::outcome::Outcome;
 use crate::rows::Format;
-use crate::stop::StopSignal;
+use crate::support::outcome::Outcome;
+use crate::support::stop::StopSignal;
 use crate::workload::SessionChoice;
 
 /// Sessions per `COPY`; between two of them the bench checks for a signal.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::outcome::Outcome;
+use crate::support::outcome::Outcome;
 
 /// Sessions in the small database, and in every database at the start of a round.
 pub(crate) const FEW_SESSIONS: usize = 10_000;

@@ -6,12 +6,13 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::database::{OWNER, Postgres};
-use crate::outcome::Outcome;
 use crate::results::median;
-use crate::services::{PROGRAM, Process, is_ok, safespace};
+use crate::services::safespace;
 use crate::settings::Settings;
-use crate::stop::StopSignal;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::{OWNER, Postgres};
+use crate::support::process::{PROGRAM, Process, is_ok};
+use crate::support::stop::StopSignal;
 
 const STARTS: usize = 9;
 const POLL_INTERVAL: Duration = Duration::from_millis(1);

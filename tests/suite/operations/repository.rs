@@ -12,6 +12,9 @@ use imports::Imports;
 /// The folders of the crates' roots.
 const CRATES: [&str; 3] = ["src", "benches/performance", "tests/suite"];
 
+/// The module that both benches include by its path.
+const SUPPORT: &str = "benches/support";
+
 const MAX_LINES: usize = 400;
 
 /// Modules that import no other module of the program but these.
@@ -50,7 +53,11 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 }
 
 fn imports_of(folder: &str) -> Imports {
-    imports::imports(&sources(folder))
+    let mut sources_of = sources(folder);
+    if folder.starts_with("benches/") {
+        sources_of.extend(sources(SUPPORT).into_iter().map(|(file, text)| (format!("support/{file}"), text)));
+    }
+    imports::imports(&sources_of)
 }
 
 /// Each import of `src` that leads from one top-level module to another: the file and the two modules.
@@ -154,7 +161,7 @@ fn no_source_file_is_longer_than_its_limit() {
 
 #[test]
 fn every_source_file_states_its_purpose_in_the_first_line() {
-    let folders = CRATES.iter().chain(&["fuzz/fuzz_targets"]);
+    let folders = CRATES.iter().chain(&[SUPPORT, "fuzz/fuzz_targets"]);
     let faults: Vec<String> = folders
         .flat_map(|folder| sources(folder).into_iter().map(move |(file, text)| (format!("{folder}/{file}"), text)))
         .filter(|(_, text)| !text.starts_with("//! "))

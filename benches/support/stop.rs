@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::outcome::Outcome;
+use super::outcome::Outcome;
 
 /// Set by SIGINT, SIGTERM or SIGHUP.
 pub(crate) struct StopSignal {

@@ -23,13 +23,14 @@ pub(crate) fn processor_time(root: u32) -> f64 {
 
 /// The resident memory of the process and its descendants, in MiB. Shared pages count once per process.
 pub(crate) fn resident(root: u32) -> f64 {
-    tree(root).into_iter().map(|process| resident_kib(process).unwrap_or(0.0)).sum::<f64>() / KIB_PER_MIB
+    tree(root).into_iter().map(|process| memory(process, "VmRSS:").unwrap_or(0.0)).sum()
 }
 
-fn resident_kib(process: u32) -> Option<f64> {
+/// A field of one process's `status` that counts memory, in MiB.
+pub(crate) fn memory(process: u32, field: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / KIB_PER_MIB)
 }
 
 /// The process and its descendants.

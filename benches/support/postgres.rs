@@ -8,9 +8,7 @@ use safespace::config::PrivateServer;
 use safespace::private_postgres::PrivatePostgres;
 use tempfile::TempDir;
 
-use crate::outcome::Outcome;
-use crate::rows::Format;
-use crate::sessions::Sessions;
+use super::outcome::Outcome;
 
 /// The user of the private PostgreSQL, and the name of its first database.
 pub(crate) const OWNER: &str = "safespace";
@@ -59,12 +57,8 @@ impl Postgres {
         Ok(())
     }
 
-    /// The sessions of a database, stored in that format.
-    pub(crate) fn sessions(&self, name: &str, shape: Format) -> Outcome<Sessions> {
-        Ok(Sessions::new(self.client(name)?, shape))
-    }
-
-    fn client(&self, name: &str) -> Outcome<Client> {
+    /// A connection to a database.
+    pub(crate) fn client(&self, name: &str) -> Outcome<Client> {
         Ok(self.config.clone().dbname(name).connect(NoTls)?)
     }
 }

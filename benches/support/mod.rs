@@ -1,0 +1,11 @@
+//! What the benches share: PostgreSQL, processes, rows, signals.
+
+pub(crate) mod completion_request;
+pub(crate) mod machine;
+pub(crate) mod outcome;
+pub(crate) mod postgres;
+pub(crate) mod process;
+pub(crate) mod processes;
+pub(crate) mod report;
+pub(crate) mod rows;
+pub(crate) mod stop;
