@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use imports::Imports;
 
 /// The folders of the crates' roots.
-const CRATES: [&str; 3] = ["src", "benches/performance", "tests/suite"];
+const CRATES: [&str; 4] = ["src", "benches/abuse", "benches/performance", "tests/suite"];
 
 /// The module that both benches include by its path.
 const SUPPORT: &str = "benches/support";

@@ -1,0 +1,21 @@
+//! A large history, read slowly: what is not yet sent stays in memory.
+
+use crate::attack::{Attacker, Database};
+use crate::crowd::{Crowd, FAST, FOREVER, SLOWLY};
+use crate::requests::on_session;
+use crate::support::outcome::Outcome;
+
+/// Control characters take six bytes each in JSON. The text fills a sealed message of 4 KiB.
+pub(super) fn expanding_text() -> String {
+    "\u{1}".repeat(4_083)
+}
+
+/// Messages of the history: 5.9 MB of JSON, and less than 1 MiB as stored.
+pub(super) const MESSAGES: i32 = 240;
+
+pub(super) fn prepare(database: &mut Database) -> Outcome<Vec<Attacker>> {
+    let session = database.store(1, MESSAGES, &expanding_text())?.remove(0);
+    let crowd =
+        Crowd { connections: 200, opened_per_second: FAST, bytes_read_per_second: SLOWLY, leaves_after: FOREVER };
+    Ok(vec![crowd.attacker(move || Some(on_session("GET", &session, "/chat")))])
+}

@@ -1,0 +1,53 @@
+//! The report: one table in Markdown.
+
+use std::fmt::Write;
+
+use crate::run::Measured;
+use crate::settings::Settings;
+use crate::support::machine;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::Postgres;
+use crate::victims::Experience;
+
+pub(crate) fn render(settings: &Settings, postgres: &Postgres, rows: &[Measured]) -> Outcome<String> {
+    let machine = machine::describe(postgres)?;
+    let rest = settings.rest_seconds;
+    let mut text = format!("{machine}; memory after: {rest} s after the attack\n\n");
+    writeln!(
+        text,
+        "| Attack | Limits | Victims' success | p50 / p99 ms | MiB before / peak / after | Attackers' requests, with 2xx | WAL MiB/s | Goals |\n\
+         |---|---|---|---|---|---|--:|---|"
+    )?;
+    for row in rows {
+        writeln!(text, "{}", line(row))?;
+    }
+    writeln!(text)?;
+    for row in rows.iter().filter(|row| row.limits == row.attack.limits[0]) {
+        writeln!(text, "- `{}`: {}", row.attack.name, row.attack.what)?;
+    }
+    Ok(text)
+}
+
+/// The line of one attack. The victims of each kind are separated by semicolons.
+pub(crate) fn line(row: &Measured) -> String {
+    let of_each = |cell: fn(&Experience) -> String| row.experiences.iter().map(cell).collect::<Vec<_>>().join("; ");
+    let success = of_each(|experience| {
+        let (answered, requests) = (experience.answered.len(), experience.requests());
+        format!("{} {answered} of {requests} ({:.1} %)", experience.victims.act.name(), 100.0 * experience.share())
+    });
+    let latencies = of_each(|experience| {
+        let [p50, p99] = [50.0, 99.0].map(|percent| experience.percentile_ms(percent));
+        let text = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
+        format!("{} / {}", text(p50), text(p99))
+    });
+    let [before, peak, after] = row.resident.map(|resident| format!("{resident:.0}"));
+    let (requests, accepted) = (row.attackers.requests, row.attackers.accepted);
+    let written = row.written / row.seconds.max(1) as f64;
+    let missed = row.missed();
+    let goals = if missed.is_empty() { "met".to_owned() } else { format!("MISSED: {}", missed.join(", ")) };
+    format!(
+        "| {} | {} | {success} | {latencies} | {before} / {peak} / {after} | {requests}, {accepted} | {written:.1} | {goals} |",
+        row.attack.name,
+        row.limits.name(),
+    )
+}

@@ -1,0 +1,151 @@
+//! Runs one attack: a new service on a new database, attackers and victims at the same time, and the memory around it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use safespace::session_id::SessionId;
+
+use crate::attack::{Attack, Attacker, Database, Limits, Tally};
+use crate::model::Model;
+use crate::settings::Settings;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::{OWNER, Postgres};
+use crate::support::process::{PROGRAM, Process, safespace};
+use crate::support::processes;
+use crate::support::stop::StopSignal;
+use crate::victims::{Act, Experience, Victims};
+
+/// The database of the attack that runs.
+const DATABASE: &str = "attacked";
+
+/// Seconds of requests before an attack, so that the memory before it includes that of use.
+const WARM_UP_SECONDS: u64 = 2;
+
+/// The memory after an attack may exceed that before it by so much.
+const MAX_GROWTH_MIB: f64 = 40.0;
+
+/// Stack of an attacker's thread.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// What one attack did.
+pub(crate) struct Measured {
+    pub(crate) attack: &'static Attack,
+    pub(crate) limits: Limits,
+    pub(crate) seconds: u64,
+    pub(crate) experiences: Vec<Experience>,
+    pub(crate) attackers: Tally,
+    /// Resident MiB before, at the peak, and some seconds after.
+    pub(crate) resident: [f64; 3],
+    /// MiB of the write-ahead log.
+    pub(crate) written: f64,
+}
+
+impl Measured {
+    pub(crate) fn meets_goals(&self) -> bool {
+        self.missed().is_empty()
+    }
+
+    /// The goals that are missed.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let mut missed = Vec::new();
+        for experience in &self.experiences {
+            let act = experience.victims.act;
+            if experience.share() < act.min_share() {
+                missed.push(format!("{} below {:.0} %", act.name(), 100.0 * act.min_share()));
+            }
+            let p99 = experience.percentile_ms(99.0).filter(|_| act == Act::Delete);
+            if let (Some(p99), Some(max)) = (p99, self.attack.max_delete_ms)
+                && p99 >= max
+            {
+                missed.push(format!("p99 of delete not below {max} ms"));
+            }
+        }
+        if self.resident[2] - self.resident[0] > MAX_GROWTH_MIB {
+            missed.push(format!("more than {MAX_GROWTH_MIB} MiB stay"));
+        }
+        missed
+    }
+}
+
+pub(crate) fn run(
+    settings: &Settings,
+    postgres: &Postgres,
+    attack: &'static Attack,
+    limits: Limits,
+    stop: &StopSignal,
+) -> Outcome<Measured> {
+    let seconds = settings.seconds.map_or(attack.seconds, |seconds| seconds.min(attack.seconds));
+    let model = Model::start()?;
+    recreate_database(postgres)?;
+    let command = |address: SocketAddr| {
+        let mut command = safespace(Path::new(PROGRAM), postgres, DATABASE, address, "warn");
+        command.envs(model.variables()).envs(limits.variables().iter().copied());
+        command
+    };
+    let service = Process::start(postgres.folder(), DATABASE, command, stop)?;
+    let mut database = Database { client: postgres.client(DATABASE)?, seconds };
+    let attackers = (attack.prepare)(&mut database)?;
+    let victims = attack.victims.iter().map(|victims| {
+        let sessions = victims.sessions(&mut database, seconds)?;
+        Ok((*victims, sessions, victims.sessions(&mut database, WARM_UP_SECONDS)?))
+    });
+    let victims = victims.collect::<Outcome<Vec<_>>>()?;
+    // Without it, PostgreSQL plans without statistics, and autovacuum and a checkpoint run during the attack.
+    database.client.batch_execute("VACUUM (ANALYZE) sessions, messages")?;
+    database.client.batch_execute("CHECKPOINT")?;
+    for (kind, _, warm_up) in &victims {
+        kind.run(service.address, warm_up, Duration::from_secs(WARM_UP_SECONDS), stop);
+    }
+    service.settle();
+    let before = service.resident();
+    let position: String = database.client.query_one("SELECT pg_current_wal_lsn()::text", &[])?.get(0);
+    let victims: Vec<_> = victims.iter().map(|(kind, sessions, _)| (*kind, sessions.as_slice())).collect();
+    let (experiences, attackers) = fight(service.address, attackers, &victims, seconds, stop)?;
+    stop.check()?;
+    let written = "SELECT (pg_current_wal_lsn() - $1::text::pg_lsn)::float8 / 1048576";
+    let written = database.client.query_one(written, &[&position])?.get(0);
+    let rested = Instant::now() + Duration::from_secs(settings.rest_seconds);
+    while Instant::now() < rested {
+        stop.check()?;
+        thread::sleep(Duration::from_millis(100));
+    }
+    let peak = processes::memory(service.id(), "VmHWM:").unwrap_or_default();
+    let resident = [before, peak, service.resident()];
+    Ok(Measured { attack, limits, seconds, experiences, attackers, resident, written })
+}
+
+/// An empty database. The one before is removed with all that an attack has written.
+fn recreate_database(postgres: &Postgres) -> Outcome<()> {
+    postgres.client(OWNER)?.batch_execute(&format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))?;
+    postgres.create_database(DATABASE)
+}
+
+/// Attackers and victims at the same time. The attack goes on until the last victim has an answer.
+fn fight(
+    address: SocketAddr,
+    attackers: Vec<Attacker>,
+    victims: &[(Victims, &[SessionId])],
+    seconds: u64,
+    stop: &StopSignal,
+) -> Outcome<(Vec<Experience>, Tally)> {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for attacker in attackers {
+            let is_over = &is_over;
+            let builder = thread::Builder::new().stack_size(STACK_BYTES);
+            threads.push(builder.spawn_scoped(scope, move || attacker(address, is_over))?);
+        }
+        let run = |&(kind, sessions): &(Victims, _)| {
+            scope.spawn(move || kind.run(address, sessions, Duration::from_secs(seconds), stop))
+        };
+        let victims: Vec<_> = victims.iter().map(run).collect();
+        let experiences = victims.into_iter().filter_map(|victims| victims.join().ok()).collect();
+        is_over.store(true, Ordering::Relaxed);
+        let tallies = threads.into_iter().filter_map(|thread| thread.join().ok());
+        Ok((experiences, tallies.fold(Tally::default(), Tally::add)))
+    })
+}

@@ -1,0 +1,156 @@
+//! The victims: they use the service as people and load balancers do, and each request counts.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use safespace::session_id::SessionId;
+
+use crate::attack::Database;
+use crate::client::Client;
+use crate::requests::{SHORT, create, message, on_session, request};
+use crate::support::outcome::Outcome;
+use crate::support::stop::StopSignal;
+
+/// Seconds between two messages into one session, so that no limit of a session is met.
+const SECONDS_BETWEEN_MESSAGES: usize = 20;
+
+/// Messages of a victim's session.
+const MESSAGES: i32 = 6;
+
+/// What a victim does.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Act {
+    /// Sends a message with an `Idempotency-Key`, and waits for the answer.
+    Message,
+    /// Reads the history of a session.
+    History,
+    /// Deletes a session.
+    Delete,
+    /// Creates a session.
+    Create,
+    /// Probes `/health/ready`.
+    Health,
+}
+
+/// Victims of one kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Victims {
+    pub(crate) act: Act,
+    pub(crate) per_second: u32,
+}
+
+/// What became of the victims' requests.
+pub(crate) struct Experience {
+    pub(crate) victims: Victims,
+    /// Latencies of the requests that had their answer, from the time they were due.
+    pub(crate) answered: Vec<Duration>,
+    /// Those that failed: another status, no connection, or no answer in time.
+    pub(crate) failed: usize,
+}
+
+impl Act {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Act::Message => "message",
+            Act::History => "history",
+            Act::Delete => "delete",
+            Act::Create => "create",
+            Act::Health => "health",
+        }
+    }
+
+    /// The share of requests that must be answered.
+    pub(crate) fn min_share(self) -> f64 {
+        match self {
+            Act::Delete | Act::Health => 1.0,
+            _ => 0.95,
+        }
+    }
+
+    fn request(self, session: Option<&SessionId>) -> Option<(String, u16)> {
+        Some(match self {
+            Act::Message => (message(session?, SHORT), 200),
+            Act::History => (on_session("GET", session?, "/chat"), 200),
+            Act::Delete => (on_session("DELETE", session?, ""), 204),
+            Act::Create => (create(), 201),
+            Act::Health => (request("GET", "/health/ready", "", ""), 200),
+        })
+    }
+}
+
+impl Victims {
+    /// Stores the sessions for this many seconds.
+    pub(crate) fn sessions(self, database: &mut Database, seconds: u64) -> Outcome<Vec<SessionId>> {
+        let requests = self.per_second as usize * usize::try_from(seconds)?;
+        let count = match self.act {
+            Act::Message | Act::History => (self.per_second as usize * SECONDS_BETWEEN_MESSAGES).min(requests),
+            Act::Delete => requests,
+            Act::Create | Act::Health => 0,
+        };
+        database.store(count, MESSAGES, SHORT)
+    }
+
+    /// Sends requests at their rate for so long, each on a thread and a connection of its own, so that a slow one delays no
+    /// other.
+    pub(crate) fn run(
+        self,
+        address: SocketAddr,
+        sessions: &[SessionId],
+        duration: Duration,
+        stop: &StopSignal,
+    ) -> Experience {
+        let experience = Mutex::new(Experience { victims: self, answered: Vec::new(), failed: 0 });
+        let started = Instant::now();
+        thread::scope(|scope: &Scope<'_, '_>| {
+            for number in 0.. {
+                let due = started + Duration::from_secs(1) * number / self.per_second;
+                if due >= started + duration || stop.check().is_err() {
+                    break;
+                }
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                let session = sessions.get(number as usize % sessions.len().max(1));
+                let experience = &experience;
+                scope.spawn(move || {
+                    let answered = self.ask(address, number, session);
+                    match answered {
+                        Ok(true) => experience.lock().answered.push(due.elapsed()),
+                        _ => experience.lock().failed += 1,
+                    }
+                });
+            }
+        });
+        experience.into_inner()
+    }
+
+    /// Whether one request has the answer that it should have. Each of some hundred victims has an address in a network of
+    /// its own.
+    fn ask(self, address: SocketAddr, number: u32, session: Option<&SessionId>) -> io::Result<bool> {
+        let network = u8::try_from(number % 200).unwrap_or_default();
+        let source = Ipv4Addr::new(127, 0, 10 + network, 1);
+        let Some((request, expected)) = self.act.request(session) else { return Ok(false) };
+        let answer = Client::connect(source, address)?.send(&request)?;
+        Ok(answer.status == expected)
+    }
+}
+
+impl Experience {
+    pub(crate) fn requests(&self) -> usize {
+        self.answered.len() + self.failed
+    }
+
+    /// The share of requests that had their answer.
+    pub(crate) fn share(&self) -> f64 {
+        self.answered.len() as f64 / self.requests().max(1) as f64
+    }
+
+    /// A percentile of the answered requests in milliseconds, by the nearest rank.
+    pub(crate) fn percentile_ms(&self, percent: f64) -> Option<f64> {
+        let mut sorted = self.answered.clone();
+        sorted.sort_unstable();
+        let rank = (sorted.len() as f64 * percent / 100.0).ceil() as usize;
+        Some(sorted.get(rank.checked_sub(1)?)?.as_secs_f64() * 1000.0)
+    }
+}
