@@ -3,11 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicBool;
 
-use postgres::Client;
-use safespace::session_id::SessionId;
-
+use crate::database::Database;
 use crate::support::outcome::Outcome;
-use crate::support::rows;
 use crate::victims::Victims;
 
 /// The address of all attackers. Victims have addresses of other networks.
@@ -75,27 +72,10 @@ impl Tally {
         Tally { requests: self.requests + other.requests, accepted: self.accepted + other.accepted }
     }
 
-    /// Counts the status of a response.
-    pub(crate) fn count(&mut self, status: u16) {
-        self.accepted += u64::from((200..300).contains(&status));
-    }
-}
-
-/// The database of the service, filled before an attack.
-pub(crate) struct Database {
-    pub(crate) client: Client,
-    /// Seconds of the attack.
-    pub(crate) seconds: u64,
-}
-
-impl Database {
-    /// Stores sessions of this many messages with this text.
-    pub(crate) fn store(&mut self, sessions: usize, messages: i32, text: &str) -> Outcome<Vec<SessionId>> {
-        let ids: Vec<SessionId> = (0..sessions).map(|_| SessionId::random()).collect();
-        rows::store_sessions(&mut self.client, &ids)?;
-        for id in ids.iter().filter(|_| messages > 0) {
-            rows::store_messages(&mut self.client, id, messages, [text, text])?;
-        }
-        Ok(ids)
+    /// Counts the status of a response, and returns whether it is 2xx.
+    pub(crate) fn count(&mut self, status: u16) -> bool {
+        let is_accepted = (200..300).contains(&status);
+        self.accepted += u64::from(is_accepted);
+        is_accepted
     }
 }

@@ -1,5 +1,5 @@
 //! Attackers that hold many connections open: each sends one request and reads as slowly as it likes. One that the service
-//! closes is opened again.
+//! refuses or closes is opened again.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +15,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Bytes of the kernel's buffer for a connection that reads slowly.
 const RECEIVE_BUFFER: usize = 4096;
+
+/// Bytes of `HTTP/1.1 200`.
+const STATUS_BYTES: usize = 12;
 
 /// A rate without a bound.
 pub(crate) const FAST: f64 = 1e9;
@@ -75,14 +78,14 @@ impl Crowd {
         loop {
             let due = (self.bytes_read_per_second * age.as_secs_f64()) as usize;
             let due = due.saturating_sub(member.bytes_read).min(buffer.len());
-            if due == 0 {
+            if due == 0 || (member.bytes_read == 0 && due < STATUS_BYTES) {
                 return Ok(());
             }
             match member.stream.read(&mut buffer[..due]) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    if member.bytes_read == 0 {
-                        tally.count(status(&buffer[..count]));
+                    if member.bytes_read == 0 && !tally.count(status(&buffer[..count])) {
+                        return Err(ErrorKind::ConnectionRefused.into());
                     }
                     member.bytes_read += count;
                 }

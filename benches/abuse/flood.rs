@@ -27,7 +27,7 @@ fn run(address: SocketAddr, is_over: &AtomicBool, mut next: impl FnMut(Option<&A
             Some(answer)
         });
         match &answer {
-            Some(answer) => tally.count(answer.status),
+            Some(answer) => _ = tally.count(answer.status),
             None => thread::sleep(PAUSE),
         }
     }

@@ -43,9 +43,9 @@ fn chat(session: &SessionId, text: &str, fields: &str) -> String {
     request("POST", &path, fields, &format!("{{\"message\":\"{text}\"}}"))
 }
 
-/// Creates a session.
-pub(crate) fn create() -> String {
-    request("POST", "/api/v1/sessions", "", "")
+/// Creates a session. The fields may have a proof of work.
+pub(crate) fn create(fields: &str) -> String {
+    request("POST", "/api/v1/sessions", fields, "")
 }
 
 /// The session in the answer to [`create`].

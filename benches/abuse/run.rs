@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use safespace::session_id::SessionId;
 
-use crate::attack::{Attack, Attacker, Database, Limits, Tally};
+use crate::attack::{Attack, Attacker, Limits, Tally};
+use crate::database::Database;
 use crate::model::Model;
 use crate::settings::Settings;
 use crate::support::outcome::Outcome;

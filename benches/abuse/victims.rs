@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use safespace::session_id::SessionId;
 
-use crate::attack::Database;
 use crate::client::Client;
+use crate::database::Database;
+use crate::proof_of_work;
 use crate::requests::{SHORT, create, message, on_session, request};
 use crate::support::outcome::Outcome;
 use crate::support::stop::StopSignal;
@@ -75,7 +76,7 @@ impl Act {
             Act::Message => (message(session?, SHORT), 200),
             Act::History => (on_session("GET", session?, "/chat"), 200),
             Act::Delete => (on_session("DELETE", session?, ""), 204),
-            Act::Create => (create(), 201),
+            Act::Create => (create(""), 201),
             Act::Health => (request("GET", "/health/ready", "", ""), 200),
         })
     }
@@ -125,13 +126,19 @@ impl Victims {
         experience.into_inner()
     }
 
-    /// Whether one request has the answer that it should have. Each of some hundred victims has an address in a network of
+    /// Whether one request has the answer that it should have, with a proof of work if that is required. Each of some hundred victims has an address in a network of
     /// its own.
     fn ask(self, address: SocketAddr, number: u32, session: Option<&SessionId>) -> io::Result<bool> {
         let network = u8::try_from(number % 200).unwrap_or_default();
         let source = Ipv4Addr::new(127, 0, 10 + network, 1);
         let Some((request, expected)) = self.act.request(session) else { return Ok(false) };
-        let answer = Client::connect(source, address)?.send(&request)?;
+        let mut client = Client::connect(source, address)?;
+        let mut answer = client.send(&request)?;
+        if self.act == Act::Create
+            && let Some(solution) = proof_of_work::solve(&answer)
+        {
+            answer = client.send(&create(&solution))?;
+        }
         Ok(answer.status == expected)
     }
 }

@@ -1,26 +1,36 @@
 //! Sessions and messages without end: they fill the disk.
 
-use crate::attack::{Attacker, Database};
+use crate::attack::Attacker;
 use crate::client::Answer;
+use crate::database::Database;
 use crate::flood::flood;
+use crate::proof_of_work;
 use crate::requests::{create, created_session, message};
 use crate::support::outcome::Outcome;
 
-const CONNECTIONS: usize = 64;
+/// They ignore a required proof of work.
+pub(super) fn without_proof(_: &mut Database) -> Outcome<Vec<Attacker>> {
+    Ok(attackers(64, |_| None))
+}
 
-pub(super) fn prepare(_: &mut Database) -> Outcome<Vec<Attacker>> {
-    // A sealed message of 4 KiB.
+/// They solve every challenge, with all the processors that the others leave.
+pub(super) fn with_proof(_: &mut Database) -> Outcome<Vec<Attacker>> {
+    Ok(attackers(8, proof_of_work::solve))
+}
+
+/// Half of them also write into each session.
+fn attackers(count: usize, solve: fn(&Answer) -> Option<String>) -> Vec<Attacker> {
+    // It fills a sealed message of 4 KiB.
     let text = "x".repeat(4_083);
     let attacker = |number: usize| {
         let text = text.clone();
-        let writes = number.is_multiple_of(2);
-        flood(move |answer| Some(next(answer.filter(|_| writes), &text)))
+        flood(move |answer| {
+            let created = answer.filter(|answer| answer.status == 201 && number.is_multiple_of(2));
+            Some(match created.and_then(|answer| created_session(&answer.body)) {
+                Some(session) => message(&session, &text),
+                None => create(&answer.and_then(solve).unwrap_or_default()),
+            })
+        })
     };
-    Ok((0..CONNECTIONS).map(attacker).collect())
-}
-
-/// A message into the session that was just created, or the next session.
-fn next(answer: Option<&Answer>, text: &str) -> String {
-    let created = answer.filter(|answer| answer.status == 201).and_then(|answer| created_session(&answer.body));
-    created.map_or_else(create, |session| message(&session, text))
+    (0..count).map(attacker).collect()
 }

@@ -1,7 +1,8 @@
 //! Requests that never end: they fill the table of connections.
 
-use crate::attack::{Attacker, Database};
+use crate::attack::Attacker;
 use crate::crowd::{Crowd, FAST, FOREVER};
+use crate::database::Database;
 use crate::support::outcome::Outcome;
 
 const CONNECTIONS: usize = 10_000;

@@ -1,7 +1,8 @@
 //! `HEAD` of a large history: a small request that may cost as much as a large response.
 
 use super::slow_histories::{MESSAGES, expanding_text};
-use crate::attack::{Attacker, Database};
+use crate::attack::Attacker;
+use crate::database::Database;
 use crate::flood::flood;
 use crate::requests::on_session;
 use crate::support::outcome::Outcome;

@@ -1,6 +1,7 @@
 //! Keyed messages into long sessions: the service looks for the answer to the key among all messages.
 
-use crate::attack::{Attacker, Database};
+use crate::attack::Attacker;
+use crate::database::Database;
 use crate::flood::flood;
 use crate::requests::{SHORT, message};
 use crate::support::outcome::Outcome;

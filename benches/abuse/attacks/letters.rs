@@ -1,7 +1,8 @@
 //! Streams of many small pieces, read slowly: the frame of a piece is larger than its text.
 
-use crate::attack::{Attacker, Database};
+use crate::attack::Attacker;
 use crate::crowd::{Crowd, FOREVER, SLOWLY};
+use crate::database::Database;
 use crate::requests::{LETTERS, streamed_message};
 use crate::support::outcome::Outcome;
 

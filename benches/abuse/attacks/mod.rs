@@ -18,7 +18,7 @@ const fn some(act: Act) -> Victims {
     Victims { act, per_second: 2 }
 }
 
-pub(crate) const ATTACKS: [Attack; 13] = [
+pub(crate) const ATTACKS: [Attack; 14] = [
     Attack {
         name: "keyed-4000",
         what: "8 clients send keyed messages, one after another, each into a session of 4,000 messages",
@@ -75,7 +75,7 @@ pub(crate) const ATTACKS: [Attack; 13] = [
     },
     Attack {
         name: "four-erasures",
-        what: "four sessions of 5,000 messages of 4 KiB are deleted at once, every 5 s",
+        what: "4 clients delete a session of 5,000 messages of 4 KiB each, at once, every 5 s",
         limits: &[Limits::Default],
         victims: &[Victims { act: Act::Delete, per_second: 20 }],
         seconds: 20,
@@ -84,7 +84,7 @@ pub(crate) const ATTACKS: [Attack; 13] = [
     },
     Attack {
         name: "erasures",
-        what: "two clients delete sessions of 5,000 short messages, one after another",
+        what: "4 clients delete sessions of 5,000 short messages, one after another, 10 a second",
         limits: &[Limits::Default],
         victims: &[Victims { act: Act::Delete, per_second: 20 }],
         seconds: 20,
@@ -106,7 +106,16 @@ pub(crate) const ATTACKS: [Attack; 13] = [
         limits: &[Limits::Default, Limits::Off],
         victims: &[some(Act::Create), some(Act::Message), some(Act::Delete)],
         seconds: 30,
-        prepare: creates::prepare,
+        prepare: creates::without_proof,
+        max_delete_ms: None,
+    },
+    Attack {
+        name: "creates-solving",
+        what: "8 connections do the same and solve every proof of work",
+        limits: &[Limits::Default, Limits::ByAddress],
+        victims: &[some(Act::Create), some(Act::Message), some(Act::Delete)],
+        seconds: 30,
+        prepare: creates::with_proof,
         max_delete_ms: None,
     },
     Attack {

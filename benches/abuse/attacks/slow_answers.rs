@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::attack::{Attacker, Database};
+use crate::attack::Attacker;
 use crate::crowd::{Crowd, FAST};
+use crate::database::Database;
 use crate::requests::{SLOW, message};
 use crate::support::outcome::Outcome;
 

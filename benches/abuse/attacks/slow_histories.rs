@@ -1,7 +1,8 @@
 //! A large history, read slowly: what is not yet sent stays in memory.
 
-use crate::attack::{Attacker, Database};
-use crate::crowd::{Crowd, FAST, FOREVER, SLOWLY};
+use crate::attack::Attacker;
+use crate::crowd::{Crowd, FOREVER, SLOWLY};
+use crate::database::Database;
 use crate::requests::on_session;
 use crate::support::outcome::Outcome;
 
@@ -16,6 +17,6 @@ pub(super) const MESSAGES: i32 = 240;
 pub(super) fn prepare(database: &mut Database) -> Outcome<Vec<Attacker>> {
     let session = database.store(1, MESSAGES, &expanding_text())?.remove(0);
     let crowd =
-        Crowd { connections: 200, opened_per_second: FAST, bytes_read_per_second: SLOWLY, leaves_after: FOREVER };
+        Crowd { connections: 200, opened_per_second: 200.0, bytes_read_per_second: SLOWLY, leaves_after: FOREVER };
     Ok(vec![crowd.attacker(move || Some(on_session("GET", &session, "/chat")))])
 }
