@@ -24,6 +24,8 @@ pub(crate) struct Attack {
     pub(crate) prepare: fn(&mut Database) -> Outcome<Vec<Attacker>>,
     /// Bound on the victims' p99 of `DELETE`, in milliseconds.
     pub(crate) max_delete_ms: Option<f64>,
+    /// Bound on the growth of the database with limits, in MiB per second.
+    pub(crate) max_stored: Option<f64>,
 }
 
 /// Attacks the service at the address until the flag is set.

@@ -23,4 +23,11 @@ impl Database {
         }
         Ok(ids)
     }
+
+    /// The size of the database, and the position in the write-ahead log, in MiB.
+    pub(crate) fn written(&mut self) -> Outcome<[f64; 2]> {
+        let query = "SELECT pg_database_size(current_database())::float8, (pg_current_wal_lsn() - '0/0')::float8";
+        let row = self.client.query_one(query, &[])?;
+        Ok([row.get(0), row.get(1)].map(|bytes: f64| bytes / 1_048_576.0))
+    }
 }

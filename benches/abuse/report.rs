@@ -15,8 +15,8 @@ pub(crate) fn render(settings: &Settings, postgres: &Postgres, rows: &[Measured]
     let mut text = format!("{machine}; memory after: {rest} s after the attack\n\n");
     writeln!(
         text,
-        "| Attack | Limits | Victims' success | p50 / p99 ms | MiB before / peak / after | Attackers' requests, with 2xx | WAL MiB/s | Goals |\n\
-         |---|---|---|---|---|---|--:|---|"
+        "| Attack | Limits | Victims' success | p50 / p99 ms | MiB before / peak / after | Attackers' requests, with 2xx | Stored / WAL MiB/s | Goals |\n\
+         |---|---|---|---|---|---|---|---|"
     )?;
     for row in rows {
         writeln!(text, "{}", line(row))?;
@@ -42,11 +42,11 @@ pub(crate) fn line(row: &Measured) -> String {
     });
     let [before, peak, after] = row.resident.map(|resident| format!("{resident:.0}"));
     let (requests, accepted) = (row.attackers.requests, row.attackers.accepted);
-    let written = row.written / row.seconds.max(1) as f64;
+    let [stored, logged] = row.written;
     let missed = row.missed();
     let goals = if missed.is_empty() { "met".to_owned() } else { format!("MISSED: {}", missed.join(", ")) };
     format!(
-        "| {} | {} | {success} | {latencies} | {before} / {peak} / {after} | {requests}, {accepted} | {written:.1} | {goals} |",
+        "| {} | {} | {success} | {latencies} | {before} / {peak} / {after} | {requests}, {accepted} | {stored:.1} / {logged:.1} | {goals} |",
         row.attack.name,
         row.limits.name(),
     )

@@ -35,13 +35,12 @@ const STACK_BYTES: usize = 256 * 1024;
 pub(crate) struct Measured {
     pub(crate) attack: &'static Attack,
     pub(crate) limits: Limits,
-    pub(crate) seconds: u64,
     pub(crate) experiences: Vec<Experience>,
     pub(crate) attackers: Tally,
     /// Resident MiB before, at the peak, and some seconds after.
     pub(crate) resident: [f64; 3],
-    /// MiB of the write-ahead log.
-    pub(crate) written: f64,
+    /// MiB per second by which the database grew, and of the write-ahead log.
+    pub(crate) written: [f64; 2],
 }
 
 impl Measured {
@@ -63,6 +62,10 @@ impl Measured {
             {
                 missed.push(format!("p99 of delete not below {max} ms"));
             }
+        }
+        let max_stored = self.attack.max_stored.filter(|_| self.limits != Limits::Off);
+        if let Some(max) = max_stored.filter(|max| self.written[0] > *max) {
+            missed.push(format!("more than {max} MiB/s are stored"));
         }
         if self.resident[2] - self.resident[0] > MAX_GROWTH_MIB {
             missed.push(format!("more than {MAX_GROWTH_MIB} MiB stay"));
@@ -102,12 +105,12 @@ pub(crate) fn run(
     }
     service.settle();
     let before = service.resident();
-    let position: String = database.client.query_one("SELECT pg_current_wal_lsn()::text", &[])?.get(0);
+    let (started, written_before) = (Instant::now(), database.written()?);
     let victims: Vec<_> = victims.iter().map(|(kind, sessions, _)| (*kind, sessions.as_slice())).collect();
     let (experiences, attackers) = fight(service.address, attackers, &victims, seconds, stop)?;
     stop.check()?;
-    let written = "SELECT (pg_current_wal_lsn() - $1::text::pg_lsn)::float8 / 1048576";
-    let written = database.client.query_one(written, &[&position])?.get(0);
+    let (elapsed, written_after) = (started.elapsed().as_secs_f64(), database.written()?);
+    let written = [0, 1].map(|index| (written_after[index] - written_before[index]) / elapsed);
     let rested = Instant::now() + Duration::from_secs(settings.rest_seconds);
     while Instant::now() < rested {
         stop.check()?;
@@ -115,7 +118,7 @@ pub(crate) fn run(
     }
     let peak = processes::memory(service.id(), "VmHWM:").unwrap_or_default();
     let resident = [before, peak, service.resident()];
-    Ok(Measured { attack, limits, seconds, experiences, attackers, resident, written })
+    Ok(Measured { attack, limits, experiences, attackers, resident, written })
 }
 
 /// An empty database. The one before is removed with all that an attack has written.

@@ -10,7 +10,7 @@ use crate::support::outcome::Outcome;
 
 /// They ignore a required proof of work.
 pub(super) fn without_proof(_: &mut Database) -> Outcome<Vec<Attacker>> {
-    Ok(attackers(64, |_| None))
+    Ok(attackers(128, |_| None))
 }
 
 /// They solve every challenge, with all the processors that the others leave.
@@ -18,14 +18,14 @@ pub(super) fn with_proof(_: &mut Database) -> Outcome<Vec<Attacker>> {
     Ok(attackers(8, proof_of_work::solve))
 }
 
-/// Half of them also write into each session.
+/// Every fourth also writes into each session.
 fn attackers(count: usize, solve: fn(&Answer) -> Option<String>) -> Vec<Attacker> {
     // It fills a sealed message of 4 KiB.
     let text = "x".repeat(4_083);
     let attacker = |number: usize| {
         let text = text.clone();
         flood(move |answer| {
-            let created = answer.filter(|answer| answer.status == 201 && number.is_multiple_of(2));
+            let created = answer.filter(|answer| answer.status == 201 && number.is_multiple_of(4));
             Some(match created.and_then(|answer| created_session(&answer.body)) {
                 Some(session) => message(&session, &text),
                 None => create(&answer.and_then(solve).unwrap_or_default()),

@@ -27,6 +27,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: |database| keyed_messages::prepare(database, 4_000),
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "keyed-20000",
@@ -36,6 +37,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: |database| keyed_messages::prepare(database, 20_000),
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "leaving",
@@ -45,6 +47,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 60,
         prepare: leaving::prepare,
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "slow-answers",
@@ -54,6 +57,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 45,
         prepare: slow_answers::prepare,
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "slow-histories",
@@ -63,6 +67,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: slow_histories::prepare,
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "heads",
@@ -72,6 +77,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 30,
         prepare: heads::prepare,
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "four-erasures",
@@ -81,6 +87,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 20,
         prepare: erasures::four_at_once,
         max_delete_ms: Some(100.0),
+        max_stored: None,
     },
     Attack {
         name: "erasures",
@@ -90,6 +97,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 20,
         prepare: erasures::continuous,
         max_delete_ms: Some(100.0),
+        max_stored: None,
     },
     Attack {
         name: "half-bodies",
@@ -99,15 +107,17 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: half_bodies::prepare,
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "creates",
-        what: "64 connections create sessions without end, half of them also write 4 KiB into each",
+        what: "128 connections create sessions without end, every fourth also writes 4 KiB into each",
         limits: &[Limits::Default, Limits::Off],
         victims: &[some(Act::Create), some(Act::Message), some(Act::Delete)],
         seconds: 30,
         prepare: creates::without_proof,
         max_delete_ms: None,
+        max_stored: Some(0.5),
     },
     Attack {
         name: "creates-solving",
@@ -117,6 +127,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 30,
         prepare: creates::with_proof,
         max_delete_ms: None,
+        max_stored: Some(0.5),
     },
     Attack {
         name: "letters-60",
@@ -126,6 +137,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: |database| letters::prepare(database, 60),
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "letters-2000",
@@ -135,6 +147,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 60,
         prepare: |database| letters::prepare(database, 2_000),
         max_delete_ms: None,
+        max_stored: None,
     },
     Attack {
         name: "none",
@@ -144,5 +157,6 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 20,
         prepare: |_| Ok(Vec::new()),
         max_delete_ms: None,
+        max_stored: None,
     },
 ];
