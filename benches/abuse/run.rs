@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::settings::Settings;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::{OWNER, Postgres};
-use crate::support::process::{PROGRAM, Process, safespace};
+use crate::support::process::{self, PROGRAM, Process};
 use crate::support::processes;
 use crate::support::stop::StopSignal;
 use crate::victims::{Act, Experience, Victims};
@@ -85,7 +85,7 @@ pub(crate) fn run(
     let model = Model::start()?;
     recreate_database(postgres)?;
     let command = |address: SocketAddr| {
-        let mut command = safespace(Path::new(PROGRAM), postgres, DATABASE, address, "warn");
+        let mut command = process::command(Path::new(PROGRAM), postgres, DATABASE, address, "warn");
         command.envs(model.variables()).envs(limits.variables().iter().copied());
         command
     };

@@ -35,12 +35,7 @@ pub(crate) fn measure(
     for (count, database) in [(FEW_SESSIONS, "small"), (settings.growth_sessions, "large")] {
         postgres.create_database(database)?;
         let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        if !safespace(settings, program, postgres, database, unused)
-            .arg("migrate")
-            .output()?
-            .status
-            .success()
-        {
+        if !safespace(settings, program, postgres, database, unused).arg("migrate").output()?.status.success() {
             return Err(format!("the {database} database is not migrated").into());
         }
         let mut sessions = Sessions::new(postgres.client(database)?, Format::Sealed);
