@@ -136,15 +136,15 @@ fn erasing_needs_no_connection_of_the_pool() {
 
 #[test]
 fn erasing_waits_for_longer_than_other_requests_wait_for_a_connection() {
-    let app = TestApp::with(&[("DB_ACQUIRE_TIMEOUT_MS", "200")]);
+    let app = TestApp::with(&[("DB_ACQUIRE_TIMEOUT_MS", "1000")]);
     let mut sql = app.sql();
     let ids: Vec<String> = (0..6).map(|_| app.create_session()).collect();
     let mut lock = sql.transaction().unwrap();
     lock.batch_execute("LOCK TABLE sessions IN SHARE MODE").unwrap();
     // Two batches wait for the table, the others for these.
     let mut waiting = send_all(&app, ids.iter().map(|id| erase(id)));
-    wait_for_row_locks(&mut app.sql(), &mut lock, 2);
-    thread::sleep(Duration::from_millis(800));
+    wait_for_row_locks(&mut app.sql(), &mut lock, 1);
+    thread::sleep(Duration::from_millis(1600));
     lock.commit().unwrap();
     for raw in &mut waiting {
         raw.answer().assert_status(204);
