@@ -38,6 +38,7 @@ struct Open {
 }
 
 /// Permission for one call.
+#[derive(Clone, Copy)]
 #[must_use]
 pub(super) struct Admission {
     openings: u64,
@@ -66,9 +67,8 @@ impl CircuitBreaker {
 
     /// Reports the outcome of a call. Returns the time until the first probe if this opens the circuit.
     pub(super) fn report(&self, admission: Admission, outcome: Outcome, now: Instant) -> Option<Duration> {
-        let Admission { openings } = admission;
         let mut state = self.0.lock();
-        if openings != state.openings {
+        if admission.openings != state.openings {
             return None;
         }
         state.failures = if outcome == Outcome::Success { 0 } else { state.failures + 1 };
