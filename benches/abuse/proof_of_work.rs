@@ -5,15 +5,13 @@ use sha2::{Digest, Sha256};
 
 use crate::client::Answer;
 
-/// Bytes that are hashed in one attempt: the counter, the challenge, and zeros.
-const INPUT_BYTES: usize = 16 * 1024;
-
 /// The header field that solves the challenge in a response; none if there is no challenge in it.
 pub(crate) fn solve(answer: &Answer) -> Option<String> {
     let problem: Value = serde_json::from_str(&answer.body).ok().filter(|_| answer.status == 429)?;
     let required = problem.get("proof_of_work")?;
     let (challenge, difficulty) = (required["challenge"].as_str()?, required["difficulty"].as_u64()?);
-    let mut input = vec![0; INPUT_BYTES];
+    // The counter, the challenge, and zeros.
+    let mut input = vec![0; usize::try_from(required["input_bytes"].as_u64()?).ok()?];
     input.get_mut(8..8 + challenge.len())?.copy_from_slice(challenge.as_bytes());
     let counter = (0..u64::MAX).find(|counter| {
         input[..8].copy_from_slice(&counter.to_be_bytes());

@@ -18,6 +18,9 @@ use crate::support::stop::StopSignal;
 /// Seconds between two messages into one session, so that no limit of a session is met.
 const SECONDS_BETWEEN_MESSAGES: usize = 20;
 
+/// Proofs of work that a victim makes for one session, as the documented client does.
+const MAX_PROOFS: usize = 3;
+
 /// Messages of a victim's session.
 const MESSAGES: i32 = 6;
 
@@ -134,9 +137,8 @@ impl Victims {
         let Some((request, expected)) = self.act.request(session) else { return Ok(false) };
         let mut client = Client::connect(source, address)?;
         let mut answer = client.send(&request)?;
-        if self.act == Act::Create
-            && let Some(solution) = proof_of_work::solve(&answer)
-        {
+        for _ in 0..MAX_PROOFS {
+            let Some(solution) = proof_of_work::solve(&answer) else { break };
             answer = client.send(&create(&solution))?;
         }
         Ok(answer.status == expected)
