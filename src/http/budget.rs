@@ -121,15 +121,17 @@ impl MemoryBudget {
 
     /// Reserves memory for those who have waited for the longest time, as far as there is any.
     pub(super) fn grant(self: &Arc<MemoryBudget>) -> Vec<(Token, Reservation)> {
-        let (mut granted, mut is_full) = (Vec::new(), false);
+        let (mut granted, mut from) = (Vec::new(), 0);
         let state = &mut *self.state.lock();
-        for (number, waiter) in mem::take(&mut state.waiting) {
-            let Waiter { token, peer, bytes } = waiter;
-            if !is_full && state.reserve(peer, bytes, self.max) {
+        while let Some((number, waiter)) = state.waiting.range(from..).next() {
+            let (number, Waiter { token, peer, bytes }) = (*number, *waiter);
+            from = number + 1;
+            if state.reserve(peer, bytes, self.max) {
+                state.waiting.remove(&number);
                 granted.push((token, Reservation { budget: self.clone(), peer, bytes }));
-            } else {
-                is_full |= state.peer_has_room(peer, bytes, self.max);
-                state.waiting.insert(number, waiter);
+            } else if state.peer_has_room(peer, bytes, self.max) {
+                // The budget is used up, and nobody overtakes this one.
+                break;
             }
         }
         granted

@@ -23,7 +23,7 @@ const MAX_ITEMS: usize = 128;
 const MAX_READS: usize = 16;
 
 /// Sealed bytes of one read, at most, unless its first message alone has more. As JSON they can take six times as many bytes.
-pub const MAX_READ_BYTES: usize = 64 * 1024;
+pub const MAX_READ_BYTES: usize = 32 * 1024;
 
 /// A message as it is stored.
 pub struct Row {

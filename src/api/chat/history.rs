@@ -18,7 +18,7 @@ use crate::session_id::SessionId;
 use crate::store::{Error, Page, Row, Store};
 
 /// Bytes of JSON after which a piece ends. Its last message adds up to 97 KiB: 16,384 characters, six bytes each.
-const PIECE_BYTES: usize = 128 * 1024;
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Sealed bytes up to which a page is one response with a `Content-Length`. Its JSON has up to six times as many bytes.
 const MAX_WHOLE_BYTES: usize = 24 * 1024;

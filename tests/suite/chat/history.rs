@@ -141,7 +141,7 @@ fn a_history_of_many_reads_is_returned_whole_and_by_pages() {
     // A small context, so that the turns themselves read little.
     let app = TestApp::with(&[("COMPANION_CONTEXT_CHARS", "1000")]);
     let chat = Chat::new(&app);
-    // Each question fills half of a read.
+    // Each question fills more than a read.
     let long = "\u{1f9ed}".repeat(4_096);
     for _ in 0..12 {
         chat.send(&long).assert_status(200);
