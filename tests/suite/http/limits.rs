@@ -132,23 +132,33 @@ fn a_refused_client_that_keeps_sending_receives_the_response() {
 /// A request whose body does not come.
 const HALF: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
 
+#[track_caller]
+fn wait_until_incomplete(server: &TestServer, expected: usize) {
+    eventually(Duration::from_secs(5), || {
+        let states = server.state().connections;
+        let incomplete = states.iter().filter(|(state, _)| matches!(*state, "head" | "body")).map(|(_, count)| count);
+        (incomplete.sum::<usize>() == expected).then_some(())
+    });
+}
+
 #[test]
 fn in_a_full_table_the_oldest_incomplete_request_gives_way_and_others_are_answered() {
     let server = TestServer::start(Limits { max_connections: 64, ..limits() });
     for part in [HALF, b"GET / HTTP/1.1\r\nHo".as_slice()] {
         let mut half: VecDeque<Raw> = (0..64).map(|_| server.connect()).collect();
-        for raw in &mut half {
+        for (count, raw) in half.iter_mut().enumerate() {
             raw.send(part);
             // One after the other, so that the order of arrival is certain.
-            thread::sleep(Duration::from_millis(2));
+            wait_until_incomplete(&server, count + 1);
         }
         for _ in 0..10 {
             for method in ["GET", "DELETE"] {
                 let request = format!("{method} / HTTP/1.1\r\nHost: x\r\n\r\n");
                 let mut probe = server.connect();
                 assert_eq!(probe.ask(request.as_bytes()).status, 200);
-                // Busy again, or this connection would be the one to give way.
+                // An idle connection would be the one to give way.
                 probe.send(part);
+                wait_until_incomplete(&server, 64);
                 half.push_back(probe);
                 let mut oldest = half.pop_front().unwrap();
                 let answer = oldest.answer();
@@ -198,15 +208,7 @@ fn a_peer_has_a_part_of_the_incomplete_requests() {
         let mut half: Vec<Raw> = (0..20).map(|host| connect(host + 1)).collect();
         for (count, raw) in half.iter_mut().enumerate() {
             raw.send(part);
-            let incomplete = || {
-                let states = server.state().connections;
-                states
-                    .iter()
-                    .filter(|(state, _)| matches!(*state, "head" | "body"))
-                    .map(|(_, count)| count)
-                    .sum::<usize>()
-            };
-            eventually(Duration::from_secs(5), || (incomplete() == count + 1).then_some(()));
+            wait_until_incomplete(&server, count + 1);
         }
         let mut refused = connect(100);
         assert_eq!(refused.ask(part).status, 503);
