@@ -143,8 +143,8 @@ fn wait_until_incomplete(server: &TestServer, expected: usize) {
 
 #[test]
 fn in_a_full_table_the_oldest_incomplete_request_gives_way_and_others_are_answered() {
-    let server = TestServer::start(Limits { max_connections: 64, ..limits() });
     for part in [HALF, b"GET / HTTP/1.1\r\nHo".as_slice()] {
+        let server = TestServer::start(Limits { max_connections: 64, ..limits() });
         let mut half: VecDeque<Raw> = (0..64).map(|_| server.connect()).collect();
         for (count, raw) in half.iter_mut().enumerate() {
             raw.send(part);
