@@ -59,7 +59,7 @@ fn measure() -> Outcome<bool> {
     setrlimit(Resource::RLIMIT_NOFILE, max, max)?;
     let postgres = Postgres::start(stop.flag())?;
     let rows = run_all(&settings, &postgres, &stop).map_err(|error| stop.or_error(error))?;
-    let report = report::render(&settings, &postgres, &rows)?;
+    let report = report::render(&postgres, &rows)?;
     println!("{report}");
     if settings.writes_document {
         write_document(DOCUMENT, &report)?;
@@ -72,7 +72,7 @@ fn run_all(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> Outco
     for attack in &settings.attacks {
         for &limits in attack.limits {
             let row = run::run(settings, postgres, attack, limits, stop)?;
-            eprintln!("{}", report::line(&row));
+            eprintln!("{}\n{}", report::line(&row), report::failures(&row));
             rows.push(row);
         }
     }

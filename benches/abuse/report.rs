@@ -2,16 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::run::Measured;
-use crate::settings::Settings;
+use crate::run::{Measured, REST};
 use crate::support::machine;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::Postgres;
 use crate::victims::Experience;
 
-pub(crate) fn render(settings: &Settings, postgres: &Postgres, rows: &[Measured]) -> Outcome<String> {
+pub(crate) fn render(postgres: &Postgres, rows: &[Measured]) -> Outcome<String> {
     let machine = machine::describe(postgres)?;
-    let rest = settings.rest_seconds;
+    let rest = REST.as_secs();
     let mut text = format!("{machine}; memory after: {rest} s after the attack\n\n");
     writeln!(
         text,
@@ -50,4 +49,17 @@ pub(crate) fn line(row: &Measured) -> String {
         row.attack.name,
         row.limits.name(),
     )
+}
+
+/// What the victims met instead of their answers.
+pub(crate) fn failures(row: &Measured) -> String {
+    let of = |experience: &Experience| {
+        let act = experience.victims.act.name();
+        experience
+            .failures
+            .iter()
+            .map(|(failure, count)| format!("  {act}, {count} times: {failure}\n"))
+            .collect::<String>()
+    };
+    row.experiences.iter().map(of).collect()
 }

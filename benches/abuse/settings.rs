@@ -10,8 +10,6 @@ pub(crate) struct Settings {
     pub(crate) attacks: Vec<&'static Attack>,
     /// Seconds of every attack; `None` for the attack's own.
     pub(crate) seconds: Option<u64>,
-    /// Seconds from the end of an attack to the reading of the memory that stays.
-    pub(crate) rest_seconds: u64,
     /// Whether the table goes into the documentation.
     pub(crate) writes_document: bool,
 }
@@ -25,12 +23,7 @@ impl Settings {
             None => ATTACKS.iter().collect(),
             Some(names) => names.split(',').map(find).collect::<Outcome<_>>()?,
         };
-        Ok(Settings {
-            attacks,
-            seconds: quick.then_some(8),
-            rest_seconds: if quick { 5 } else { 10 },
-            writes_document: !quick && chosen.is_none(),
-        })
+        Ok(Settings { attacks, seconds: quick.then_some(8), writes_document: !quick && chosen.is_none() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The victims: they use the service as people and load balancers do, and each request counts.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread::{self, Scope};
@@ -51,8 +52,8 @@ pub(crate) struct Experience {
     pub(crate) victims: Victims,
     /// Latencies of the requests that had their answer, from the time they were due.
     pub(crate) answered: Vec<Duration>,
-    /// Those that failed: another status, no connection, or no answer in time.
-    pub(crate) failed: usize,
+    /// How often each failure came: another status, no connection, or no answer in time.
+    pub(crate) failures: BTreeMap<String, usize>,
 }
 
 impl Act {
@@ -106,7 +107,7 @@ impl Victims {
         duration: Duration,
         stop: &StopSignal,
     ) -> Experience {
-        let experience = Mutex::new(Experience { victims: self, answered: Vec::new(), failed: 0 });
+        let experience = Mutex::new(Experience { victims: self, answered: Vec::new(), failures: BTreeMap::new() });
         let started = Instant::now();
         thread::scope(|scope: &Scope<'_, '_>| {
             for number in 0.. {
@@ -119,9 +120,10 @@ impl Victims {
                 let experience = &experience;
                 scope.spawn(move || {
                     let answered = self.ask(address, number, session);
+                    let (latency, mut experience) = (due.elapsed(), experience.lock());
                     match answered {
-                        Ok(true) => experience.lock().answered.push(due.elapsed()),
-                        _ => experience.lock().failed += 1,
+                        Ok(()) => experience.answered.push(latency),
+                        Err(error) => *experience.failures.entry(error.to_string()).or_default() += 1,
                     }
                 });
             }
@@ -129,25 +131,27 @@ impl Victims {
         experience.into_inner()
     }
 
-    /// Whether one request has the answer that it should have, with a proof of work if that is required. Each of some hundred victims has an address in a network of
-    /// its own.
-    fn ask(self, address: SocketAddr, number: u32, session: Option<&SessionId>) -> io::Result<bool> {
+    /// Sends one request, with a proof of work if that is required; an error unless it has the answer that it should have.
+    /// Each of some hundred victims has an address in a network of its own.
+    fn ask(self, address: SocketAddr, number: u32, session: Option<&SessionId>) -> io::Result<()> {
         let network = u8::try_from(number % 200).unwrap_or_default();
         let source = Ipv4Addr::new(127, 0, 10 + network, 1);
-        let Some((request, expected)) = self.act.request(session) else { return Ok(false) };
+        let Some((request, expected)) = self.act.request(session) else {
+            return Err(io::Error::other("there is no session"));
+        };
         let mut client = Client::connect(source, address)?;
         let mut answer = client.send(&request)?;
         for _ in 0..MAX_PROOFS {
             let Some(solution) = proof_of_work::solve(&answer) else { break };
             answer = client.send(&create(&solution))?;
         }
-        Ok(answer.status == expected)
+        if answer.status == expected { Ok(()) } else { Err(io::Error::other(format!("status {}", answer.status))) }
     }
 }
 
 impl Experience {
     pub(crate) fn requests(&self) -> usize {
-        self.answered.len() + self.failed
+        self.answered.len() + self.failures.values().sum::<usize>()
     }
 
     /// The share of requests that had their answer.
