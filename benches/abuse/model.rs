@@ -1,15 +1,15 @@
 //! A fake model server: a short answer at once, or what an attacker's message asks for.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use crate::requests::{LETTERS, LONG, SLOW};
 use crate::support::completion_request;
 use crate::support::outcome::Outcome;
+use crate::support::server::Server;
 
 /// Letters of an answer; the service cuts it off at 16,384.
 const MAX_LETTERS: usize = 16_384;
@@ -17,38 +17,14 @@ const MAX_LETTERS: usize = 16_384;
 /// Pieces that are written together.
 const PIECES_PER_WRITE: usize = 256;
 
-/// The running server. Answers that are in progress when it is dropped end with the connection of the service.
-pub(crate) struct Model {
-    address: SocketAddr,
-    is_closing: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+/// Starts the server. Answers that are in progress when it is dropped end with the connection of the service.
+pub(crate) fn start() -> Outcome<Server> {
+    Server::start(serve)
 }
 
-impl Model {
-    pub(crate) fn start() -> Outcome<Model> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let is_closing = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let is_closing = is_closing.clone();
-            move || serve(&listener, &is_closing)
-        });
-        Ok(Model { address, is_closing, thread: Some(thread) })
-    }
-
-    /// The variables that make a service use it.
-    pub(crate) fn variables(&self) -> [(&'static str, String); 2] {
-        [("OPENAI_BASE_URL", format!("http://{}/v1", self.address)), ("COMPANION_MODEL", "bench".to_owned())]
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        self.is_closing.store(true, Ordering::Relaxed);
-        // It wakes the thread from `accept`.
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
+/// The variables that make a service use it.
+pub(crate) fn variables(model: &Server) -> [(&'static str, String); 2] {
+    [("OPENAI_BASE_URL", format!("http://{}/v1", model.address)), ("COMPANION_MODEL", "bench".to_owned())]
 }
 
 fn serve(listener: &TcpListener, is_closing: &AtomicBool) {

@@ -10,7 +10,7 @@ use safespace::session_id::SessionId;
 
 use crate::attack::{Attack, Attacker, Limits, Tally};
 use crate::database::Database;
-use crate::model::Model;
+use crate::model;
 use crate::settings::Settings;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::{OWNER, Postgres};
@@ -85,11 +85,11 @@ pub(crate) fn run(
     stop: &StopSignal,
 ) -> Outcome<Measured> {
     let seconds = settings.seconds.map_or(attack.seconds, |seconds| seconds.min(attack.seconds));
-    let model = Model::start()?;
+    let model = model::start()?;
     recreate_database(postgres)?;
     let command = |address: SocketAddr| {
         let mut command = process::command(Path::new(PROGRAM), postgres, DATABASE, address, "warn");
-        command.envs(model.variables()).envs(limits.variables().iter().copied());
+        command.envs(model::variables(&model)).envs(limits.variables().iter().copied());
         command
     };
     let service = Process::start(postgres.folder(), DATABASE, command, stop)?;

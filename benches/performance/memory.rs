@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::baseline;
-use crate::model::Model;
+use crate::model;
 use crate::results::MemoryRow;
 use crate::rows::Format;
 use crate::services::{SAFESPACE, Service, safespace};
@@ -53,7 +53,7 @@ pub(crate) fn measure(settings: &Settings, postgres: &Postgres, stop: &StopSigna
 
 /// Each stream has had its first delta. The model server finishes all of them at the end.
 fn with_streams(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> Outcome<MemoryRow> {
-    let model = Model::start()?;
+    let model = model::start()?;
     let variables = [
         ("OPENAI_BASE_URL", format!("http://{}/v1", model.address)),
         ("COMPANION_MODEL", "bench".to_owned()),

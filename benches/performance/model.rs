@@ -1,13 +1,12 @@
 //! A fake model server that keeps streamed turns open: it sends the first delta of each answer, and the end when dropped.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 
 use crate::support::completion_request;
 use crate::support::outcome::Outcome;
+use crate::support::server::Server;
 
 /// The first event of a streamed chat completion.
 const FIRST_DELTA: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n\
@@ -17,33 +16,9 @@ const FIRST_DELTA: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\
 const LAST_EVENTS: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\".\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
-/// The running server; dropping it finishes all answers.
-pub(crate) struct Model {
-    pub(crate) address: SocketAddr,
-    is_closing: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Model {
-    pub(crate) fn start() -> Outcome<Model> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = listener.local_addr()?;
-        let is_closing = Arc::new(AtomicBool::new(false));
-        let thread = thread::spawn({
-            let is_closing = is_closing.clone();
-            move || serve(&listener, &is_closing)
-        });
-        Ok(Model { address, is_closing, thread: Some(thread) })
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        self.is_closing.store(true, Ordering::Relaxed);
-        // It wakes the thread from `accept`.
-        let _ = TcpStream::connect(self.address);
-        let _ = self.thread.take().map(JoinHandle::join);
-    }
+/// Starts the server; dropping it finishes all answers.
+pub(crate) fn start() -> Outcome<Server> {
+    Server::start(serve)
 }
 
 /// One thread suffices: a client sends its whole request at once, and nothing is read after it.

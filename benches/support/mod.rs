@@ -8,4 +8,5 @@ pub(crate) mod process;
 pub(crate) mod processes;
 pub(crate) mod report;
 pub(crate) mod rows;
+pub(crate) mod server;
 pub(crate) mod stop;
