@@ -18,7 +18,7 @@ pub struct Limits {
     pub max_head_fields: usize,
     /// Bytes of a request body; a larger one is refused with 413.
     pub max_body_bytes: usize,
-    /// Open connections. Above this limit the least recently used idle connection is closed; if none is idle, the oldest
+    /// Open connections. Above this limit the least recently used one that is idle for a second is closed; else the oldest
     /// incomplete request is refused with 503; else the connection is closed whose client has not read for the longest
     /// time; else the new one is refused with 503.
     pub max_connections: usize,

@@ -174,7 +174,7 @@ impl Poller {
         let mut state = self.shared.lock();
         let has_share = state.table.peers.may_connect(peer);
         let is_full = state.table.count() >= self.shared.limits.max_connections;
-        let victim = if is_full && has_share { state.table.choose_victim() } else { None };
+        let victim = if is_full && has_share { state.table.choose_victim(now) } else { None };
         let key = state.table.insert(stream.clone(), peer, Box::new(connection), now);
         drop(state);
         if self.shared.register(key, &stream).is_err() {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::deadlines::{Deadlines, Phase};
 use super::limits::{Limits, MAX_LINGERING};
@@ -12,6 +12,10 @@ use super::peer_counts::PeerCounts;
 use super::refusal::Refusal;
 use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token, Victim};
 use crate::peers::PeerKey;
+
+/// A connection that was idle for less than this gives way only where no request is incomplete: the first request of a new
+/// client may be on its way.
+const MIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Connections of a phase that are looked at to find one that the poller holds.
 const MAX_LOOKS: usize = 64;
@@ -133,9 +137,11 @@ impl<C, R> Table<C, R> {
     }
 
     /// The connection that gives way to a new one in a full table.
-    pub(super) fn choose_victim(&self) -> Option<Victim> {
-        if let Some(idle) = self.deadlines.keys(Phase::Idle).next() {
-            return Some(Victim::Close(idle));
+    pub(super) fn choose_victim(&self, now: Instant) -> Option<Victim> {
+        let idle = self.deadlines.keys(Phase::Idle).next();
+        let is_unused = |key: &usize| now.saturating_duration_since(self.deadlines.entered(*key)) >= MIN_IDLE_TIME;
+        if let Some(unused) = idle.filter(is_unused) {
+            return Some(Victim::Close(unused));
         }
         // Most of them are held by the poller, which waits for the client.
         let oldest = |phase| {
@@ -146,7 +152,7 @@ impl<C, R> Table<C, R> {
         if let Some(key) = incomplete.min_by_key(|key| self.deadlines.entered(*key)) {
             return self.slots[key].stream.clone().map(|stream| Victim::Refuse(key, stream));
         }
-        oldest(Phase::Writing).map(Victim::Close)
+        idle.or_else(|| oldest(Phase::Writing)).map(Victim::Close)
     }
 
     /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.

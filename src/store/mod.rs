@@ -42,6 +42,9 @@ use crate::metrics::Metrics;
 use erasing::Erasing;
 use pool::{Pool, PoolPolicy};
 
+/// Connections of the watermark's thread.
+const WATERMARK_CONNECTIONS: u32 = 1;
+
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
 
@@ -70,7 +73,7 @@ impl Store {
     /// Descriptors that all connections need: for each its socket, and what the driver's runtime polls it with.
     #[must_use]
     pub fn max_descriptors(settings: &PoolSettings) -> usize {
-        (settings.max_size + erasing::MAX_CONNECTIONS) as usize * DESCRIPTORS_PER_CONNECTION
+        (settings.max_size + erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS) as usize * DESCRIPTORS_PER_CONNECTION
     }
 
     /// A store whose pools open their connections in the background; an unreachable database is not an error here.

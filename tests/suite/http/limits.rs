@@ -170,6 +170,20 @@ fn in_a_full_table_the_oldest_incomplete_request_gives_way_and_others_are_answer
 }
 
 #[test]
+fn in_a_full_table_a_new_connection_outlasts_incomplete_requests() {
+    let server = TestServer::start(Limits { max_connections: 32, ..limits() });
+    let mut half: Vec<Raw> = (0..32).map(|_| server.connect()).collect();
+    half.iter_mut().for_each(|raw| raw.send(HALF));
+    let incomplete = || server.state().connections.contains(&("body", 32));
+    eventually(Duration::from_secs(5), || incomplete().then_some(()));
+    // Their requests come after the connections of all others.
+    let mut new: Vec<Raw> = (0..16).map(|_| server.connect()).collect();
+    for raw in &mut new {
+        assert_eq!(raw.ask(GET).status, 200);
+    }
+}
+
+#[test]
 fn in_a_full_table_of_responses_that_nobody_reads_the_oldest_is_closed() {
     let server = TestServer::start(Limits { max_connections: 4, ..limits() });
     let mut unread: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
