@@ -22,6 +22,9 @@ pub(crate) struct Attack {
     pub(crate) seconds: u64,
     /// Stores what the attackers need, and returns them; each gets a thread.
     pub(crate) prepare: fn(&mut Database) -> Outcome<Vec<Attacker>>,
+    /// Whether the share of answered messages is a goal only where addresses tell clients apart. The attackers of the others
+    /// have more sessions than the companion has room for, and each counts as a client.
+    pub(crate) answers_by_address: bool,
     /// Bound on the victims' p99 of `DELETE`, in milliseconds.
     pub(crate) max_delete_ms: Option<f64>,
     /// Bound on the growth of the database with limits, in MiB per second.

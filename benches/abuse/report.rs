@@ -8,6 +8,10 @@ use crate::support::outcome::Outcome;
 use crate::support::postgres::Postgres;
 use crate::victims::Experience;
 
+const LEGEND: &str = "\
+- Limits: with `default`, the addresses of loopback do not tell clients apart, as behind a Tor service. `by address` is `RATE_LIMIT_BY_ADDRESS=on`: the attackers are in one network, the victims in others. `off` is `RATE_LIMIT=off`.
+- Goals: 95 % of the victims are answered, and all of `DELETE` and health; where the attackers have more sessions than the companion has room for (`slow-answers`, `letters-2000`), messages have a goal only `by address`, since with `default` each session counts as a client. At most 40 MiB of memory stay.";
+
 pub(crate) fn render(postgres: &Postgres, rows: &[Measured]) -> Outcome<String> {
     let machine = machine::describe(postgres)?;
     let rest = REST.as_secs();
@@ -20,7 +24,7 @@ pub(crate) fn render(postgres: &Postgres, rows: &[Measured]) -> Outcome<String> 
     for row in rows {
         writeln!(text, "{}", line(row))?;
     }
-    writeln!(text)?;
+    writeln!(text, "\n{LEGEND}")?;
     for row in rows.iter().filter(|row| row.limits == row.attack.limits[0]) {
         writeln!(text, "- `{}`: {}", row.attack.name, row.attack.what)?;
     }

@@ -27,6 +27,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: |database| keyed_messages::prepare(database, 4_000),
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -37,6 +38,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: |database| keyed_messages::prepare(database, 20_000),
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -47,6 +49,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 60,
         prepare: leaving::prepare,
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -57,6 +60,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 45,
         prepare: slow_answers::prepare,
         max_delete_ms: None,
+        answers_by_address: true,
         max_stored: None,
     },
     Attack {
@@ -67,6 +71,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: slow_histories::prepare,
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -77,6 +82,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 30,
         prepare: heads::prepare,
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -87,6 +93,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 20,
         prepare: erasures::four_at_once,
         max_delete_ms: Some(100.0),
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -97,6 +104,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 20,
         prepare: erasures::continuous,
         max_delete_ms: Some(100.0),
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -107,6 +115,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: half_bodies::prepare,
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
@@ -117,6 +126,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 30,
         prepare: creates::without_proof,
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: Some(0.5),
     },
     Attack {
@@ -127,6 +137,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 30,
         prepare: creates::with_proof,
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: Some(0.5),
     },
     Attack {
@@ -137,16 +148,18 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 40,
         prepare: |database| letters::prepare(database, 60),
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
     Attack {
         name: "letters-2000",
         what: "2,000 of these",
-        limits: &[Limits::Default],
+        limits: &[Limits::Default, Limits::ByAddress],
         victims: &[some(Act::Message), some(Act::Health)],
         seconds: 60,
         prepare: |database| letters::prepare(database, 2_000),
         max_delete_ms: None,
+        answers_by_address: true,
         max_stored: None,
     },
     Attack {
@@ -157,6 +170,7 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         seconds: 20,
         prepare: |_| Ok(Vec::new()),
         max_delete_ms: None,
+        answers_by_address: false,
         max_stored: None,
     },
 ];
