@@ -17,10 +17,12 @@ use crate::sealing::{OpenError, SealingKey};
 use crate::session_id::SessionId;
 use crate::store::{Error, Page, Row, Store};
 
-/// Bytes of JSON after which a piece ends. Its last message adds up to 97 KiB: 16,384 characters, six bytes each.
+/// Bytes of JSON after which a piece ends. Its last message adds up to 97 KiB: 16,384 characters that JSON escapes as six
+/// bytes each.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Sealed bytes up to which a page is one response with a `Content-Length`. Its JSON has up to six times as many bytes.
+/// Sealed bytes up to which a page is one response with a `Content-Length`, of any number of bytes: JSON has at most six
+/// times as many, 144 KiB.
 const MAX_WHOLE_BYTES: usize = 24 * 1024;
 
 /// A history that is being sent.
@@ -62,8 +64,9 @@ impl HistoryStream {
     /// Sends it, in one response if it is short; for `HEAD` the status alone.
     pub(super) fn send(self, responder: Responder, is_head: bool) {
         if !is_head && self.is_short() {
-            return responder
-                .respond_with(move || Ok(respond::with_body(200, "application/json", self.next_piece()?.bytes)));
+            return responder.respond_with(move || {
+                Ok(respond::with_body(200, "application/json", self.next_piece(usize::MAX)?.bytes))
+            });
         }
         self.cursor.lock().rows = VecDeque::new();
         let history = Arc::new(self);
@@ -95,17 +98,17 @@ impl HistoryStream {
     }
 
     fn try_next_piece(&self) -> Option<Piece> {
-        self.next_piece().map_err(|error| log_failure(error.into())).ok()
+        self.next_piece(PIECE_BYTES).map_err(|error| log_failure(error.into())).ok()
     }
 
-    /// The JSON of the messages that were read, until it has [`PIECE_BYTES`].
-    fn next_piece(&self) -> Result<Piece, OpenError> {
+    /// The JSON of the messages that were read, until it has `enough` bytes.
+    fn next_piece(&self, enough: usize) -> Result<Piece, OpenError> {
         let mut cursor = self.cursor.lock();
         let mut bytes = Vec::new();
         if cursor.prefix.is_empty() {
             bytes = format!("{{\"session_id\":\"{}\",\"messages\":[", self.session_id.expose()).into_bytes();
         }
-        while bytes.len() < PIECE_BYTES
+        while bytes.len() < enough
             && let Some(Row { position, id, sealed, .. }) = cursor.rows.pop_front()
         {
             let message = Message::open(&self.key, id, position, &sealed)?;

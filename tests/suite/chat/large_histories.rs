@@ -55,6 +55,19 @@ fn a_large_history_comes_whole_in_pieces_of_at_most_256_kib() {
 }
 
 #[test]
+fn histories_of_every_size_up_to_several_pieces_are_whole() {
+    let app = TestApp::start();
+    for count in 1..=12 {
+        let chat = Chat::new(&app);
+        let texts = vec!["\u{1}".repeat(4_083); count];
+        store_messages(&mut app.sql(), &chat.id, &texts);
+        let contents: Vec<String> =
+            chat.messages().iter().map(|message| message["content"].as_str().unwrap().to_owned()).collect();
+        assert!(contents == texts, "{} of {count} messages", contents.len());
+    }
+}
+
+#[test]
 fn head_reads_no_message_of_a_large_history() {
     let app = TestApp::start();
     let chat = Chat::new(&app);
