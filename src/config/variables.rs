@@ -53,7 +53,7 @@ pub static VARIABLES: &[Variable] = &[
     variable("APP_WORKERS", "32", "Worker threads that answer requests, 1 to 1024"),
     variable("APP_REQUEST_TIMEOUT", "30", "Seconds to answer a request before the client gets 504, 1 to 3600"),
     variable("APP_MAX_CONNECTIONS", "10000",
-        "Open connections, 1 to 1000000; above this limit the least recently used idle connection is closed"),
+        "Open connections, 1 to 1000000; above this limit one that waits for its client gives way"),
     variable("APP_MAX_QUEUED_REQUESTS", "1024",
         "Requests that may wait for a worker, 1 to 1000000; above this limit they get 503"),
     variable("APP_MAX_REQUEST_LINE_BYTES", "8192", "Maximum size of a request line in bytes, 256 to 1048576"),
