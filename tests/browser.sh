@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page, and with the
-# code in docs/sessions.md where that takes proof of work.
+# Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page. Where that takes proof
+# of work, it does so with the code in docs/sessions.md, and chats with the page in docs/chat.md.
 # Usage: tests/browser.sh [BINARY] [SCREENSHOT.png]
 # Needs chromedriver (Debian: chromium-driver), curl and jq.
 set -euo pipefail
 
 binary=$(realpath "${1:-target/release/safespace}")
-sessions=$(dirname "$(realpath "$0")")/../docs/sessions.md
+docs=$(dirname "$(realpath "$0")")/../docs
 screenshot=${2:-}
 files=$(mktemp -d)
 folders=()
@@ -108,7 +108,7 @@ echo "ok      the browser reports no error and needed no other host"
 
 serve guarded PROOF_OF_WORK=always
 webdriver POST "$page/url" "{\"url\": \"$url/docs\"}" >/dev/null
-code=$(sed -n '/^async function createSession/,/^```/p' "$sessions" | sed '$d')
+code=$(sed -n '/^export async function createSession/,/^```/p' "$docs/sessions.md" | sed '$d; s/^export //')
 script="$code"'
     const done = arguments[0];
     createSession().then((session) => done(session.session_id ?? JSON.stringify(session)), (error) => done(String(error)));'
@@ -116,3 +116,18 @@ id=$(webdriver POST "$page/execute/async" "$(jq -cn --arg script "$script" '{scr
 status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$url/api/v1/sessions/$id")
 [ "$status" = 200 ] || { echo "FAILED  no session with the code of docs/sessions.md: $id" >&2; exit 1; }
 echo "ok      the code of docs/sessions.md solved a challenge and created a session"
+
+# The page in docs/chat.md, in the place of the one that the service serves.
+html=$(sed -n '/^<!doctype html>/,/^```/p' "$docs/chat.md" | sed '$d')
+body=$(sed '/^<script/,$d' <<<"$html")
+script="document.body.innerHTML = arguments[0]; $code $(sed -n '/^<script/,/^<.script>/p' <<<"$html" | sed '1d; $d; /^  import /d')"
+webdriver POST "$page/execute/sync" "$(jq -cn --arg script "$script" --arg body "$body" '{script: $script, args: [$body]}')" >/dev/null
+webdriver POST "$page/element/$(element '#words')/value" '{"text": "Hello"}' >/dev/null
+click '#say'
+for _ in $(seq 100); do
+    answer=$(text '#talk p:nth-child(2)')
+    [ "$answer" = … ] || break
+    sleep 0.1
+done
+case $answer in "" | … | "No connection"*) echo "FAILED  the page of docs/chat.md shows: $answer" >&2; exit 1 ;; esac
+echo "ok      the page of docs/chat.md created a session and shows an answer"
