@@ -33,8 +33,8 @@ impl ClientAddress {
             // Without an address, and once, since every client can send these fields.
             self.warning.call_once(|| {
                 log::warn!(
-                    "A request came through a proxy that TRUSTED_PROXIES does not name, so the limits take its address for \
-                     that of the client. If the proxy is yours, name it there"
+                    "A request came through a proxy that TRUSTED_PROXIES does not name, so its clients cannot be told apart \
+                     by their addresses. If the proxy is yours, name it there; any client can send such a field"
                 );
             });
         }

@@ -91,7 +91,7 @@ pub static VARIABLES: &[Variable] = &[
         "Messages of a session, 2 to 1000000; above this limit a message gets 409"),
     variable("SESSION_MAX_BYTES", "4194304",
         "Bytes of a session's messages as they are stored, 524288 to 1073741824; above this limit a message gets 409"),
-    variable("RATE_LIMIT", "on", "Limits of rates and of the share of one address: on, or off (for benchmarks)"),
+    variable("RATE_LIMIT", "on", "Limits of rates, of the share of one address, and proof of work: on, or off (for benchmarks)"),
     variable("RATE_LIMIT_BY_ADDRESS", "auto",
         "Limits for each address (/24 or /56): auto (public addresses only), on (every address) or off"),
     variable("TRUSTED_PROXIES", "",
