@@ -3,12 +3,8 @@
 WITH wanted AS (
     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[], $5::bigint[])
         AS wanted (session_id, position, id, sealed, total_bytes)
-), planner AS (
-    SELECT set_config('enable_seqscan', 'off', true) AS enable_seqscan
 ), there AS (
-    SELECT id FROM sessions
-    WHERE id IN (SELECT session_id FROM wanted) AND (SELECT enable_seqscan FROM planner) = 'off'
-    ORDER BY id FOR KEY SHARE
+    SELECT id FROM sessions WHERE id IN (SELECT session_id FROM wanted) ORDER BY id FOR KEY SHARE
 ), stored AS (
     INSERT INTO messages (session_id, position, id, sealed, total_bytes)
     SELECT session_id, position, wanted.id, sealed, total_bytes FROM wanted JOIN there ON there.id = session_id

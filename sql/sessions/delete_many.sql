@@ -1,10 +1,7 @@
 -- Deletes those of several sessions that have at most $2 messages and $3 sealed bytes, and that no other transaction has
 -- locked, so that a batch never takes long. One row for each session that exists. The foreign keys of the other tables
--- cascade; delete.sql says why there is a setting. Locks are taken in the order of ids, as everywhere, so that concurrent
--- statements do not deadlock.
-WITH planner AS (
-    SELECT set_config('enable_seqscan', 'off', true) AS enable_seqscan
-), deleted AS (
+-- cascade. Locks are taken in the order of ids, as everywhere, so that concurrent statements do not deadlock.
+WITH deleted AS (
     DELETE FROM sessions
     USING (
         SELECT id FROM sessions
@@ -16,7 +13,7 @@ WITH planner AS (
         )
         ORDER BY id FOR UPDATE SKIP LOCKED
     ) AS locked
-    WHERE sessions.id = locked.id AND (SELECT enable_seqscan FROM planner) = 'off'
+    WHERE sessions.id = locked.id
     RETURNING sessions.id
 )
 SELECT sessions.id, deleted.id IS NOT NULL AS is_deleted
