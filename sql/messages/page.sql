@@ -2,9 +2,9 @@
 -- Each array has one value per request: the page ends before the message `before` (NULL: behind the newest message) and has
 -- at most `most` messages. A page without messages is one row of NULLs, an unknown session none. before_exists: false where
 -- the session has no message `before`.
-SELECT asked.place, page_end.position IS NOT NULL AS before_exists, page.first, page_end.position - 1 AS last,
+SELECT asked.request_number, page_end.position IS NOT NULL AS before_exists, page.first, page_end.position - 1 AS last,
     found.position, found.id, found.sealed, found.total_bytes
-FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, place)
+FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, request_number)
 CROSS JOIN LATERAL (SELECT id FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
 LEFT JOIN LATERAL (
     (SELECT position FROM messages WHERE session_id = there.id AND id = asked.before LIMIT 1)
@@ -25,4 +25,4 @@ LEFT JOIN LATERAL (
     WHERE session_id = there.id AND position >= page.first
         AND position < least(page_end.position, page.first::bigint + $5::integer)
 ) AS found ON found.bytes <= $4::bigint OR found.position = page.first
-ORDER BY asked.place, found.position
+ORDER BY asked.request_number, found.position

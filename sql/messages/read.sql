@@ -1,7 +1,7 @@
 -- The messages at the positions from `first` to `last`, until they have $4 sealed bytes together, at least one and at most
 -- $5. Each array has one value per request.
-SELECT asked.place, found.position, found.id, found.sealed, found.total_bytes
-FROM unnest($1::uuid[], $2::integer[], $3::integer[]) WITH ORDINALITY AS asked (session_id, first, last, place)
+SELECT asked.request_number, found.position, found.id, found.sealed, found.total_bytes
+FROM unnest($1::uuid[], $2::integer[], $3::integer[]) WITH ORDINALITY AS asked (session_id, first, last, request_number)
 CROSS JOIN LATERAL (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position) AS bytes
     FROM messages
@@ -9,4 +9,4 @@ CROSS JOIN LATERAL (
         AND position <= least(asked.last, asked.first::bigint + $5::integer - 1)
 ) AS found
 WHERE found.bytes <= $4::bigint OR found.position = asked.first
-ORDER BY asked.place, found.position
+ORDER BY asked.request_number, found.position

@@ -165,7 +165,7 @@ fn read(connection: &mut Connection, requests: &[(Lookup, RangeInclusive<i32>)])
 
 /// Which request of the batch a row belongs to. WITH ORDINALITY counts from 1.
 fn index(row: &postgres::Row) -> Result<usize, Error> {
-    usize::try_from(row.get::<_, i64>("place") - 1).map_err(|_| Error::Protocol)
+    usize::try_from(row.get::<_, i64>("request_number") - 1).map_err(|_| Error::Protocol)
 }
 
 /// The maximum number of messages that fit into `max_bytes` sealed bytes, so that the statement reads no more rows, and
