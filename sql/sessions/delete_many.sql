@@ -1,21 +1,22 @@
 -- Deletes those of several sessions that have at most $2 messages and $3 sealed bytes, and that no other transaction has
--- locked, so that a batch never takes long. One row for each session that exists. The foreign keys of the other tables
--- cascade. Locks are taken in the order of ids, as everywhere, so that concurrent statements do not deadlock.
-WITH deleted AS (
+-- locked, so that a batch never takes long. One row for each session that exists: NULL where it is deleted, else its sealed
+-- bytes. The foreign keys of the other tables cascade. Locks are taken in the order of ids, as everywhere, so that concurrent
+-- statements do not deadlock.
+WITH found AS (
+    SELECT sessions.id, newest.position, coalesce(newest.total_bytes, 0) AS total_bytes
+    FROM sessions LEFT JOIN LATERAL (
+        SELECT position, total_bytes FROM messages WHERE session_id = sessions.id ORDER BY position DESC LIMIT 1
+    ) AS newest ON true
+    WHERE sessions.id = ANY($1::uuid[])
+), deleted AS (
     DELETE FROM sessions
     USING (
         SELECT id FROM sessions
-        WHERE id = ANY($1::uuid[]) AND NOT EXISTS (
-            SELECT FROM (
-                SELECT position, total_bytes FROM messages WHERE session_id = sessions.id ORDER BY position DESC LIMIT 1
-            ) AS newest
-            WHERE newest.position > $2::integer OR newest.total_bytes > $3::bigint
-        )
+        WHERE id IN (SELECT id FROM found WHERE coalesce(position, 0) <= $2::integer AND total_bytes <= $3::bigint)
         ORDER BY id FOR UPDATE SKIP LOCKED
     ) AS locked
     WHERE sessions.id = locked.id
     RETURNING sessions.id
 )
-SELECT sessions.id, deleted.id IS NOT NULL AS is_deleted
-FROM sessions LEFT JOIN deleted ON deleted.id = sessions.id
-WHERE sessions.id = ANY($1::uuid[])
+SELECT found.id, CASE WHEN deleted.id IS NULL THEN found.total_bytes END AS bytes_left
+FROM found LEFT JOIN deleted ON deleted.id = found.id

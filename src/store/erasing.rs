@@ -1,12 +1,16 @@
 //! Erasing sessions: with connections and threads that nothing else uses, so that it needs no room from other requests.
 //!
 //! Small sessions are deleted in batches. A batch never takes long: the statement passes over sessions that are large or
-//! locked, and these are deleted behind it, one after the other. Each session is deleted in one transaction.
+//! locked, and these are deleted behind it, each alone, the smallest first: a flood of large ones delays no smaller one.
+
+mod queue;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use postgres::types::Type;
 use uuid::Uuid;
 
@@ -16,12 +20,13 @@ use super::error::Error;
 use super::pool::{ConnectionSource, Pool, PoolPolicy};
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
-use crate::sync::{ThreadPool, ThreadPoolSettings};
+use crate::sync::{Rejected, ThreadPool, ThreadPoolSettings};
+use queue::{Added, Queue};
 
 /// Connections that are kept open: one for a batch, one for a session that is deleted alone.
 const RESERVED_CONNECTIONS: u32 = 2;
 
-/// Connections at most: those of the batches in flight and overdue, and the one for a session alone.
+/// Connections at most: those of the batches in flight, of the sessions alone, and of an overdue batch.
 pub(super) const MAX_CONNECTIONS: u32 = 5;
 
 /// Sessions in one batch. With [`MAX_MESSAGES`] each, it takes a tenth of a second.
@@ -30,6 +35,12 @@ const MAX_ITEMS: usize = 64;
 /// A session with more messages or more sealed bytes is deleted alone.
 const MAX_MESSAGES: i32 = 100;
 const MAX_BYTES: i64 = 256 * 1024;
+
+/// Sessions deleted alone at the same time: one that waits for a lock does not hold up the others.
+const MAX_ALONE: usize = 2;
+
+/// Sessions that wait to be deleted alone. With 5,000 messages each, they take about 7 s together.
+const MAX_QUEUED: usize = 256;
 
 /// How long a batch waits for those before it. The wait for a connection has its own limit, `DB_ACQUIRE_TIMEOUT_MS`, so a
 /// database that is gone is reported within twice that time.
@@ -44,8 +55,9 @@ pub(super) struct Erasing(Arc<Lane>);
 struct Lane {
     batches: Batcher<Lookup, Outcome>,
     batch_threads: ThreadPool,
-    /// One thread, so that large sessions are deleted one after the other.
-    single_thread: ThreadPool,
+    queue: Mutex<Queue<Pending>>,
+    /// Has a job for each entry of the queue.
+    alone_threads: ThreadPool,
     pool: Arc<Pool>,
     acquire_timeout: Duration,
 }
@@ -55,8 +67,8 @@ struct Lane {
 enum Outcome {
     Deleted,
     NoSession,
-    /// It is large or locked, and must be deleted alone.
-    Postponed,
+    /// It is large or locked, and must be deleted alone. It has this many sealed bytes.
+    Postponed(i64),
 }
 
 impl Erasing {
@@ -84,7 +96,8 @@ impl Erasing {
         Erasing(Arc::new(Lane {
             batches: Batcher::new(&pool, delete_batch, policy, metrics.batch_sizes("sessions/delete")),
             batch_threads: ThreadPool::new(threads(BATCH_THREADS)),
-            single_thread: ThreadPool::new(threads(1)),
+            queue: Mutex::new(Queue::new(MAX_QUEUED)),
+            alone_threads: ThreadPool::new(threads(MAX_ALONE)),
             pool,
             acquire_timeout,
         }))
@@ -96,7 +109,7 @@ impl Erasing {
         let batch = move || {
             let behind = lane.clone();
             let finish = move |outcome| match outcome {
-                Ok(Outcome::Postponed) => behind.delete_alone(session, pending),
+                Ok(Outcome::Postponed(bytes)) => behind.delete_alone(session, bytes, pending),
                 outcome => pending.complete(outcome.map(|outcome| outcome == Outcome::Deleted)),
             };
             lane.batches.run(session, Box::new(finish));
@@ -107,13 +120,32 @@ impl Erasing {
 }
 
 impl Lane {
-    fn delete_alone(self: Arc<Lane>, session: Lookup, pending: Pending) {
+    fn delete_alone(self: Arc<Lane>, session: Lookup, bytes: i64, pending: Pending) {
+        let added = self.queue.lock().add(session, bytes, pending);
+        // Waiters that gave way are dropped here, without the lock, and their callbacks report [`Error::Unavailable`].
+        if !matches!(added, Added::Queued) {
+            return;
+        }
         let lane = self.clone();
-        let delete = move || {
-            let connection = lane.pool.acquire(lane.acquire_timeout);
-            pending.complete(connection.and_then(|mut connection| delete_one(&mut connection, session)));
-        };
-        let _ = self.single_thread.execute(delete);
+        if self.alone_threads.execute(move || lane.delete_next()) == Err(Rejected) {
+            // Without any thread, this entry is the only one.
+            let next = self.queue.lock().take();
+            drop(next.map(|session| self.queue.lock().finish(session)));
+        }
+    }
+
+    /// Deletes the next session of the queue. Of its waiters the first gets the result.
+    fn delete_next(&self) {
+        let Some(session) = self.queue.lock().take() else { return };
+        // A panic must leave no waiter behind. Unwinding drops the connection, and the pool discards it.
+        let deleted =
+            catch_unwind(AssertUnwindSafe(|| delete_one(&mut *self.pool.acquire(self.acquire_timeout)?, session)));
+        let mut result = deleted.unwrap_or(Err(Error::Unavailable));
+        let waiters = self.queue.lock().finish(session);
+        for waiter in waiters {
+            waiter.complete(result.clone());
+            result = result.map(|_| false);
+        }
     }
 }
 
@@ -146,7 +178,8 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
     let statement = include_str!("../../sql/sessions/delete_many.sql");
     let bounds = [(&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
     let rows = connection.query(statement, &[&[(&ids as _, Type::UUID_ARRAY)], bounds.as_slice()].concat())?;
-    let outcome = |row: &postgres::Row| if row.get("is_deleted") { Outcome::Deleted } else { Outcome::Postponed };
+    let outcome =
+        |row: &postgres::Row| row.get::<_, Option<i64>>("bytes_left").map_or(Outcome::Deleted, Outcome::Postponed);
     let mut outcomes: HashMap<Uuid, Outcome> = rows.iter().map(|row| (row.get("id"), outcome(row))).collect();
     // Of several deletes of a session in the batch, the first gets the outcome.
     Ok(ids.into_iter().map(|id| outcomes.remove(id).unwrap_or(Outcome::NoSession)).collect())

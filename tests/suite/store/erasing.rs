@@ -84,6 +84,80 @@ fn of_many_deletes_of_a_large_session_exactly_one_is_204() {
 }
 
 #[test]
+fn a_session_of_200_messages_is_deleted_before_larger_ones_that_wait() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let first: Vec<String> = (0..2).map(|_| session(&app, &mut sql, 1_001)).collect();
+    let larger: Vec<String> = (0..20).map(|_| session(&app, &mut sql, 1_000)).collect();
+    let [smaller, small] = [200, 1].map(|messages| session(&app, &mut sql, messages));
+    let [mut lock_client, mut larger_lock_client] = [app.sql(), app.sql()];
+    let mut lock = lock_client.transaction().unwrap();
+    lock.execute("SELECT FROM messages WHERE position = 1001 FOR UPDATE", &[]).unwrap();
+    let mut larger_lock = larger_lock_client.transaction().unwrap();
+    let last = "SELECT FROM messages WHERE position = 1000 AND session_id IN (
+        SELECT session_id FROM messages GROUP BY session_id HAVING count(*) = 1000) FOR UPDATE";
+    larger_lock.execute(last, &[]).unwrap();
+    // Those that are deleted alone at the same time.
+    let mut waiting = send_all(&app, first.iter().map(|id| erase(id)));
+    wait_for_row_locks(&mut sql, &mut lock, 2);
+    waiting.extend(send_all(&app, larger.iter().map(|id| erase(id))));
+    // Batches in between, so that the larger ones are queued first, and all before a thread is free.
+    app.client.delete(&format!("/api/v1/sessions/{small}")).assert_status(204);
+    let mut answered = send_all(&app, [erase(&smaller)]);
+    for _ in 0..20 {
+        app.client.delete(&format!("/api/v1/sessions/{small}")).assert_problem(404);
+    }
+    lock.commit().unwrap();
+    answered[0].answer().assert_status(204);
+    larger_lock.commit().unwrap();
+    for raw in &mut waiting {
+        raw.answer().assert_status(204);
+    }
+    assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
+fn repeated_deletes_of_a_large_session_do_not_delay_another() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let [repeated, other] = [500, 1_000].map(|messages| session(&app, &mut sql, messages));
+    let mut lock = sql.transaction().unwrap();
+    let lookup = repeated.parse::<SessionId>().unwrap().lookup();
+    lock.execute("SELECT FROM messages WHERE session_id = $1 FOR UPDATE", &[lookup.expose()]).unwrap();
+    let mut waiting = send_all(&app, vec![erase(&repeated); 20]);
+    wait_for_row_locks(&mut app.sql(), &mut lock, 1);
+    app.client.delete(&format!("/api/v1/sessions/{other}")).assert_status(204);
+    lock.commit().unwrap();
+    let statuses: Vec<u16> = waiting.iter_mut().map(|raw| raw.answer().status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 404).count(), 19, "{statuses:?}");
+    assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
+fn in_a_full_queue_the_largest_session_gets_503_and_is_kept() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let first: Vec<String> = (0..2).map(|_| session(&app, &mut sql, 103)).collect();
+    let largest = session(&app, &mut sql, 102);
+    let queued: Vec<String> = (0..256).map(|_| session(&app, &mut sql, 101)).collect();
+    let mut lock_client = app.sql();
+    let mut lock = lock_client.transaction().unwrap();
+    lock.execute("SELECT FROM messages WHERE position = 103 FOR UPDATE", &[]).unwrap();
+    let mut waiting = send_all(&app, first.iter().map(|id| erase(id)));
+    wait_for_row_locks(&mut sql, &mut lock, 2);
+    let mut gives_way = send_all(&app, [erase(&largest)]);
+    waiting.extend(send_all(&app, queued.iter().map(|id| erase(id))));
+    gives_way[0].answer().assert_problem(503);
+    lock.commit().unwrap();
+    for raw in &mut waiting {
+        raw.answer().assert_status(204);
+    }
+    app.client.get(&format!("/api/v1/sessions/{largest}")).assert_status(200);
+    assert_eq!(count_rows(&mut sql), 103);
+}
+
+#[test]
 fn a_large_session_is_deleted_by_its_bytes_too() {
     let app = TestApp::start();
     let mut sql = app.sql();
