@@ -32,13 +32,6 @@ pub struct Context {
     pub stopping: AtomicBool,
 }
 
-impl Context {
-    /// Refuses what would store more rows while the storage is full.
-    pub(super) fn check_storage(&self) -> Result<(), Problem> {
-        if self.store.watermark.is_full() { Err(Problem::storage_full()) } else { Ok(()) }
-    }
-}
-
 /// What a handler returns, so that `?` answers with a [`Problem`].
 pub(super) enum Answer<'a> {
     /// The response.

@@ -41,7 +41,9 @@ pub(super) struct Session {
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     body::json_object(request)?;
-    context.check_storage()?;
+    if context.store.watermark.is_full() {
+        return Err(Problem::storage_full());
+    }
     let peer = context.admission.client_peer(request);
     context.admission.creation(peer, request.header("Proof-Of-Work"))?;
     let (session_id, created_at) = (SessionId::random(), message::now());

@@ -92,6 +92,8 @@ pub enum Failure {
     KeyReused,
     /// The session has no room for the message and the longest answer.
     SessionFull,
+    /// The storage is full, so the question was not stored.
+    StorageFull,
     /// The turn was stopped, by its client or in favour of another, before the first piece of the answer.
     Stopped,
     /// No thread or no permit for the companion came free in time.
@@ -116,6 +118,7 @@ impl Failure {
             Failure::AlreadyRunning => "running",
             Failure::KeyReused => "other_message",
             Failure::SessionFull => "session_full",
+            Failure::StorageFull => "storage_full",
             Failure::Stopped => "stopped",
             Failure::Overloaded | Failure::TooManyOfPeer => "crowded",
             Failure::Unavailable(_) => "unavailable",

@@ -84,6 +84,10 @@ impl<'a> Turn<'a> {
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
         self.check_room(end, is_resent)?;
         if !is_resent {
+            // What is stored was accepted before, and gets its answer.
+            if self.resources.store.watermark.is_full() {
+                return Err(Failure::StorageFull);
+            }
             let mut question = new_message(self.question_id, Role::User, self.question.text.clone());
             match self.append(&mut question, &mut end)? {
                 Appended::Stored => {}

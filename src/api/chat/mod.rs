@@ -85,7 +85,6 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
 fn question(context: &Context, request: &Request, key: SealingKey, received_at: Instant) -> Result<Question, Problem> {
     let idempotency_key = request::idempotency_key(request)?;
     let text = request::message(body::json_object(request)?)?;
-    context.check_storage()?;
     let (peer, disconnect) = (context.admission.client_peer(request), CancellationToken::default());
     Ok(Question { key, text, idempotency_key, peer, disconnect, received_at })
 }

@@ -96,6 +96,7 @@ impl From<Failure> for Problem {
                     Please start a new session. What is here stays readable, and can be erased.";
                 return Problem::new(409, detail).code("session_full");
             }
+            Failure::StorageFull => return Problem::storage_full(),
             Failure::TooManyOfPeer => {
                 let detail = "Too many messages from your network are being answered. Please try again shortly.";
                 return Problem::new(429, detail).code("rate_limited").after(1);

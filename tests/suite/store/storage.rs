@@ -36,16 +36,22 @@ fn wait_for_room(client: &Client) {
 #[test]
 fn below_the_reserve_creations_and_messages_are_refused_and_everything_else_goes_on() {
     let schema = Schema::new();
-    let message = json!({"message": "hello"});
     let app = TestApp::at(&schema.url(), &[]);
     let path = format!("/api/v1/sessions/{}", app.create_session());
-    app.client.post_json(&format!("{path}/chat"), &message, &[]).assert_status(200);
+    let key = [("Idempotency-Key", "stored")];
+    let answer = app.client.post_json(&format!("{path}/chat"), &json!({"message": "hello"}), &key).assert_status(200);
     drop(app);
 
     let app = TestApp::at(&schema.url(), &[FULL]);
     wait_until_full(&app.client);
     assert_storage_full(&app.client.post("/api/v1/sessions"));
-    assert_storage_full(&app.client.post_json(&format!("{path}/chat"), &message, &[]));
+    let send = |text, key| {
+        app.client.post_json(&format!("{path}/chat"), &json!({"message": text}), &[("Idempotency-Key", key)])
+    };
+    assert_storage_full(&send("hello", "another"));
+    // Nothing is stored for a message sent again.
+    assert_eq!(send("hello", "stored").assert_status(200).json(), answer.json());
+    send("something else", "stored").assert_problem(422);
     app.client.get(&path).assert_status(200);
     let history = app.client.get(&format!("{path}/chat")).assert_status(200).json();
     assert_eq!(history["messages"].as_array().unwrap().len(), 2);
