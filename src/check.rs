@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::app::{self, StartError};
 use crate::companion;
-use crate::config::{self, Config, StorageReserve};
+use crate::config::{self, Config, StorageReserve, StorageSettings};
 use crate::private_postgres::PrivatePostgres;
 use crate::store::migrations::{self, MigrationError};
-use crate::store::{Disk, Findings, ServerStorage, inspect};
+use crate::store::{Disk, Findings, ServerStorage, Usage, inspect};
 
 /// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each.
 ///
@@ -56,11 +56,6 @@ pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Whole mebibytes.
-fn mib(bytes: u64) -> u64 {
-    bytes >> 20
-}
-
 struct Report<'a>(&'a mut String);
 
 impl Report<'_> {
@@ -70,29 +65,28 @@ impl Report<'_> {
 
     /// The room for the database, where it can be measured: on the disk of `folder`, and below `DB_MAX_BYTES`.
     fn storage(&mut self, config: &Config, folder: Option<&Path>, server: Option<&ServerStorage>) {
-        let reserve = config.storage.reserve;
-        let disk =
-            folder.filter(|_| reserve != StorageReserve::Bytes(0)).and_then(|folder| Disk::measure(folder, reserve));
-        if let Some(Disk { free, reserve }) = disk {
-            self.line("Disk", format_args!("{} MiB free, {} MiB of them reserved", mib(free), mib(reserve)));
-            if free < reserve {
-                self.line("Warning", "less than the reserve is free: new sessions and messages get 503");
-            }
-            if let Some(max_wal) = server.map(|server| server.max_wal_bytes).filter(|max_wal| *max_wal > reserve) {
-                let remedy = "PostgreSQL's log can fill the disk while sessions are deleted; lower max_wal_size or set STORAGE_RESERVE";
-                self.line(
-                    "Warning",
-                    format_args!("max_wal_size, {} MiB, is more than the reserve: {remedy}", mib(max_wal)),
-                );
-            }
-        }
-        if let Some((max, server)) = config.storage.max_database_bytes.zip(server) {
-            self.line("Size", format_args!("{} MiB of {} MiB", mib(server.database_bytes), mib(max)));
-            if server.database_bytes > max {
-                self.line("Warning", "the database is larger than DB_MAX_BYTES: new sessions and messages get 503");
-            }
-        } else if disk.is_none() {
+        let StorageSettings { reserve, max_database_bytes } = config.storage;
+        let folder = folder.filter(|_| reserve != StorageReserve::Bytes(0));
+        let usage = Usage {
+            disk: folder.and_then(|folder| Disk::measure(folder, reserve)),
+            database_bytes: server.map(|server| server.database_bytes),
+            max_database_bytes,
+        };
+        if usage.disk.is_some() || (max_database_bytes.is_some() && server.is_some()) {
+            self.line("Storage", usage);
+        } else if max_database_bytes.is_none() {
             self.line("Warning", "the disk of PostgreSQL cannot be measured: set DB_MAX_BYTES");
+        }
+        if usage.is_full(false) {
+            self.line("Warning", "the storage is full: new sessions and messages get 503");
+        }
+        let max_wal = server.map(|server| server.max_wal_bytes);
+        if let Some((Disk { reserve, .. }, max_wal)) = usage.disk.zip(max_wal)
+            && max_wal > reserve
+        {
+            let remedy = "PostgreSQL's log can fill the disk while sessions are deleted; lower max_wal_size or set STORAGE_RESERVE";
+            let max_wal = max_wal >> 20;
+            self.line("Warning", format_args!("max_wal_size, {max_wal} MiB, is more than the reserve: {remedy}"));
         }
     }
 

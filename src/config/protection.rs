@@ -95,7 +95,7 @@ pub(super) fn read_protection(reader: &mut Reader, environment: Environment) -> 
 pub(super) fn read_session_limits(reader: &mut Reader) -> SessionLimits {
     SessionLimits {
         max_messages: reader.number("SESSION_MAX_MESSAGES", 2..=1_000_000),
-        // The least is twice the longest turn.
+        // The least has room for three of the longest turns.
         max_bytes: reader.number("SESSION_MAX_BYTES", 524_288..=1_073_741_824),
     }
 }
@@ -107,14 +107,17 @@ pub(super) fn read_storage(reader: &mut Reader) -> StorageSettings {
     }
 }
 
+/// The largest reserve in bytes, 1 PiB.
+const MAX_RESERVE_BYTES: u64 = 1 << 50;
+
 fn read_reserve(reader: &mut Reader) -> StorageReserve {
     let Some(text) = reader.set("STORAGE_RESERVE") else { return StorageReserve::Default };
     let reserve = match text.trim().strip_suffix('%') {
         Some(percent) => percent.trim().parse().ok().filter(|percent| *percent < 100).map(StorageReserve::Percent),
-        None => text.trim().parse().ok().map(StorageReserve::Bytes),
+        None => text.trim().parse().ok().filter(|bytes| *bytes <= MAX_RESERVE_BYTES).map(StorageReserve::Bytes),
     };
     reserve.unwrap_or_else(|| {
-        let form = "is neither a whole number of bytes nor a percentage from 0% to 99%";
+        let form = "is neither a number of bytes from 0 to 1125899906842624 nor a percentage from 0% to 99%";
         reader.problem("STORAGE_RESERVE", format_args!("\"{text}\" {form}"));
         StorageReserve::Default
     })

@@ -50,9 +50,11 @@ pub struct Usage {
 
 impl Usage {
     /// Whether a bound is passed, given whether one was before.
-    fn is_full(&self, was_full: bool) -> bool {
+    #[must_use]
+    pub fn is_full(&self, was_full: bool) -> bool {
         let margin = |bound: u64, parts: u64| if was_full { bound / parts } else { 0 };
-        let disk = self.disk.is_some_and(|Disk { free, reserve }| free < reserve + margin(reserve, RESERVE_PARTS));
+        let needed = |reserve: u64| reserve.saturating_add(margin(reserve, RESERVE_PARTS));
+        let disk = self.disk.is_some_and(|Disk { free, reserve }| free < needed(reserve));
         let database = self.database_bytes.zip(self.max_database_bytes);
         disk || database.is_some_and(|(bytes, max)| bytes > max - margin(max, MAXIMUM_PARTS))
     }
@@ -87,12 +89,13 @@ impl Watermark {
     #[must_use]
     pub fn start(settings: &StorageSettings, location: DataLocation, connector: Connector) -> Arc<Watermark> {
         let watermark = Arc::new(Watermark::default());
-        let location = match location {
-            _ if settings.reserve == StorageReserve::Bytes(0) => DataLocation::Remote,
-            DataLocation::Remote => found(None, settings),
-            location => location,
-        };
-        let mut probe = Probe { settings: *settings, location, connector, client: None, asked_at: None };
+        let is_off = settings.reserve == StorageReserve::Bytes(0);
+        if location == DataLocation::Remote && !is_off {
+            warn_without_disk(settings);
+        }
+        let location = if is_off { DataLocation::Remote } else { location };
+        let mut probe =
+            Probe { settings: *settings, location, connector, client: None, asked_at: None, disk_failed: false };
         let shared = watermark.clone();
         let thread = thread::Builder::new().name("watermark".to_owned()).spawn(move || {
             let mut full_since = None;
@@ -151,6 +154,8 @@ struct Probe {
     /// A connection of its own: those of the pool are busy when it matters most.
     client: Option<Client>,
     asked_at: Option<Instant>,
+    /// Whether the last measurement of the disk failed.
+    disk_failed: bool,
 }
 
 impl Probe {
@@ -163,7 +168,10 @@ impl Probe {
             if let Some(storage) = self.ask() {
                 usage.database_bytes = Some(storage.database_bytes);
                 if self.location == DataLocation::AskServer {
-                    self.location = found(storage.data_folder, &self.settings);
+                    self.location = locate(storage.data_folder);
+                    if self.location == DataLocation::Remote {
+                        warn_without_disk(&self.settings);
+                    }
                 }
                 if self.settings.max_database_bytes.is_none() {
                     self.client = None;
@@ -171,7 +179,12 @@ impl Probe {
             }
         }
         if let DataLocation::Local(folder) = &self.location {
-            usage.disk = Disk::measure(folder, self.settings.reserve);
+            let disk = Disk::measure(folder, self.settings.reserve);
+            if disk.is_none() && !self.disk_failed {
+                log::warn!("The disk of PostgreSQL cannot be measured: the last measurement holds");
+            }
+            self.disk_failed = disk.is_none();
+            usage.disk = disk.or(usage.disk);
         }
     }
 
@@ -188,23 +201,52 @@ impl Probe {
 }
 
 /// The folder that the server named, if it is on this machine.
-fn found(folder: Option<PathBuf>, settings: &StorageSettings) -> DataLocation {
-    match folder.filter(|folder| folder.exists()) {
-        Some(folder) => DataLocation::Local(folder),
-        None => {
-            if settings.max_database_bytes.is_none() {
-                log::warn!(
-                    "The disk of PostgreSQL cannot be measured, and DB_MAX_BYTES is not set: nothing stops a flood of rows before the disk is full"
-                );
-            }
-            DataLocation::Remote
-        }
+fn locate(folder: Option<PathBuf>) -> DataLocation {
+    folder.filter(|folder| folder.exists()).map_or(DataLocation::Remote, DataLocation::Local)
+}
+
+fn warn_without_disk(settings: &StorageSettings) {
+    if settings.max_database_bytes.is_none() {
+        log::warn!(
+            "The disk of PostgreSQL cannot be measured, and DB_MAX_BYTES is not set: nothing stops a flood of rows before the disk is full"
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::config::{Config, Database};
+
+    #[test]
+    fn a_reserve_of_any_size_does_not_overflow() {
+        let usage = Usage { disk: Some(Disk { free: 1, reserve: u64::MAX }), ..Usage::default() };
+        assert!(usage.is_full(true));
+    }
+
+    #[test]
+    fn the_last_measurement_of_the_disk_holds_while_it_cannot_be_measured() {
+        let config = Config::from_variables(&HashMap::from([("DB_PASSWORD".to_owned(), "secret".to_owned())]));
+        let config = config.expect("a configuration");
+        let Database::Server(server) = &config.database else { panic!("a private PostgreSQL") };
+        let mut probe = Probe {
+            settings: config.storage,
+            // A relative folder has no parent that exists always.
+            location: DataLocation::Local("no-such-folder".into()),
+            connector: Connector::new(server, &config.pool, config.pool.query_timeout).expect("a connector"),
+            client: None,
+            asked_at: None,
+            disk_failed: false,
+        };
+        let mut usage = Usage { disk: Some(Disk { free: 1, reserve: 2 }), ..Usage::default() };
+        probe.measure(&mut usage);
+        assert!(probe.disk_failed && usage.is_full(false), "{usage:?}");
+        probe.location = DataLocation::Local("src".into());
+        probe.measure(&mut usage);
+        assert!(!probe.disk_failed && usage.disk != Some(Disk { free: 1, reserve: 2 }), "{usage:?}");
+    }
 
     #[test]
     fn writing_resumes_only_with_a_margin_above_the_bound() {

@@ -59,6 +59,10 @@ fn proxies_are_addresses_and_networks_and_the_reserve_is_bytes_or_a_percentage()
         let config = read(&[("HOME", "/h"), ("STORAGE_RESERVE", text)]);
         assert_eq!(config.storage.reserve, reserve, "{text}");
     }
+    for text in ["1125899906842625", "-1", "1GB", "100%"] {
+        let found = problems(&[("HOME", "/h"), ("STORAGE_RESERVE", text)]);
+        assert!(matches!(found.as_slice(), [one] if one.starts_with("STORAGE_RESERVE: ")), "{text}: {found:?}");
+    }
 }
 
 #[test]

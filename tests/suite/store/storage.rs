@@ -122,14 +122,17 @@ fn check_prints_the_room_and_what_is_wrong_with_it() {
         String::from_utf8(output.stdout).unwrap()
     };
     for (further, lines) in [
-        ([FULL, ("DB_MAX_BYTES", "")], vec!["Disk         ", " MiB of them reserved", "less than the reserve is free"]),
+        (
+            [FULL, ("DB_MAX_BYTES", "")],
+            vec!["Storage      ", " MiB free on the disk, ", " MiB reserved\n", "the storage is full"],
+        ),
         (
             [("STORAGE_RESERVE", "1000000"), ("DB_MAX_BYTES", "")],
             vec!["max_wal_size, 1024 MiB, is more than the reserve"],
         ),
         (
             [("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "1048576")],
-            vec!["Size         ", " MiB of 1 MiB", "larger than DB_MAX_BYTES"],
+            vec!["Storage      database of ", ", at most 1 MiB\n", "the storage is full"],
         ),
         ([("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "")], vec!["set DB_MAX_BYTES"]),
     ] {
