@@ -1,24 +1,33 @@
-//! Tells clients apart by their network, without keeping an address: a keyed hash whose key is in memory only and changes
-//! every day.
+//! Tells clients apart by their network, or by their session, without keeping an address or an id: a keyed hash
+//! (HMAC-SHA256) whose key is in memory only and changes every day.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use chacha20poly1305::Key;
+use chacha20poly1305::aead::Generate;
+use hmac::{Hmac, KeyInit, Mac};
 use parking_lot::Mutex;
+use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// How long a key of the hash is used.
 const KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Bits of an IPv4 address that count: a household's or a small company's addresses are in one /24.
-const IPV4_PREFIX_BITS: u32 = 24;
+/// Bytes of an IPv4 address that count (/24): a household's or a small company's addresses are in one.
+const IPV4_PREFIX_BYTES: usize = 3;
 
-/// Bits of an IPv6 address that count: providers give a customer a /56 (RFC 6177, section 2).
-const IPV6_PREFIX_BITS: u32 = 56;
+/// Bytes of an IPv6 address that count (/56): providers give one to a customer (RFC 6177, section 2).
+const IPV6_PREFIX_BYTES: usize = 7;
 
-/// The network of a client: a hash that does not lead back to the address, and means nothing in another process or on
-/// another day. It has no `Display` and a redacted `Debug`.
+// What is hashed, in the first byte: equal bytes of another kind have another hash.
+const IPV4_DOMAIN: u8 = 4;
+const IPV6_DOMAIN: u8 = 6;
+const SESSION_DOMAIN: u8 = b's';
+
+/// The key of a client: a hash of its network, or of its session, that leads back to neither, and means nothing in another
+/// process or on another day. It has no `Display` and a redacted `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerKey(u64);
 
@@ -39,23 +48,35 @@ pub enum Distinct {
     All,
 }
 
-/// Hashes the networks of clients.
+/// Hashes what tells clients apart.
 pub struct Peers {
     distinct: Distinct,
-    hash: Mutex<(RandomState, Instant)>,
+    keyed: Mutex<KeyedHash>,
+}
+
+/// The hash under its key. Its state is overwritten when it is dropped (the feature `zeroize` of sha2).
+struct KeyedHash {
+    hmac: Hmac<Sha256>,
+    made_at: Instant,
 }
 
 impl Peers {
     /// Peers under a fresh random key.
     #[must_use]
     pub fn new(distinct: Distinct) -> Peers {
-        Peers { distinct, hash: Mutex::new((RandomState::new(), Instant::now())) }
+        Peers { distinct, keyed: Mutex::new(KeyedHash::new(Instant::now())) }
     }
 
     /// The key of a client's network; `None` where its address does not tell it apart from others.
     #[must_use]
     pub fn key(&self, address: IpAddr) -> Option<PeerKey> {
         self.key_at(address, Instant::now())
+    }
+
+    /// The key of a client by the lookup of its session, where its address does not tell it apart from others.
+    #[must_use]
+    pub fn session_key(&self, session: &[u8; 16]) -> PeerKey {
+        self.hash(SESSION_DOMAIN, session, Instant::now())
     }
 
     fn key_at(&self, address: IpAddr, now: Instant) -> Option<PeerKey> {
@@ -66,15 +87,31 @@ impl Peers {
             Distinct::Public if is_local(address) => return None,
             Distinct::Public | Distinct::All => {}
         }
-        let network = match address {
-            IpAddr::V4(ip) => u128::from(ip.to_bits() >> (Ipv4Addr::BITS - IPV4_PREFIX_BITS)),
-            IpAddr::V6(ip) => ip.to_bits() >> (128 - IPV6_PREFIX_BITS),
+        Some(match address {
+            IpAddr::V4(ip) => self.hash(IPV4_DOMAIN, &ip.octets()[..IPV4_PREFIX_BYTES], now),
+            IpAddr::V6(ip) => self.hash(IPV6_DOMAIN, &ip.octets()[..IPV6_PREFIX_BYTES], now),
+        })
+    }
+
+    /// The first eight bytes of the HMAC of the domain and the bytes.
+    fn hash(&self, domain: u8, bytes: &[u8], now: Instant) -> PeerKey {
+        let hmac = {
+            let mut keyed = self.keyed.lock();
+            if now.saturating_duration_since(keyed.made_at) >= KEY_LIFETIME {
+                *keyed = KeyedHash::new(now);
+            }
+            keyed.hmac.clone()
         };
-        let mut hash = self.hash.lock();
-        if now.saturating_duration_since(hash.1) >= KEY_LIFETIME {
-            *hash = (RandomState::new(), now);
-        }
-        Some(PeerKey(hash.0.hash_one((address.is_ipv4(), network))))
+        let hash = hmac.chain_update([domain]).chain_update(bytes).finalize().into_bytes();
+        PeerKey(hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)))
+    }
+}
+
+impl KeyedHash {
+    /// Each key is random by itself: those of two days have nothing in common.
+    fn new(now: Instant) -> KeyedHash {
+        let key = Zeroizing::new(<[u8; 32]>::from(Key::generate()));
+        KeyedHash { hmac: Hmac::new_from_slice(&*key).expect("HMAC takes keys of any length"), made_at: now }
     }
 }
 
@@ -93,6 +130,8 @@ pub fn is_local(address: IpAddr) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn key(peers: &Peers, address: &str) -> Option<PeerKey> {
@@ -140,5 +179,15 @@ mod tests {
         assert_eq!(peers.key_at(address, now + KEY_LIFETIME / 2), first);
         assert_ne!(peers.key_at(address, now + KEY_LIFETIME), first);
         assert_ne!(Peers::new(Distinct::All).key_at(address, now), Peers::new(Distinct::All).key_at(address, now));
+    }
+
+    #[test]
+    fn equal_bytes_of_a_network_and_of_a_session_have_different_keys() {
+        let (peers, now, bytes) = (Peers::new(Distinct::All), Instant::now(), [7; 16]);
+        assert_eq!(peers.session_key(&bytes), peers.session_key(&bytes));
+        assert_ne!(peers.session_key(&bytes), peers.session_key(&[8; 16]));
+        let domains = [IPV4_DOMAIN, IPV6_DOMAIN, SESSION_DOMAIN];
+        let keys: HashSet<_> = domains.iter().map(|domain| peers.hash(*domain, &bytes, now)).collect();
+        assert_eq!(keys.len(), domains.len());
     }
 }
