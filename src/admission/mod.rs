@@ -109,7 +109,7 @@ impl Admission {
             },
             ProofOfWork::Always => self.difficulty(peer, now).unwrap_or(BASE_DIFFICULTY),
         };
-        let (reason, invalid) = match solution.map(|solution| self.proofs.redeem(solution, now)) {
+        let (reason, invalid) = match solution.map(|solution| self.proofs.redeem(solution, difficulty, now)) {
             Some(Ok(())) => {
                 self.creations.lock().count(peer, now);
                 return Ok(());
@@ -135,5 +135,53 @@ impl Admission {
 
     fn difficulty(&self, peer: Option<PeerKey>, now: Instant) -> Option<u8> {
         self.creations.lock().difficulty(peer, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+    use crate::config::ByAddress;
+    use crate::peers::Distinct;
+
+    /// Solves a challenge as docs/sessions.md describes it.
+    fn solve(challenge: &Challenge) -> String {
+        let mut input = vec![0; INPUT_BYTES];
+        input[8..8 + challenge.text.len()].copy_from_slice(challenge.text.as_bytes());
+        let solves = |counter: &u32| {
+            input[4..8].copy_from_slice(&counter.to_be_bytes());
+            let hash = Sha256::digest(&input);
+            let start = hash.iter().take(8).fold(0, |start: u64, byte| start << 8 | u64::from(*byte));
+            start.leading_zeros() >= challenge.difficulty.into()
+        };
+        format!("{}:{}", challenge.text, (0..).find(solves).expect("a counter solves it"))
+    }
+
+    #[test]
+    fn a_challenge_from_before_a_flood_is_refused_with_a_harder_one_that_is_accepted() {
+        let settings = ProtectionSettings {
+            rate_limit: true,
+            by_address: ByAddress::On,
+            trusted_proxies: Vec::new(),
+            proof_of_work: ProofOfWork::Auto,
+        };
+        let peers = Peers::new(Distinct::All);
+        let peer = peers.key([203, 0, 113, 1].into());
+        let admission = Admission::new(&settings, peers, Arc::default());
+        let (is_required, before) = admission.challenge(peer).expect("it may be required");
+        assert_eq!((is_required, before.difficulty), (false, BASE_DIFFICULTY));
+        let before = solve(&before);
+        let count = || admission.creations.lock().count(peer, Instant::now());
+        while admission.difficulty(peer, Instant::now()) < Some(BASE_DIFFICULTY + 2) {
+            count();
+        }
+        // Some more, since the bucket leaks.
+        (0..20).for_each(|_| count());
+        let refused = admission.creation(peer, Some(&before)).expect_err("it is too easy");
+        assert_eq!(refused.invalid, Some(InvalidSolution::TooEasy));
+        assert_eq!(refused.challenge.difficulty, BASE_DIFFICULTY + 2);
+        assert!(admission.creation(peer, Some(&solve(&refused.challenge))).is_ok());
     }
 }

@@ -21,13 +21,16 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// How long a challenge can be solved: longer than a slow phone takes at the highest difficulty.
-const LIFETIME: Duration = Duration::from_secs(5 * 60);
+/// How long a challenge can be solved: several times what a slow phone takes at the highest difficulty.
+const LIFETIME: Duration = Duration::from_secs(2 * 60);
 
 /// Bytes that are hashed in one attempt.
 pub const INPUT_BYTES: usize = 16 * 1024;
 
-/// Solved challenges that are remembered, in 2 MiB: 218 a second for as long as a challenge can be solved.
+/// Bits by which a challenge may be easier than what is required when it is redeemed: it may rise while a client solves.
+const MAX_RISE_WHILE_SOLVING: u8 = 1;
+
+/// Solved challenges that are remembered, in 2 MiB: 546 a second for as long as a challenge can be solved.
 const MAX_REDEEMED: usize = 65_536;
 
 const PAYLOAD_BYTES: usize = 17;
@@ -57,6 +60,9 @@ pub enum InvalidSolution {
     /// Its time is over.
     #[error("is for a challenge that has expired")]
     Expired,
+    /// More is required by now than the difficulty of the challenge.
+    #[error("is for a challenge that is too easy by now, since more sessions are being created")]
+    TooEasy,
     /// The hash has too few zero bits.
     #[error("does not solve its challenge: the hash does not begin with as many zero bits as the difficulty")]
     Wrong,
@@ -102,8 +108,9 @@ impl ProofsOfWork {
         Challenge { text, difficulty, expires_at: Utc::now() + TimeDelta::seconds(LIFETIME.as_secs() as i64) }
     }
 
-    /// Redeems a solution, `challenge:counter`, once. The cheap checks come first.
-    pub(super) fn redeem(&self, solution: &str, now: Instant) -> Result<(), InvalidSolution> {
+    /// Redeems a solution, `challenge:counter`, once, where `required` is the difficulty at the moment: challenges that were
+    /// asked for before a flood are worth no more than those of the flood. The cheap checks come first.
+    pub(super) fn redeem(&self, solution: &str, required: u8, now: Instant) -> Result<(), InvalidSolution> {
         let (text, counter) = solution.split_once(':').ok_or(InvalidSolution::Malformed)?;
         let bytes = decode(text).ok_or(InvalidSolution::Malformed)?;
         let counter: u64 = counter.trim().parse().map_err(|_| InvalidSolution::Malformed)?;
@@ -115,6 +122,9 @@ impl ProofsOfWork {
         let oldest = self.milliseconds(now).saturating_sub(LIFETIME.as_millis() as u64);
         if issued_at < oldest {
             return Err(InvalidSolution::Expired);
+        }
+        if difficulty + MAX_RISE_WHILE_SOLVING < required {
+            return Err(InvalidSolution::TooEasy);
         }
         if zero_bits(text, counter) < u32::from(difficulty) {
             return Err(InvalidSolution::Wrong);
@@ -193,20 +203,26 @@ mod tests {
     fn a_solution_is_redeemed_once() {
         let (proofs, now) = proofs();
         let solution = solve(&proofs.challenge(EASY, now));
-        assert_eq!(proofs.redeem(&solution, now), Ok(()));
-        assert_eq!(proofs.redeem(&solution, now), Err(InvalidSolution::Used));
+        assert_eq!(proofs.redeem(&solution, EASY, now), Ok(()));
+        assert_eq!(proofs.redeem(&solution, EASY, now), Err(InvalidSolution::Used));
         // Another spelling of the counter is the same challenge.
-        assert_eq!(proofs.redeem(&solution.replace(':', ":0"), now), Err(InvalidSolution::Used));
-        assert_eq!(proofs.redeem(&solve(&proofs.challenge(EASY, now)), now), Ok(()));
+        assert_eq!(proofs.redeem(&solution.replace(':', ":0"), EASY, now), Err(InvalidSolution::Used));
+        assert_eq!(proofs.redeem(&solve(&proofs.challenge(EASY, now)), EASY, now), Ok(()));
     }
 
     #[test]
     fn a_challenge_expires() {
         let (proofs, now) = proofs();
         let [early, late] = [0, 1].map(|_| solve(&proofs.challenge(EASY, now)));
-        assert_eq!(proofs.redeem(&early, now + LIFETIME), Ok(()));
-        assert_eq!(proofs.redeem(&late, now + LIFETIME + Duration::from_millis(1)), Err(InvalidSolution::Expired));
-        assert_eq!(proofs.redeem(&early, now + LIFETIME + Duration::from_millis(1)), Err(InvalidSolution::Expired));
+        assert_eq!(proofs.redeem(&early, EASY, now + LIFETIME), Ok(()));
+        assert_eq!(
+            proofs.redeem(&late, EASY, now + LIFETIME + Duration::from_millis(1)),
+            Err(InvalidSolution::Expired)
+        );
+        assert_eq!(
+            proofs.redeem(&early, EASY, now + LIFETIME + Duration::from_millis(1)),
+            Err(InvalidSolution::Expired)
+        );
     }
 
     #[test]
@@ -215,8 +231,17 @@ mod tests {
         let challenge = proofs.challenge(EASY, now);
         let wrong = (0..).find(|counter| zero_bits(&challenge.text, *counter) < EASY.into());
         let wrong = format!("{}:{}", challenge.text, wrong.expect("most are wrong"));
-        assert_eq!(proofs.redeem(&wrong, now), Err(InvalidSolution::Wrong));
-        assert_eq!(proofs.redeem(&solve(&challenge), now), Ok(()));
+        assert_eq!(proofs.redeem(&wrong, EASY, now), Err(InvalidSolution::Wrong));
+        assert_eq!(proofs.redeem(&solve(&challenge), EASY, now), Ok(()));
+    }
+
+    #[test]
+    fn a_challenge_may_be_one_bit_easier_than_what_is_required_and_no_more() {
+        let (proofs, now) = proofs();
+        let [once, again] = [0, 1].map(|_| solve(&proofs.challenge(EASY, now)));
+        assert_eq!(proofs.redeem(&once, EASY + 2, now), Err(InvalidSolution::TooEasy));
+        assert_eq!(proofs.redeem(&once, EASY + 1, now), Ok(()));
+        assert_eq!(proofs.redeem(&again, EASY - 1, now), Ok(()));
     }
 
     #[test]
@@ -226,10 +251,10 @@ mod tests {
         for at in 0..2 * CHALLENGE_BYTES {
             let changed = if &solution[at..=at] == "0" { "1" } else { "0" };
             let changed = format!("{}{changed}{}", &solution[..at], &solution[at + 1..]);
-            assert_eq!(proofs.redeem(&changed, now), Err(InvalidSolution::Unknown), "digit {at}");
+            assert_eq!(proofs.redeem(&changed, EASY, now), Err(InvalidSolution::Unknown), "digit {at}");
         }
-        assert_eq!(ProofsOfWork::new(now).redeem(&solution, now), Err(InvalidSolution::Unknown));
-        assert_eq!(proofs.redeem(&solution, now), Ok(()));
+        assert_eq!(ProofsOfWork::new(now).redeem(&solution, EASY, now), Err(InvalidSolution::Unknown));
+        assert_eq!(proofs.redeem(&solution, EASY, now), Ok(()));
     }
 
     #[test]
@@ -250,7 +275,7 @@ mod tests {
             &upper,
             &multibyte,
         ] {
-            assert_eq!(proofs.redeem(solution, now), Err(InvalidSolution::Malformed), "{solution}");
+            assert_eq!(proofs.redeem(solution, EASY, now), Err(InvalidSolution::Malformed), "{solution}");
         }
     }
 

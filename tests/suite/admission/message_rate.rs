@@ -104,5 +104,5 @@ fn refusals_are_counted_by_reason() {
     let service = Binary::new(&variables).serve();
     let (_, _) = exhaust(&Chat::create(&service.client));
     let metrics = service.metrics().get("/metrics").text();
-    assert!(metrics.contains("safespace_refused_total{reason=\"rate_limited\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("safespace_abuse_refusals_total{reason=\"rate_limited\"} 1\n"), "{metrics}");
 }
