@@ -21,6 +21,7 @@ mod report;
 mod requests;
 mod run;
 mod settings;
+mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
 mod victims;

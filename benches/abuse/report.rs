@@ -10,6 +10,7 @@ use crate::victims::Experience;
 
 const LEGEND: &str = "\
 - Limits: with `default`, the addresses of loopback do not tell clients apart, as behind a Tor service. `by address` is `RATE_LIMIT_BY_ADDRESS=on`: the attackers are in one network, the victims in others. `off` is `RATE_LIMIT=off`.
+- MiB of sockets: the kernel's memory for all TCP connections of the machine at the peak (`mem` in `/proc/net/sockstat`), those of attackers and victims included.
 - Goals: 95 % of the victims are answered, and all of `DELETE` and health; where the attackers have more sessions than the companion has room for (`slow-answers`, `letters-2000`), messages have a goal only `by address`, since with `default` each session counts as a client. At most 40 MiB of memory stay.";
 
 pub(crate) fn render(postgres: &Postgres, rows: &[Measured]) -> Outcome<String> {
@@ -18,8 +19,8 @@ pub(crate) fn render(postgres: &Postgres, rows: &[Measured]) -> Outcome<String> 
     let mut text = format!("{machine}; memory after: {rest} s after the attack\n\n");
     writeln!(
         text,
-        "| Attack | Limits | Victims' success | p50 / p99 ms | MiB before / peak / after | Attackers' requests, with 2xx | Stored / WAL MiB/s | Goals |\n\
-         |---|---|---|---|---|---|---|---|"
+        "| Attack | Limits | Victims' success | p50 / p99 ms | MiB before / peak / after | MiB of sockets | Attackers' requests, with 2xx | Stored / WAL MiB/s | Goals |\n\
+         |---|---|---|---|---|---|---|---|---|"
     )?;
     for row in rows {
         writeln!(text, "{}", line(row))?;
@@ -45,11 +46,11 @@ pub(crate) fn line(row: &Measured) -> String {
     });
     let [before, peak, after] = row.resident.map(|resident| format!("{resident:.0}"));
     let (requests, accepted) = (row.attackers.requests, row.attackers.accepted);
-    let [stored, logged] = row.written;
+    let (sockets, [stored, logged]) = (row.socket_memory, row.written);
     let missed = row.missed();
     let goals = if missed.is_empty() { "met".to_owned() } else { format!("MISSED: {}", missed.join(", ")) };
     format!(
-        "| {} | {} | {success} | {latencies} | {before} / {peak} / {after} | {requests}, {accepted} | {stored:.1} / {logged:.1} | {goals} |",
+        "| {} | {} | {success} | {latencies} | {before} / {peak} / {after} | {sockets:.0} | {requests}, {accepted} | {stored:.1} / {logged:.1} | {goals} |",
         row.attack.name,
         row.limits.name(),
     )

@@ -12,6 +12,7 @@ use crate::attack::{Attack, Attacker, Limits, Tally};
 use crate::database::Database;
 use crate::model;
 use crate::settings::Settings;
+use crate::sockets;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::{OWNER, Postgres};
 use crate::support::process::{self, PROGRAM, Process};
@@ -43,6 +44,8 @@ pub(crate) struct Measured {
     pub(crate) attackers: Tally,
     /// Resident MiB before, at the peak, and some seconds after.
     pub(crate) resident: [f64; 3],
+    /// MiB of the kernel's memory for the sockets of the machine, at the peak.
+    pub(crate) socket_memory: f64,
     /// MiB per second by which the database grew, and of the write-ahead log.
     pub(crate) written: [f64; 2],
 }
@@ -112,7 +115,7 @@ pub(crate) fn run(
     let before = service.resident();
     let (started, written_before) = (Instant::now(), database.written()?);
     let victims: Vec<_> = victims.iter().map(|(kind, sessions, _)| (*kind, sessions.as_slice())).collect();
-    let (experiences, attackers) = fight(service.address, attackers, &victims, seconds, stop)?;
+    let (experiences, attackers, socket_memory) = fight(service.address, attackers, &victims, seconds, stop)?;
     stop.check()?;
     let (elapsed, written_after) = (started.elapsed().as_secs_f64(), database.written()?);
     let written = [0, 1].map(|index| (written_after[index] - written_before[index]) / elapsed);
@@ -123,7 +126,7 @@ pub(crate) fn run(
     }
     let peak = processes::memory(service.id(), "VmHWM:").unwrap_or_default();
     let resident = [before, peak, service.resident()];
-    Ok(Measured { attack, limits, experiences, attackers, resident, written })
+    Ok(Measured { attack, limits, experiences, attackers, resident, socket_memory, written })
 }
 
 /// An empty database. The one before is removed with all that an attack has written.
@@ -132,16 +135,18 @@ fn recreate_database(postgres: &Postgres) -> Outcome<()> {
     postgres.create_database(DATABASE)
 }
 
-/// Attackers and victims at the same time. The attack goes on until the last victim has an answer.
+/// Attackers and victims at the same time, and the memory for sockets meanwhile. The attack goes on until the last victim has
+/// an answer.
 fn fight(
     address: SocketAddr,
     attackers: Vec<Attacker>,
     victims: &[(Victims, &[SessionId])],
     seconds: u64,
     stop: &StopSignal,
-) -> Outcome<(Vec<Experience>, Tally)> {
+) -> Outcome<(Vec<Experience>, Tally, f64)> {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let socket_memory = scope.spawn(|| sockets::peak_memory(&is_over));
         let mut threads = Vec::new();
         for attacker in attackers {
             let is_over = &is_over;
@@ -155,6 +160,7 @@ fn fight(
         let experiences = victims.into_iter().filter_map(|victims| victims.join().ok()).collect();
         is_over.store(true, Ordering::Relaxed);
         let tallies = threads.into_iter().filter_map(|thread| thread.join().ok());
-        Ok((experiences, tallies.fold(Tally::default(), Tally::add)))
+        let tally = tallies.fold(Tally::default(), Tally::add);
+        Ok((experiences, tally, socket_memory.join().unwrap_or_default()))
     })
 }

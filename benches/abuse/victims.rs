@@ -25,6 +25,9 @@ const MAX_PROOFS: usize = 3;
 /// Messages of a victim's session.
 const MESSAGES: i32 = 6;
 
+/// Messages of every second session that is deleted.
+const MANY_MESSAGES: i32 = 200;
+
 /// What a victim does.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Act {
@@ -95,7 +98,12 @@ impl Victims {
             Act::Delete => requests,
             Act::Create | Act::Health => 0,
         };
-        database.store(count, MESSAGES, SHORT)
+        if self.act != Act::Delete {
+            return database.store(count, MESSAGES, SHORT);
+        }
+        let short = database.store(count.div_ceil(2), MESSAGES, SHORT)?;
+        let long = database.store(count.div_ceil(2), MANY_MESSAGES, SHORT)?;
+        Ok(short.into_iter().zip(long).flat_map(<[_; 2]>::from).collect())
     }
 
     /// Sends requests at their rate for so long, each on a thread and a connection of its own, so that a slow one delays no

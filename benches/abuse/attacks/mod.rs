@@ -18,7 +18,7 @@ const fn some(act: Act) -> Victims {
     Victims { act, per_second: 2 }
 }
 
-pub(crate) const ATTACKS: [Attack; 14] = [
+pub(crate) const ATTACKS: [Attack; 15] = [
     Attack {
         name: "keyed-4000",
         what: "8 clients send keyed messages, one after another, each into a session of 4,000 messages",
@@ -69,7 +69,18 @@ pub(crate) const ATTACKS: [Attack; 14] = [
         limits: &[Limits::Default, Limits::ByAddress],
         victims: &[some(Act::Message), some(Act::History), some(Act::Delete)],
         seconds: 40,
-        prepare: slow_histories::prepare,
+        prepare: |database| slow_histories::prepare(database, 200),
+        max_delete_ms: None,
+        answers_by_address: false,
+        max_stored: None,
+    },
+    Attack {
+        name: "slow-histories-2000",
+        what: "the same with 2,000 connections",
+        limits: &[Limits::Default, Limits::ByAddress],
+        victims: &[some(Act::Message), some(Act::History), some(Act::Delete)],
+        seconds: 40,
+        prepare: |database| slow_histories::prepare(database, 2_000),
         max_delete_ms: None,
         answers_by_address: false,
         max_stored: None,
