@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::sealing::Lookup;
+
 /// How long a key of the hash is used.
 const KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -26,10 +28,22 @@ const IPV4_DOMAIN: u8 = 4;
 const IPV6_DOMAIN: u8 = 6;
 const SESSION_DOMAIN: u8 = b's';
 
-/// The key of a client: a hash of its network, or of its session, that leads back to neither, and means nothing in another
-/// process or on another day. It has no `Display` and a redacted `Debug`.
+/// The opaque key of a client: its network, or where that does not tell it apart, its session. It is a hash that does not
+/// lead back to the address or the session, and means nothing in another process or on another day. It has no `Display` and
+/// a redacted `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PeerKey(u64);
+pub struct PeerKey {
+    hash: u64,
+    is_session: bool,
+}
+
+impl PeerKey {
+    /// Whether it is the key of a session.
+    #[must_use]
+    pub fn is_session(self) -> bool {
+        self.is_session
+    }
+}
 
 impl fmt::Debug for PeerKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,10 +87,10 @@ impl Peers {
         self.key_at(address, Instant::now())
     }
 
-    /// The key of a client by the lookup of its session, where its address does not tell it apart from others.
+    /// The key of a session.
     #[must_use]
-    pub fn session_key(&self, session: &[u8; 16]) -> PeerKey {
-        self.hash(SESSION_DOMAIN, session, Instant::now())
+    pub fn session_key(&self, session: &Lookup) -> PeerKey {
+        self.hash(SESSION_DOMAIN, session.expose().as_bytes(), Instant::now())
     }
 
     fn key_at(&self, address: IpAddr, now: Instant) -> Option<PeerKey> {
@@ -103,7 +117,8 @@ impl Peers {
             keyed.hmac.clone()
         };
         let hash = hmac.chain_update([domain]).chain_update(bytes).finalize().into_bytes();
-        PeerKey(hash.iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte)))
+        let hash = hash.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte));
+        PeerKey { hash, is_session: domain == SESSION_DOMAIN }
     }
 }
 
@@ -133,6 +148,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::session_id::SessionId;
 
     fn key(peers: &Peers, address: &str) -> Option<PeerKey> {
         peers.key(address.parse().unwrap())
@@ -183,11 +199,19 @@ mod tests {
 
     #[test]
     fn equal_bytes_of_a_network_and_of_a_session_have_different_keys() {
-        let (peers, now, bytes) = (Peers::new(Distinct::All), Instant::now(), [7; 16]);
-        assert_eq!(peers.session_key(&bytes), peers.session_key(&bytes));
-        assert_ne!(peers.session_key(&bytes), peers.session_key(&[8; 16]));
+        let (peers, now) = (Peers::new(Distinct::All), Instant::now());
         let domains = [IPV4_DOMAIN, IPV6_DOMAIN, SESSION_DOMAIN];
-        let keys: HashSet<_> = domains.iter().map(|domain| peers.hash(*domain, &bytes, now)).collect();
+        let keys: HashSet<_> = domains.iter().map(|domain| peers.hash(*domain, &[7; 16], now).hash).collect();
         assert_eq!(keys.len(), domains.len());
+        assert!(peers.hash(SESSION_DOMAIN, &[7; 16], now).is_session());
+        assert!(!peers.hash(IPV4_DOMAIN, &[7; 16], now).is_session());
+    }
+
+    #[test]
+    fn each_session_has_a_key_of_its_own() {
+        let peers = Peers::new(Distinct::None);
+        let [one, other] = [0, 1].map(|_| SessionId::random().lookup());
+        assert_eq!(peers.session_key(&one), peers.session_key(&one));
+        assert_ne!(peers.session_key(&one), peers.session_key(&other));
     }
 }
