@@ -116,7 +116,8 @@ impl Metrics {
         let help = "Time from the complete request to its answer";
         registry.register("http_request_duration_seconds", help, durations.clone());
         registry.register("http_refusals", "Requests the server refused by itself", refusals.clone());
-        registry.register("refused", "Requests refused to protect the service from abuse", refused.clone());
+        let help = "Requests refused to protect the service from abuse";
+        registry.register("abuse_refusals", help, refused.clone());
         registry.register("batch_items", "Requests that shared one statement", batches.clone());
         let help = "Time a batch waited for its permit and its connection";
         registry.register("pool_wait_seconds", help, waits.clone());

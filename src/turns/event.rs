@@ -111,7 +111,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The value of the metrics' label `outcome`.
+    /// The value of the metrics' label: `outcome` of a turn that began, or `reason` of one that was refused.
     pub(super) fn label(&self) -> &'static str {
         match self {
             Failure::NoSession => "no_session",
@@ -120,7 +120,8 @@ impl Failure {
             Failure::SessionFull => "session_full",
             Failure::StorageFull => "storage_full",
             Failure::Stopped => "stopped",
-            Failure::Overloaded | Failure::TooManyOfPeer => "crowded",
+            Failure::Overloaded => "crowded",
+            Failure::TooManyOfPeer => "turns_in_progress",
             Failure::Unavailable(_) => "unavailable",
             Failure::TimedOut => "too_late",
             Failure::Store(_) | Failure::Unreadable => "not_stored",

@@ -90,7 +90,9 @@ impl Turns {
             return sink.send(Event::Failed(Failure::Overloaded));
         };
         let Ok(peer_turn) = self.peer_turns.begin(question.peer) else {
-            return sink.send(Event::Failed(Failure::TooManyOfPeer));
+            let failure = Failure::TooManyOfPeer;
+            self.resources.metrics.refused(failure.label());
+            return sink.send(Event::Failed(failure));
         };
         let late = sink.clone();
         let timer = self.timers.schedule(question.received_at + self.resources.timeout, move || {

@@ -43,6 +43,13 @@ impl TestApp {
         self.schema.as_ref().expect("a schema of its own").client()
     }
 
+    /// What the service measures, if it has a `METRICS_PORT`.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        let address = self.app.as_ref().and_then(App::metrics_address).expect("a METRICS_PORT");
+        Client::new(address).get("/metrics").assert_status(200).text()
+    }
+
     /// Creates a session and returns its id.
     #[track_caller]
     pub(crate) fn create_session(&self) -> String {
