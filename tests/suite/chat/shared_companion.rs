@@ -159,26 +159,41 @@ fn answers_that_are_longer_than_their_timeout_leave_the_circuit_closed() {
 
 #[test]
 fn deadlines_of_turns_that_had_to_wait_leave_the_circuit_closed() {
+    // On a machine that is busy with something else, a turn may give up before it gets its permit.
+    assert!((0..3).any(|_| all_waiting_turns_reach_their_deadline()), "turns gave up in each round");
+}
+
+/// Has turns wait for their permits for more than a sixteenth of the timeout, so that the companion has no full time for
+/// them, and returns whether all of them got one. In any case the circuit is closed when they are over.
+fn all_waiting_turns_reach_their_deadline() -> bool {
     const PERMITS: usize = 6;
     let model = FakeModel::start();
-    let (gate, never) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
-    (0..PERMITS).for_each(|_| model.next(pauses_at(&gate, "", "yes")));
-    (0..PERMITS).for_each(|_| model.next(pauses_at(&never, "", "too late")));
+    let gate = Arc::new(Gate::default());
+    let first = pauses_at(&gate, "", "yes");
+    model.always(Arc::new(move |reply| match reply.question.as_str() {
+        "first" => first(reply),
+        "second" => reply.stall(),
+        _ => answer(reply),
+    }));
     let app = model.app(&[("COMPANION_TIMEOUT", "8"), ("COMPANION_CONCURRENCY", &PERMITS.to_string())]);
     thread::scope(|scope| {
-        let ask = |expected: u16| {
+        let ask = |question: &'static str, expected: u16| {
             let chat = Chat::new(&app);
-            scope.spawn(move || chat.send("hello").assert_status(expected));
+            let path = chat.path();
+            scope.spawn(move || chat.send(question).assert_status(expected));
+            path
         };
-        (0..PERMITS).for_each(|_| ask(200));
+        (0..PERMITS).for_each(|_| _ = ask("first", 200));
         model.wait_for_requests(PERMITS);
-        (0..PERMITS).for_each(|_| ask(503));
-        // They wait for a permit, for up to two seconds.
-        thread::sleep(Duration::from_millis(800));
+        let waiting: Vec<String> = (0..PERMITS).map(|_| ask("second", 503)).collect();
+        let has_begun = |path: &String| app.client.get(path).text().contains("second");
+        eventually(PATIENCE, || waiting.iter().all(has_begun).then_some(()));
+        thread::sleep(Duration::from_millis(600));
         gate.open();
     });
-    assert_eq!(model.requests().len(), 2 * PERMITS, "all were asked");
+    let asked = model.requests().len();
     Chat::new(&app).send("hello").assert_status(200);
+    asked == 2 * PERMITS
 }
 
 #[test]
@@ -191,6 +206,7 @@ fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
         ("RATE_LIMIT", "on"),
         ("RATE_LIMIT_BY_ADDRESS", "on"),
         ("PROOF_OF_WORK", "off"),
+        ("METRICS_PORT", "0"),
     ]);
     let gate = Arc::new(Gate::default());
     model.always(Arc::new(pauses_at(&gate, "", "yes")));
@@ -209,6 +225,8 @@ fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
         assert_eq!((refused.json()["code"].clone(), refused.header("Retry-After")), (json!("rate_limited"), Some("1")));
     }
     assert!(one_more.transcript().is_empty());
+    let metrics = app.metrics();
+    assert!(metrics.contains("\nsafespace_abuse_refusals_total{reason=\"turns_in_progress\"} 2\n"), "{metrics}");
     gate.open();
     Chat::new(&app).send("hello").assert_status(200);
     assert!(connections.iter_mut().all(|raw| raw.answer().status == 200));
