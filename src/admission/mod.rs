@@ -82,6 +82,14 @@ impl Admission {
         self.peers.key(self.client_address.of(request)?)
     }
 
+    /// The key under which the responses to a client share memory: its network, else its session. `None` where nothing is
+    /// limited.
+    #[must_use]
+    pub fn client(&self, request: &Request, session: &Lookup) -> Option<PeerKey> {
+        let session_key = || self.message_rate.is_some().then(|| self.peers.session_key(session));
+        self.client_peer(request).or_else(session_key)
+    }
+
     /// Counts a message of a session. `None` where rates are not limited.
     ///
     /// # Errors

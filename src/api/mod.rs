@@ -55,9 +55,15 @@ impl Application for Context {
         self.admission.connection_peer(address)
     }
 
-    /// Erasing and the probes of health.
+    /// Erasing, stopping an answer, and the probes of health.
     fn is_never_refused(&self, beginning: &[u8]) -> bool {
-        [b"DELETE ".as_slice(), b"GET /health/", b"HEAD /health/"].iter().any(|never| beginning.starts_with(never))
+        let mut parts = beginning.split(|byte| *byte == b' ');
+        match (parts.next(), parts.next()) {
+            (Some(b"DELETE"), _) => true,
+            (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
+            (Some(b"POST"), Some(target)) => target.ends_with(b"/chat/stop"),
+            _ => false,
+        }
     }
 
     fn refuse_head(&self, request: &Request) -> Option<Response> {

@@ -12,6 +12,7 @@ use super::respond::with_common_fields;
 use crate::admission::Admission;
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
+use crate::peers::PeerKey;
 use crate::store::{self, Callback, Store};
 use crate::sync::{CancellationToken, Timers};
 use crate::turns::Turns;
@@ -64,6 +65,14 @@ impl Responder {
     pub(super) fn with_fields(mut self, fields: Vec<(&'static str, String)>) -> Responder {
         if let Some((_, access_log)) = &mut self.0 {
             access_log.fields = fields;
+        }
+        self
+    }
+
+    /// The same; its response shares memory with the others of this client.
+    pub(super) fn of_client(mut self, client: Option<PeerKey>) -> Responder {
+        if let Some((responder, _)) = &mut self.0 {
+            responder.set_client(client);
         }
         self
     }

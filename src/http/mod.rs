@@ -3,13 +3,16 @@
 //! It knows nothing of the [`Application`] it serves. The language between them is rouille's [`Request`] and [`Response`].
 //!
 //! - [`Server`]: starts and stops. [`Limits`]: its bounds. [`Responder`]: how a request is answered, whole or in pieces.
-//! - `worker`: serves a connection until it has to wait, and calls the application. The life of a request is here.
-//! - `connection`: the state machine of one connection. `head`, `body`: what a client sends. `response_head`,
-//!   `response_writer`, `reply`: what it receives.
-//! - `poller`, `acceptor`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
-//! - `shared`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
-//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline.
-//! - [`Refusal`]: what the server answers without the application.
+//! - `serving`: what a worker does for a connection until that has to wait. The life of a request is here. `worker`: the
+//!   threads.
+//! - `connection`, `step`: the state machine of one connection, and what it needs next. `head`, `body`: what a client sends.
+//!   `response_head`, `response_writer`, `reply`, `read_rate`: what it receives, and how fast.
+//! - `poller`, `acceptor`, `refusing`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
+//! - `shared`, `scheduler`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
+//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline. `giving_way`, `peer_connections`:
+//!   which one gives way to others.
+//! - `budget`: the memory of responses.
+//! - [`Application`], [`Refusal`]: what is served, and what the server answers without it.
 
 mod acceptor;
 mod application;
@@ -18,11 +21,12 @@ mod budget;
 mod connection;
 mod deadlines;
 mod exchange;
+mod giving_way;
 mod head;
 mod limits;
 #[cfg(test)]
 mod parsing_tests;
-mod peer_counts;
+mod peer_connections;
 mod poller;
 mod read_rate;
 mod refusal;

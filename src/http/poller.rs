@@ -99,6 +99,7 @@ impl Poller {
         }
         let now = Instant::now();
         self.dispatch(now);
+        self.refuse_giving_way(now);
         self.grant_memory(now);
         self.accept(MAX_EVENTS, now);
         let stuck_workers = self.end_expired(now);
@@ -165,8 +166,8 @@ impl Poller {
         }
     }
 
-    /// Takes in a new connection. In a full table another one gives way to it, or it is refused, as it is if its peer has
-    /// too many.
+    /// Takes in a new connection. Another one gives way to it in a full table, and one of its peer if that has its share;
+    /// without such a one it is refused.
     fn admit(&mut self, stream: TcpStream, client: SocketAddr, now: Instant) {
         let peer = self.application.peer(client.ip());
         let connection = Connection::new(stream, client, peer);
@@ -174,7 +175,11 @@ impl Poller {
         let mut state = self.shared.lock();
         let has_share = state.table.peers.may_connect(peer);
         let is_full = state.table.count() >= self.shared.limits.max_connections;
-        let victim = if is_full && has_share { state.table.choose_victim(now) } else { None };
+        let victim = match peer {
+            Some(peer) if !has_share => state.table.choose_victim_of(peer),
+            _ if is_full => state.table.choose_victim(now),
+            _ => None,
+        };
         let key = state.table.insert(stream.clone(), peer, Box::new(connection), now);
         drop(state);
         if self.shared.register(key, &stream).is_err() {

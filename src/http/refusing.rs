@@ -19,6 +19,9 @@ const MAX_EXPIRED: usize = 64;
 /// Reads of what a lingering client sends, in a row. A client that sends more than that does not wait for its response.
 const MAX_DRAINING_READS: usize = 16;
 
+/// Bytes of a request by which it is known that it is never refused: more than the longest target that the application has.
+const BEGINNING_BYTES: usize = 128;
+
 impl Poller {
     /// Discards what a lingering client sends, until it closes or has sent too much.
     pub(super) fn drain(&mut self, key: usize, mut stream: &TcpStream) {
@@ -33,7 +36,7 @@ impl Poller {
     }
 
     pub(super) fn is_never_refused(&self, stream: &TcpStream) -> bool {
-        let mut beginning = [0; 32];
+        let mut beginning = [0; BEGINNING_BYTES];
         stream.peek(&mut beginning).is_ok_and(|read| self.application.is_never_refused(&beginning[..read]))
     }
 
@@ -52,6 +55,12 @@ impl Poller {
         } else {
             self.linger(key, stream, now);
         }
+    }
+
+    /// Refuses incomplete requests of peers that have too many.
+    pub(super) fn refuse_giving_way(&mut self, now: Instant) {
+        let giving_way = self.shared.lock().table.take_giving_way();
+        giving_way.into_iter().for_each(|(key, stream)| self.refuse_busy(key, &stream, now));
     }
 
     fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rouille::Response;
 
 use super::budget::{Reservation, counted};
+use crate::peers::PeerKey;
 
 /// Bytes that a stream buffers while its client does not read. Above this limit [`StreamSender::send`](super::StreamSender)
 /// accepts no more.
@@ -15,14 +16,14 @@ pub const MAX_BUFFERED_BYTES: usize = 64 * 1024;
 
 /// The reply to one request, on its way to the worker that writes it.
 pub(super) enum Reply {
-    /// A response.
-    Ready(Response),
+    /// A response, and the client whose share of the memory it takes.
+    Ready(Response, Option<PeerKey>),
     /// What makes the response; a worker calls it.
-    Deferred(Box<dyn FnOnce() -> Response + Send>),
+    Deferred(Box<dyn FnOnce() -> Response + Send>, Option<PeerKey>),
     /// The head of a response, and where the pieces of its body arrive.
     Stream(Response, StreamReceiver),
     /// The head of a response, and what asks the application for the next piece of its body.
-    Pull(Response, AskForPiece),
+    Pull(Response, AskForPiece, Option<PeerKey>),
     /// What makes the piece of a body that was asked for; a worker calls it.
     Piece(Box<dyn FnOnce() -> Option<Piece> + Send>),
     /// Memory for the next piece, which the response waited for.

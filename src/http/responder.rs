@@ -17,22 +17,32 @@ use crate::peers::PeerKey;
 ///
 /// The response has to come within [`Limits::request_timeout`](super::Limits::request_timeout) of the request; after that
 /// the client has a 504 and the response is discarded.
-pub struct Responder(ReplySender, Option<PeerKey>);
+pub struct Responder {
+    reply: ReplySender,
+    /// Whose share of the memory the response takes.
+    client: Option<PeerKey>,
+}
 
 impl Responder {
     pub(super) fn new(shared: &Arc<Shared>, token: Token, peer: Option<PeerKey>) -> Responder {
-        Responder(ReplySender { shared: Some(shared.clone()), token }, peer)
+        Responder { reply: ReplySender { shared: Some(shared.clone()), token }, client: peer }
+    }
+
+    /// Names the client whose share of the memory the response takes, and so of what waits for it. Without a call that is
+    /// the peer of the connection.
+    pub fn set_client(&mut self, client: Option<PeerKey>) {
+        self.client = client;
     }
 
     /// Sends a response.
     pub fn respond(mut self, response: Response) {
-        self.0.send(Reply::Ready(response));
+        self.reply.send(Reply::Ready(response, self.client));
     }
 
     /// Has a worker make the response and send it. Thus a thread that answers many requests, such as the leader of a
     /// batch, makes none of the responses itself.
     pub fn respond_with(mut self, make: impl FnOnce() -> Response + Send + 'static) {
-        self.0.send(Reply::Deferred(Box::new(make)));
+        self.reply.send(Reply::Deferred(Box::new(make), self.client));
     }
 
     /// Begins a response whose body is sent piece by piece. Of `head` the status and the fields are used.
@@ -41,10 +51,11 @@ impl Responder {
     /// [`Limits::request_timeout`](super::Limits::request_timeout) of the one before, or the connection is closed.
     #[must_use]
     pub fn stream(mut self, head: Response) -> StreamSender {
-        let (shared, token) = (self.0.shared.clone().expect("a responder is consumed by its first use"), self.0.token);
-        let buffer = Arc::new(StreamBuffer::new(shared.budget.empty(self.1)));
+        let ReplySender { shared, token } = &self.reply;
+        let (shared, token) = (shared.clone().expect("a responder is consumed by its first use"), *token);
+        let buffer = Arc::new(StreamBuffer::new(shared.budget.empty(self.client)));
         let sender = StreamSender { buffer: buffer.clone(), shared: Some(shared), token };
-        self.0.send(Reply::Stream(head, StreamReceiver(buffer)));
+        self.reply.send(Reply::Stream(head, StreamReceiver(buffer)));
         sender
     }
 
@@ -55,17 +66,17 @@ impl Responder {
     /// While the response waits for a piece, or for memory for it, it holds no thread. Each piece has to come within
     /// [`Limits::request_timeout`](super::Limits::request_timeout) of the call, or the connection is closed.
     pub fn stream_from(mut self, head: Response, mut next: impl FnMut(PieceResponder) + Send + 'static) {
-        let (shared, token) = (self.0.shared.clone(), self.0.token);
+        let (shared, token) = (self.reply.shared.clone(), self.reply.token);
         let ask = move || next(PieceResponder(ReplySender { shared: shared.clone(), token }));
-        self.0.send(Reply::Pull(head, Box::new(ask)));
+        self.reply.send(Reply::Pull(head, Box::new(ask), self.client));
     }
 
     /// Has `callback` called when the client has closed the connection or its sending side, or the server has closed the
     /// connection, while the application works on the response or on the body of its stream: at most once, on a thread of
     /// the server, which it must not block. It replaces the callback of an earlier call.
     pub fn on_disconnect(&self, callback: DisconnectCallback) {
-        let Some(shared) = &self.0.shared else { return };
-        let set = shared.lock().table.set_disconnect_callback(self.0.token, callback);
+        let Some(shared) = &self.reply.shared else { return };
+        let set = shared.lock().table.set_disconnect_callback(self.reply.token, callback);
         match set {
             Ok(replaced) => discard(replaced),
             Err(callback) => run_callback(callback),
@@ -117,7 +128,7 @@ impl ReplySender {
         });
         if let Some(reply) = later {
             // The application has done its work, unless more pieces follow.
-            let is_whole = matches!(reply, Reply::Ready(_) | Reply::Deferred(_) | Reply::Dropped);
+            let is_whole = matches!(reply, Reply::Ready(..) | Reply::Deferred(..) | Reply::Dropped);
             discard(shared.update(|table| {
                 let unused = if is_whole { table.take_disconnect_callback(self.token) } else { None };
                 (unused, table.reply(self.token, reply, Instant::now()))

@@ -4,10 +4,11 @@ use std::io::{self, Read};
 
 use rouille::Response;
 
-use super::budget::{Place, Reservation, counted};
+use super::budget::{QueueEntry, Reservation, counted};
 use super::read_rate::ReadRate;
 use super::reply::{AskForPiece, End, Piece, StreamReceiver};
 use super::response_head::{self, ClientCapabilities, DateClock, Framing};
+use crate::peers::PeerKey;
 
 /// Bytes that are read from a body of known length and written at once. A shorter body goes out with its head in one
 /// write, and a client that reads slowly costs no more memory than this.
@@ -37,15 +38,31 @@ pub(super) enum Source {
     /// Pieces that the application sends from any thread.
     Stream(StreamReceiver),
     /// Pieces that the application makes when it is asked, from any thread.
-    Pull(AskForPiece, PullState),
+    Pull(Pull),
+}
+
+/// A body whose pieces the application is asked for.
+pub(super) struct Pull {
+    ask: AskForPiece,
+    /// Whose share of the memory the pieces take.
+    client: Option<PeerKey>,
+    /// There was memory for the first piece.
+    has_begun: bool,
+    state: PullState,
+}
+
+impl Pull {
+    pub(super) fn new(ask: AskForPiece, client: Option<PeerKey>) -> Pull {
+        Pull { ask, client, has_begun: false, state: PullState::Needed }
+    }
 }
 
 /// Where the next piece is.
-pub(super) enum PullState {
+enum PullState {
     /// It is needed.
     Needed,
     /// It waits for memory.
-    AwaitsMemory(#[expect(dead_code, reason = "dropped, it is left")] Place),
+    AwaitsMemory(#[expect(dead_code, reason = "dropped, it is removed")] QueueEntry),
     /// There is memory for it.
     Reserved,
     /// The application makes it.
@@ -115,8 +132,10 @@ impl ResponseWriter {
         let (pieces, memory, end) = match &self.source {
             None => return Next::Finished,
             Some(Source::Reader(_)) => return Next::ReadBody,
-            Some(Source::Pull(_, PullState::Needed | PullState::Reserved)) => return Next::AskForPiece,
-            Some(Source::Pull(_, PullState::AwaitsMemory(_) | PullState::Asked)) => return Next::AwaitPiece,
+            Some(Source::Pull(pull)) => match pull.state {
+                PullState::Needed | PullState::Reserved => return Next::AskForPiece,
+                PullState::AwaitsMemory(_) | PullState::Asked => return Next::AwaitPiece,
+            },
             Some(Source::Stream(pieces)) => pieces.take(),
         };
         let needed = match end {
@@ -135,47 +154,56 @@ impl ResponseWriter {
 
     /// Whether the application has pieces of the body to send.
     pub(super) fn awaits_pieces(&self) -> bool {
-        matches!(self.source, Some(Source::Stream(_) | Source::Pull(..)))
+        matches!(self.source, Some(Source::Stream(_) | Source::Pull(_)))
     }
 
-    /// Reserves memory for what is to be written, if there is any.
+    /// Reserves memory for what is to be written, if there is any: also for the part of a body that is not read yet, since
+    /// the application mostly has made it as a whole.
     pub(super) fn reserve(&mut self, mut memory: Reservation) -> bool {
-        let is_reserved = memory.grow(counted(self.bytes.len()));
+        let unread = if let Framing::Bytes(unread) = self.framing { unread } else { 0 };
+        let is_reserved = memory.grow(counted(self.bytes.len() + unread));
         self.memory = Some(memory);
         is_reserved
     }
 
     /// Reserves memory for the next piece with `reserve`, unless that is done. If there is none,
     /// [`ResponseWriter::receive_memory`] follows.
-    pub(super) fn reserve_piece(&mut self, reserve: impl FnOnce() -> Result<Reservation, Place>) -> bool {
-        let Some(Source::Pull(_, state @ PullState::Needed)) = &mut self.source else { return true };
+    pub(super) fn reserve_piece(
+        &mut self,
+        reserve: impl FnOnce(Option<PeerKey>, bool) -> Result<Reservation, QueueEntry>,
+    ) -> bool {
+        let Some(Source::Pull(pull)) = &mut self.source else { return true };
+        if !matches!(pull.state, PullState::Needed) {
+            return true;
+        }
         // The piece before is written.
         (self.bytes, self.written, self.memory) = (Vec::new(), 0, None);
-        match reserve() {
-            Ok(memory) => (self.memory, *state) = (Some(memory), PullState::Reserved),
-            Err(place) => *state = PullState::AwaitsMemory(place),
+        match reserve(pull.client, pull.has_begun) {
+            Ok(memory) => self.receive_memory(memory),
+            Err(entry) => pull.state = PullState::AwaitsMemory(entry),
         }
         self.memory.is_some()
     }
 
     /// Takes the memory for the next piece.
     pub(super) fn receive_memory(&mut self, memory: Reservation) {
-        if let Some(Source::Pull(_, state)) = &mut self.source {
-            (self.memory, *state) = (Some(memory), PullState::Reserved);
+        if let Some(Source::Pull(pull)) = &mut self.source {
+            self.memory = Some(memory);
+            (pull.state, pull.has_begun) = (PullState::Reserved, true);
         }
     }
 
     /// What asks the application for the next piece; [`ResponseWriter::receive_piece`] follows.
     pub(super) fn ask_for_piece(&mut self) -> Option<&mut AskForPiece> {
-        let Some(Source::Pull(ask, state)) = &mut self.source else { return None };
-        *state = PullState::Asked;
-        Some(ask)
+        let Some(Source::Pull(pull)) = &mut self.source else { return None };
+        pull.state = PullState::Asked;
+        Some(&mut pull.ask)
     }
 
     /// Takes the piece that the application was asked for.
     pub(super) fn receive_piece(&mut self, piece: Piece) {
-        if let Some(Source::Pull(_, state)) = &mut self.source {
-            *state = PullState::Needed;
+        if let Some(Source::Pull(pull)) = &mut self.source {
+            pull.state = PullState::Needed;
             self.send_piece(piece.bytes, piece.is_last);
             let length = self.bytes.len();
             self.memory.iter_mut().for_each(|memory| memory.set(length));
@@ -240,7 +268,7 @@ impl ResponseWriter {
         Ok(())
     }
 
-    /// Reads once, to this place and onwards.
+    /// Reads once, to `start` and onwards.
     fn read_once(&mut self, reader: &mut dyn Read, start: usize) -> io::Result<usize> {
         self.bytes.resize(start + CHUNK_BYTES, 0);
         let read = loop {

@@ -7,12 +7,11 @@ use std::time::Instant;
 
 use super::application::refusal_writer;
 use super::connection::Connection;
-use super::deadlines::Phase;
 use super::refusal::Refusal;
 use super::reply::{MAX_PIECE_BYTES, Reply};
 use super::responder::{Responder, call};
 use super::response_head::ClientCapabilities;
-use super::response_writer::{PullState, ResponseWriter, Source};
+use super::response_writer::{Pull, ResponseWriter, Source};
 use super::scheduler::Scheduler;
 use super::shared::wake;
 use super::slot::Token;
@@ -41,12 +40,6 @@ impl Worker {
             .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
         while goes_on {
             goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
-                Step::Done(Disposition::AwaitClient { phase: Phase::Head | Phase::Body, .. })
-                    if !self.may_be_incomplete(work) =>
-                {
-                    self.refuse(&mut work.connection, Refusal::Busy);
-                    true
-                }
                 Step::Done(disposition) => return disposition,
                 // If the application replies before it returns, the response is made in the same call.
                 Step::Answer(request) => self.call(work, |worker, connection, token| {
@@ -56,15 +49,16 @@ impl Worker {
                 }),
                 Step::CheckHead(request) => self.call(work, |worker, connection, _| {
                     if let Some(response) = worker.application.refuse_head(&request) {
-                        return worker.make_response(connection, Reply::Ready(response));
+                        return worker.make_response(connection, Reply::Ready(response, connection.peer));
                     }
                     connection.read_body();
                     Outcome::Continue
                 }),
                 Step::AskForPiece => self.call(work, |worker, connection, token| {
-                    let (shared, peer) = (worker.shared.clone(), connection.peer);
+                    let shared = worker.shared.clone();
                     let Some(writer) = connection.response_writer() else { return Outcome::Close };
-                    if !writer.reserve_piece(|| shared.budget.reserve(token, peer, MAX_PIECE_BYTES)) {
+                    let reserve = |client, has_begun| shared.budget.reserve(token, client, MAX_PIECE_BYTES, has_begun);
+                    if !writer.reserve_piece(reserve) {
                         return Outcome::Deferred;
                     }
                     let reply = writer.ask_for_piece().and_then(|ask| call(&shared, token, ask));
@@ -84,21 +78,20 @@ impl Worker {
         Disposition::Close
     }
 
-    /// Whether the peer may have one more incomplete request.
-    fn may_be_incomplete(&self, work: &Work) -> bool {
-        work.connection.peer.is_none() || self.shared.lock().table.may_be_incomplete(work.token)
-    }
-
     /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
     fn make_response(&mut self, connection: &mut Connection, reply: Reply) -> Outcome {
-        let client = connection.capabilities();
-        let client = ClientCapabilities { keep_alive: client.keep_alive && !self.shared.is_stopping(), ..client };
-        let (response, pieces) = match reply {
-            Reply::Ready(response) => (response, None),
-            Reply::Deferred(make) => (make(), None),
-            Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces))),
-            Reply::Pull(..) if self.shared.budget.is_crowded(connection.peer) => return Outcome::Refuse(Refusal::Busy),
-            Reply::Pull(head, ask) => (head, Some(Source::Pull(ask, PullState::Needed))),
+        let capabilities = connection.capabilities();
+        let keep_alive = capabilities.keep_alive && !self.shared.is_stopping();
+        let capabilities = ClientCapabilities { keep_alive, ..capabilities };
+        let (response, pieces, client) = match reply {
+            Reply::Ready(response, client) => (response, None, client),
+            Reply::Deferred(make, client) => (make(), None, client),
+            Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces)), connection.peer),
+            // The response to `HEAD` has no pieces.
+            Reply::Pull(.., client) if !capabilities.head_only && self.shared.budget.is_overloaded(client) => {
+                return Outcome::Refuse(Refusal::Busy);
+            }
+            Reply::Pull(head, ask, client) => (head, Some(Source::Pull(Pull::new(ask, client))), client),
             Reply::Memory(memory) => {
                 let Some(writer) = connection.response_writer() else { return Outcome::Close };
                 writer.receive_memory(memory);
@@ -112,9 +105,9 @@ impl Worker {
             Reply::Dropped if connection.response_state().head_sent => return Outcome::Close,
             Reply::Dropped => return Outcome::Refuse(Refusal::ApplicationFailed),
         };
-        match ResponseWriter::new(response, pieces, client, &mut self.clock) {
+        match ResponseWriter::new(response, pieces, capabilities, &mut self.clock) {
             Ok(mut writer) => {
-                let has_memory = writer.reserve(self.shared.budget.empty(connection.peer));
+                let has_memory = writer.reserve(self.shared.budget.empty(client)) || capabilities.head_only;
                 if has_memory { Outcome::Respond(writer) } else { Outcome::Refuse(Refusal::Busy) }
             }
             Err(error) => {

@@ -106,8 +106,10 @@ pub(super) struct Slot<C, R> {
     pub(super) response: ResponseState,
     /// A worker was sent to write although the time for it was over.
     pub(super) is_last_write: bool,
-    /// A worker found a part of the request missing, so the client is slow, and not the queue.
-    pub(super) is_incomplete: bool,
+    /// Its number among the connections of its peer.
+    pub(super) number: u64,
+    /// The number of its incomplete request: a worker found a part missing, so the client is slow, and not the queue.
+    pub(super) incomplete: Option<u64>,
     pub(super) readiness: Readiness,
     /// What the application has called when the client of its request is gone.
     pub(super) on_disconnect: Option<DisconnectCallback>,

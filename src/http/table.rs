@@ -4,21 +4,14 @@
 use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::deadlines::{Deadlines, Phase};
 use super::limits::{Limits, MAX_LINGERING};
-use super::peer_counts::PeerCounts;
+use super::peer_connections::PeerConnections;
 use super::refusal::Refusal;
-use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token, Victim};
+use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token};
 use crate::peers::PeerKey;
-
-/// A connection that was idle for less than this gives way only where no request is incomplete: the first request of a new
-/// client may be on its way.
-const MIN_IDLE_TIME: Duration = Duration::from_secs(1);
-
-/// Connections of a phase that are looked at to find one that the poller holds.
-const MAX_LOOKS: usize = 64;
 
 /// The connections of a server.
 pub(super) struct Table<C, R> {
@@ -29,7 +22,9 @@ pub(super) struct Table<C, R> {
     /// Those in the queue that wait with a request, and not to write: the pieces of streams refuse no request.
     queued_requests: usize,
     max_queued: usize,
-    pub(super) peers: PeerCounts,
+    pub(super) peers: PeerConnections,
+    /// Incomplete requests that the poller has to refuse, since their peers have too many.
+    pub(super) giving_way: Vec<Token>,
     /// Of the last request or connection.
     pub(super) generation: u64,
 }
@@ -43,7 +38,8 @@ impl<C, R> Table<C, R> {
             queue: VecDeque::new(),
             queued_requests: 0,
             max_queued: limits.max_queued,
-            peers: PeerCounts::new(limits),
+            peers: PeerConnections::new(limits),
+            giving_way: Vec::new(),
             generation: 0,
         }
     }
@@ -79,7 +75,7 @@ impl<C, R> Table<C, R> {
         now: Instant,
     ) -> usize {
         self.generation += 1;
-        self.peers.connect(peer);
+        let key = self.free.pop().unwrap_or(self.slots.len());
         let slot = Slot {
             generation: self.generation,
             stream: Some(stream),
@@ -90,11 +86,11 @@ impl<C, R> Table<C, R> {
             holder: Holder::Poller,
             response: ResponseState::default(),
             is_last_write: false,
-            is_incomplete: false,
+            number: self.peers.connect(peer, key),
+            incomplete: None,
             readiness: Readiness::default(),
             on_disconnect: None,
         };
-        let key = self.free.pop().unwrap_or(self.slots.len());
         if key == self.slots.len() {
             self.slots.push(slot);
         } else {
@@ -121,38 +117,35 @@ impl<C, R> Table<C, R> {
     /// A connection does not count for its peer any more.
     fn forget_peer(&mut self, key: usize) {
         self.set_incomplete(key, false);
-        self.peers.disconnect(self.slots[key].peer.take());
+        let slot = &mut self.slots[key];
+        self.peers.disconnect(slot.peer.take(), slot.number);
     }
 
     pub(super) fn set_incomplete(&mut self, key: usize, is_incomplete: bool) {
         let slot = &mut self.slots[key];
-        self.peers.set_incomplete(slot.peer, slot.is_incomplete, is_incomplete);
-        slot.is_incomplete = is_incomplete;
+        match slot.incomplete {
+            None if is_incomplete => slot.incomplete = Some(self.peers.begin_incomplete(slot.peer, key)),
+            Some(number) if !is_incomplete => {
+                self.peers.end_incomplete(slot.peer, number);
+                slot.incomplete = None;
+            }
+            _ => return,
+        }
+        let Some(incomplete) = self.peers.too_many_incomplete(slot.peer) else { return };
+        if let Some(oldest) = self.oldest_incomplete(incomplete) {
+            self.giving_way.push(Token { key: oldest, generation: self.slots[oldest].generation });
+            self.set_incomplete(oldest, false);
+        }
     }
 
-    /// Whether a worker may give back a connection whose request is incomplete: its peer has not too many of them.
-    pub(super) fn may_be_incomplete(&self, token: Token) -> bool {
-        let slot = &self.slots[token.key];
-        slot.is_incomplete || self.peers.may_be_incomplete(slot.peer)
-    }
-
-    /// The connection that gives way to a new one in a full table.
-    pub(super) fn choose_victim(&self, now: Instant) -> Option<Victim> {
-        let idle = self.deadlines.keys(Phase::Idle).next();
-        let is_unused = |key: &usize| now.saturating_duration_since(self.deadlines.entered(*key)) >= MIN_IDLE_TIME;
-        if let Some(unused) = idle.filter(is_unused) {
-            return Some(Victim::Close(unused));
+    /// Gives the poller a connection, which may be queued, to refuse its request.
+    pub(super) fn withdraw(&mut self, key: usize) -> Option<Arc<TcpStream>> {
+        if self.slots[key].holder == Holder::Queue {
+            self.queue.retain(|queued| *queued != key);
+            self.queued_requests -= usize::from(self.deadlines.phase(key) != Phase::Writing);
         }
-        // Most of them are held by the poller, which waits for the client.
-        let oldest = |phase| {
-            let waits_for_client = |key: &usize| self.slots[*key].holder == Holder::Poller;
-            self.deadlines.keys(phase).take(MAX_LOOKS).find(waits_for_client)
-        };
-        let incomplete = [Phase::Head, Phase::Body].into_iter().filter_map(oldest);
-        if let Some(key) = incomplete.min_by_key(|key| self.deadlines.entered(*key)) {
-            return self.slots[key].stream.clone().map(|stream| Victim::Refuse(key, stream));
-        }
-        idle.or_else(|| oldest(Phase::Writing)).map(Victim::Close)
+        self.slots[key].holder = Holder::Poller;
+        self.slots[key].stream.clone()
     }
 
     /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.
@@ -259,7 +252,7 @@ impl<C, R> Table<C, R> {
                 let is_worker_stuck = holder == Holder::Worker;
                 return Some(Expired::Abandon { removed: self.remove(key)?, response, is_worker_stuck });
             }
-            (_, Holder::Queue) if !slot.is_incomplete => Refusal::Busy,
+            (_, Holder::Queue) if slot.incomplete.is_none() => Refusal::Busy,
             (Phase::Head, _) => Refusal::HeadTooSlow(duration),
             (Phase::Body, _) => Refusal::BodyTooSlow(duration),
             // epoll reports only a third of the send buffer as free space: a slow client may have read less than that.
@@ -270,13 +263,7 @@ impl<C, R> Table<C, R> {
             }
             (Phase::Idle | Phase::Writing | Phase::Lingering, _) => return self.remove(key).map(Expired::Close),
         };
-        slot.holder = Holder::Poller;
-        let stream = slot.stream.clone()?;
-        if holder == Holder::Queue {
-            self.queue.retain(|queued| *queued != key);
-            self.queued_requests -= 1;
-        }
-        Some(Expired::Refuse(key, stream, refusal))
+        self.withdraw(key).map(|stream| Expired::Refuse(key, stream, refusal))
     }
 
     /// Makes a connection ready for the next free worker.

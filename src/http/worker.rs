@@ -1,5 +1,4 @@
-//! The worker threads: each takes a connection from the run queue, does what it needs, and gives it back. Worker and
-//! application meet here: this is the life of a request as the server sees it.
+//! The worker threads: each takes a connection from the run queue, serves it (`serving`), and gives it back.
 
 use std::io;
 use std::mem;
@@ -153,6 +152,7 @@ impl Worker {
             Disposition::Close => (removed, unused) = (state.table.remove(token.key), Some(connection)),
         }
         let disconnected = state.table.take_disconnected(token.key);
+        let has_giving_way = state.table.has_giving_way();
         next = next.or_else(|| state.table.take());
         state.scheduler.active_workers += usize::from(next.is_some());
         drop(state);
@@ -165,8 +165,8 @@ impl Worker {
             }
             discard(connection);
         }
-        // The poller ends when the last connection is closed.
-        if is_stopping {
+        // The poller ends when the last connection is closed, and refuses requests that give way.
+        if is_stopping || has_giving_way {
             self.shared.wake_poller();
         }
         ControlFlow::Continue(next)

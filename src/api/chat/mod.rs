@@ -144,8 +144,9 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
     // Its response has no messages, so none are read.
     let limit = if is_head { 0 } else { limit };
     let key = SealingKey::derive(&session_id);
+    let client = context.admission.client(request, &key.lookup());
     Answer::defer(move |responder| {
-        let (store, session) = (context.store.clone(), key.lookup());
+        let (store, session, responder) = (context.store.clone(), key.lookup(), responder.of_client(client));
         let send = move |page: Result<Option<Page>, store::Error>| match page {
             Err(error) => responder.respond(Err(error.into())),
             Ok(None) => responder.respond(Err(Problem::no_such_session())),

@@ -1,0 +1,141 @@
+//! Who has room, who waits, and that nothing is lost.
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::Duration;
+
+use mio::Poll;
+
+use super::*;
+use crate::peers::{Distinct, Peers};
+
+fn budget(max: usize) -> (Arc<MemoryBudget>, Poll) {
+    let poll = Poll::new().expect("there is epoll");
+    let waker = Waker::new(poll.registry(), mio::Token(0)).expect("it can be woken");
+    (MemoryBudget::new(max, Arc::new(waker)), poll)
+}
+
+fn token(key: usize) -> Token {
+    Token { key, generation: 1 }
+}
+
+fn peers<const COUNT: usize>() -> [Option<PeerKey>; COUNT] {
+    let peers = Peers::new(Distinct::All);
+    std::array::from_fn(|number| peers.key(IpAddr::from([10, 0, u8::try_from(number).unwrap_or(0), 1])))
+}
+
+fn granted(budget: &Arc<MemoryBudget>) -> (Vec<usize>, Vec<Reservation>) {
+    budget.grant().into_iter().map(|(token, reservation)| (token.key, reservation)).unzip()
+}
+
+#[test]
+fn waiters_are_granted_memory_in_order_of_arrival() {
+    let (budget, _poll) = budget(100);
+    let first = budget.reserve(token(1), None, 60, false).ok();
+    let large = budget.reserve(token(2), None, 50, false).err();
+    // It would fit, but not before the one that waits.
+    let small = budget.reserve(token(3), None, 10, false).err();
+    assert!(first.is_some() && large.is_some() && small.is_some());
+    assert!(!budget.may_grant() && granted(&budget).0.is_empty());
+    drop(first);
+    assert!(budget.may_grant());
+    let (keys, reservations) = granted(&budget);
+    assert_eq!((keys, budget.reserved()), (vec![2, 3], 60));
+    drop((large, small, reservations));
+    assert_eq!(budget.reserved(), 0);
+}
+
+#[test]
+fn a_waiter_that_leaves_the_queue_lets_those_behind_it_have_memory() {
+    let (budget, _poll) = budget(100);
+    let _first = budget.reserve(token(1), None, 60, false);
+    let large = budget.reserve(token(2), None, 50, false).err();
+    let _small = budget.reserve(token(3), None, 10, false).err();
+    drop(large);
+    assert!(budget.may_grant());
+    assert_eq!(granted(&budget).0, [3]);
+}
+
+#[test]
+fn a_peer_has_a_quarter_and_does_not_block_others() {
+    let (budget, _poll) = budget(100);
+    let [one, other] = peers();
+    let first = budget.reserve(token(1), one, 20, false);
+    let waiting = [budget.reserve(token(2), one, 20, false), budget.reserve(token(3), one, 20, false)];
+    assert!(first.is_ok() && waiting.iter().all(Result::is_err));
+    let others = [budget.reserve(token(4), other, 20, false), budget.reserve(token(5), None, 40, false)];
+    assert!(others.iter().all(Result::is_ok));
+    assert!(!budget.empty(one).can_grow(10) && budget.empty(other).can_grow(5));
+    drop(first);
+    let (keys, reservations) = granted(&budget);
+    assert_eq!(keys, [2]);
+    drop((reservations, others, waiting));
+    assert_eq!((budget.reserved(), budget.state.lock().clients.len()), (0, 0));
+}
+
+#[test]
+fn a_reservation_grows_only_into_what_is_free_and_small_buffers_are_not_counted() {
+    let (budget, _poll) = budget(10_000);
+    let mut reservation = budget.empty(None);
+    assert!(reservation.grow(8000) && !reservation.grow(8000) && reservation.can_grow(2000));
+    // What is in memory already counts even if there is no room for it.
+    let mut forced = budget.empty(None);
+    forced.set(9000);
+    assert_eq!(budget.reserved(), 17_000);
+    forced.set(UNCOUNTED_BYTES);
+    let moved = reservation.take();
+    drop(reservation);
+    assert_eq!(budget.reserved(), 8000);
+    drop(moved);
+    // Larger than the budget, but alone.
+    assert!(budget.reserve(token(1), None, 20_000, false).is_ok());
+    assert_eq!(budget.reserved(), 0);
+}
+
+#[test]
+fn no_memory_is_lost_and_no_response_waits_for_ever_among_many_threads() {
+    let (budget, _poll) = budget(1000);
+    let peers: [Option<PeerKey>; 3] = peers();
+    // Delivered reservations by token.
+    let delivered: Vec<Mutex<Option<Reservation>>> = (0..8).map(|_| Mutex::default()).collect();
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let poller = scope.spawn(|| {
+            while !stopped.load(Ordering::Relaxed) {
+                if budget.may_grant() {
+                    budget.grant().into_iter().for_each(|(token, it)| *delivered[token.key].lock() = Some(it));
+                }
+                thread::yield_now();
+            }
+        });
+        let clients: Vec<_> = (0..8)
+            .map(|key| {
+                let (budget, delivered) = (&budget, &delivered);
+                let peer = if key < 6 { peers[key % 3] } else { None };
+                scope.spawn(move || {
+                    for round in 0..2000 {
+                        match budget.reserve(token(key), peer, 240, false) {
+                            Ok(mut reservation) => reservation.set(round % 240),
+                            // Every few rounds the client leaves.
+                            Err(entry) if round % 7 == 0 => drop(entry),
+                            Err(_entry) => {
+                                while delivered[key].lock().take().is_none() {
+                                    thread::yield_now();
+                                }
+                            }
+                        }
+                        // One that left may have been granted memory at the same moment.
+                        delivered[key].lock().take();
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().expect("no client panics"));
+        thread::sleep(Duration::from_millis(10));
+        stopped.store(true, Ordering::Relaxed);
+        poller.join().expect("the poller does not panic");
+    });
+    drop(delivered);
+    let state = budget.state.lock();
+    assert_eq!((state.reserved, state.clients.len(), state.eligible.len(), state.new_waiters), (0, 0, 0, 0));
+}
