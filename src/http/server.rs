@@ -18,8 +18,9 @@ use super::poller::{Poller, WAKER};
 use super::shared::Shared;
 use super::worker::Worker;
 
-/// Bytes of a response that the operating system keeps for a client that does not read, about.
-const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of a response that the operating system keeps for a client that does not read. Linux doubles it for its own
+/// bookkeeping, and [`Limits::max_connections`] of them are not part of [`Limits::max_answer_bytes`].
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long dropping a server waits for its threads to close the connections.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
