@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Poll;
 
 use super::*;
 use crate::peers::{Distinct, Peers};
+use crate::session_id::SessionId;
 
 fn budget(max: usize) -> (Arc<MemoryBudget>, Poll) {
     let poll = Poll::new().expect("there is epoll");
@@ -98,7 +99,7 @@ fn no_memory_is_lost_and_no_response_waits_for_ever_among_many_threads() {
     let peers: [Option<PeerKey>; 3] = peers();
     // Delivered reservations by token.
     let delivered: Vec<Mutex<Option<Reservation>>> = (0..8).map(|_| Mutex::default()).collect();
-    let stopped = AtomicBool::new(false);
+    let (stopped, deadline) = (AtomicBool::new(false), Instant::now() + Duration::from_secs(60));
     thread::scope(|scope| {
         let poller = scope.spawn(|| {
             while !stopped.load(Ordering::Relaxed) {
@@ -120,6 +121,7 @@ fn no_memory_is_lost_and_no_response_waits_for_ever_among_many_threads() {
                             Err(entry) if round % 7 == 0 => drop(entry),
                             Err(_entry) => {
                                 while delivered[key].lock().take().is_none() {
+                                    assert!(Instant::now() < deadline, "the memory is not delivered");
                                     thread::yield_now();
                                 }
                             }
@@ -130,12 +132,52 @@ fn no_memory_is_lost_and_no_response_waits_for_ever_among_many_threads() {
                 })
             })
             .collect();
-        clients.into_iter().for_each(|client| client.join().expect("no client panics"));
-        thread::sleep(Duration::from_millis(10));
+        let ended: Vec<_> = clients.into_iter().map(thread::ScopedJoinHandle::join).collect();
         stopped.store(true, Ordering::Relaxed);
         poller.join().expect("the poller does not panic");
+        assert!(ended.iter().all(Result::is_ok));
     });
     drop(delivered);
     let state = budget.state.lock();
     assert_eq!((state.reserved, state.clients.len(), state.eligible.len(), state.new_waiters), (0, 0, 0, 0));
+}
+
+/// The key of a session.
+fn session() -> Option<PeerKey> {
+    Some(Peers::new(Distinct::None).session_key(&SessionId::random().lookup()))
+}
+
+#[test]
+fn a_session_has_few_pieces_of_a_large_budget_and_a_peer_a_quarter() {
+    let (budget, _poll) = budget(1 << 30);
+    let (session, [peer]) = (session(), peers());
+    assert!(budget.empty(session).can_grow(MAX_SESSION_BYTES) && budget.empty(peer).can_grow(1 << 28));
+    let _one = [budget.reserve(token(1), session, 1, true), budget.reserve(token(2), peer, 1, true)];
+    assert!(!budget.empty(session).can_grow(MAX_SESSION_BYTES) && !budget.empty(peer).can_grow(1 << 28));
+}
+
+#[test]
+fn only_responses_that_have_not_begun_are_too_many_to_wait() {
+    for (client, max) in [(None, 256), (peers::<1>()[0], 64), (session(), 16)] {
+        let (budget, _poll) = budget(100);
+        let first = budget.reserve(token(0), client, 100, true);
+        let _begun: Vec<_> = (0..1000).map(|key| budget.reserve(token(key), client, 100, true)).collect();
+        assert!(!budget.is_overloaded(client));
+        let new: Vec<_> = (1..max).map(|key| budget.reserve(token(key), client, 100, false)).collect();
+        assert!(!budget.is_overloaded(client));
+        let last = budget.reserve(token(max), client, 100, false);
+        assert!(budget.is_overloaded(client));
+        assert_eq!(budget.is_overloaded(session()), client.is_none());
+        drop(last);
+        assert!(!budget.is_overloaded(client));
+        drop((first, new));
+    }
+}
+
+#[test]
+fn a_small_response_has_room_in_a_budget_that_is_exceeded() {
+    let (budget, _poll) = budget(10_000);
+    let mut forced = budget.empty(None);
+    forced.set(20_000);
+    assert!(budget.empty(None).grow(0) && !budget.empty(None).grow(5000));
 }

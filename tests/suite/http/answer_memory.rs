@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rouille::Response;
 use safespace::http::{Limits, MAX_PIECE_BYTES, Piece, PieceResponder};
-use safespace::peers::Distinct;
+use safespace::peers::{Distinct, PeerKey, Peers};
+use safespace::session_id::SessionId;
 
 use crate::support::raw::Raw;
 use crate::support::requests::{DEFERRED, GET, get};
@@ -22,6 +23,21 @@ fn begin(server: &TestServer, raw: &mut Raw) -> Receiver<PieceResponder> {
     server.send_deferred(raw).stream_from(Response::text(""), move |piece| asked.send(piece).unwrap());
     assert_eq!(raw.head().status, 200);
     pieces
+}
+
+/// The keys of these sessions, as an application names them.
+fn session_keys(count: usize) -> Vec<Option<PeerKey>> {
+    let peers = Peers::new(Distinct::None);
+    (0..count).map(|_| Some(peers.session_key(&SessionId::random().lookup()))).collect()
+}
+
+/// Begins a response of a client, which may not begin.
+fn begin_of(server: &TestServer, raw: &mut Raw, client: Option<PeerKey>) -> (u16, Receiver<PieceResponder>) {
+    let (asked, pieces) = mpsc::channel();
+    let mut responder = server.send_deferred(raw);
+    responder.set_client(client);
+    responder.stream_from(Response::text(""), move |piece| asked.send(piece).unwrap());
+    (raw.head().status, pieces)
 }
 
 #[track_caller]
@@ -232,6 +248,87 @@ fn many_clients_of_little_memory_all_get_their_pieces() {
             thread::spawn(move || send(piece, vec![b'x'; 50_000], left == 0));
         });
     }
-    clients.iter_mut().for_each(|raw| assert_eq!(raw.answer().body.len(), 250_000));
+    // One that does not read keeps its piece in memory.
+    thread::scope(|scope| {
+        for raw in &mut clients {
+            scope.spawn(|| assert_eq!(raw.answer().body.len(), 250_000));
+        }
+    });
+    assert_all_is_given_back(&server);
+}
+
+#[test]
+fn the_responses_of_one_session_leave_memory_to_others() {
+    let server = TestServer::start(limits());
+    let keys = session_keys(2);
+    let mut raws: Vec<Raw> = (0..18).map(|_| server.connect()).collect();
+    let begun: Vec<_> = raws.iter_mut().map(|raw| begin_of(&server, raw, keys[0])).collect();
+    let held: Vec<_> = begun[..16].iter().map(|(_, pieces)| next(pieces)).collect();
+    assert_eq!(server.state().answer_bytes, 16 * MAX_PIECE_BYTES);
+    begun[16..].iter().for_each(|(_, pieces)| assert_is_not_asked(pieces));
+    let mut other = server.connect();
+    let (status, others) = begin_of(&server, &mut other, keys[1]);
+    assert_eq!(status, 200);
+    next(&others);
+    drop(held);
+    next(&begun[16].1);
+}
+
+#[test]
+fn a_whole_response_takes_the_share_of_the_client_that_the_application_names() {
+    let server = TestServer::start(Limits { max_answer_bytes: 4 * MAX_PIECE_BYTES, ..limits() });
+    let keys = session_keys(2);
+    let mut raws: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
+    let (_, pieces) = begin_of(&server, &mut raws[0], keys[0]);
+    let _piece = next(&pieces);
+    let large = || Response::from_data("text/plain", vec![b'x'; 40_000]);
+    for (number, (client, at_once, status)) in
+        [(keys[0], true, 503), (keys[0], false, 503), (keys[1], true, 200)].into_iter().enumerate()
+    {
+        let raw = &mut raws[number + 1];
+        let mut responder = server.send_deferred(raw);
+        responder.set_client(client);
+        if at_once {
+            responder.respond(large())
+        } else {
+            responder.respond_with(large)
+        }
+        assert_eq!(raw.answer().status, status, "{number}");
+    }
+}
+
+#[test]
+fn few_responses_of_one_session_are_too_many_to_wait_and_head_is_answered_nevertheless() {
+    let server = TestServer::start(Limits { max_answer_bytes: 4 * MAX_PIECE_BYTES, ..limits() });
+    let keys = session_keys(2);
+    let (mut waiting, mut statuses) = (Vec::new(), Vec::new());
+    // One has memory and 16 wait. A worker may not have counted the last ones yet.
+    eventually(PATIENCE, || {
+        let mut raw = server.connect();
+        let (status, pieces) = begin_of(&server, &mut raw, keys[0]);
+        waiting.push((raw, pieces));
+        statuses.push(status);
+        (status == 503).then_some(())
+    });
+    assert!((18..22).contains(&statuses.len()), "{}", statuses.len());
+    let mut head = server.connect();
+    head.send(b"HEAD /deferred HTTP/1.1\r\nHost: x\r\n\r\n");
+    let mut responder = server.wait_for_responders(1).remove(0);
+    responder.set_client(keys[0]);
+    responder.stream_from(Response::text(""), |_| panic!("it is asked for a piece"));
+    assert_eq!(head.head_answer().status, 200);
+    let mut other = server.connect();
+    assert_eq!(begin_of(&server, &mut other, keys[1]).0, 200);
+}
+
+#[test]
+fn a_whole_body_counts_with_its_length_until_it_is_read() {
+    let server = TestServer::start(limits());
+    let mut raw = server.connect();
+    raw.send(&get("/large"));
+    raw.stream.peek(&mut [0]).unwrap();
+    let (large, reserved) = (8 * 1024 * 1024, server.state().answer_bytes);
+    assert!((large..large + 4096).contains(&reserved), "{reserved}");
+    assert_eq!(raw.answer().body.len(), large);
     assert_all_is_given_back(&server);
 }

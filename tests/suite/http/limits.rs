@@ -6,11 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use safespace::http::Limits;
-use safespace::peers::Distinct;
 
 use crate::support::raw::Raw;
 use crate::support::requests::{GET, WAIT, get};
 use crate::support::server::{TestServer, limits};
+use crate::support::timing::PATIENCE;
 use crate::support::{eventually, timed};
 
 #[test]
@@ -53,10 +53,10 @@ fn lingering_connections_are_bounded_and_others_are_served() {
     }
     refused.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 400));
     // Data on a closed connection provokes a reset, so that a later write fails.
-    refused.iter_mut().for_each(|raw| raw.send(b"x"));
-    thread::sleep(Duration::from_millis(200));
-    let still_open = refused.iter_mut().filter_map(|raw| raw.stream.write_all(b"x").ok()).count();
-    assert!(still_open <= 64, "{still_open} linger");
+    eventually(PATIENCE, || {
+        let still_open = refused.iter_mut().filter_map(|raw| raw.stream.write_all(b"x").ok()).count();
+        (still_open <= 64).then_some(())
+    });
 }
 
 #[test]
@@ -66,10 +66,9 @@ fn requests_above_the_queue_limit_get_503_immediately() {
     busy.send(WAIT);
     server.wait_until_blocked(1);
     let mut queued: Vec<Raw> = (0..3).map(|_| server.connect()).collect();
-    for raw in &mut queued {
+    for (count, raw) in queued.iter_mut().enumerate() {
         raw.send(GET);
-        // One after the other, so that the order of arrival is certain.
-        thread::sleep(Duration::from_millis(20));
+        wait_until_queued(&server, count + 1);
     }
     for _ in 0..5 {
         let mut refused = server.connect();
@@ -129,6 +128,11 @@ fn a_refused_client_that_keeps_sending_receives_the_response() {
     }
 }
 
+#[track_caller]
+fn wait_until_queued(server: &TestServer, expected: usize) {
+    eventually(PATIENCE, || (server.state().queued == expected).then_some(()));
+}
+
 /// A request whose body does not come.
 const HALF: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf";
 
@@ -184,70 +188,15 @@ fn in_a_full_table_a_new_connection_outlasts_incomplete_requests() {
 }
 
 #[test]
-fn in_a_full_table_of_responses_that_nobody_reads_the_oldest_is_closed() {
+fn in_a_full_table_of_responses_that_nobody_reads_one_is_closed() {
     let server = TestServer::start(Limits { max_connections: 4, ..limits() });
     let mut unread: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
-    for (count, raw) in unread.iter_mut().enumerate() {
-        raw.send(&get("/large"));
-        let writing = || server.state().connections.iter().any(|state| *state == ("writing", count + 1));
-        eventually(Duration::from_secs(5), || writing().then_some(()));
-        thread::sleep(Duration::from_millis(50));
-    }
-    assert_eq!(server.connect().ask(GET).status, 200);
-    let large = 8 * 1024 * 1024;
-    assert!(unread[0].count_rest() < large);
-    unread[1..].iter_mut().for_each(|raw| assert_eq!(raw.answer().body.len(), large));
-}
-
-#[test]
-fn a_peer_has_an_eighth_of_the_connections() {
-    let server = TestServer::start_with(Limits { max_connections: 800, ..limits() }, Distinct::All);
-    let connect = |host| Raw::connect_from([127, 0, 1, host], server.address);
-    let mut raws: Vec<Raw> = (0..100).map(|host| connect(host + 1)).collect();
-    raws.iter_mut().for_each(|raw| assert_eq!(raw.ask(GET).status, 200));
-    let mut refused = connect(200);
-    assert_eq!(refused.ask(GET).status, 503);
-    refused.assert_closed();
-    let mut other = Raw::connect_from([127, 0, 2, 1], server.address);
-    assert_eq!(other.ask(GET).status, 200);
-    raws.pop();
-    eventually(Duration::from_secs(5), || (connect(1).ask(GET).status == 200).then_some(()));
-}
-
-#[test]
-fn a_peer_has_a_part_of_the_incomplete_requests() {
-    let server = TestServer::start_with(Limits { max_connections: 640, ..limits() }, Distinct::All);
-    let connect = |host| Raw::connect_from([127, 0, 1, host], server.address);
-    for part in [HALF, b"GET / HTTP/1.1\r\nHo".as_slice()] {
-        let mut half: Vec<Raw> = (0..20).map(|host| connect(host + 1)).collect();
-        for (count, raw) in half.iter_mut().enumerate() {
-            raw.send(part);
-            wait_until_incomplete(&server, count + 1);
-        }
-        let mut refused = connect(100);
-        assert_eq!(refused.ask(part).status, 503);
-        refused.assert_closed();
-        // Whole requests of the same peer, and incomplete ones of others, are served.
-        assert_eq!(connect(100).ask(GET).status, 200);
-        let mut other = Raw::connect_from([127, 0, 2, 1], server.address);
-        other.send(part);
-        thread::sleep(Duration::from_millis(50));
-        other.stream.set_nonblocking(true).unwrap();
-        assert!(other.stream.peek(&mut [0]).is_err(), "it is answered");
-        // One that is completed makes room.
-        let mut completed = half.pop().unwrap();
-        completed.send(if part == HALF { b"whole." } else { b"st: x\r\n\r\n" });
-        assert_eq!(completed.answer().status, 200);
-        let mut another = connect(100);
-        another.send(part);
-        thread::sleep(Duration::from_millis(50));
-        another.stream.set_nonblocking(true).unwrap();
-        assert!(another.stream.peek(&mut [0]).is_err(), "it is answered");
-        drop((half, other, another, completed));
-        eventually(Duration::from_secs(5), || {
-            (server.state().connections.iter().all(|(_, count)| *count == 0)).then_some(())
-        });
-    }
+    unread.iter_mut().for_each(|raw| raw.send(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    eventually(PATIENCE, || server.state().connections.contains(&("writing", 4)).then_some(()));
+    // While workers still write, none waits for its client.
+    eventually(PATIENCE, || (server.connect().ask(GET).status == 200).then_some(()));
+    let received: Vec<usize> = unread.iter_mut().map(Raw::count_rest).collect();
+    assert_eq!(received.iter().filter(|received| **received < 8 * 1024 * 1024).count(), 1, "{received:?}");
 }
 
 #[test]
@@ -259,7 +208,7 @@ fn a_request_that_is_never_refused_has_room_in_a_full_queue_up_to_as_many_again(
     let mut queued: Vec<Raw> = (0..6).map(|_| server.connect()).collect();
     for (count, raw) in queued.iter_mut().enumerate() {
         raw.send(if count < 3 { GET } else { b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n" });
-        eventually(Duration::from_secs(5), || (server.state().queued == count + 1).then_some(()));
+        wait_until_queued(&server, count + 1);
     }
     for refused in [GET, b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         assert_eq!(server.connect().ask(refused).status, 503);

@@ -4,6 +4,7 @@ mod answer_memory;
 mod disconnects;
 mod faults;
 mod limits;
+mod peers;
 mod pull_streams;
 mod readiness;
 mod request_delivery;
