@@ -14,7 +14,7 @@ impl<C, R> Table<C, R> {
         if !self.is_current(token) {
             return None;
         }
-        self.set_incomplete(token.key, false);
+        self.end_incomplete(token.key);
         let slot = &mut self.slots[token.key];
         slot.response = response;
         if matches!(self.deadlines.phase(token.key), Phase::Head | Phase::Body) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::deadlines::Phase;
-use super::peer_connections::Ordered;
+use super::peer_connections::Incomplete;
 use super::slot::{Holder, Token, Victim};
 use super::table::Table;
 use crate::peers::PeerKey;
@@ -57,8 +57,8 @@ impl<C, R> Table<C, R> {
     }
 
     /// The oldest incomplete request that no worker is reading on: it lacks a part, or has just got more.
-    pub(super) fn oldest_incomplete(&self, incomplete: &Ordered) -> Option<usize> {
-        incomplete.values().copied().find(|key| self.slots[*key].holder != Holder::Worker)
+    pub(super) fn oldest_incomplete(&self, incomplete: &Incomplete) -> Option<usize> {
+        incomplete.iter().map(|(_, key)| *key).find(|key| self.slots[*key].holder != Holder::Worker)
     }
 
     /// Whether [`Table::take_giving_way`] has something to do.

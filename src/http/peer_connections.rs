@@ -1,19 +1,20 @@
 //! Which connections and incomplete requests each peer has, and which of them give way to others. Nothing is kept of a peer
 //! without a connection.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Instant;
 
 use super::limits::Limits;
 use crate::peers::PeerKey;
 
-/// Keys of connections by numbers that rise with time.
-pub(super) type Ordered = BTreeMap<u64, usize>;
+/// Incomplete requests, each as when it began and the key of its connection.
+pub(super) type Incomplete = BTreeSet<(Instant, usize)>;
 
 /// The connections of all peers. A client without a peer has no limit of its own, but its incomplete requests are known.
 pub(super) struct PeerConnections {
     peers: HashMap<PeerKey, Peer>,
     /// The incomplete requests of all clients.
-    pub(super) incomplete: Ordered,
+    pub(super) incomplete: Incomplete,
     last_number: u64,
     max_connections: usize,
     max_incomplete: usize,
@@ -21,8 +22,9 @@ pub(super) struct PeerConnections {
 
 #[derive(Default)]
 struct Peer {
-    connections: Ordered,
-    incomplete: Ordered,
+    /// Keys of connections by their numbers, which rise with time.
+    connections: BTreeMap<u64, usize>,
+    incomplete: Incomplete,
 }
 
 impl PeerConnections {
@@ -30,11 +32,6 @@ impl PeerConnections {
         let (peers, incomplete) = Default::default();
         let (max_connections, max_incomplete) = (limits.max_connections_of_peer(), limits.max_incomplete_of_peer());
         PeerConnections { peers, incomplete, last_number: 0, max_connections, max_incomplete }
-    }
-
-    fn next_number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.last_number
     }
 
     /// Whether the peer may have one more connection.
@@ -45,11 +42,11 @@ impl PeerConnections {
 
     /// Adds a connection, and returns its number.
     pub(super) fn connect(&mut self, peer: Option<PeerKey>, key: usize) -> u64 {
-        let number = self.next_number();
+        self.last_number += 1;
         if let Some(peer) = peer {
-            self.peers.entry(peer).or_default().connections.insert(number, key);
+            self.peers.entry(peer).or_default().connections.insert(self.last_number, key);
         }
-        number
+        self.last_number
     }
 
     pub(super) fn disconnect(&mut self, peer: Option<PeerKey>, number: u64) {
@@ -67,26 +64,24 @@ impl PeerConnections {
         Some((*number, *key))
     }
 
-    /// A request is incomplete. Returns its number.
-    pub(super) fn begin_incomplete(&mut self, peer: Option<PeerKey>, key: usize) -> u64 {
-        let number = self.next_number();
-        self.incomplete.insert(number, key);
+    /// A request is incomplete.
+    pub(super) fn insert_incomplete(&mut self, peer: Option<PeerKey>, began: Instant, key: usize) {
+        self.incomplete.insert((began, key));
         if let Some(peer) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
-            peer.incomplete.insert(number, key);
+            peer.incomplete.insert((began, key));
         }
-        number
     }
 
     /// A request is not incomplete any more.
-    pub(super) fn end_incomplete(&mut self, peer: Option<PeerKey>, number: u64) {
-        self.incomplete.remove(&number);
+    pub(super) fn remove_incomplete(&mut self, peer: Option<PeerKey>, began: Instant, key: usize) {
+        self.incomplete.remove(&(began, key));
         if let Some(peer) = peer.and_then(|peer| self.peers.get_mut(&peer)) {
-            peer.incomplete.remove(&number);
+            peer.incomplete.remove(&(began, key));
         }
     }
 
     /// The incomplete requests of a peer, if they are more than it may have.
-    pub(super) fn too_many_incomplete(&self, peer: Option<PeerKey>) -> Option<&Ordered> {
+    pub(super) fn too_many_incomplete(&self, peer: Option<PeerKey>) -> Option<&Incomplete> {
         let incomplete = &self.peers.get(&peer?)?.incomplete;
         (incomplete.len() > self.max_incomplete).then_some(incomplete)
     }

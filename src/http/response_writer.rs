@@ -38,7 +38,7 @@ pub(super) enum Source {
     /// Pieces that the application sends from any thread.
     Stream(StreamReceiver),
     /// Pieces that the application makes when it is asked, from any thread.
-    Pull(Pull),
+    Pull(Box<Pull>),
 }
 
 /// A body whose pieces the application is asked for.

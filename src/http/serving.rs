@@ -91,7 +91,7 @@ impl Worker {
             Reply::Pull(.., client) if !capabilities.head_only && self.shared.budget.is_overloaded(client) => {
                 return Outcome::Refuse(Refusal::Busy);
             }
-            Reply::Pull(head, ask, client) => (head, Some(Source::Pull(Pull::new(ask, client))), client),
+            Reply::Pull(head, ask, client) => (head, Some(Source::Pull(Box::new(Pull::new(ask, client)))), client),
             Reply::Memory(memory) => {
                 let Some(writer) = connection.response_writer() else { return Outcome::Close };
                 writer.receive_memory(memory);

@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::refusal::Refusal;
 use crate::peers::PeerKey;
@@ -108,8 +109,8 @@ pub(super) struct Slot<C, R> {
     pub(super) is_last_write: bool,
     /// Its number among the connections of its peer.
     pub(super) number: u64,
-    /// The number of its incomplete request: a worker found a part missing, so the client is slow, and not the queue.
-    pub(super) incomplete: Option<u64>,
+    /// When its incomplete request began: a worker found a part missing, so the client is slow, and not the queue.
+    pub(super) incomplete_since: Option<Instant>,
     pub(super) readiness: Readiness,
     /// What the application has called when the client of its request is gone.
     pub(super) on_disconnect: Option<DisconnectCallback>,

@@ -87,7 +87,7 @@ impl<C, R> Table<C, R> {
             response: ResponseState::default(),
             is_last_write: false,
             number: self.peers.connect(peer, key),
-            incomplete: None,
+            incomplete_since: None,
             readiness: Readiness::default(),
             on_disconnect: None,
         };
@@ -116,25 +116,31 @@ impl<C, R> Table<C, R> {
 
     /// A connection does not count for its peer any more.
     fn forget_peer(&mut self, key: usize) {
-        self.set_incomplete(key, false);
+        self.end_incomplete(key);
         let slot = &mut self.slots[key];
         self.peers.disconnect(slot.peer.take(), slot.number);
     }
 
-    pub(super) fn set_incomplete(&mut self, key: usize, is_incomplete: bool) {
+    /// The request of a connection lacks a part. If its peer has too many such requests, the oldest one gives way.
+    fn begin_incomplete(&mut self, key: usize, began: Instant) {
         let slot = &mut self.slots[key];
-        match slot.incomplete {
-            None if is_incomplete => slot.incomplete = Some(self.peers.begin_incomplete(slot.peer, key)),
-            Some(number) if !is_incomplete => {
-                self.peers.end_incomplete(slot.peer, number);
-                slot.incomplete = None;
-            }
-            _ => return,
+        if slot.incomplete_since.is_some() {
+            return;
         }
+        slot.incomplete_since = Some(began);
+        self.peers.insert_incomplete(slot.peer, began, key);
         let Some(incomplete) = self.peers.too_many_incomplete(slot.peer) else { return };
         if let Some(oldest) = self.oldest_incomplete(incomplete) {
             self.giving_way.push(Token { key: oldest, generation: self.slots[oldest].generation });
-            self.set_incomplete(oldest, false);
+            self.end_incomplete(oldest);
+        }
+    }
+
+    /// The request of a connection lacks nothing any more.
+    pub(super) fn end_incomplete(&mut self, key: usize) {
+        let slot = &mut self.slots[key];
+        if let Some(began) = slot.incomplete_since.take() {
+            self.peers.remove_incomplete(slot.peer, began, key);
         }
     }
 
@@ -200,6 +206,8 @@ impl<C, R> Table<C, R> {
 
     /// Takes back a connection that waits for its client. In the same phase and without progress it keeps its deadline.
     pub(super) fn park(&mut self, token: Token, connection: Box<C>, phase: Phase, progress: bool, now: Instant) {
+        // The phase of a head, which a body continues, began with the request.
+        let began = self.deadlines.entered(token.key);
         let slot = &mut self.slots[token.key];
         slot.is_last_write &= phase == Phase::Writing && !progress;
         if self.deadlines.phase(token.key) != phase || progress {
@@ -207,7 +215,10 @@ impl<C, R> Table<C, R> {
         }
         (slot.connection, slot.holder) = (Some(connection), Holder::Poller);
         let is_ready = if phase == Phase::Writing { slot.readiness.writable } else { slot.readiness.readable };
-        self.set_incomplete(token.key, matches!(phase, Phase::Head | Phase::Body));
+        match phase {
+            Phase::Head | Phase::Body => self.begin_incomplete(token.key, began),
+            _ => self.end_incomplete(token.key),
+        }
         if is_ready {
             self.enqueue(token.key, now);
         }
@@ -216,7 +227,7 @@ impl<C, R> Table<C, R> {
     /// Takes back a connection whose next request is here already, behind those that are queued.
     pub(super) fn requeue(&mut self, token: Token, connection: Box<C>, now: Instant) {
         self.deadlines.enter(token.key, Phase::Idle, now);
-        self.set_incomplete(token.key, false);
+        self.end_incomplete(token.key);
         self.slots[token.key].connection = Some(connection);
         self.enqueue(token.key, now);
     }
@@ -252,7 +263,7 @@ impl<C, R> Table<C, R> {
                 let is_worker_stuck = holder == Holder::Worker;
                 return Some(Expired::Abandon { removed: self.remove(key)?, response, is_worker_stuck });
             }
-            (_, Holder::Queue) if slot.incomplete.is_none() => Refusal::Busy,
+            (_, Holder::Queue) if slot.incomplete_since.is_none() => Refusal::Busy,
             (Phase::Head, _) => Refusal::HeadTooSlow(duration),
             (Phase::Body, _) => Refusal::BodyTooSlow(duration),
             // epoll reports only a third of the send buffer as free space: a slow client may have read less than that.

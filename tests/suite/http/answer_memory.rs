@@ -289,9 +289,9 @@ fn a_whole_response_takes_the_share_of_the_client_that_the_application_names() {
         let mut responder = server.send_deferred(raw);
         responder.set_client(client);
         if at_once {
-            responder.respond(large())
+            responder.respond(large());
         } else {
-            responder.respond_with(large)
+            responder.respond_with(large);
         }
         assert_eq!(raw.answer().status, status, "{number}");
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use safespace::http::Limits;
 
 use crate::support::raw::Raw;
-use crate::support::requests::{GET, WAIT, get};
+use crate::support::requests::{GET, WAIT};
 use crate::support::server::{TestServer, limits};
 use crate::support::timing::PATIENCE;
 use crate::support::{eventually, timed};
