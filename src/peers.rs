@@ -12,8 +12,6 @@ use parking_lot::Mutex;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::sealing::Lookup;
-
 /// How long a key of the hash is used.
 const KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -87,10 +85,10 @@ impl Peers {
         self.key_at(address, Instant::now())
     }
 
-    /// The key of a session.
+    /// The key of the session with this lookup.
     #[must_use]
-    pub fn session_key(&self, session: &Lookup) -> PeerKey {
-        self.hash(SESSION_DOMAIN, session.expose().as_bytes(), Instant::now())
+    pub fn session_key(&self, session: &[u8; 16]) -> PeerKey {
+        self.hash(SESSION_DOMAIN, session, Instant::now())
     }
 
     fn key_at(&self, address: IpAddr, now: Instant) -> Option<PeerKey> {
@@ -148,7 +146,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::session_id::SessionId;
 
     fn key(peers: &Peers, address: &str) -> Option<PeerKey> {
         peers.key(address.parse().unwrap())
@@ -210,8 +207,7 @@ mod tests {
     #[test]
     fn each_session_has_a_key_of_its_own() {
         let peers = Peers::new(Distinct::None);
-        let [one, other] = [0, 1].map(|_| SessionId::random().lookup());
-        assert_eq!(peers.session_key(&one), peers.session_key(&one));
-        assert_ne!(peers.session_key(&one), peers.session_key(&other));
+        assert_eq!(peers.session_key(&[1; 16]), peers.session_key(&[1; 16]));
+        assert_ne!(peers.session_key(&[1; 16]), peers.session_key(&[2; 16]));
     }
 }
