@@ -31,6 +31,17 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
     (found, AccessLog { method, route, started, metrics: context.metrics.clone(), fields: Vec::new() })
 }
 
+/// Erasing, stopping an answer, and the probes of health.
+fn is_never_refused(beginning: &[u8]) -> bool {
+    let mut parts = beginning.split(|byte| *byte == b' ');
+    match (parts.next(), parts.next()) {
+        (Some(b"DELETE"), _) => true,
+        (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
+        (Some(b"POST"), Some(target)) => target.ends_with(b"/chat/stop"),
+        _ => false,
+    }
+}
+
 impl Application for Context {
     /// Finds the route, calls its handler, and answers with what that returns.
     fn answer(&self, request: Request, responder: http::Responder) {
@@ -55,15 +66,8 @@ impl Application for Context {
         self.admission.connection_peer(address)
     }
 
-    /// Erasing, stopping an answer, and the probes of health.
     fn is_never_refused(&self, beginning: &[u8]) -> bool {
-        let mut parts = beginning.split(|byte| *byte == b' ');
-        match (parts.next(), parts.next()) {
-            (Some(b"DELETE"), _) => true,
-            (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
-            (Some(b"POST"), Some(target)) => target.ends_with(b"/chat/stop"),
-            _ => false,
-        }
+        is_never_refused(beginning)
     }
 
     fn refuse_head(&self, request: &Request) -> Option<Response> {
@@ -87,5 +91,27 @@ impl Application for Context {
         let id = request_id.as_str();
         log::info!(status = response.status_code, request_id = id, reason:% = refusal; "Request refused");
         response.with_additional_header("X-Request-Id", request_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erasing_stopping_and_health_are_never_refused() {
+        let session = "/api/v1/sessions/550e8400-e29b-41d4-a716-446655440000";
+        for (request, is_never) in [
+            (format!("DELETE {session} HTTP/1.1\r\n"), true),
+            (format!("POST {session}/chat/stop HTTP/1.1\r\n"), true),
+            ("GET /health/live HTTP/1.1\r\n".to_owned(), true),
+            ("HEAD /health/ready HTTP/1.1\r\n".to_owned(), true),
+            (format!("POST {session}/chat HTTP/1.1\r\n"), false),
+            (format!("GET {session}/chat/stop HTTP/1.1\r\n"), false),
+            ("POST /health/live HTTP/1.1\r\n".to_owned(), false),
+            ("DELET".to_owned(), false),
+        ] {
+            assert_eq!(is_never_refused(request.as_bytes()), is_never, "{request}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use rouille::Response;
 
 use super::budget::{QueueEntry, Reservation, counted};
 use super::read_rate::ReadRate;
-use super::reply::{AskForPiece, End, Piece, StreamReceiver};
+use super::reply::{AskForPiece, End, MAX_PIECE_BYTES, Piece, StreamReceiver};
 use super::response_head::{self, ClientCapabilities, DateClock, Framing};
 use crate::peers::PeerKey;
 
@@ -157,11 +157,12 @@ impl ResponseWriter {
         matches!(self.source, Some(Source::Stream(_) | Source::Pull(_)))
     }
 
-    /// Reserves memory for what is to be written, if there is any: also for the part of a body that is not read yet, since
-    /// the application mostly has made it as a whole.
+    /// Reserves memory for what is to be written, if there is any. The part of a body that is not read yet counts, since the
+    /// application has made the body as a whole. One longer than a piece is taken to be static.
     pub(super) fn reserve(&mut self, mut memory: Reservation) -> bool {
         let unread = if let Framing::Bytes(unread) = self.framing { unread } else { 0 };
-        let is_reserved = memory.grow(counted(self.bytes.len() + unread));
+        let whole = self.bytes.len() + unread;
+        let is_reserved = memory.grow(counted(if whole <= MAX_PIECE_BYTES { whole } else { self.bytes.len() }));
         self.memory = Some(memory);
         is_reserved
     }
