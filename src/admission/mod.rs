@@ -86,7 +86,7 @@ impl Admission {
     /// limited.
     #[must_use]
     pub fn client(&self, request: &Request, session: &Lookup) -> Option<PeerKey> {
-        let session_key = || self.message_rate.is_some().then(|| self.peers.session_key(session));
+        let session_key = || self.message_rate.is_some().then(|| self.peers.session_key(session.expose().as_bytes()));
         self.client_peer(request).or_else(session_key)
     }
 

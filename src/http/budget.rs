@@ -9,12 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::Waker;
 use parking_lot::Mutex;
 
-use super::reply::MAX_PIECE_BYTES;
 use super::slot::Token;
 use crate::peers::PeerKey;
 
 /// The part of the memory that the responses of one client may reserve.
 const CLIENT_DIVISOR: usize = 4;
+
+/// Bytes of a piece that [`Responder::stream_from`](super::Responder::stream_from) asks for, at most. So much memory is
+/// reserved before it is asked for.
+pub const MAX_PIECE_BYTES: usize = 256 * 1024;
 
 /// Bytes that the responses of one session may reserve, where that is less: one person reads few of them at once.
 const MAX_SESSION_BYTES: usize = 16 * MAX_PIECE_BYTES;

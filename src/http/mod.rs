@@ -47,10 +47,11 @@ mod worker;
 pub use rouille::{Request, Response, ResponseBody};
 
 pub use application::Application;
+pub use budget::MAX_PIECE_BYTES;
 pub use head::MAX_FIELDS;
 pub use limits::Limits;
 pub use refusal::Refusal;
-pub use reply::{MAX_BUFFERED_BYTES, MAX_PIECE_BYTES, Piece, SendError};
+pub use reply::{MAX_BUFFERED_BYTES, Piece, SendError};
 pub use responder::{PieceResponder, Responder, StreamSender};
 pub use response_head::reason;
 pub use server::{Observer, Server, ServerState, raise_limit};

@@ -32,16 +32,12 @@ pub(super) enum Reply {
     Dropped,
 }
 
-/// Bytes of a piece that [`Responder::stream_from`](super::Responder::stream_from) asks for, at most. So much memory is
-/// reserved before it is asked for.
-pub const MAX_PIECE_BYTES: usize = 256 * 1024;
-
 /// Asks the application for the next piece of a body. It replies with [`Reply::Piece`].
 pub(super) type AskForPiece = Box<dyn FnMut() + Send>;
 
 /// A part of the body of a response.
 pub struct Piece {
-    /// Its bytes, [`MAX_PIECE_BYTES`] at most.
+    /// Its bytes, [`MAX_PIECE_BYTES`](super::MAX_PIECE_BYTES) at most.
     pub bytes: Vec<u8>,
     /// Whether the body ends with it.
     pub is_last: bool,

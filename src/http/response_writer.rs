@@ -4,9 +4,10 @@ use std::io::{self, Read};
 
 use rouille::Response;
 
+use super::budget::MAX_PIECE_BYTES;
 use super::budget::{QueueEntry, Reservation, counted};
 use super::read_rate::ReadRate;
-use super::reply::{AskForPiece, End, MAX_PIECE_BYTES, Piece, StreamReceiver};
+use super::reply::{AskForPiece, End, Piece, StreamReceiver};
 use super::response_head::{self, ClientCapabilities, DateClock, Framing};
 use crate::peers::PeerKey;
 

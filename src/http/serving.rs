@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::application::refusal_writer;
+use super::budget::MAX_PIECE_BYTES;
 use super::connection::Connection;
 use super::refusal::Refusal;
-use super::reply::{MAX_PIECE_BYTES, Reply};
+use super::reply::Reply;
 use super::responder::{Responder, call};
 use super::response_head::ClientCapabilities;
 use super::response_writer::{Pull, ResponseWriter, Source};

@@ -8,7 +8,6 @@ use mio::Poll;
 
 use super::*;
 use crate::peers::{Distinct, Peers};
-use crate::session_id::SessionId;
 
 fn budget(max: usize) -> (Arc<MemoryBudget>, Poll) {
     let poll = Poll::new().expect("there is epoll");
@@ -144,7 +143,7 @@ fn no_memory_is_lost_and_no_response_waits_for_ever_among_many_threads() {
 
 /// The key of a session.
 fn session() -> Option<PeerKey> {
-    Some(Peers::new(Distinct::None).session_key(&SessionId::random().lookup()))
+    Some(Peers::new(Distinct::None).session_key(&[7; 16]))
 }
 
 #[test]

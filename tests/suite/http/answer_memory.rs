@@ -28,7 +28,7 @@ fn begin(server: &TestServer, raw: &mut Raw) -> Receiver<PieceResponder> {
 /// The keys of these sessions, as an application names them.
 fn session_keys(count: usize) -> Vec<Option<PeerKey>> {
     let peers = Peers::new(Distinct::None);
-    (0..count).map(|_| Some(peers.session_key(&SessionId::random().lookup()))).collect()
+    (0..count).map(|_| Some(peers.session_key(SessionId::random().expose().as_bytes()))).collect()
 }
 
 /// Begins a response of a client, which may not begin.
