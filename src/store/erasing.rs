@@ -181,6 +181,10 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
     let outcome =
         |row: &postgres::Row| row.get::<_, Option<i64>>("bytes_left").map_or(Outcome::Deleted, Outcome::Postponed);
     let mut outcomes: HashMap<Uuid, Outcome> = rows.iter().map(|row| (row.get("id"), outcome(row))).collect();
-    // Of several deletes of a session in the batch, the first gets the outcome.
-    Ok(ids.into_iter().map(|id| outcomes.remove(id).unwrap_or(Outcome::NoSession)).collect())
+    // Of several deletes of a session in the batch, one has deleted it. While it exists, all of them wait for its deletion.
+    let outcome = |id| match outcomes.get(id) {
+        Some(Outcome::Postponed(bytes)) => Outcome::Postponed(*bytes),
+        _ => outcomes.remove(id).unwrap_or(Outcome::NoSession),
+    };
+    Ok(ids.into_iter().map(outcome).collect())
 }

@@ -1,5 +1,6 @@
 //! Erasing has connections and threads of its own, and large sessions delay no small one.
 
+use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::support::chat::{Chat, count_rows};
 use crate::support::cluster::Cluster;
 use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
-use crate::support::{eventually, timed};
+use crate::support::{eventually, lock_table, timed, wait_for_locks};
 
 /// A session with this many messages.
 fn session(app: &TestApp, sql: &mut Client, messages: i32) -> String {
@@ -81,6 +82,32 @@ fn of_many_deletes_of_a_large_session_exactly_one_is_204() {
     statuses.sort_unstable();
     assert_eq!(statuses, [[204].as_slice(), &[404; 19]].concat());
     assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
+fn no_delete_of_a_large_session_says_404_while_the_session_exists() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let id = session(&app, &mut sql, 1_000);
+    let mut lock = sql.transaction().unwrap();
+    lock.execute("SELECT FROM messages WHERE position = 1000 FOR UPDATE", &[]).unwrap();
+    // Meanwhile the deletes come together in batches.
+    let mut table = app.sql();
+    let table = lock_table(&mut table, "sessions");
+    let mut deletes = send_all(&app, vec![erase(&id); 20]);
+    wait_for_locks(&mut app.sql(), 2);
+    table.commit().unwrap();
+    wait_for_row_locks(&mut app.sql(), &mut lock, 1);
+    app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
+    for raw in &mut deletes {
+        raw.stream.set_nonblocking(true).unwrap();
+        assert_eq!(raw.stream.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock, "a delete is answered");
+        raw.stream.set_nonblocking(false).unwrap();
+    }
+    lock.commit().unwrap();
+    let mut statuses: Vec<u16> = deletes.iter_mut().map(|raw| raw.answer().status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[204].as_slice(), &[404; 19]].concat());
 }
 
 #[test]
