@@ -59,6 +59,7 @@ impl CreationRate {
 
     /// Counts a creation if it is free; otherwise the difficulty of the proof of work that it takes.
     pub(super) fn admit(&mut self, peer: Option<PeerKey>, now: Instant) -> Result<(), u8> {
+        self.log_change(now);
         match self.difficulty(peer, now) {
             None => {
                 self.count(peer, now);
@@ -87,15 +88,15 @@ impl CreationRate {
             }
         }
         self.all.add(&ALL, now);
-        self.log_change();
     }
 
-    /// Logs the beginning and the end of a flood; between them, the level may be a little below the burst.
-    fn log_change(&mut self) {
-        if !self.is_flooded && self.all.level >= ALL.burst {
+    /// Logs the beginning of a flood, when a creation is not free because of all the others, and its end, with the first
+    /// creation afterwards.
+    fn log_change(&mut self, now: Instant) {
+        if !self.is_flooded && self.all.difficulty(&ALL, now).is_some() {
             self.is_flooded = true;
             log::warn!("Many sessions are created, new ones require proof of work");
-        } else if self.is_flooded && self.all.level < ALL.burst / 2.0 {
+        } else if self.is_flooded && self.all.level_at(&ALL, now) < ALL.burst / 2.0 {
             self.is_flooded = false;
             log::info!("Fewer sessions are created, new ones require no proof of work");
         }
@@ -169,6 +170,23 @@ mod tests {
         assert_eq!(count_free(&mut rate, None, now + Duration::from_millis(49)), 0);
         assert_eq!(count_free(&mut rate, None, now + Duration::from_millis(51)), 1);
         assert_eq!(count_free(&mut rate, None, now + Duration::from_secs(3600)), BURST);
+    }
+
+    #[test]
+    fn a_flood_begins_with_a_creation_that_is_not_free_and_ends_when_half_has_leaked() {
+        let mut now = Instant::now();
+        let mut rate = CreationRate::new(now);
+        // The bucket leaks all the time, so its level stays a little below the burst.
+        while rate.admit(None, now).is_ok() {
+            assert!(!rate.is_flooded);
+            now += Duration::from_millis(1);
+        }
+        assert!(rate.is_flooded);
+        for (seconds, is_flooded) in [(20, true), (20, false)] {
+            now += Duration::from_secs(seconds);
+            assert!(rate.admit(None, now).is_ok());
+            assert_eq!(rate.is_flooded, is_flooded, "{seconds}");
+        }
     }
 
     #[test]
