@@ -17,6 +17,11 @@ pub const PER_MINUTE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Messages of a session at once.
 pub const BURST: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
+/// Bytes of a request's body for which a message counts once more, so that a session cannot fill the disk with messages of
+/// the maximum length at the rate of ordinary ones. One with 4,096 characters of ASCII counts once, of Chinese twice, of emoji
+/// three times.
+const COUNTED_BYTES: usize = 8 * 1024;
+
 /// Sessions that are remembered, in 2 MiB. One with a full bucket need not be: it is full 15 s after its last message at the
 /// latest, mostly 3 s after it.
 const MAX_SESSIONS: usize = 100_000;
@@ -56,14 +61,16 @@ impl<C: Clock + Clone> MessageRate<C> {
         MessageRate { buckets: new_buckets(clock.clone()), hash: RandomState::new(), swept_at: clock.now(), clock }
     }
 
-    /// Takes a token from the bucket of a session.
-    pub(super) fn check(&mut self, session: &Lookup) -> Result<Quota, Denied> {
-        self.check_hash(self.hash.hash_one(session))
+    /// Takes the tokens of a message whose request has this many bytes from the bucket of a session.
+    pub(super) fn check(&mut self, session: &Lookup, body_bytes: usize) -> Result<Quota, Denied> {
+        let more = u32::try_from(body_bytes / COUNTED_BYTES).unwrap_or(u32::MAX);
+        self.check_hash(self.hash.hash_one(session), NonZeroU32::MIN.saturating_add(more).min(BURST))
     }
 
-    fn check_hash(&mut self, key: u64) -> Result<Quota, Denied> {
+    fn check_hash(&mut self, key: u64, tokens: NonZeroU32) -> Result<Quota, Denied> {
         self.sweep();
-        let state = self.buckets.check_key(&key).map_err(|until| {
+        let checked = self.buckets.check_key_n(&key, tokens).expect("it is at most the burst");
+        let state = checked.map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
             Denied { retry_after_s: wait.as_secs_f64().ceil().max(1.0) as u64 }
         })?;
@@ -114,16 +121,33 @@ mod tests {
         let (mut rate, clock) = rate();
         let one = session();
         for remaining in (0..5).rev() {
-            assert_eq!(rate.check(&one), Ok(Quota { remaining, reset_s: 3 }));
+            assert_eq!(rate.check(&one, 100), Ok(Quota { remaining, reset_s: 3 }));
         }
-        assert_eq!(rate.check(&one), Err(Denied { retry_after_s: 3 }));
+        assert_eq!(rate.check(&one, 100), Err(Denied { retry_after_s: 3 }));
         clock.advance(Duration::from_millis(2_999));
-        assert_eq!(rate.check(&one), Err(Denied { retry_after_s: 1 }));
+        assert_eq!(rate.check(&one, 100), Err(Denied { retry_after_s: 1 }));
         clock.advance(Duration::from_millis(1));
-        assert_eq!(rate.check(&one), Ok(Quota { remaining: 0, reset_s: 3 }));
-        assert_eq!(rate.check(&one), Err(Denied { retry_after_s: 3 }));
+        assert_eq!(rate.check(&one, 100), Ok(Quota { remaining: 0, reset_s: 3 }));
+        assert_eq!(rate.check(&one, 100), Err(Denied { retry_after_s: 3 }));
         // Another session has a bucket of its own.
-        assert_eq!(rate.check(&session()), Ok(Quota { remaining: 4, reset_s: 3 }));
+        assert_eq!(rate.check(&session(), 100), Ok(Quota { remaining: 4, reset_s: 3 }));
+    }
+
+    #[test]
+    fn a_long_message_counts_once_for_each_8_kib_and_never_more_than_the_burst() {
+        for (bytes, remaining) in
+            [(0, 4), (8 * 1024 - 1, 4), (8 * 1024, 3), (16 * 1024, 2), (32 * 1024, 0), (usize::MAX, 0)]
+        {
+            let (mut rate, _clock) = rate();
+            assert_eq!(rate.check(&session(), bytes), Ok(Quota { remaining, reset_s: 3 }), "{bytes}");
+        }
+        // It waits until all of its tokens are there.
+        let (mut rate, clock) = rate();
+        let one = session();
+        assert!(rate.check(&one, 16 * 1024).is_ok());
+        assert_eq!(rate.check(&one, 16 * 1024), Err(Denied { retry_after_s: 3 }));
+        clock.advance(Duration::from_secs(3));
+        assert!(rate.check(&one, 16 * 1024).is_ok());
     }
 
     #[test]
@@ -132,7 +156,7 @@ mod tests {
         let one = session();
         let mut admitted = 0;
         for _ in 0..600 {
-            admitted += u32::from(rate.check(&one).is_ok());
+            admitted += u32::from(rate.check(&one, 100).is_ok());
             clock.advance(Duration::from_millis(100));
         }
         assert_eq!(admitted, BURST.get() + PER_MINUTE.get() - 1);
@@ -142,23 +166,23 @@ mod tests {
     fn a_bucket_that_is_full_again_is_forgotten_and_an_empty_one_is_not() {
         let (mut rate, clock) = rate();
         let (idle, busy) = (session(), session());
-        assert!(rate.check(&idle).is_ok());
+        assert!(rate.check(&idle, 100).is_ok());
         clock.advance(SWEEP_INTERVAL - Duration::from_secs(1));
-        while rate.check(&busy).is_ok() {}
+        while rate.check(&busy, 100).is_ok() {}
         clock.advance(Duration::from_secs(1));
-        assert!(rate.check(&busy).is_err());
+        assert!(rate.check(&busy, 100).is_err());
         assert_eq!(rate.buckets.len(), 1);
     }
 
     #[test]
     fn invented_sessions_take_bounded_memory_and_refuse_nobody() {
         let (mut rate, _clock) = rate();
-        while rate.check_hash(0).is_ok() {}
+        while rate.check_hash(0, NonZeroU32::MIN).is_ok() {}
         for invented in 1..2 * MAX_SESSIONS as u64 {
-            assert!(rate.check_hash(invented).is_ok());
+            assert!(rate.check_hash(invented, NonZeroU32::MIN).is_ok());
             assert!(rate.buckets.len() <= MAX_SESSIONS);
         }
         // Its bucket was forgotten among the others.
-        assert!(rate.check_hash(0).is_ok());
+        assert!(rate.check_hash(0, NonZeroU32::MIN).is_ok());
     }
 }

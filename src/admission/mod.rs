@@ -90,13 +90,13 @@ impl Admission {
         self.client_peer(request).or_else(session_key)
     }
 
-    /// Counts a message of a session. `None` where rates are not limited.
+    /// Counts a message of a session, whose request has a body of this many bytes. `None` where rates are not limited.
     ///
     /// # Errors
     /// [`Denied`] above the rate; the message is not counted then.
-    pub fn message(&self, session: &Lookup) -> Result<Option<Quota>, Denied> {
+    pub fn message(&self, session: &Lookup, body_bytes: usize) -> Result<Option<Quota>, Denied> {
         let Some(rate) = &self.message_rate else { return Ok(None) };
-        let checked = rate.lock().check(session);
+        let checked = rate.lock().check(session, body_bytes);
         if checked.is_err() {
             self.metrics.refused("rate_limited");
         }

@@ -12,15 +12,19 @@ use crate::http::Request;
 /// # Errors
 /// 415 for one that does not say it is JSON. An empty one needs no media type.
 pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
-    let length = request.header("Content-Length").and_then(|length| length.parse::<u64>().ok()).unwrap_or(0);
     // Where the body is still to come, it may be in chunks.
-    let is_empty = length == 0 && request.header("Transfer-Encoding").is_none();
+    let is_empty = length(request) == 0 && request.header("Transfer-Encoding").is_none();
     let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
     if is_empty || media_type.trim().eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {
         Err(Problem::new(415, "A body has to be sent with Content-Type: application/json."))
     }
+}
+
+/// Bytes of the body; 0 of one in chunks that is still to come.
+pub(super) fn length(request: &Request) -> usize {
+    request.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 /// The JSON object in the body, or an empty one where there is no body.

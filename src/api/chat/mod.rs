@@ -65,7 +65,7 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     let received_at = Instant::now();
     let session_id = parse_id(session_id)?;
     let (key, streamed) = (SealingKey::derive(&session_id), request::accepts_events(request));
-    let quota = context.admission.message(&key.lookup());
+    let quota = context.admission.message(&key.lookup(), body::length(request));
     let question = match quota {
         Ok(_) => question(context, request, key, received_at),
         Err(denied) => Err(denied.into()),
