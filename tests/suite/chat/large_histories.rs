@@ -138,12 +138,12 @@ fn clients_that_read_large_histories_slowly_hold_no_worker_and_lose_nothing() {
 
 #[test]
 fn many_clients_that_do_not_read_one_history_leave_memory_for_others() {
-    let app = TestApp::with(&[("APP_ANSWER_MEMORY", "4194304")]);
+    let app = TestApp::with(&[("APP_ANSWER_MEMORY", "4194304"), ("RATE_LIMIT", "on")]);
     let (read, unread) = (Chat::new(&app), Chat::new(&app));
     for chat in [&read, &unread] {
         store_messages(&mut app.sql(), &chat.id, &vec![escaped(); 300]);
     }
-    let mut clients: Vec<Raw> = (0..40).map(|_| Raw::connect(app.client.address())).collect();
+    let mut clients: Vec<Raw> = (0..100).map(|_| Raw::connect(app.client.address())).collect();
     for raw in &mut clients {
         raw.send(&get(&unread));
         raw.stream.peek(&mut [0]).unwrap();
