@@ -23,6 +23,8 @@ pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
         report.line("Metrics", address);
     }
     report.line("Pool", format_args!("{} to {} connections", config.pool.min_size, config.pool.max_size));
+    report.line("Limits", &config.protection);
+    report.line("Sessions", config.session_limits);
     for warning in app::warnings(config) {
         report.line("Warning", warning);
     }
@@ -74,8 +76,14 @@ impl Report<'_> {
         };
         if usage.disk.is_some() || (max_database_bytes.is_some() && server.is_some()) {
             self.line("Storage", usage);
+        } else if reserve == StorageReserve::Bytes(0) {
+            self.line("Storage", "no reserve (STORAGE_RESERVE is 0)");
         } else if max_database_bytes.is_none() {
-            self.line("Warning", "the disk of PostgreSQL cannot be measured: set DB_MAX_BYTES");
+            let grant = "GRANT pg_read_all_settings to the role, if PostgreSQL is on this machine";
+            self.line(
+                "Warning",
+                format_args!("the disk of PostgreSQL cannot be measured: set DB_MAX_BYTES, or {grant}"),
+            );
         }
         if usage.is_full(false) {
             self.line("Warning", "the storage is full: new sessions and messages get 503");

@@ -1,6 +1,8 @@
 //! Protection from abuse: rates, proof of work, the size of a session, and the disk.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
@@ -72,6 +74,35 @@ pub enum StorageReserve {
     Bytes(u64),
 }
 
+impl fmt::Display for ProtectionSettings {
+    /// For the operator.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.rate_limit {
+            return formatter.write_str("off");
+        }
+        let by_address = match self.by_address {
+            ByAddress::Auto => "public addresses",
+            ByAddress::On => "every address",
+            ByAddress::Off => "no address",
+        };
+        let proof_of_work = match self.proof_of_work {
+            ProofOfWork::Auto => "in a flood",
+            ProofOfWork::Off => "never",
+            ProofOfWork::Always => "always",
+        };
+        write!(formatter, "on, for {by_address}; proof of work {proof_of_work}; trusted proxies ")?;
+        let proxies: Vec<String> = self.trusted_proxies.iter().map(ToString::to_string).collect();
+        formatter.write_str(if proxies.is_empty() { "none".to_owned() } else { proxies.join(", ") }.as_str())
+    }
+}
+
+impl fmt::Display for SessionLimits {
+    /// For the operator.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "at most {} messages and {} KiB each", self.max_messages, self.max_bytes >> 10)
+    }
+}
+
 pub(super) fn read_protection(reader: &mut Reader, environment: Environment) -> ProtectionSettings {
     use ByAddress::{Auto, Off, On};
     let proof_of_work = [("auto", ProofOfWork::Auto), ("off", ProofOfWork::Off), ("always", ProofOfWork::Always)];
@@ -83,6 +114,9 @@ pub(super) fn read_protection(reader: &mut Reader, environment: Environment) -> 
     } else if environment == Environment::Production && proof_of_work == ProofOfWork::Off {
         let text = "PROOF_OF_WORK is off: one client can create sessions without end, and fill the disk";
         reader.warnings.push(text.to_owned());
+    }
+    if !rate_limit && proof_of_work == ProofOfWork::Always {
+        reader.warnings.push("PROOF_OF_WORK is set and not used: RATE_LIMIT is off".to_owned());
     }
     ProtectionSettings {
         rate_limit,
@@ -107,17 +141,22 @@ pub(super) fn read_storage(reader: &mut Reader) -> StorageSettings {
     }
 }
 
-/// The largest reserve in bytes, 1 PiB.
-const MAX_RESERVE_BYTES: u64 = 1 << 50;
+/// The reserve in bytes, if it is not 0: from 1 MiB, since less is a percentage without its sign, to 1 PiB.
+const RESERVE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 50;
 
 fn read_reserve(reader: &mut Reader) -> StorageReserve {
     let Some(text) = reader.set("STORAGE_RESERVE") else { return StorageReserve::Default };
     let reserve = match text.trim().strip_suffix('%') {
         Some(percent) => percent.trim().parse().ok().filter(|percent| *percent < 100).map(StorageReserve::Percent),
-        None => text.trim().parse().ok().filter(|bytes| *bytes <= MAX_RESERVE_BYTES).map(StorageReserve::Bytes),
+        None => text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|bytes| *bytes == 0 || RESERVE_BYTES.contains(bytes))
+            .map(StorageReserve::Bytes),
     };
     reserve.unwrap_or_else(|| {
-        let form = "is neither a number of bytes from 0 to 1125899906842624 nor a percentage from 0% to 99%";
+        let form = "is neither 0, a number of bytes from 1048576 to 1125899906842624, nor a percentage from 0% to 99%";
         reader.problem("STORAGE_RESERVE", format_args!("\"{text}\" {form}"));
         StorageReserve::Default
     })

@@ -59,7 +59,7 @@ fn proxies_are_addresses_and_networks_and_the_reserve_is_bytes_or_a_percentage()
         let config = read(&[("HOME", "/h"), ("STORAGE_RESERVE", text)]);
         assert_eq!(config.storage.reserve, reserve, "{text}");
     }
-    for text in ["1125899906842625", "-1", "1GB", "100%"] {
+    for text in ["1125899906842625", "5", "-1", "1GB", "100%"] {
         let found = problems(&[("HOME", "/h"), ("STORAGE_RESERVE", text)]);
         assert!(matches!(found.as_slice(), [one] if one.starts_with("STORAGE_RESERVE: ")), "{text}: {found:?}");
     }
@@ -311,6 +311,8 @@ fn protection_that_is_off_in_production_is_a_warning() {
     assert!(production("PROOF_OF_WORK", "off").starts_with("PROOF_OF_WORK is off"));
     assert_eq!(production("PROOF_OF_WORK", "always"), "");
     assert_eq!(read(&[("HOME", "/h"), ("RATE_LIMIT", "off")]).warnings().join("\n"), "");
+    let unused = read(&[("HOME", "/h"), ("RATE_LIMIT", "off"), ("PROOF_OF_WORK", "always")]).warnings();
+    assert_eq!(unused, ["PROOF_OF_WORK is set and not used: RATE_LIMIT is off"]);
 }
 
 #[test]

@@ -127,14 +127,14 @@ fn check_prints_the_room_and_what_is_wrong_with_it() {
             vec!["Storage      ", " MiB free on the disk, ", " MiB reserved\n", "the storage is full"],
         ),
         (
-            [("STORAGE_RESERVE", "1000000"), ("DB_MAX_BYTES", "")],
+            [("STORAGE_RESERVE", "1048576"), ("DB_MAX_BYTES", "")],
             vec!["max_wal_size, 1024 MiB, is more than the reserve"],
         ),
         (
             [("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "1048576")],
             vec!["Storage      database of ", ", at most 1 MiB\n", "the storage is full"],
         ),
-        ([("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "")], vec!["set DB_MAX_BYTES"]),
+        ([("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "")], vec!["Storage      no reserve"]),
     ] {
         let found = check(&further);
         for line in lines {
