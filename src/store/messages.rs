@@ -197,7 +197,12 @@ fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Ve
     let answers: Vec<&Uuid> = turns.iter().map(|(_, [_, answer])| answer).collect();
     let parameters = [&sessions, &questions, &answers].map(|ids| (ids as _, Type::UUID_ARRAY));
     let rows = connection.query(include_str!("../../sql/messages/find.sql"), &parameters)?;
-    Ok(by_session(turns.iter().map(|(session, _)| *session), &rows))
+    let found: HashMap<(Uuid, Uuid), &postgres::Row> =
+        rows.iter().map(|row| ((row.get("session_id"), row.get("id")), row)).collect();
+    let of_turn = |(session, ids): &(Lookup, [Uuid; 2])| {
+        ids.iter().filter_map(|id| found.get(&(*session.expose(), *id))).map(|row| read_row(row)).collect()
+    };
+    Ok(turns.iter().map(of_turn).collect())
 }
 
 fn read_row(row: &postgres::Row) -> Row {
@@ -205,7 +210,7 @@ fn read_row(row: &postgres::Row) -> Row {
     Row { position, id, sealed, total_bytes: row.get("total_bytes") }
 }
 
-/// The rows of each session. A session that is in the batch twice gets, both times, the rows of both requests.
+/// The rows of each session.
 fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) -> Vec<Vec<Row>> {
     let mut found: HashMap<Uuid, Vec<&postgres::Row>> = HashMap::new();
     for row in rows {
