@@ -11,15 +11,15 @@ use std::thread;
 use clap::{Parser, Subcommand};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tikv_jemallocator::Jemalloc;
 
 use safespace::app::{self, App, StartError};
 use safespace::check;
 use safespace::config::{Config, VARIABLES};
 use safespace::logging;
 
+#[cfg(target_os = "linux")]
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The backend of an anonymous chatbot for people who must not be identified.
 ///
