@@ -26,7 +26,7 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
-    /// Whether a request that begins with these bytes has room in the run queue even if that is full.
+    /// Whether a request that begins with these bytes has room in the run queue even if that is full of others.
     fn is_never_refused(&self, _beginning: &[u8]) -> bool {
         false
     }

@@ -9,7 +9,8 @@
 //!   `response_head`, `response_writer`, `reply`, `read_rate`: what it receives, and how fast.
 //! - `poller`, `acceptor`, `refusing`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
 //! - `shared`, `scheduler`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
-//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline. `giving_way`, `peer_connections`:
+//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline. `run_queue`: the order in which
+//!   workers take them. `giving_way`, `peer_connections`:
 //!   which one gives way to others.
 //! - `budget`: the memory of responses.
 //! - [`Application`], [`Refusal`]: what is served, and what the server answers without it.
@@ -35,6 +36,7 @@ mod reply;
 mod responder;
 mod response_head;
 mod response_writer;
+mod run_queue;
 mod scheduler;
 mod server;
 mod serving;

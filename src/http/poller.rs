@@ -145,12 +145,12 @@ impl Poller {
         disconnected.into_iter().for_each(run_callback);
         for (key, dispatch) in dispatched {
             match dispatch {
-                Dispatch::RefuseBusy(stream) if self.is_never_refused(&stream) => {
-                    if !self.shared.lock().table.enqueue_beyond(key, now) {
+                Dispatch::Examine(stream) => {
+                    let is_urgent = self.is_never_refused(&stream);
+                    if !self.shared.lock().table.enqueue_new(key, is_urgent, now) {
                         self.refuse_busy(key, &stream, now);
                     }
                 }
-                Dispatch::RefuseBusy(stream) => self.refuse_busy(key, &stream, now),
                 Dispatch::Drain(stream) => self.drain(key, &stream),
             }
         }

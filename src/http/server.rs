@@ -53,7 +53,7 @@ impl Observer {
         let connections = Phase::ALL.map(|phase| (names[phase as usize], state.table.deadlines.count(phase)));
         let refused_busy = self.0.refused_busy.load(Ordering::Relaxed);
         let (answer_bytes, max_answer_bytes) = (self.0.budget.reserved(), self.0.budget.max());
-        ServerState { connections, queued: state.table.queued(), refused_busy, answer_bytes, max_answer_bytes }
+        ServerState { connections, queued: state.table.queue.len(), refused_busy, answer_bytes, max_answer_bytes }
     }
 }
 

@@ -115,7 +115,7 @@ pub(super) struct State {
 impl State {
     /// The worker to be woken, if connections are queued.
     pub(super) fn wake_if_queued(&mut self, choose: fn(&mut Scheduler) -> Option<Thread>) -> Option<Thread> {
-        if self.table.queued() == 0 { None } else { choose(&mut self.scheduler) }
+        if self.table.queue.len() == 0 { None } else { choose(&mut self.scheduler) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::refusal::Refusal;
+use super::run_queue::Lane;
 use crate::peers::PeerKey;
 
 /// Names the current request of a connection, and neither a later one nor a later connection in its slot.
@@ -51,8 +52,8 @@ pub(super) enum Victim {
 
 /// What to do about a socket that is ready.
 pub(super) enum Dispatch {
-    /// Refuse the request: the run queue is full.
-    RefuseBusy(Arc<TcpStream>),
+    /// Look whether the request is urgent, and queue it, or refuse it if the run queue is full.
+    Examine(Arc<TcpStream>),
     /// Discard what the client of a lingering connection sends.
     Drain(Arc<TcpStream>),
 }
@@ -104,6 +105,8 @@ pub(super) struct Slot<C, R> {
     /// A piece of a stream arrived while a worker had the connection.
     pub(super) has_piece: bool,
     pub(super) holder: Holder,
+    /// Its lane of the run queue, while that holds it.
+    pub(super) lane: Lane,
     pub(super) response: ResponseState,
     /// A worker was sent to write although the time for it was over.
     pub(super) is_last_write: bool,

@@ -1,7 +1,6 @@
-//! Every open connection in a slot, and the run queue of those that a worker can serve. It is generic over what it holds,
+//! Every open connection in a slot, and in the run queue if a worker can serve it. It is generic over what it holds,
 //! so it knows neither sockets' bytes nor threads. The server keeps it behind one lock.
 
-use std::collections::VecDeque;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +9,8 @@ use super::deadlines::{Deadlines, Phase};
 use super::limits::{Limits, MAX_LINGERING};
 use super::peer_connections::PeerConnections;
 use super::refusal::Refusal;
-use super::slot::{Assignment, Dispatch, Expired, Holder, Readiness, Removed, ResponseState, Slot, Token};
+use super::run_queue::{Lane, RunQueue};
+use super::slot::{Expired, Holder, Readiness, Removed, ResponseState, Slot, Token};
 use crate::peers::PeerKey;
 
 /// The connections of a server.
@@ -18,10 +18,7 @@ pub(super) struct Table<C, R> {
     pub(super) slots: Vec<Slot<C, R>>,
     free: Vec<usize>,
     pub(super) deadlines: Deadlines,
-    queue: VecDeque<usize>,
-    /// Those in the queue that wait with a request, and not to write: the pieces of streams refuse no request.
-    queued_requests: usize,
-    max_queued: usize,
+    pub(super) queue: RunQueue,
     pub(super) peers: PeerConnections,
     /// Incomplete requests that the poller has to refuse, since their peers have too many.
     pub(super) giving_way: Vec<Token>,
@@ -35,9 +32,7 @@ impl<C, R> Table<C, R> {
             slots: Vec::new(),
             free: Vec::new(),
             deadlines: Deadlines::new(limits),
-            queue: VecDeque::new(),
-            queued_requests: 0,
-            max_queued: limits.max_queued,
+            queue: RunQueue::new(limits.max_queued),
             peers: PeerConnections::new(limits),
             giving_way: Vec::new(),
             generation: 0,
@@ -51,10 +46,6 @@ impl<C, R> Table<C, R> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.slots.len() == self.free.len()
-    }
-
-    pub(super) fn queued(&self) -> usize {
-        self.queue.len()
     }
 
     pub(super) fn keys(&self) -> Vec<usize> {
@@ -84,6 +75,7 @@ impl<C, R> Table<C, R> {
             reply: None,
             has_piece: false,
             holder: Holder::Poller,
+            lane: Lane::New,
             response: ResponseState::default(),
             is_last_write: false,
             number: self.peers.connect(peer, key),
@@ -102,10 +94,9 @@ impl<C, R> Table<C, R> {
 
     /// Removes a connection.
     pub(super) fn remove(&mut self, key: usize) -> Option<Removed<C, R>> {
-        let slot = &mut self.slots[key];
-        let stream = slot.stream.take()?;
-        let is_queued_request = slot.holder == Holder::Queue && self.deadlines.phase(key) != Phase::Writing;
-        self.queued_requests -= usize::from(is_queued_request);
+        self.slots[key].stream.as_ref()?;
+        let stream = self.withdraw(key)?;
+        self.slots[key].stream = None;
         self.forget_peer(key);
         self.deadlines.remove(key);
         self.free.push(key);
@@ -141,66 +132,6 @@ impl<C, R> Table<C, R> {
         let slot = &mut self.slots[key];
         if let Some(began) = slot.incomplete_since.take() {
             self.peers.remove_incomplete(slot.peer, began, key);
-        }
-    }
-
-    /// Gives the poller a connection, which may be queued, to refuse its request.
-    pub(super) fn withdraw(&mut self, key: usize) -> Option<Arc<TcpStream>> {
-        if self.slots[key].holder == Holder::Queue {
-            self.queue.retain(|queued| *queued != key);
-            self.queued_requests -= usize::from(self.deadlines.phase(key) != Phase::Writing);
-        }
-        self.slots[key].holder = Holder::Poller;
-        self.slots[key].stream.clone()
-    }
-
-    /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.
-    pub(super) fn ready(&mut self, key: usize, readiness: Readiness, now: Instant) -> Option<Dispatch> {
-        let slot = self.slots.get_mut(key)?;
-        slot.readiness.readable |= readiness.readable;
-        slot.readiness.writable |= readiness.writable;
-        slot.readiness.ended |= readiness.ended;
-        let stream = slot.stream.as_ref().filter(|_| slot.holder == Holder::Poller)?;
-        match self.deadlines.phase(key) {
-            Phase::Lingering => return Some(Dispatch::Drain(stream.clone())),
-            // A client that sends more and does not read its response gains nothing.
-            Phase::Writing if !readiness.writable => return None,
-            // A response that is half written is finished even if the queue is full: that only frees memory.
-            Phase::Writing => {}
-            _ if !readiness.readable => return None,
-            _ if self.queued_requests >= self.max_queued => return Some(Dispatch::RefuseBusy(stream.clone())),
-            _ => {}
-        }
-        self.enqueue(key, now);
-        None
-    }
-
-    /// Makes a connection ready although the queue is full, for a new request that is never refused: as many again fit.
-    pub(super) fn enqueue_beyond(&mut self, key: usize, now: Instant) -> bool {
-        let has_room = self.queued_requests < 2 * self.max_queued && self.deadlines.phase(key) == Phase::Idle;
-        if has_room {
-            self.enqueue(key, now);
-        }
-        has_room
-    }
-
-    /// Gives the connection at the front of the queue to a worker.
-    pub(super) fn take(&mut self) -> Option<Assignment<C, R>> {
-        loop {
-            let key = self.queue.pop_front()?;
-            let slot = &mut self.slots[key];
-            // A connection that was removed while queued leaves its key behind.
-            if slot.stream.is_none() || slot.holder != Holder::Queue {
-                continue;
-            }
-            slot.holder = Holder::Worker;
-            self.queued_requests -= usize::from(self.deadlines.phase(key) != Phase::Writing);
-            slot.readiness.writable = false;
-            // A worker that writes does not read first, and the end of the input is found behind all that came before it.
-            slot.readiness.readable &= slot.readiness.ended || self.deadlines.phase(key) == Phase::Writing;
-            let connection = slot.connection.take().expect("a queued connection is in its slot");
-            let token = Token { key, generation: slot.generation };
-            return Some(Assignment { token, connection, reply: slot.reply.take() });
         }
     }
 
@@ -275,15 +206,5 @@ impl<C, R> Table<C, R> {
             (Phase::Idle | Phase::Writing | Phase::Lingering, _) => return self.remove(key).map(Expired::Close),
         };
         self.withdraw(key).map(|stream| Expired::Refuse(key, stream, refusal))
-    }
-
-    /// Makes a connection ready for the next free worker.
-    pub(super) fn enqueue(&mut self, key: usize, now: Instant) {
-        if self.deadlines.phase(key) == Phase::Idle {
-            self.deadlines.enter(key, Phase::Head, now);
-        }
-        self.queued_requests += usize::from(self.deadlines.phase(key) != Phase::Writing);
-        self.slots[key].holder = Holder::Queue;
-        self.queue.push_back(key);
     }
 }

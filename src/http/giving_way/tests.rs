@@ -36,7 +36,9 @@ impl Fixture {
     fn ready(&mut self, key: usize, milliseconds: u64) {
         let readiness = Readiness { readable: true, writable: true, ended: false };
         let now = self.at(milliseconds);
-        assert!(self.table.ready(key, readiness, now).is_none());
+        if self.table.ready(key, readiness, now).is_some() {
+            assert!(self.table.enqueue_new(key, false, now));
+        }
         assert_eq!(self.table.slots[key].holder, Holder::Queue);
     }
 
@@ -95,7 +97,7 @@ fn incomplete_requests_that_are_all_queued_give_way_in_order_and_leave_the_queue
     keys.iter().for_each(|key| fixture.ready(*key, 2));
     for key in 0..100 {
         assert_eq!(fixture.victim(3), Some(("refuse", key)));
-        assert_eq!(fixture.table.queued(), 99 - key);
+        assert_eq!(fixture.table.queue.len(), 99 - key);
         fixture.table.remove(key);
     }
     assert_eq!(fixture.victim(3), None);

@@ -5,6 +5,7 @@ mod disconnects;
 mod faults;
 mod limits;
 mod peers;
+mod pipelining;
 mod pull_streams;
 mod readiness;
 mod request_delivery;

@@ -23,10 +23,17 @@ impl Raw {
         Raw::new(TcpStream::connect(address).unwrap())
     }
 
-    fn new(stream: TcpStream) -> Raw {
+    /// A client on a connection that exists.
+    pub(crate) fn new(stream: TcpStream) -> Raw {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Raw { stream, received: Vec::new(), was_refused: false, was_reset: false }
+    }
+
+    /// Resets the connection (RST): what is on its way in either direction is lost.
+    pub(crate) fn reset(self) {
+        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(&self.stream, nix::sys::socket::sockopt::Linger, &linger).unwrap();
     }
 
     /// Connects from another address of the loopback network.

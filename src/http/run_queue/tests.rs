@@ -1,0 +1,64 @@
+//! The order of the lanes, and their bounds.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::peers::{Distinct, Peers};
+
+fn pop_all(queue: &mut RunQueue) -> Vec<(usize, Lane)> {
+    std::iter::from_fn(|| queue.pop()).collect()
+}
+
+#[test]
+fn each_lane_has_its_turn_and_the_others_take_those_of_an_empty_one() {
+    let mut queue = RunQueue::new(10);
+    for key in 0..2 {
+        TURNS.into_iter().rev().for_each(|lane| queue.push(key, lane, None));
+    }
+    let expected: Vec<_> = (0..2).flat_map(|key| TURNS.map(|lane| (key, lane))).collect();
+    assert_eq!(pop_all(&mut queue), expected);
+    (0..10).for_each(|key| queue.push(key, Lane::Pipelined, None));
+    (0..10).for_each(|key| queue.push(key, Lane::New, None));
+    let order = pop_all(&mut queue);
+    let pipelined = |taken: &[(usize, Lane)]| taken.iter().filter(|(_, lane)| *lane == Lane::Pipelined).count();
+    assert_eq!(pipelined(&order[..10]), 2);
+    assert_eq!(order.len(), 20);
+}
+
+#[test]
+fn pipelined_requests_take_no_room_of_new_ones_and_new_ones_none_of_urgent_ones() {
+    let mut queue = RunQueue::new(3);
+    (0..100).for_each(|key| queue.push(key, Lane::Pipelined, None));
+    for lane in [Lane::New, Lane::Urgent] {
+        for key in 100..103 {
+            assert!(queue.has_room(lane, None));
+            queue.push(key, lane, None);
+        }
+        assert!(!queue.has_room(lane, None));
+    }
+    queue.leave(Lane::New, None);
+    assert!(queue.has_room(Lane::New, None));
+}
+
+#[test]
+fn from_half_of_the_new_requests_on_a_peer_may_have_an_eighth() {
+    let peers = Peers::new(Distinct::All);
+    let [one, other] = [1, 2].map(|net| peers.key(IpAddr::from([10, 0, net, 1])));
+    let mut queue = RunQueue::new(16);
+    for key in 0..8 {
+        assert!(queue.has_room(Lane::New, one));
+        queue.push(key, Lane::New, one);
+    }
+    assert!(!queue.has_room(Lane::New, one));
+    assert!(queue.has_room(Lane::Urgent, one));
+    for key in 8..10 {
+        assert!(queue.has_room(Lane::New, other));
+        queue.push(key, Lane::New, other);
+    }
+    assert!(!queue.has_room(Lane::New, other));
+    assert!(queue.has_room(Lane::New, None));
+    (0..2).for_each(|_| queue.leave(Lane::New, other));
+    assert!(queue.has_room(Lane::New, other));
+    (0..8).for_each(|_| queue.leave(Lane::New, one));
+    assert!(queue.peers.is_empty());
+}
