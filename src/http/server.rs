@@ -79,6 +79,9 @@ impl Server {
         socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
         // A small response must not wait for the acknowledgement of the one before (Nagle's algorithm).
         socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;
+        // Also what the operating system keeps of a response that is written ends with its connection.
+        let write_timeout = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
+        socket::setsockopt(&listener, socket::sockopt::TcpUserTimeout, &write_timeout)?;
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let count = limits.workers;

@@ -9,6 +9,7 @@ use safespace::http::Limits;
 use crate::support::raw::Raw;
 use crate::support::requests::{GET, WAIT, get};
 use crate::support::server::{TestServer, limits};
+use crate::support::timing::PATIENCE;
 use crate::support::{SHORT, assert_took, eventually, timed};
 
 #[test]
@@ -82,6 +83,19 @@ fn a_client_that_reads_nothing_is_disconnected() {
     thread::sleep(SHORT * 4);
     let received = raw.count_rest();
     assert!(received < 8 * 1024 * 1024, "{received} bytes");
+}
+
+#[test]
+fn a_client_that_reads_nothing_of_a_response_in_the_buffers_of_the_operating_system_is_disconnected() {
+    let server = TestServer::start(Limits { write_timeout: Duration::from_secs(1), ..limits() });
+    let mut raw = Raw::connect_with_little_buffer(server.address);
+    raw.send(&get("/40-kib"));
+    let count = |state| server.state().connections.iter().find(|(name, _)| *name == state).unwrap().1;
+    // For the server it is sent, and the connection is idle.
+    let ((), took) =
+        timed(|| eventually(PATIENCE, || (count("idle") == 1 && raw.stream.peek(&mut [0]).is_ok()).then_some(())));
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    eventually(PATIENCE, || (count("idle") == 0).then_some(()));
 }
 
 #[test]

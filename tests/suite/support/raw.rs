@@ -2,7 +2,9 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt};
 
 use super::http::{Answer, Client};
 use super::timing::PATIENCE;
@@ -33,16 +35,27 @@ impl Raw {
     /// Resets the connection (RST): what is on its way in either direction is lost.
     pub(crate) fn reset(self) {
         let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-        nix::sys::socket::setsockopt(&self.stream, nix::sys::socket::sockopt::Linger, &linger).unwrap();
+        setsockopt(&self.stream, sockopt::Linger, &linger).unwrap();
     }
 
     /// Connects from another address of the loopback network.
     #[track_caller]
     pub(crate) fn connect_from(source: [u8; 4], address: SocketAddr) -> Raw {
-        use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
+        Raw::connect_with(source, address, |_| {})
+    }
+
+    /// Connects with a receive buffer of a few kilobytes.
+    #[track_caller]
+    pub(crate) fn connect_with_little_buffer(address: SocketAddr) -> Raw {
+        Raw::connect_with([127, 0, 0, 1], address, |socket| setsockopt(socket, sockopt::RcvBuf, &4096).unwrap())
+    }
+
+    #[track_caller]
+    fn connect_with(source: [u8; 4], address: SocketAddr, set_options: fn(&OwnedFd)) -> Raw {
         let SocketAddr::V4(address) = address else { panic!("{address} is not of IPv4") };
         let [a, b, c, d] = source;
         let stream = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        set_options(&stream);
         bind(stream.as_raw_fd(), &SockaddrIn::new(a, b, c, d, 0)).unwrap();
         connect(stream.as_raw_fd(), &SockaddrIn::from(address)).unwrap();
         Raw::new(stream.into())
