@@ -55,7 +55,7 @@ pub static VARIABLES: &[Variable] = &[
     variable("APP_MAX_CONNECTIONS", "10000",
         "Open connections, 1 to 1000000; above this limit one that waits for its client gives way"),
     variable("APP_MAX_QUEUED_REQUESTS", "1024",
-        "Requests that may wait for a worker, 1 to 1000000; above this limit they get 503"),
+        "New requests that may wait for a worker, 1 to 1000000; above this limit they get 503"),
     variable("APP_MAX_REQUEST_LINE_BYTES", "8192", "Maximum size of a request line in bytes, 256 to 1048576"),
     variable("APP_MAX_HEAD_BYTES", "16384", "Maximum size of a request head in bytes, 1024 to 1048576"),
     variable("APP_MAX_HEAD_FIELDS", "100", "Maximum number of header fields in a request, 8 to 256"),

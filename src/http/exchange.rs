@@ -5,7 +5,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::deadlines::Phase;
-use super::slot::{Assignment, DisconnectCallback, Holder, ResponseState, Token};
+use super::slot::{Assignment, DisconnectCallback, Holder, Readiness, Removed, ResponseState, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
@@ -101,6 +101,20 @@ impl<C, R> Table<C, R> {
     pub(super) fn take_disconnected(&mut self, key: usize) -> Option<DisconnectCallback> {
         let slot = self.slots.get_mut(key).filter(|slot| slot.readiness.ended && slot.holder != Holder::Worker)?;
         slot.on_disconnect.take()
+    }
+
+    /// Removes a connection whose client is gone while the application works on its response: nothing of that can reach
+    /// the client. One whose client has only shut its side is kept, but gives way before others.
+    pub(super) fn remove_failed(&mut self, key: usize) -> Option<Removed<C, R>> {
+        let slot = self.slots.get(key).filter(|slot| slot.stream.is_some() && slot.holder == Holder::Application)?;
+        let Readiness { ended, failed, .. } = slot.readiness;
+        if failed {
+            return self.remove(key);
+        }
+        if ended {
+            self.half_closed.insert(key);
+        }
+        None
     }
 
     fn resume(&mut self, key: usize, now: Instant) {

@@ -21,6 +21,9 @@ const MAX_LOOKS: usize = 64;
 impl<C, R> Table<C, R> {
     /// The connection that gives way to a new one in a full table.
     pub(super) fn choose_victim(&mut self, now: Instant) -> Option<Victim> {
+        if let Some(half_closed) = self.half_closed.first() {
+            return Some(Victim::Close(*half_closed));
+        }
         let idle = self.deadlines.keys(Phase::Idle).next();
         let is_unused = |key: &usize| now.saturating_duration_since(self.deadlines.entered(*key)) >= MIN_IDLE_TIME;
         if let Some(unused) = idle.filter(is_unused) {
@@ -39,11 +42,11 @@ impl<C, R> Table<C, R> {
     }
 
     /// The connection that gives way to a new one of the same peer, which has its share of them: its oldest one that waits
-    /// for its client.
+    /// for its client, or whose client has shut its side.
     pub(super) fn choose_victim_of(&mut self, peer: PeerKey) -> Option<Victim> {
         for _ in 0..MAX_LOOKS {
             let (number, key) = self.peers.oldest(peer)?;
-            if self.slots[key].holder == Holder::Poller {
+            if self.slots[key].holder == Holder::Poller || self.half_closed.contains(&key) {
                 return match self.deadlines.phase(key) {
                     Phase::Head | Phase::Body => self.withdraw(key).map(|stream| Victim::Refuse(key, stream)),
                     _ => Some(Victim::Close(key)),

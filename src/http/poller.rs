@@ -121,7 +121,7 @@ impl Poller {
 
     /// Queues the connections that are ready.
     fn dispatch(&mut self, now: Instant) {
-        let (mut dispatched, mut disconnected) = (Vec::new(), Vec::new());
+        let (mut dispatched, mut disconnected, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         let mut state = self.shared.lock();
         for event in &self.events {
             let key = match event.token() {
@@ -133,16 +133,19 @@ impl Poller {
                 Token(key) => key,
             };
             // A read or a write finds the end of a connection, or its error.
-            let ended = event.is_read_closed() || event.is_write_closed() || event.is_error();
-            let readiness =
-                Readiness { readable: event.is_readable() || ended, writable: event.is_writable() || ended, ended };
+            let failed = event.is_write_closed() || event.is_error();
+            let ended = event.is_read_closed() || failed;
+            let (readable, writable) = (event.is_readable() || ended, event.is_writable() || ended);
+            let readiness = Readiness { readable, writable, ended, failed };
             dispatched.extend(state.table.ready(key, readiness, now).map(|dispatch| (key, dispatch)));
             if ended {
+                removed.extend(state.table.remove_failed(key));
                 disconnected.extend(state.table.take_disconnected(key));
             }
         }
         drop(state);
         disconnected.into_iter().for_each(run_callback);
+        removed.into_iter().for_each(|removed| self.shared.close_removed(removed));
         for (key, dispatch) in dispatched {
             match dispatch {
                 Dispatch::Examine(stream) => {

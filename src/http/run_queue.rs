@@ -103,6 +103,7 @@ impl<C, R> Table<C, R> {
         slot.readiness.readable |= readiness.readable;
         slot.readiness.writable |= readiness.writable;
         slot.readiness.ended |= readiness.ended;
+        slot.readiness.failed |= readiness.failed;
         if slot.stream.is_none() || slot.holder != Holder::Poller {
             return None;
         }
@@ -149,6 +150,7 @@ impl<C, R> Table<C, R> {
     fn push(&mut self, key: usize, lane: Lane) {
         let slot = &mut self.slots[key];
         (slot.holder, slot.lane) = (Holder::Queue, lane);
+        self.half_closed.remove(&key);
         self.queue.push(key, lane, slot.peer);
     }
 
@@ -178,6 +180,7 @@ impl<C, R> Table<C, R> {
             self.queue.leave(slot.lane, slot.peer);
         }
         slot.holder = Holder::Poller;
+        self.half_closed.remove(&key);
         slot.stream.clone()
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Readiness {
     pub(super) writable: bool,
     /// The client has shut its side, or the connection failed.
     pub(super) ended: bool,
+    /// Both sides are shut, or the connection failed: the client cannot receive anything any more.
+    pub(super) failed: bool,
 }
 
 /// How far the response has got when the application is called.

@@ -1,6 +1,7 @@
 //! Every open connection in a slot, and in the run queue if a worker can serve it. It is generic over what it holds,
 //! so it knows neither sockets' bytes nor threads. The server keeps it behind one lock.
 
+use std::collections::BTreeSet;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +23,8 @@ pub(super) struct Table<C, R> {
     pub(super) peers: PeerConnections,
     /// Incomplete requests that the poller has to refuse, since their peers have too many.
     pub(super) giving_way: Vec<Token>,
+    /// Connections whose client has shut its side while the application works on their response.
+    pub(super) half_closed: BTreeSet<usize>,
     /// Of the last request or connection.
     pub(super) generation: u64,
 }
@@ -35,6 +38,7 @@ impl<C, R> Table<C, R> {
             queue: RunQueue::new(limits.max_queued),
             peers: PeerConnections::new(limits),
             giving_way: Vec::new(),
+            half_closed: BTreeSet::new(),
             generation: 0,
         }
     }

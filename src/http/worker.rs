@@ -151,6 +151,7 @@ impl Worker {
             Disposition::Linger => (removed, unused) = (state.table.linger(token.key, now), Some(connection)),
             Disposition::Close => (removed, unused) = (state.table.remove(token.key), Some(connection)),
         }
+        removed = removed.or_else(|| state.table.remove_failed(token.key));
         let disconnected = state.table.take_disconnected(token.key);
         let has_giving_way = state.table.has_giving_way();
         next = next.or_else(|| state.table.take());

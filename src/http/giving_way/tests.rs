@@ -34,7 +34,7 @@ impl Fixture {
 
     /// The client sends something, or reads.
     fn ready(&mut self, key: usize, milliseconds: u64) {
-        let readiness = Readiness { readable: true, writable: true, ended: false };
+        let readiness = Readiness { readable: true, writable: true, ..Readiness::default() };
         let now = self.at(milliseconds);
         if self.table.ready(key, readiness, now).is_some() {
             assert!(self.table.enqueue_new(key, false, now));

@@ -40,6 +40,11 @@ fn close(raw: Raw) -> Option<Raw> {
     None
 }
 
+fn reset(raw: Raw) -> Option<Raw> {
+    raw.reset();
+    None
+}
+
 fn shut(raw: Raw) -> Option<Raw> {
     raw.stream.shutdown(Shutdown::Write).unwrap();
     Some(raw)
@@ -48,7 +53,7 @@ fn shut(raw: Raw) -> Option<Raw> {
 #[test]
 fn a_client_that_leaves_before_the_response_is_reported_once() {
     let server = TestServer::start(limits());
-    for (case, leave) in [("closed", close as fn(Raw) -> Option<Raw>), ("shut", shut)] {
+    for (case, leave) in [("closed", close as fn(Raw) -> Option<Raw>), ("reset", reset), ("shut", shut)] {
         let mut raw = server.connect();
         let responder = server.send_deferred(&mut raw);
         let calls = observe(&responder);
@@ -154,5 +159,57 @@ fn a_callback_that_panics_ends_no_thread() {
         drop(raw);
         calls.recv_timeout(PATIENCE).unwrap();
         assert_eq!(server.connect().ask(GET).status, 200);
+    }
+}
+
+/// How many connections wait for the application.
+fn answering(server: &TestServer) -> usize {
+    server.state().connections.iter().find(|(state, _)| *state == "answering").unwrap().1
+}
+
+#[test]
+fn clients_that_reset_their_connections_take_no_room_while_the_application_works() {
+    let server = TestServer::start(Limits { max_connections: 12, ..limits() });
+    let mut responders = Vec::new();
+    for _ in 0..4 {
+        let mut gone: Vec<Raw> = (0..8).map(|_| server.connect()).collect();
+        responders.extend(gone.iter_mut().map(|raw| server.send_deferred(raw)));
+        let calls: Vec<_> = responders[responders.len() - 8..].iter().map(observe).collect();
+        assert_eq!(answering(&server), 8);
+        gone.into_iter().for_each(Raw::reset);
+        calls.iter().for_each(|calls| assert_is_called(calls));
+        eventually(PATIENCE, || (answering(&server) == 0).then_some(()));
+        assert_eq!(server.connect().ask(GET).status, 200);
+    }
+    // Their responses reach no other client.
+    let mut alive: Vec<Raw> = (0..8).map(|_| server.connect()).collect();
+    let others: Vec<Responder> = alive.iter_mut().map(|raw| server.send_deferred(raw)).collect();
+    responders.into_iter().for_each(|responder| responder.respond(Response::text("late")));
+    others.into_iter().for_each(|responder| responder.respond(Response::text("own")));
+    alive.iter_mut().for_each(|raw| assert_eq!(raw.answer().body, b"own"));
+}
+
+#[test]
+fn a_client_that_has_shut_its_side_gets_its_response_unless_a_full_table_needs_its_room() {
+    let server = TestServer::start(Limits { max_connections: 3, ..limits() });
+    let mut shut: [Raw; 2] = std::array::from_fn(|_| server.connect());
+    let [kept, given_up] = shut.each_mut().map(|raw| {
+        let responder = server.send_deferred(raw);
+        raw.end();
+        assert_is_called(&observe(&responder));
+        responder
+    });
+    let mut alive = server.connect();
+    let responder = server.send_deferred(&mut alive);
+    kept.respond(Response::text("kept"));
+    assert_eq!(shut[0].answer().body, b"kept");
+    let mut other = server.connect();
+    let others = server.send_deferred(&mut other);
+    assert_eq!(server.connect().ask(GET).status, 200);
+    shut[1].assert_closed();
+    given_up.respond(Response::text("late"));
+    for (raw, responder) in [(&mut alive, responder), (&mut other, others)] {
+        responder.respond(Response::text("own"));
+        assert_eq!(raw.answer().body, b"own");
     }
 }

@@ -13,9 +13,19 @@ use crate::support::raw::Raw;
 use crate::support::requests::GET;
 use crate::support::server::{TestServer, limits};
 
+/// Ends the threads of a client also if the test fails.
+struct Ending<'a>(&'a Raw);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.stream.shutdown(Shutdown::Both);
+    }
+}
+
 /// Has a client send requests without end and discard the responses, while `run` runs. `received` counts their bytes.
 fn pipeline(raw: &Raw, received: &AtomicUsize, run: impl FnOnce()) {
     thread::scope(|scope| {
+        let _ending = Ending(raw);
         let mut writer = Raw::new(raw.stream.try_clone().unwrap());
         let mut reader = raw.stream.try_clone().unwrap();
         scope.spawn(move || {
@@ -30,7 +40,6 @@ fn pipeline(raw: &Raw, received: &AtomicUsize, run: impl FnOnce()) {
         });
         eventually(Duration::from_secs(5), || (received.load(Ordering::Relaxed) > 0).then_some(()));
         run();
-        let _ = raw.stream.shutdown(Shutdown::Both);
     });
 }
 
