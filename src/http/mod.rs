@@ -9,9 +9,8 @@
 //!   `response_head`, `response_writer`, `reply`, `read_rate`: what it receives, and how fast.
 //! - `poller`, `acceptor`, `refusing`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
 //! - `shared`, `scheduler`: the one lock, and which worker leads, serves or sleeps (Leader/Followers).
-//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline. `run_queue`: the order in which
-//!   workers take them. `giving_way`, `peer_connections`:
-//!   which one gives way to others.
+//! - `table`, `slot`, `exchange`, `deadlines`: every connection, its holder and its deadline. `run_queue`,
+//!   `queueing`: the order in which workers take them. `giving_way`, `peer_connections`: which one gives way to others.
 //! - `budget`: the memory of responses.
 //! - [`Application`], [`Refusal`]: what is served, and what the server answers without it.
 
@@ -29,6 +28,7 @@ mod limits;
 mod parsing_tests;
 mod peer_connections;
 mod poller;
+mod queueing;
 mod read_rate;
 mod refusal;
 mod refusing;
