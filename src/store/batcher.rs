@@ -20,6 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, STALLED_WAIT};
+use crate::sync::ThreadPool;
 
 /// A batch that runs for longer than this, on a dead connection or behind a lock, no longer counts against
 /// [`BatchPolicy::max_in_flight`].
@@ -116,13 +117,38 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     /// Without a permit or a connection within [`BatchPolicy::max_wait`] the result is [`Error::Unavailable`]. A broken
     /// connection or a timeout is the result of every item of the batch.
     pub(super) fn run(&self, item: Item, callback: Callback<Answer>) {
+        if self.enqueue(item, callback) {
+            self.lead();
+        }
+    }
+
+    /// The same, but a thread of the pool leads the batch, so that the calling thread does not block.
+    pub(super) fn run_on(self: &Arc<Self>, leaders: &ThreadPool, item: Item, callback: Callback<Answer>)
+    where
+        Batcher<Item, Answer, Source>: Send + Sync + 'static,
+    {
+        if self.enqueue(item, callback) {
+            let batcher = self.clone();
+            if leaders.execute(move || batcher.lead()).is_err() {
+                // The operating system has no thread.
+                self.lead();
+            }
+        }
+    }
+
+    /// Adds an item to the open batch. Returns whether it is the first one, whose caller must lead the batch.
+    fn enqueue(&self, item: Item, callback: Callback<Answer>) -> bool {
         let mut state = self.state.lock();
         match state.queue.back_mut() {
-            Some(batch) if batch.len() < self.policy.max_items => return batch.push((item, callback)),
-            _ => state.queue.push_back(vec![(item, callback)]),
+            Some(batch) if batch.len() < self.policy.max_items => {
+                batch.push((item, callback));
+                false
+            }
+            _ => {
+                state.queue.push_back(vec![(item, callback)]);
+                true
+            }
         }
-        drop(state);
-        self.lead();
     }
 
     fn lead(&self) {

@@ -15,6 +15,7 @@ use super::pool::Pool;
 use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
+use crate::sync::{ThreadPool, ThreadPoolSettings};
 
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 128;
@@ -70,26 +71,40 @@ pub enum Appended {
     PositionTaken,
 }
 
+/// Reads the newest messages of sessions, with so many sealed bytes; `None` for an unknown one.
+type Recent = Batcher<(Lookup, usize), Option<Vec<Row>>>;
+
 /// The statements on messages.
 pub struct Messages {
     page: Batcher<(Lookup, PageRequest), Option<Page>>,
     read: Batcher<(Lookup, RangeInclusive<i32>), Vec<Row>>,
-    recent: Batcher<(Lookup, usize), Vec<Row>>,
+    recent: Arc<Recent>,
+    recent_leaders: ThreadPool,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     append: Batcher<(Lookup, Row), Appended>,
 }
 
 impl Messages {
-    /// Workers call `page` and `read`; turns call the other statements on their own threads.
+    /// Workers lead the batches of `page` and `read`. Those of `recent` have leaders of their own, and turns call the other
+    /// statements on their own threads.
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let read_policy = BatchPolicy { max_items: MAX_READS, ..policy };
+        let leaders = ThreadPoolSettings {
+            name: "recent",
+            max_threads: max_blocked_callers(DEFAULT_MAX_IN_FLIGHT),
+            // The server bounds the requests.
+            max_queued: usize::MAX,
+            idle_timeout: Duration::from_secs(10),
+            stack_bytes: 512 * 1024,
+        };
         Messages {
             page: Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page")),
             read: Batcher::new(pool, read, read_policy, metrics.batch_sizes("messages/read")),
-            recent: Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent")),
+            recent: Arc::new(Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent"))),
+            recent_leaders: ThreadPool::new(leaders),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
         }
@@ -107,9 +122,9 @@ impl Messages {
     }
 
     /// Reads the newest messages of a session, the oldest of them first, until they have `max_bytes` sealed bytes together.
-    /// Empty if there is no such session.
-    pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Vec<Row>>) {
-        self.recent.run((session, max_bytes), callback);
+    /// `None` if there is no such session. Does not block the calling thread.
+    pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Option<Vec<Row>>>) {
+        self.recent.run_on(&self.recent_leaders, (session, max_bytes), callback);
     }
 
     /// Reads those of the two messages of a turn that are stored.
@@ -175,7 +190,7 @@ fn bounds(max_bytes: usize) -> (i32, i64) {
     (i32::try_from(max_rows).unwrap_or(i32::MAX), i64::try_from(max_bytes).unwrap_or(i64::MAX))
 }
 
-fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<Vec<Vec<Row>>, Error> {
+fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<Vec<Option<Vec<Row>>>, Error> {
     // Every turn has the same companion, and so the same bound.
     let (max_rows, max_bytes) = bounds(requests.iter().map(|(_, max_bytes)| *max_bytes).max().unwrap_or_default());
     let [max_rows, max_bytes] = [(&max_rows as _, Type::INT4), (&max_bytes as _, Type::INT8)];
@@ -210,14 +225,17 @@ fn read_row(row: &postgres::Row) -> Row {
     Row { position, id, sealed, total_bytes: row.get("total_bytes") }
 }
 
-/// The rows of each session.
-fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) -> Vec<Vec<Row>> {
+/// The messages of each session; `None` for one without any row. A row of NULLs is no message.
+fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) -> Vec<Option<Vec<Row>>> {
     let mut found: HashMap<Uuid, Vec<&postgres::Row>> = HashMap::new();
     for row in rows {
-        found.entry(row.get("session_id")).or_default().push(row);
+        let messages = found.entry(row.get("session_id")).or_default();
+        if row.get::<_, Option<i32>>("position").is_some() {
+            messages.push(row);
+        }
     }
-    let to_row = |row: &&postgres::Row| read_row(row);
-    sessions.map(|session| found.get(session.expose()).into_iter().flatten().map(to_row).collect()).collect()
+    let to_rows = |messages: &Vec<&postgres::Row>| messages.iter().map(|row| read_row(row)).collect();
+    sessions.map(|session| found.get(session.expose()).map(to_rows)).collect()
 }
 
 fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {

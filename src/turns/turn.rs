@@ -35,6 +35,14 @@ pub(super) struct Resources {
     pub(super) threads: ThreadPool,
 }
 
+impl Resources {
+    /// Starts to read the newest messages of a session, as many as the companion can use.
+    pub(super) fn read_recent(&self, session: Lookup, callback: Callback<Option<Vec<Row>>>) {
+        let max_bytes = self.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
+        self.store.messages.recent(session, max_bytes, callback);
+    }
+}
+
 /// The end of a session: its newest message, and zeros where it has none.
 #[derive(Clone, Copy, Default)]
 struct End {
@@ -68,14 +76,18 @@ impl<'a> Turn<'a> {
         Turn { resources, question, guard, sink, question_id, answer_id }
     }
 
-    /// Runs the turn, and returns the answer as it is stored.
-    pub(super) fn run(&self) -> Result<Message, Failure> {
+    /// Runs the turn, and returns the answer as it is stored. `recent`: the newest messages, if they are read already.
+    pub(super) fn run(&self, recent: Option<Vec<Row>>) -> Result<Message, Failure> {
         if self.question.received_at.elapsed() > self.resources.timeout {
             // The turn waited that long for its thread.
             return Err(Failure::TimedOut);
         }
         // The history first: if another service writes between the two reads, the position derived from it is taken.
-        let (history, mut end) = if self.guard.is_some() { self.read_history()? } else { Default::default() };
+        let (history, mut end) = match recent {
+            _ if self.guard.is_none() => Default::default(),
+            Some(rows) => self.open_history(&rows)?,
+            None => self.read_history()?,
+        };
         let is_resent = match self.find_earlier()? {
             (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
             (_, Some(answer)) => return Ok(answer),
@@ -170,12 +182,15 @@ impl<'a> Turn<'a> {
         Ok((take(self.question_id), take(self.answer_id)))
     }
 
-    /// The newest messages, as many as the companion can use, the oldest first; and the end of the session.
+    /// The newest messages, the oldest first; and the end of the session.
     fn read_history(&self) -> Result<(Vec<Message>, End), Failure> {
-        let max_bytes = self.resources.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
-        let rows = self.wait(|callback| self.resources.store.messages.recent(self.session(), max_bytes, callback))?;
+        let rows = self.wait(|callback| self.resources.read_recent(self.session(), callback))?;
+        self.open_history(&rows.ok_or(Failure::NoSession)?)
+    }
+
+    fn open_history(&self, rows: &[Row]) -> Result<(Vec<Message>, End), Failure> {
         let end = rows.last().map(|row| End { position: row.position, total_bytes: row.total_bytes });
-        Ok((self.open(&rows)?, end.unwrap_or_default()))
+        Ok((self.open(rows)?, end.unwrap_or_default()))
     }
 
     /// Stores a message at the end of the session, and moves the end behind it.

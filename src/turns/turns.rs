@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::active_turns::ActiveTurns;
+use super::active_turns::{ActiveTurns, TurnGuard};
 use super::event::{Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
-use super::peer_turns::PeerTurns;
+use super::peer_turns::{PeerTurn, PeerTurns};
 use super::turn::{Resources, Turn};
 use crate::companion::{Companion, Unavailable};
 use crate::config::SessionLimits;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
-use crate::store::{Callback, Error, Store};
-use crate::sync::{ThreadPool, ThreadPoolSettings, Timers};
+use crate::store::{Callback, Error, Row, Store};
+use crate::sync::{ThreadPool, ThreadPoolSettings, Timer, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
 const EXTRA_THREADS: usize = 224;
@@ -45,6 +45,34 @@ pub struct Turns {
     /// Each turn holds a clone of the sender from `start` to its terminal event, also while it waits for a thread. So the
     /// receiver is disconnected once all turns are over. `None` after `close`.
     open: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+}
+
+/// A turn from its registration to its terminal event.
+struct PendingTurn {
+    timer: Timer,
+    question: Question,
+    guard: Option<TurnGuard>,
+    peer_turn: Option<PeerTurn>,
+    sink: EventSink,
+    open: Sender<()>,
+}
+
+impl PendingTurn {
+    fn finish(self, turns: &Turns, result: Result<Message, Failure>) {
+        let PendingTurn { timer, question, guard, peer_turn, sink, open } = self;
+        turns.record(&result, question.received_at.elapsed());
+        // Before the terminal event: the client's next message may follow at once.
+        drop(peer_turn);
+        if let Some(mut guard) = guard {
+            guard.session_exists = match &result {
+                Err(Failure::NoSession) => Ok(false),
+                Err(Failure::Store(error)) => Err(error.clone()),
+                _ => Ok(true),
+            };
+        }
+        sink.send(result.map_or_else(Event::Failed, Event::Finished));
+        drop((timer, open));
+    }
 }
 
 impl Turns {
@@ -82,8 +110,8 @@ impl Turns {
         })
     }
 
-    /// Starts a turn on a thread of its own. `handler` receives a terminal event within the timeout, whatever the thread
-    /// waits for; the turn itself may outlast that.
+    /// Starts a turn: on a thread of its own, once its session is found. `handler` receives a terminal event within the
+    /// timeout, whatever the turn waits for; the turn itself may outlast that.
     pub fn start(self: &Arc<Turns>, question: Question, handler: EventHandler) {
         let sink = EventSink::new(handler);
         let Some(open) = self.open.lock().as_ref().map(|(sender, _)| sender.clone()) else {
@@ -98,24 +126,33 @@ impl Turns {
         let timer = self.timers.schedule(question.received_at + self.resources.timeout, move || {
             late.send(Event::Failed(Failure::TimedOut));
         });
-        // Before the thread runs, so that a stop or an erasure finds a turn that still waits for its thread.
+        // Before anything is read, so that no other turn of the session writes after that, and that a stop or an erasure
+        // finds a turn that has no thread yet.
         let guard = self.active.register(&question);
-        let (turns, turn_sink) = (self.clone(), sink.clone());
+        let is_resendable = question.idempotency_key.is_some();
+        let (turns, session) = (self.clone(), question.key.lookup());
+        let pending = PendingTurn { timer, question, guard, peer_turn, sink, open };
+        if pending.guard.is_none() && !is_resendable {
+            return pending.finish(self, Err(Failure::AlreadyRunning));
+        }
+        // Anybody can invent the id of a session: such a message takes neither a thread nor a second statement.
+        let recent = move |rows: Result<Option<Vec<Row>>, Error>| match rows {
+            Ok(Some(rows)) => turns.execute(pending, rows),
+            Ok(None) => pending.finish(&turns, Err(Failure::NoSession)),
+            Err(error) => pending.finish(&turns, Err(error.into())),
+        };
+        self.resources.read_recent(session, Box::new(recent));
+    }
+
+    /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.
+    fn execute(self: &Arc<Turns>, pending: PendingTurn, recent: Vec<Row>) {
+        let (turns, sink) = (self.clone(), pending.sink.clone());
+        // Turns that wait for a thread would hold much memory; they read the messages again.
+        let recent = Some(recent).filter(|_| !self.resources.threads.is_saturated());
         let started = self.resources.threads.execute(move || {
-            let _timer = timer;
-            let result = Turn::new(&turns.resources, &question, guard.as_ref(), &turn_sink).run();
-            turns.record(&result, question.received_at.elapsed());
-            // Before the terminal event: the client's next message may follow at once.
-            drop(peer_turn);
-            if let Some(mut guard) = guard {
-                guard.session_exists = match &result {
-                    Err(Failure::NoSession) => Ok(false),
-                    Err(Failure::Store(error)) => Err(error.clone()),
-                    _ => Ok(true),
-                };
-            }
-            turn_sink.send(result.map_or_else(Event::Failed, Event::Finished));
-            drop(open);
+            let PendingTurn { question, guard, sink, .. } = &pending;
+            let result = Turn::new(&turns.resources, question, guard.as_ref(), sink).run(recent);
+            pending.finish(&turns, result);
         });
         if started.is_err() {
             sink.send(Event::Failed(Failure::Overloaded));

@@ -7,6 +7,7 @@ mod exchange;
 mod faults;
 mod history;
 mod idempotency;
+mod invented_sessions;
 mod large_histories;
 mod load;
 mod session_limits;
