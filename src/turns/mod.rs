@@ -8,9 +8,11 @@
 //! - `turn`: one turn from top to bottom.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
 //! - `fair_semaphore`: the permits for calls to the companion, and the turns that give way.
+//! - `companion_usage`: how long each client has used the companion lately.
 //! - `peer_turns`: the number of turns of each peer.
 
 mod active_turns;
+mod companion_usage;
 mod event;
 mod fair_semaphore;
 mod peer_turns;

@@ -22,6 +22,10 @@ use crate::sync::{ThreadPool, ThreadPoolSettings, Timer, Timers};
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
 const EXTRA_THREADS: usize = 224;
 
+/// Turns that wait for a permit at most. The other threads are for turns that wait for the database, and come to wait for a
+/// permit behind them.
+const MAX_WAITING: usize = 160;
+
 /// One peer has at most this part of the threads, so that its turns leave most of them to others whatever they wait for.
 const PEER_THREADS_DIVISOR: usize = 8;
 
@@ -98,7 +102,7 @@ impl Turns {
             metrics,
             timeout: limits.timeout,
             session_limits: limits.session,
-            permits: FairSemaphore::new(limits.concurrency),
+            permits: FairSemaphore::new(limits.concurrency, MAX_WAITING, limits.timeout),
             threads: ThreadPool::new(threads),
         };
         Arc::new(Turns {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -108,6 +108,51 @@ fn long_answers_of_one_peer_leave_the_companion_to_others() {
         let result = victim(client, Duration::from_secs(4));
         is_over.store(true, Ordering::Relaxed);
         assert_answered(result);
+    });
+}
+
+#[test]
+fn sessions_of_unknown_address_with_long_answers_leave_the_companion_to_one_that_has_used_it_less() {
+    const HEAVY: usize = 12;
+    let model = FakeModel::start();
+    model.always(Arc::new(|reply| {
+        // Behind a question without an answer, both are one.
+        if reply.question.starts_with(LONG_QUESTION) {
+            reply.delta("after a while: ")?;
+            reply.wait_for(&Gate::default(), Duration::from_secs(1))?;
+        }
+        reply.delta("yes")?;
+        reply.finish("stop")
+    }));
+    // A turn waits for half a second: less than a long answer takes.
+    let app = model.app(&[("COMPANION_TIMEOUT", "2"), ("COMPANION_CONCURRENCY", "8")]);
+    let (client, is_over, heavy) = (&app.client, AtomicBool::new(false), AtomicUsize::new(0));
+    let light = Chat::create(client);
+    light.send("hello").assert_status(200);
+    thread::scope(|scope| {
+        for _ in 0..HEAVY {
+            scope.spawn(|| {
+                let (mut raw, chat, mut answered) = (Raw::connect(client.address()), Chat::create(client), 0);
+                while !is_over.load(Ordering::Relaxed) {
+                    // An answer or a 503.
+                    let is_answered = raw.ask(&chat.request("*/*", None, LONG_QUESTION)).status == 200;
+                    answered += usize::from(is_answered);
+                    heavy.fetch_add(usize::from(is_answered && answered == 3), Ordering::Relaxed);
+                }
+            });
+        }
+        // Each has used the companion for longer than its timeout.
+        eventually(2 * PATIENCE, || (heavy.load(Ordering::Relaxed) >= HEAVY).then_some(()));
+        // The answers that began before are over.
+        model.wait_for_requests(model.requests().len() + 16);
+        let (started, mut statuses) = (Instant::now(), Vec::new());
+        while started.elapsed() < Duration::from_secs(3) {
+            statuses.push(light.send("hello").status);
+            thread::sleep(PAUSE);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let count = statuses.len();
+        assert_answered((count, statuses.into_iter().filter(|status| *status != 200).collect()));
     });
 }
 
