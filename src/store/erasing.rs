@@ -46,6 +46,10 @@ const MAX_QUEUED: usize = 256;
 /// database that is gone is reported within twice that time.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
+/// Deletes that wait for a thread; further ones get 503. The connections of the server do not bound them: a client that is gone
+/// leaves its delete behind.
+const MAX_QUEUED_JOBS: usize = 16_384;
+
 /// Threads for batches: all that can be blocked, and one that adds further sessions to the open batch.
 const BATCH_THREADS: usize = max_blocked_callers(DEFAULT_MAX_IN_FLIGHT) + 1;
 
@@ -88,8 +92,7 @@ impl Erasing {
         let threads = |max_threads| ThreadPoolSettings {
             name: "erase",
             max_threads,
-            // The server bounds the requests.
-            max_queued: usize::MAX,
+            max_queued: MAX_QUEUED_JOBS,
             idle_timeout: Duration::from_secs(10),
             stack_bytes: 512 * 1024,
         };
