@@ -1,7 +1,6 @@
 //! The history of a conversation, or a page of it: made piece by piece at the pace at which the client reads, so that no
 //! client keeps more of it in memory than a piece.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
@@ -37,11 +36,9 @@ pub(super) struct HistoryStream {
     cursor: Mutex<Cursor>,
 }
 
-/// How far the history is sent.
+/// How far the history is sent. Between two pieces it keeps no messages: the server bounds the memory of pieces alone, and
+/// many clients may read slowly.
 struct Cursor {
-    /// Messages that were read and are not sent yet, at most [`MAX_READ_BYTES`](crate::store::MAX_READ_BYTES). Between two
-    /// pieces there are none: the server bounds the memory of pieces alone, and many clients may read slowly.
-    rows: VecDeque<Row>,
     /// Position of the next message to send.
     next: i32,
     /// JSON that comes before the next message.
@@ -49,36 +46,36 @@ struct Cursor {
 }
 
 impl HistoryStream {
-    /// A history that begins with the messages of `page`.
+    /// The history of a page.
     pub(super) fn new(
         store: Arc<Store>,
         key: SealingKey,
         session_id: SessionId,
-        page: Page,
+        page: &Page,
         has_more: Option<bool>,
     ) -> HistoryStream {
-        let cursor = Cursor { rows: page.rows.into(), next: page.first, prefix: "" };
-        HistoryStream { store, key, session_id, last: page.last, has_more, cursor: Mutex::new(cursor) }
+        let cursor = Mutex::new(Cursor { next: page.first, prefix: "" });
+        HistoryStream { store, key, session_id, last: page.last, has_more, cursor }
     }
 
-    /// Sends it, in one response if it is short; for `HEAD` the status alone.
-    pub(super) fn send(self, responder: Responder, is_head: bool) {
-        if !is_head && self.is_short() {
+    /// Sends it, in one response if `rows`, its first messages, are all and few; for `HEAD` the status alone.
+    pub(super) fn send(self, rows: Vec<Row>, responder: Responder, is_head: bool) {
+        if !is_head && self.is_short(&rows) {
             return responder.respond_with(move || {
-                Ok(respond::with_body(200, "application/json", self.next_piece(usize::MAX)?.bytes))
+                Ok(respond::with_body(200, "application/json", self.next_piece(rows, usize::MAX)?.bytes))
             });
         }
-        self.cursor.lock().rows = VecDeque::new();
+        // The first piece reads `rows` again, when there is room for it.
+        drop(rows);
         let history = Arc::new(self);
         let head = respond::with_body(200, "application/json", [].as_slice());
         responder.stream_from(head, move |piece| history.clone().send_piece(piece));
     }
 
-    fn is_short(&self) -> bool {
-        let cursor = self.cursor.lock();
-        let bytes: usize = cursor.rows.iter().map(|row| row.sealed.len()).sum();
-        let end = cursor.rows.back().map_or(cursor.next, |row| row.position + 1);
-        end > self.last && bytes <= MAX_WHOLE_BYTES
+    fn is_short(&self, rows: &[Row]) -> bool {
+        let bytes: usize = rows.iter().map(|row| row.sealed.len()).sum();
+        let are_all = rows.last().is_none_or(|row| row.position >= self.last);
+        are_all && bytes <= MAX_WHOLE_BYTES
     }
 
     /// Reads messages for the next piece, and sends it.
@@ -88,35 +85,32 @@ impl HistoryStream {
         let send = move |rows: Result<Vec<Row>, Error>| match rows {
             // Without its end the client does not take what it has for the whole: the session was erased.
             Ok(rows) if rows.is_empty() => {}
-            Ok(rows) => {
-                self.cursor.lock().rows = rows.into();
-                piece.send_with(move || self.try_next_piece());
-            }
+            Ok(rows) => piece.send_with(move || self.try_next_piece(rows)),
             Err(error) => log_failure(error.into()),
         };
         store.messages.read(session, from, last, Box::new(send));
     }
 
-    fn try_next_piece(&self) -> Option<Piece> {
-        self.next_piece(PIECE_BYTES).map_err(|error| log_failure(error.into())).ok()
+    fn try_next_piece(&self, rows: Vec<Row>) -> Option<Piece> {
+        self.next_piece(rows, PIECE_BYTES).map_err(|error| log_failure(error.into())).ok()
     }
 
-    /// The JSON of the messages that were read, until it has `enough` bytes.
-    fn next_piece(&self, enough: usize) -> Result<Piece, OpenError> {
+    /// The JSON of these messages, until it has `enough` bytes.
+    fn next_piece(&self, rows: Vec<Row>, enough: usize) -> Result<Piece, OpenError> {
         let mut cursor = self.cursor.lock();
         let mut bytes = Vec::new();
         if cursor.prefix.is_empty() {
             bytes = format!("{{\"session_id\":\"{}\",\"messages\":[", self.session_id.expose()).into_bytes();
         }
-        while bytes.len() < enough
-            && let Some(Row { position, id, sealed, .. }) = cursor.rows.pop_front()
-        {
+        for Row { position, id, sealed, .. } in rows {
+            if bytes.len() >= enough {
+                break;
+            }
             let message = Message::open(&self.key, id, position, &sealed)?;
             bytes.extend_from_slice(mem::replace(&mut cursor.prefix, ",").as_bytes());
             bytes.extend(respond::to_json(&wire::Message::new(self.session_id, message)));
             cursor.next = position + 1;
         }
-        cursor.rows = VecDeque::new();
         let is_last = cursor.next > self.last;
         if is_last {
             bytes.extend_from_slice(b"]");
