@@ -15,6 +15,10 @@ use crate::peers::PeerKey;
 /// The part of the memory that the responses of one client may reserve.
 const CLIENT_DIVISOR: usize = 4;
 
+/// The part that responses without a client may reserve together, such as the files of `/docs` where addresses do not tell
+/// clients apart: a flood of them leaves the other half to conversations.
+const UNKNOWN_DIVISOR: usize = 2;
+
 /// Bytes of a piece that [`Responder::stream_from`](super::Responder::stream_from) asks for, at most. So much memory is
 /// reserved before it is asked for.
 pub const MAX_PIECE_BYTES: usize = 256 * 1024;
@@ -22,9 +26,10 @@ pub const MAX_PIECE_BYTES: usize = 256 * 1024;
 /// Bytes that the responses of one session may reserve, where that is less: one person reads few of them at once.
 const MAX_SESSION_BYTES: usize = 16 * MAX_PIECE_BYTES;
 
-/// Responses that may wait for memory before they begin. Whatever the application has prepared for them is not counted,
-/// and more would wait for too long.
+/// Responses that may wait for memory before they begin: more would wait for too long. Above it, each client may have one,
+/// up to four times as many together.
 const MAX_WAITING: usize = 256;
+const MAX_WAITING_CLIENTS: usize = 4 * MAX_WAITING;
 
 /// The part of them that may be one client's, and one session's.
 const WAITING_DIVISOR: usize = 4;
@@ -50,15 +55,17 @@ pub(super) struct MemoryBudget {
 struct State {
     max: usize,
     reserved: usize,
-    /// The clients that have reserved something, or wait. Responses without a client have one entry together, whose share
-    /// is everything.
+    /// The clients that have reserved something, or wait. Responses without a client have one entry together.
     clients: HashMap<Option<PeerKey>, Client>,
-    /// The first waiter of each client whose share has room for it, in order of arrival: they wait for the budget alone.
-    eligible: BTreeMap<u64, Option<PeerKey>>,
+    /// The first waiter of each client whose share has room for it: they wait for the budget alone.
+    eligible: BTreeMap<Rank, Option<PeerKey>>,
     /// Waiters whose responses have not begun.
     new_waiters: usize,
     last_number: u64,
 }
+
+/// Who is next: the client that has reserved the least, of equal ones the first to arrive.
+type Rank = (usize, u64);
 
 #[derive(Default)]
 struct Client {
@@ -116,12 +123,13 @@ impl MemoryBudget {
     pub(super) fn is_overloaded(&self, client: Option<PeerKey>) -> bool {
         let state = self.state.lock();
         let max_of_client = match client {
+            _ if state.new_waiters >= MAX_WAITING => 1,
             None => MAX_WAITING,
             Some(client) if client.is_session() => MAX_WAITING / WAITING_SESSION_DIVISOR,
             Some(_) => MAX_WAITING / WAITING_DIVISOR,
         };
         let of_client = state.clients.get(&client).map_or(0, |client| client.new_waiters);
-        state.new_waiters >= MAX_WAITING || of_client >= max_of_client
+        state.new_waiters >= MAX_WAITING_CLIENTS || of_client >= max_of_client
     }
 
     /// Reserves memory for the response of this token, or queues it behind the waiters. The poller delivers it then.
@@ -149,12 +157,12 @@ impl MemoryBudget {
         self.may_grant.swap(false, Ordering::Relaxed)
     }
 
-    /// Reserves memory for the waiters in order of arrival, as far as there is any.
+    /// Reserves memory for the waiters, the client with the least first, as far as there is any.
     pub(super) fn grant(self: &Arc<MemoryBudget>) -> Vec<(Token, Reservation)> {
         let mut granted = Vec::new();
         let mut state = self.state.lock();
         // If there is no room for the first one, none overtakes it.
-        while let Some((number, client)) = state.eligible.first_key_value().map(|(number, client)| (*number, *client))
+        while let Some(((_, number), client)) = state.eligible.first_key_value().map(|(rank, client)| (*rank, *client))
             && let Some(Waiter { token, bytes, .. }) = state.waiter(client, number)
             && state.has_room(client, bytes)
         {
@@ -180,16 +188,16 @@ impl Client {
     }
 
     /// The first waiter, if the share has room for it.
-    fn eligible(&self, share: usize) -> Option<u64> {
+    fn eligible(&self, share: usize) -> Option<Rank> {
         let (number, first) = self.waiters.first_key_value()?;
-        self.has_room(first.bytes, share).then_some(*number)
+        self.has_room(first.bytes, share).then_some((self.reserved, *number))
     }
 }
 
 impl State {
     fn share(&self, client: Option<PeerKey>) -> usize {
         match client {
-            None => usize::MAX,
+            None => self.max / UNKNOWN_DIVISOR,
             Some(client) if client.is_session() => MAX_SESSION_BYTES.min(self.max / CLIENT_DIVISOR),
             Some(_) => self.max / CLIENT_DIVISOR,
         }
@@ -255,8 +263,8 @@ impl State {
             self.clients.remove(&key);
         }
         if before != after {
-            before.and_then(|number| self.eligible.remove(&number));
-            after.and_then(|number| self.eligible.insert(number, key));
+            before.and_then(|rank| self.eligible.remove(&rank));
+            after.and_then(|rank| self.eligible.insert(rank, key));
         }
     }
 }

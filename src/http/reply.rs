@@ -21,7 +21,7 @@ pub(super) enum Reply {
     /// What makes the response; a worker calls it.
     Deferred(Box<dyn FnOnce() -> Response + Send>, Option<PeerKey>),
     /// The head of a response, and where the pieces of its body arrive.
-    Stream(Response, StreamReceiver),
+    Stream(Response, StreamReceiver, Option<PeerKey>),
     /// The head of a response, and what asks the application for the next piece of its body.
     Pull(Response, AskForPiece, Option<PeerKey>),
     /// What makes the piece of a body that was asked for; a worker calls it.

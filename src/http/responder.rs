@@ -55,7 +55,7 @@ impl Responder {
         let (shared, token) = (shared.clone().expect("a responder is consumed by its first use"), *token);
         let buffer = Arc::new(StreamBuffer::new(shared.budget.empty(self.client)));
         let sender = StreamSender { buffer: buffer.clone(), shared: Some(shared), token };
-        self.reply.send(Reply::Stream(head, StreamReceiver(buffer)));
+        self.reply.send(Reply::Stream(head, StreamReceiver(buffer), self.client));
         sender
     }
 

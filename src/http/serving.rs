@@ -87,7 +87,7 @@ impl Worker {
         let (response, pieces, client) = match reply {
             Reply::Ready(response, client) => (response, None, client),
             Reply::Deferred(make, client) => (make(), None, client),
-            Reply::Stream(head, pieces) => (head, Some(Source::Stream(pieces)), connection.peer),
+            Reply::Stream(head, pieces, client) => (head, Some(Source::Stream(pieces)), client),
             // The response to `HEAD` has no pieces.
             Reply::Pull(.., client) if !capabilities.head_only && self.shared.budget.is_overloaded(client) => {
                 return Outcome::Refuse(Refusal::Busy);

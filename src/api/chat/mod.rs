@@ -66,12 +66,13 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     let session_id = parse_id(session_id)?;
     let (key, streamed) = (SealingKey::derive(&session_id), request::accepts_events(request));
     let quota = context.admission.message(&key.lookup(), body::length(request));
+    let client = context.admission.client(request, &key.lookup());
     let question = match quota {
         Ok(_) => question(context, request, key, received_at),
         Err(denied) => Err(denied.into()),
     };
     Answer::defer(move |responder| {
-        let responder = responder.with_fields(rate_limit_fields(quota));
+        let responder = responder.of_client(client).with_fields(rate_limit_fields(quota));
         let question = match question {
             Ok(question) => question,
             Err(problem) => return responder.respond(Err(problem)),
@@ -153,7 +154,7 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
             Ok(Some(page)) if !page.before_exists => responder.respond(Err(request::not_a_message())),
             Ok(Some(page)) => {
                 let has_more = is_page.then_some(page.first > 1);
-                HistoryStream::new(store, key, session_id, page, has_more).send(responder, is_head);
+                HistoryStream::new(store, key, session_id, &page, has_more).send(page.rows, responder, is_head);
             }
         };
         context.store.messages.page(session, PageRequest { before, limit }, Box::new(send));

@@ -29,12 +29,13 @@ fn granted(budget: &Arc<MemoryBudget>) -> (Vec<usize>, Vec<Reservation>) {
 }
 
 #[test]
-fn waiters_are_granted_memory_in_order_of_arrival() {
+fn waiters_with_nothing_are_granted_memory_in_order_of_arrival() {
     let (budget, _poll) = budget(100);
-    let first = budget.reserve(token(1), None, 60, false).ok();
-    let large = budget.reserve(token(2), None, 50, false).err();
+    let [one, two, three] = peers();
+    let first = budget.reserve(token(1), one, 60, false).ok();
+    let large = budget.reserve(token(2), two, 50, false).err();
     // It would fit, but not before the one that waits.
-    let small = budget.reserve(token(3), None, 10, false).err();
+    let small = budget.reserve(token(3), three, 10, false).err();
     assert!(first.is_some() && large.is_some() && small.is_some());
     assert!(!budget.may_grant() && granted(&budget).0.is_empty());
     drop(first);
@@ -46,11 +47,26 @@ fn waiters_are_granted_memory_in_order_of_arrival() {
 }
 
 #[test]
+fn a_client_with_less_memory_is_next_whenever_it_arrived() {
+    let (budget, _poll) = budget(100);
+    let [greedy, other, newcomer] = peers();
+    let [held, most] = [(greedy, 10), (other, 85)].map(|(peer, bytes)| budget.reserve(token(0), peer, bytes, false));
+    let earlier = budget.reserve(token(1), greedy, 10, false).err();
+    let later = budget.reserve(token(2), newcomer, 10, false).err();
+    assert!(held.is_ok() && most.is_ok() && earlier.is_some() && later.is_some());
+    drop(most);
+    let (keys, reservations) = granted(&budget);
+    assert_eq!(keys, [2, 1]);
+    drop((reservations, earlier, later));
+}
+
+#[test]
 fn a_waiter_that_leaves_the_queue_lets_those_behind_it_have_memory() {
     let (budget, _poll) = budget(100);
-    let _first = budget.reserve(token(1), None, 60, false);
-    let large = budget.reserve(token(2), None, 50, false).err();
-    let _small = budget.reserve(token(3), None, 10, false).err();
+    let [one, two, three] = peers();
+    let _first = budget.reserve(token(1), one, 60, false);
+    let large = budget.reserve(token(2), two, 50, false).err();
+    let _small = budget.reserve(token(3), three, 10, false).err();
     drop(large);
     assert!(budget.may_grant());
     assert_eq!(granted(&budget).0, [3]);
@@ -77,15 +93,15 @@ fn a_peer_has_a_quarter_and_does_not_block_others() {
 fn a_reservation_grows_only_into_what_is_free_and_small_buffers_are_not_counted() {
     let (budget, _poll) = budget(10_000);
     let mut reservation = budget.empty(None);
-    assert!(reservation.grow(8000) && !reservation.grow(8000) && reservation.can_grow(2000));
+    assert!(reservation.grow(3000) && !reservation.grow(3000) && reservation.can_grow(2000));
     // What is in memory already counts even if there is no room for it.
     let mut forced = budget.empty(None);
     forced.set(9000);
-    assert_eq!(budget.reserved(), 17_000);
+    assert_eq!(budget.reserved(), 12_000);
     forced.set(UNCOUNTED_BYTES);
     let moved = reservation.take();
     drop(reservation);
-    assert_eq!(budget.reserved(), 8000);
+    assert_eq!(budget.reserved(), 3000);
     drop(moved);
     // Larger than the budget, but alone.
     assert!(budget.reserve(token(1), None, 20_000, false).is_ok());
@@ -166,11 +182,36 @@ fn only_responses_that_have_not_begun_are_too_many_to_wait() {
         assert!(!budget.is_overloaded(client));
         let last = budget.reserve(token(max), client, 100, false);
         assert!(budget.is_overloaded(client));
-        assert_eq!(budget.is_overloaded(session()), client.is_none());
+        assert!(!budget.is_overloaded(session()) || client == session(), "one of another client may wait");
         drop(last);
         assert!(!budget.is_overloaded(client));
         drop((first, new));
     }
+}
+
+#[test]
+fn where_many_wait_each_client_may_have_one_waiter_until_there_are_too_many() {
+    let ((budget, _poll), peer_keys) = (budget(100), Peers::new(Distinct::All));
+    let key = |number: usize| {
+        let net = u16::try_from(number).expect("few peers").to_be_bytes();
+        peer_keys.key(IpAddr::from([10, net[0], net[1], 1]))
+    };
+    let _all = budget.reserve(token(0), None, 100, true);
+    let mut waiting = Vec::new();
+    for number in 0..MAX_WAITING_CLIENTS {
+        assert!(!budget.is_overloaded(key(number)), "{number} wait");
+        waiting.push(budget.reserve(token(number), key(number), 100, false));
+        assert_eq!(budget.is_overloaded(key(number)), waiting.len() >= MAX_WAITING, "a second one of {number}");
+    }
+    assert!(budget.is_overloaded(key(MAX_WAITING_CLIENTS)));
+}
+
+#[test]
+fn responses_without_a_client_have_half_of_the_memory_together() {
+    let (budget, _poll) = budget(100);
+    let _held = [20, 30].map(|bytes| budget.reserve(token(1), None, bytes, false));
+    let [peer] = peers();
+    assert!(!budget.empty(None).can_grow(1) && budget.empty(peer).can_grow(25));
 }
 
 #[test]

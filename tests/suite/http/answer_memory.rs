@@ -63,7 +63,8 @@ fn assert_all_is_given_back(server: &TestServer) {
 fn pieces_wait_for_memory_in_order_of_arrival_and_hold_no_worker() {
     let server = TestServer::start(Limits { workers: 1, max_answer_bytes: 2 * MAX_PIECE_BYTES, ..limits() });
     let mut raws: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
-    let streams: Vec<_> = raws.iter_mut().map(|raw| begin(&server, raw)).collect();
+    let clients = session_keys(raws.len());
+    let streams: Vec<_> = raws.iter_mut().zip(clients).map(|(raw, client)| begin_of(&server, raw, client).1).collect();
     let (first, second) = (next(&streams[0]), next(&streams[1]));
     assert_eq!(server.state().answer_bytes, 2 * MAX_PIECE_BYTES);
     streams[2..].iter().for_each(assert_is_not_asked);
@@ -248,7 +249,6 @@ fn many_clients_of_little_memory_all_get_their_pieces() {
             thread::spawn(move || send(piece, vec![b'x'; 50_000], left == 0));
         });
     }
-    // One that does not read keeps its piece in memory.
     thread::scope(|scope| {
         for raw in &mut clients {
             scope.spawn(|| assert_eq!(raw.answer().body.len(), 250_000));
