@@ -18,12 +18,16 @@ pub struct Limits {
     pub max_head_fields: usize,
     /// Bytes of a request body; a larger one is refused with 413.
     pub max_body_bytes: usize,
-    /// Open connections. Above this limit one is closed whose client has shut its side and has no response yet; else the
-    /// least recently used one that is idle for a second is closed; else the oldest incomplete request is refused with 503; else the connection is closed whose client has not read for the longest
-    /// time; else the new one is refused with 503.
+    /// Open connections. Above this limit the first of these gives way to a new one:
+    ///
+    /// 1. one whose client has shut its side and has no response yet;
+    /// 2. the least recently used one that is idle for a second;
+    /// 3. the oldest incomplete request, which is refused with 503;
+    /// 4. the one whose client has not read for the longest time;
+    /// 5. the new one, which is refused with 503.
     pub max_connections: usize,
     /// New requests in the run queue, not yet taken by a worker; further ones are refused with 503. Of each peer it takes
-    /// an eighth from half of that on. As many requests again fit that are never refused. Pipelined requests do not count.
+    /// an eighth from half of that on. Requests that are never refused and pipelined ones do not count.
     pub max_queued: usize,
     /// Bytes of the responses of all clients in memory, those of up to 4 KiB not counted. A piece that
     /// [`Responder::stream_from`](super::Responder::stream_from) asks for waits for memory; another response is refused

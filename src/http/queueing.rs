@@ -35,10 +35,10 @@ impl<C, R> Table<C, R> {
         None
     }
 
-    /// Makes an idle connection ready, whose request is new, unless its lane of the queue is full.
+    /// Makes an idle connection ready, whose request is new, unless it is not urgent and the queue has no room for it.
     pub(super) fn enqueue_new(&mut self, key: usize, is_urgent: bool, now: Instant) -> bool {
         let lane = if is_urgent { Lane::Urgent } else { Lane::New };
-        let has_room = self.queue.has_room(lane, self.slots[key].peer);
+        let has_room = is_urgent || self.queue.has_room(self.slots[key].peer);
         if has_room {
             self.deadlines.enter(key, Phase::Head, now);
             self.push(key, lane);

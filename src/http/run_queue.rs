@@ -13,9 +13,9 @@ const MAX_UNEXAMINED: usize = 16;
 pub(super) enum Lane {
     /// A response is to be written on, which only frees memory.
     Response,
-    /// A new request that is never refused.
+    /// A new request that is never refused. The connections themselves are its bound.
     Urgent,
-    /// A new request. No others than these two are refused because of the queue.
+    /// A new request. No others are refused because of the queue.
     New,
     /// More has come of an incomplete request.
     Incomplete,
@@ -53,11 +53,11 @@ impl RunQueue {
         self.counts[Lane::New as usize] < MAX_UNEXAMINED.min(self.max_queued)
     }
 
-    /// Whether a lane has room for a request. From half of it on, a peer may have an eighth.
-    pub(super) fn has_room(&self, lane: Lane, peer: Option<PeerKey>) -> bool {
-        let count = self.counts[lane as usize];
+    /// Whether there is room for a new request that is not urgent. From half of its lane on, a peer may have an eighth.
+    pub(super) fn has_room(&self, peer: Option<PeerKey>) -> bool {
+        let count = self.counts[Lane::New as usize];
         let of_peer = peer.and_then(|peer| self.peers.get(&peer)).copied().unwrap_or(0);
-        let has_share = lane != Lane::New || count < self.max_queued / 2 || of_peer < (self.max_queued / 8).max(1);
+        let has_share = count < self.max_queued / 2 || of_peer < (self.max_queued / 8).max(1);
         count < self.max_queued && has_share
     }
 

@@ -26,18 +26,17 @@ fn each_lane_has_its_turn_and_the_others_take_those_of_an_empty_one() {
 }
 
 #[test]
-fn pipelined_requests_take_no_room_of_new_ones_and_new_ones_none_of_urgent_ones() {
+fn pipelined_and_urgent_requests_take_no_room_of_new_ones() {
     let mut queue = RunQueue::new(3);
     (0..100).for_each(|key| queue.push(key, Lane::Pipelined, None));
-    for lane in [Lane::New, Lane::Urgent] {
-        for key in 100..103 {
-            assert!(queue.has_room(lane, None));
-            queue.push(key, lane, None);
-        }
-        assert!(!queue.has_room(lane, None));
+    (100..200).for_each(|key| queue.push(key, Lane::Urgent, None));
+    for key in 200..203 {
+        assert!(queue.has_room(None));
+        queue.push(key, Lane::New, None);
     }
+    assert!(!queue.has_room(None));
     queue.leave(Lane::New, None);
-    assert!(queue.has_room(Lane::New, None));
+    assert!(queue.has_room(None));
 }
 
 #[test]
@@ -46,19 +45,18 @@ fn from_half_of_the_new_requests_on_a_peer_may_have_an_eighth() {
     let [one, other] = [1, 2].map(|net| peers.key(IpAddr::from([10, 0, net, 1])));
     let mut queue = RunQueue::new(16);
     for key in 0..8 {
-        assert!(queue.has_room(Lane::New, one));
+        assert!(queue.has_room(one));
         queue.push(key, Lane::New, one);
     }
-    assert!(!queue.has_room(Lane::New, one));
-    assert!(queue.has_room(Lane::Urgent, one));
+    assert!(!queue.has_room(one));
     for key in 8..10 {
-        assert!(queue.has_room(Lane::New, other));
+        assert!(queue.has_room(other));
         queue.push(key, Lane::New, other);
     }
-    assert!(!queue.has_room(Lane::New, other));
-    assert!(queue.has_room(Lane::New, None));
+    assert!(!queue.has_room(other));
+    assert!(queue.has_room(None));
     (0..2).for_each(|_| queue.leave(Lane::New, other));
-    assert!(queue.has_room(Lane::New, other));
+    assert!(queue.has_room(other));
     (0..8).for_each(|_| queue.leave(Lane::New, one));
     assert!(queue.peers.is_empty());
 }

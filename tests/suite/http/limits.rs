@@ -200,19 +200,17 @@ fn in_a_full_table_of_responses_that_nobody_reads_one_is_closed() {
 }
 
 #[test]
-fn a_request_that_is_never_refused_has_room_in_a_full_queue_up_to_as_many_again() {
+fn a_request_that_is_never_refused_has_room_in_a_full_queue_however_many_there_are() {
     let server = TestServer::start(Limits { workers: 1, max_queued: 3, ..limits() });
     let mut busy = server.connect();
     busy.send(WAIT);
     server.wait_until_blocked(1);
-    let mut queued: Vec<Raw> = (0..6).map(|_| server.connect()).collect();
+    let mut queued: Vec<Raw> = (0..20).map(|_| server.connect()).collect();
     for (count, raw) in queued.iter_mut().enumerate() {
         raw.send(if count < 3 { GET } else { b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n" });
         wait_until_queued(&server, count + 1);
     }
-    for refused in [GET, b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n"] {
-        assert_eq!(server.connect().ask(refused).status, 503);
-    }
+    assert_eq!(server.connect().ask(GET).status, 503);
     server.gate().open();
     assert_eq!(busy.answer().status, 200);
     queued.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 200));
