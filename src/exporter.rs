@@ -79,6 +79,7 @@ impl Exporter {
         gauges.answer_bytes.set(whole(server.answer_bytes));
         gauges.max_answer_bytes.set(whole(server.max_answer_bytes));
         self.metrics.refusals(Refusal::Busy.name(), server.refused_busy);
+        self.metrics.refusals("peer_busy", server.refused_of_peers);
         gauges.pool_total.set(pool.total.into());
         gauges.pool_idle.set(pool.idle.into());
         gauges.pool_max.set(pool.max.into());

@@ -190,8 +190,10 @@ impl Poller {
         }
         match victim {
             Some(Victim::Close(other)) => self.shared.close(other),
-            Some(Victim::Refuse(other, stream)) => self.refuse_busy(other, &stream, now),
-            None if is_full || !has_share => self.refuse_busy(key, &stream, now),
+            Some(Victim::Refuse(other, stream)) if has_share => self.refuse_busy(other, &stream, now),
+            Some(Victim::Refuse(other, stream)) => self.refuse_peer(other, &stream, now),
+            None if !has_share => self.refuse_peer(key, &stream, now),
+            None if is_full => self.refuse_busy(key, &stream, now),
             None => {}
         }
     }

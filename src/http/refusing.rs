@@ -41,13 +41,26 @@ impl Poller {
     }
 
     /// Refuses a request for which there is no room, without parsing it.
-    pub(super) fn refuse_busy(&mut self, key: usize, mut stream: &TcpStream, now: Instant) {
+    pub(super) fn refuse_busy(&mut self, key: usize, stream: &TcpStream, now: Instant) {
+        let refused = self.refuse_unread(key, stream, now);
+        self.shared.refused_busy.fetch_add(refused.into(), Ordering::Relaxed);
+    }
+
+    /// Refuses a request of a peer that has its share.
+    pub(super) fn refuse_peer(&mut self, key: usize, stream: &TcpStream, now: Instant) {
+        let refused = self.refuse_unread(key, stream, now);
+        self.shared.refused_of_peers.fetch_add(refused.into(), Ordering::Relaxed);
+    }
+
+    /// `false` if the client had closed the connection already.
+    fn refuse_unread(&mut self, key: usize, mut stream: &TcpStream, now: Instant) -> bool {
         // The input is read, or closing would reset the connection and discard the response with it.
-        let read = match stream.read(&mut self.buffer) {
-            Ok(0) => return self.shared.close(key),
-            read => read.unwrap_or(0),
-        };
-        self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
+        let read = stream.read(&mut self.buffer);
+        if matches!(read, Ok(0)) {
+            self.shared.close(key);
+            return false;
+        }
+        let read = read.unwrap_or(0);
         let _ = stream.write(self.busy.response(&*self.application, &mut self.clock, now));
         if is_whole_request(&self.buffer[..read], &self.shared.limits) {
             // The client sends nothing more, and there may be many of these.
@@ -55,12 +68,13 @@ impl Poller {
         } else {
             self.linger(key, stream, now);
         }
+        true
     }
 
     /// Refuses incomplete requests of peers that have too many.
     pub(super) fn refuse_giving_way(&mut self, now: Instant) {
         let giving_way = self.shared.lock().table.take_giving_way();
-        giving_way.into_iter().for_each(|(key, stream)| self.refuse_busy(key, &stream, now));
+        giving_way.into_iter().for_each(|(key, stream)| self.refuse_peer(key, &stream, now));
     }
 
     fn linger(&mut self, key: usize, stream: &TcpStream, now: Instant) {

@@ -34,6 +34,8 @@ pub struct ServerState {
     pub queued: usize,
     /// Requests refused since the start because there was no room for them.
     pub refused_busy: u64,
+    /// Requests refused since the start because their peer had its share of the connections or of the incomplete requests.
+    pub refused_of_peers: u64,
     /// Bytes reserved for responses in memory.
     pub answer_bytes: usize,
     /// Bytes that may be reserved.
@@ -51,9 +53,17 @@ impl Observer {
         let state = self.0.lock();
         let names = ["idle", "head", "body", "answering", "writing", "lingering"];
         let connections = Phase::ALL.map(|phase| (names[phase as usize], state.table.deadlines.count(phase)));
-        let refused_busy = self.0.refused_busy.load(Ordering::Relaxed);
+        let [refused_busy, refused_of_peers] =
+            [&self.0.refused_busy, &self.0.refused_of_peers].map(|count| count.load(Ordering::Relaxed));
         let (answer_bytes, max_answer_bytes) = (self.0.budget.reserved(), self.0.budget.max());
-        ServerState { connections, queued: state.table.queue.len(), refused_busy, answer_bytes, max_answer_bytes }
+        ServerState {
+            connections,
+            queued: state.table.queue.len(),
+            refused_busy,
+            refused_of_peers,
+            answer_bytes,
+            max_answer_bytes,
+        }
     }
 }
 
@@ -79,9 +89,12 @@ impl Server {
         socket::setsockopt(&listener, socket::sockopt::SndBuf, &SEND_BUFFER_BYTES)?;
         // A small response must not wait for the acknowledgement of the one before (Nagle's algorithm).
         socket::setsockopt(&listener, socket::sockopt::TcpNoDelay, &true)?;
-        // Also what the operating system keeps of a response that is written ends with its connection.
-        let write_timeout = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
-        socket::setsockopt(&listener, socket::sockopt::TcpUserTimeout, &write_timeout)?;
+        // Also what the operating system keeps of a response that is written ends with its connection. macOS has no such option.
+        #[cfg(target_os = "linux")]
+        {
+            let write_timeout = u32::try_from(limits.write_timeout.as_millis()).unwrap_or(u32::MAX);
+            socket::setsockopt(&listener, socket::sockopt::TcpUserTimeout, &write_timeout)?;
+        }
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let count = limits.workers;

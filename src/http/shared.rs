@@ -28,8 +28,10 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// No further requests: idle connections are closed.
     is_stopping: AtomicBool,
-    /// Requests refused because the queue or the table was full.
+    /// Requests refused because the queue or the table was full, or no memory was free.
     pub(super) refused_busy: AtomicU64,
+    /// Requests refused because their peer had its share.
+    pub(super) refused_of_peers: AtomicU64,
     registry: Registry,
     waker: Arc<Waker>,
     pub(super) budget: Arc<MemoryBudget>,
@@ -39,10 +41,20 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
         let state = State { table: Table::new(&limits), scheduler: Scheduler::new(), is_closed: false };
-        let (is_stopping, refused_busy) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (refused_busy, refused_of_peers) = (AtomicU64::new(0), AtomicU64::new(0));
         let waker = Arc::new(waker);
         let budget = MemoryBudget::new(limits.max_answer_bytes, waker.clone());
-        Shared { state: Mutex::new(state), is_stopping, refused_busy, registry, waker, budget, limits }
+        let is_stopping = AtomicBool::new(false);
+        Shared {
+            state: Mutex::new(state),
+            is_stopping,
+            refused_busy,
+            refused_of_peers,
+            registry,
+            waker,
+            budget,
+            limits,
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -96,6 +96,8 @@ fn a_peer_whose_connections_are_all_being_answered_is_refused_and_another_is_not
     let mut refused = connect(&server);
     assert_eq!(refused.ask(DELETE).status, 503);
     refused.assert_closed();
+    let state = server.state();
+    assert_eq!((state.refused_of_peers, state.refused_busy), (1, 0));
     assert_eq!(connect_other(&server).ask(DELETE).status, 200);
     responders.into_iter().for_each(|responder| responder.respond(Response::text("")));
     raws.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 200));
