@@ -100,6 +100,15 @@ impl Connector {
         Ok(Connector { config, tls, timeout: pool.connection_timeout, pending: Arc::default() })
     }
 
+    /// The same, with another time after which PostgreSQL cancels a statement.
+    pub(super) fn with_statement_timeout(mut self, timeout: Duration) -> Connector {
+        // The last one of several options of a name counts.
+        let options =
+            format!("{} -c statement_timeout={}", self.config.get_options().unwrap_or(""), timeout.as_millis());
+        self.config.options(&options);
+        self
+    }
+
     /// Opens a connection.
     ///
     /// The driver bounds only the TCP handshake; a server that accepts and sends nothing would block the caller without

@@ -29,6 +29,9 @@ const RESERVED_CONNECTIONS: u32 = 2;
 /// Connections at most: those of the batches in flight, of the sessions alone, and of an overdue batch.
 pub(super) const MAX_CONNECTIONS: u32 = 5;
 
+/// A session can be erased also where `DB_QUERY_TIMEOUT` is short and it has many messages.
+pub(super) const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Sessions in one batch. With [`MAX_MESSAGES`] each, it takes a tenth of a second.
 const MAX_ITEMS: usize = 64;
 

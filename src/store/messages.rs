@@ -95,7 +95,7 @@ impl Messages {
         let leaders = ThreadPoolSettings {
             name: "recent",
             max_threads: max_blocked_callers(DEFAULT_MAX_IN_FLIGHT),
-            // The server bounds the requests.
+            // A job leads a batch, and answers it in time.
             max_queued: usize::MAX,
             idle_timeout: Duration::from_secs(10),
             stack_bytes: 512 * 1024,

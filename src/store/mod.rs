@@ -85,12 +85,17 @@ impl Store {
         metrics: &Arc<Metrics>,
     ) -> Store {
         let availability = Arc::default();
-        let open = |policy| Pool::open(connector.clone(), policy, &availability, metrics.clone());
+        let open = |connector, policy| Pool::open(connector, policy, &availability, metrics.clone());
         // The connections for erasing first: PostgreSQL may have none left for them later.
-        let erasing = open(Erasing::pool_policy(settings.acquire_timeout));
+        let timeout = settings.query_timeout.max(erasing::MIN_STATEMENT_TIMEOUT);
+        let erasing =
+            open(connector.clone().with_statement_timeout(timeout), Erasing::pool_policy(settings.acquire_timeout));
         let erasing = Erasing::new(erasing, settings.acquire_timeout, metrics);
         let (min_idle, max_size) = (settings.min_size, settings.max_size);
-        let pool = Arc::new(open(PoolPolicy { min_idle, max_size, max_wait: Duration::MAX, fails_fast: true }));
+        let pool = Arc::new(open(
+            connector.clone(),
+            PoolPolicy { min_idle, max_size, max_wait: Duration::MAX, fails_fast: true },
+        ));
         Store {
             sessions: Sessions::new(&pool, erasing, settings.acquire_timeout, metrics),
             messages: Messages::new(&pool, settings.acquire_timeout, metrics),

@@ -18,6 +18,9 @@ use crate::config::{StorageReserve, StorageSettings};
 /// interval is 31 MiB, that of a disk of 610 MiB.
 const DISK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The time for the server's answer: meanwhile the disk is not measured.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How often the server is asked for the size of the database: it looks at each of its files.
 const DATABASE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -94,6 +97,7 @@ impl Watermark {
             warn_without_disk(settings);
         }
         let location = if is_off { DataLocation::Remote } else { location };
+        let connector = connector.with_statement_timeout(ASK_TIMEOUT);
         let mut probe =
             Probe { settings: *settings, location, connector, client: None, asked_at: None, disk_failed: false };
         let shared = watermark.clone();
@@ -161,6 +165,8 @@ struct Probe {
 impl Probe {
     fn measure(&mut self, usage: &mut Usage) {
         usage.max_database_bytes = self.settings.max_database_bytes;
+        // The disk first, which no server can delay.
+        self.measure_disk(usage);
         let must_ask = self.location == DataLocation::AskServer || self.settings.max_database_bytes.is_some();
         if must_ask && self.asked_at.is_none_or(|at| at.elapsed() >= DATABASE_INTERVAL) {
             self.asked_at = Some(Instant::now());
@@ -169,6 +175,7 @@ impl Probe {
                 usage.database_bytes = Some(storage.database_bytes);
                 if self.location == DataLocation::AskServer {
                     self.location = locate(storage.data_folder);
+                    self.measure_disk(usage);
                     if self.location == DataLocation::Remote {
                         warn_without_disk(&self.settings);
                     }
@@ -178,14 +185,16 @@ impl Probe {
                 }
             }
         }
-        if let DataLocation::Local(folder) = &self.location {
-            let disk = Disk::measure(folder, self.settings.reserve);
-            if disk.is_none() && !self.disk_failed {
-                log::warn!("The disk of PostgreSQL cannot be measured: the last measurement holds");
-            }
-            self.disk_failed = disk.is_none();
-            usage.disk = disk.or(usage.disk);
+    }
+
+    fn measure_disk(&mut self, usage: &mut Usage) {
+        let DataLocation::Local(folder) = &self.location else { return };
+        let disk = Disk::measure(folder, self.settings.reserve);
+        if disk.is_none() && !self.disk_failed {
+            log::warn!("The disk of PostgreSQL cannot be measured: the last measurement holds");
         }
+        self.disk_failed = disk.is_none();
+        usage.disk = disk.or(usage.disk);
     }
 
     fn ask(&mut self) -> Option<ServerStorage> {

@@ -10,6 +10,9 @@ use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
 
+/// Callers that wait for the end of one turn. A client that is gone leaves its own behind.
+const MAX_CALLERS: usize = 64;
+
 /// The running turns by session. All clones share one map.
 #[derive(Clone, Default)]
 pub(super) struct ActiveTurns(Arc<Mutex<HashMap<Lookup, ActiveTurn>>>);
@@ -19,7 +22,7 @@ struct ActiveTurn {
     cancellation: CancellationToken,
     /// How a cancelled turn fails: with `Stopped` or, where its session is erased, with `NoSession`.
     failure: Option<Failure>,
-    /// Called at the end of the turn with whether its session exists.
+    /// Called at the end of the turn with whether its session exists; [`MAX_CALLERS`] at most.
     on_end: Vec<Callback<bool>>,
 }
 
@@ -55,7 +58,8 @@ impl ActiveTurns {
         })
     }
 
-    /// Cancels the turn of a session, which then fails so, and calls `on_end` at its end. Returns `on_end` where no turn runs.
+    /// Cancels the turn of a session, which then fails so, and calls `on_end` at its end. Returns `on_end` where no turn runs,
+    /// or too many callers wait for its end.
     pub(super) fn cancel(
         &self,
         session: Lookup,
@@ -68,11 +72,16 @@ impl ActiveTurns {
         if turn.failure != Some(Failure::NoSession) {
             turn.failure = Some(failure);
         }
-        turn.on_end.extend(on_end);
+        let too_many = if turn.on_end.len() < MAX_CALLERS {
+            turn.on_end.extend(on_end);
+            None
+        } else {
+            on_end
+        };
         let cancellation = turn.cancellation.clone();
         drop(turns);
         cancellation.cancel();
-        None
+        too_many
     }
 
     /// Cancels the calls of all turns, for shutdown.

@@ -150,7 +150,7 @@ impl Turns {
 
     /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.
     fn execute(self: &Arc<Turns>, pending: PendingTurn, recent: Vec<Row>) {
-        let (turns, sink) = (self.clone(), pending.sink.clone());
+        let (turns, sink, received_at) = (self.clone(), pending.sink.clone(), pending.question.received_at);
         // Turns that wait for a thread would hold much memory; they read the messages again.
         let recent = Some(recent).filter(|_| !self.resources.threads.is_saturated());
         let started = self.resources.threads.execute(move || {
@@ -159,12 +159,14 @@ impl Turns {
             pending.finish(&turns, result);
         });
         if started.is_err() {
-            sink.send(Event::Failed(Failure::Overloaded));
+            let overloaded = Failure::Overloaded;
+            self.record(&Err(overloaded.clone()), received_at.elapsed());
+            sink.send(Event::Failed(overloaded));
         }
     }
 
     /// Stops the turn of a session. `callback` receives whether the session exists: once the turn is over and its answer
-    /// so far is stored, or from the store where no turn runs.
+    /// so far is stored, or from the store where no turn runs or many callers wait already.
     pub fn stop(&self, session: Lookup, callback: Callback<bool>) {
         if let Some(callback) = self.active.cancel(session, Failure::Stopped, Some(callback)) {
             let found = |found: Result<Option<Vec<u8>>, Error>| callback(found.map(|sealed| sealed.is_some()));

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::sealing::Lookup;
 
+/// Requests that wait for one session to be deleted; further ones give way. A client that is gone leaves its own behind.
+const MAX_WAITERS: usize = 64;
+
 /// Sessions without a thread, and the requests that wait for these and for those being deleted.
 pub(super) struct Queue<Waiter> {
     max_entries: usize,
@@ -22,7 +25,8 @@ pub(super) enum Added<Waiter> {
     Queued,
     /// The session is queued or being deleted.
     Joined,
-    /// The queue was full. The largest session has no entry any more, perhaps the added one, and these waited for it.
+    /// The queue was full: the largest session has no entry any more, perhaps the added one, and these waited for it. Or too
+    /// many wait for the added one, and this is the one that was added.
     GaveWay(Vec<Waiter>),
 }
 
@@ -33,6 +37,9 @@ impl<Waiter> Queue<Waiter> {
 
     pub(super) fn add(&mut self, session: Lookup, bytes: i64, waiter: Waiter) -> Added<Waiter> {
         if let Some(waiters) = self.waiters.get_mut(&session) {
+            if waiters.len() >= MAX_WAITERS {
+                return Added::GaveWay(vec![waiter]);
+            }
             waiters.push(waiter);
             return Added::Joined;
         }
@@ -88,6 +95,16 @@ mod tests {
         assert_eq!(queue.finish(session), [1, 2, 4]);
         assert_eq!(queue.add(session, 100, 5), Added::Queued);
         assert_eq!(queue.finish(other), [3]);
+    }
+
+    #[test]
+    fn of_many_requests_for_a_session_those_above_the_bound_give_way() {
+        let mut queue = Queue::new(4);
+        let [session] = sessions();
+        assert_eq!(queue.add(session, 100, 0), Added::Queued);
+        (1..MAX_WAITERS).for_each(|waiter| assert_eq!(queue.add(session, 100, waiter), Added::Joined));
+        assert_eq!(queue.add(session, 100, MAX_WAITERS), Added::GaveWay(vec![MAX_WAITERS]));
+        assert_eq!(queue.finish(session).len(), MAX_WAITERS);
     }
 
     #[test]
