@@ -82,12 +82,12 @@ impl AnswerLimiter<'_> {
 }
 
 /// Whether a character may be in an answer. Control characters (C0 but for tab and line feed, DEL and C1) could steer a
-/// terminal or end a string early. Bidirectional controls make a text look like another one. U+FEFF is an invisible byte
-/// order mark. A CR LF becomes a line feed.
+/// terminal or end a string early. Bidirectional embeddings and overrides make a text look like another one; the marks and
+/// isolates that Arabic, Hebrew and Persian need stay. U+FEFF is an invisible byte order mark. A CR LF becomes a line feed.
 fn is_allowed(char: char) -> bool {
     match char {
         '\n' | '\t' => true,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' => false,
+        '\u{202a}'..='\u{202e}' | '\u{feff}' => false,
         _ => !char.is_control(),
     }
 }
@@ -207,8 +207,9 @@ mod tests {
             ranges.iter().flat_map(|(first, last)| *first..=*last).map(|code| char::from_u32(code).unwrap()).collect()
         };
         let c0 = all(&[(0, 8), (0xb, 0x1f)]);
-        let removed = c0 + &all(&[(0x7f, 0x9f), (0x61c, 0x61c), (0x200e, 0x200f), (0x202a, 0x202e), (0x2066, 0x2069)]);
-        let kept = "\t\n \u{a0}\u{ad}é\u{61b}\u{200d}\u{2028}\u{2065}\u{206a}\u{1f9ed}";
+        let removed = c0 + &all(&[(0x7f, 0x9f), (0x202a, 0x202e)]);
+        let marks = all(&[(0x61b, 0x61c), (0x200d, 0x200f), (0x2028, 0x2029), (0x2065, 0x206a)]);
+        let kept = format!("\t\n \u{a0}\u{ad}é{marks}\u{1f9ed}");
         let pieces = [format!("a{removed}\u{feff}b\r"), removed.clone(), format!("\n{kept}\u{1b}[2J")];
         let mut received = Vec::new();
         let mut on_delta = |text: &str| received.push(text.to_owned());
