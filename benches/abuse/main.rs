@@ -32,7 +32,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::run::Measured;
 use crate::settings::Settings;
-use crate::support::outcome::Outcome;
+use crate::support::outcome::{Outcome, exit_code};
 use crate::support::postgres::Postgres;
 use crate::support::report::write_document;
 use crate::support::stop::StopSignal;
@@ -41,14 +41,7 @@ use crate::support::stop::StopSignal;
 const DOCUMENT: &str = "docs/abuse.md";
 
 fn main() -> ExitCode {
-    match measure() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("The bench cannot run: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(measure())
 }
 
 /// Runs the attacks, prints the table, and returns whether all goals are met.

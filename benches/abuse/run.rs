@@ -1,7 +1,10 @@
 //! Runs one attack: a new service on a new database, attackers and victims at the same time, and the memory around it.
 
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -147,20 +150,38 @@ fn fight(
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let socket_memory = scope.spawn(|| sockets::peak_memory(&is_over));
-        let mut threads = Vec::new();
-        for attacker in attackers {
-            let is_over = &is_over;
-            let builder = thread::Builder::new().stack_size(STACK_BYTES);
-            threads.push(builder.spawn_scoped(scope, move || attacker(address, is_over))?);
-        }
+        let is_over = &is_over;
+        let attackers = scope.spawn(move || attack(address, attackers, is_over));
         let run = |&(kind, sessions): &(Victims, _)| {
             scope.spawn(move || kind.run(address, sessions, Duration::from_secs(seconds), stop))
         };
         let victims: Vec<_> = victims.iter().map(run).collect();
         let experiences = victims.into_iter().filter_map(|victims| victims.join().ok()).collect();
         is_over.store(true, Ordering::Relaxed);
-        let tallies = threads.into_iter().filter_map(|thread| thread.join().ok());
-        let tally = tallies.fold(Tally::default(), Tally::add);
-        Ok((experiences, tally, socket_memory.join().unwrap_or_default()))
+        let tally = attackers.join().unwrap_or_else(|_| Err("an attacker panicked".to_owned()));
+        Ok((experiences, tally?, socket_memory.join().unwrap_or_default()))
     })
+}
+
+/// Runs attackers, a thread each, until the attack is over. They have the lowest priority: on a machine of their own they would
+/// take no processor time from the service and its database.
+fn attack(address: SocketAddr, attackers: Vec<Attacker>, is_over: &AtomicBool) -> Result<Tally, String> {
+    lower_priority().map_err(|error| format!("renice: {error}"))?;
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for attacker in attackers {
+            let builder = thread::Builder::new().stack_size(STACK_BYTES);
+            let thread = builder.spawn_scoped(scope, move || attacker(address, is_over));
+            threads.push(thread.map_err(|error| error.to_string())?);
+        }
+        Ok(threads.into_iter().filter_map(|thread| thread.join().ok()).fold(Tally::default(), Tally::add))
+    })
+}
+
+/// Gives this thread, and those that it starts, the lowest priority (Linux; POSIX has one for a process).
+fn lower_priority() -> io::Result<()> {
+    let thread = fs::read_link("/proc/thread-self")?;
+    let id = thread.file_name().unwrap_or_default();
+    let status = Command::new("renice").args(["-n", "19", "-p"]).arg(id).stdout(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
 }

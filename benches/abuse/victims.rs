@@ -25,7 +25,7 @@ const MAX_PROOFS: usize = 3;
 /// Messages of a victim's session.
 const MESSAGES: i32 = 6;
 
-/// Messages of every second session that is deleted.
+/// Messages of every second session that is read or deleted.
 const MANY_MESSAGES: i32 = 200;
 
 /// What a victim does.
@@ -98,7 +98,7 @@ impl Victims {
             Act::Delete => requests,
             Act::Create | Act::Health => 0,
         };
-        if self.act != Act::Delete {
+        if !matches!(self.act, Act::Delete | Act::History) {
             return database.store(count, MESSAGES, SHORT);
         }
         let short = database.store(count.div_ceil(2), MESSAGES, SHORT)?;

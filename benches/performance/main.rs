@@ -39,7 +39,7 @@ use std::process::ExitCode;
 use crate::pgbench::Pgbench;
 use crate::results::Results;
 use crate::settings::Settings;
-use crate::support::outcome::Outcome;
+use crate::support::outcome::{Outcome, exit_code};
 use crate::support::postgres::Postgres;
 use crate::support::report::write_document;
 use crate::support::stop::StopSignal;
@@ -56,14 +56,7 @@ fn main() -> ExitCode {
         eprintln!("{}", missing.join("\n"));
         return ExitCode::from(PROGRAM_MISSING);
     }
-    match measure() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("The bench cannot run: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(measure())
 }
 
 /// The programs that are not installed, and how to install them.

@@ -14,8 +14,8 @@ pub(super) fn expanding_text() -> String {
 /// Messages of the history: 5.9 MB of JSON, and less than 1 MiB as stored.
 pub(super) const MESSAGES: i32 = 240;
 
-pub(super) fn prepare(database: &mut Database, connections: usize) -> Outcome<Vec<Attacker>> {
-    let session = database.store(1, MESSAGES, &expanding_text())?.remove(0);
+pub(super) fn prepare(database: &mut Database, connections: usize, sessions: usize) -> Outcome<Vec<Attacker>> {
+    let mut sessions = database.store(sessions, MESSAGES, &expanding_text())?.into_iter().cycle();
     let crowd = Crowd { connections, opened_per_second: 200.0, bytes_read_per_second: SLOWLY, leaves_after: FOREVER };
-    Ok(vec![crowd.attacker(move || Some(on_session("GET", &session, "/chat")))])
+    Ok(vec![crowd.attacker(move || Some(on_session("GET", &sessions.next()?, "/chat")))])
 }
