@@ -15,10 +15,6 @@ use crate::peers::PeerKey;
 /// The part of the memory that the responses of one client may reserve.
 const CLIENT_DIVISOR: usize = 4;
 
-/// The part that responses without a client may reserve together, such as the files of `/docs` where addresses do not tell
-/// clients apart: a flood of them leaves the other half to conversations.
-const UNKNOWN_DIVISOR: usize = 2;
-
 /// Bytes of a piece that [`Responder::stream_from`](super::Responder::stream_from) asks for, at most. So much memory is
 /// reserved before it is asked for.
 pub const MAX_PIECE_BYTES: usize = 256 * 1024;
@@ -142,8 +138,7 @@ impl MemoryBudget {
         has_begun: bool,
     ) -> Result<Reservation, QueueEntry> {
         let mut state = self.state.lock();
-        // Waiters whose own client has no room are no reason to wait.
-        if state.eligible.is_empty() && state.reserve(client, bytes) {
+        if state.is_next(client) && state.reserve(client, bytes) {
             return Ok(Reservation { budget: self.clone(), client, bytes });
         }
         state.last_number += 1;
@@ -161,7 +156,7 @@ impl MemoryBudget {
     pub(super) fn grant(self: &Arc<MemoryBudget>) -> Vec<(Token, Reservation)> {
         let mut granted = Vec::new();
         let mut state = self.state.lock();
-        // If there is no room for the first one, none overtakes it.
+        // If there is no room for the first one, none overtakes it: all pieces are equally long, and the others have more.
         while let Some(((_, number), client)) = state.eligible.first_key_value().map(|(rank, client)| (*rank, *client))
             && let Some(Waiter { token, bytes, .. }) = state.waiter(client, number)
             && state.has_room(client, bytes)
@@ -197,7 +192,7 @@ impl Client {
 impl State {
     fn share(&self, client: Option<PeerKey>) -> usize {
         match client {
-            None => self.max / UNKNOWN_DIVISOR,
+            None => self.max,
             Some(client) if client.is_session() => MAX_SESSION_BYTES.min(self.max / CLIENT_DIVISOR),
             Some(_) => self.max / CLIENT_DIVISOR,
         }
@@ -207,10 +202,22 @@ impl State {
         self.clients.get(&client)?.waiters.get(&number).copied()
     }
 
+    /// A client may reserve at most as much as is free then. So one alone has half of the memory, `n` have a part of `n + 1`
+    /// each, and there is room for another one.
     fn has_room(&self, client: Option<PeerKey>, bytes: usize) -> bool {
-        let share_has_room = || self.clients.get(&client).is_none_or(|state| state.has_room(bytes, self.share(client)));
+        let of_client = self.clients.get(&client).map_or(0, |client| client.reserved);
+        let free = self.max.saturating_sub(self.reserved);
+        let has_share = || of_client == 0 || of_client + bytes <= self.share(client).min(free - bytes);
         // Alone, any response has room: one that is larger than the budget must not wait for ever.
-        bytes == 0 || (self.reserved == 0 || self.reserved + bytes <= self.max) && share_has_room()
+        bytes == 0 || self.reserved == 0 || bytes <= free && has_share()
+    }
+
+    /// Whether a new response of a client would be granted memory before all that wait.
+    fn is_next(&self, client: Option<PeerKey>) -> bool {
+        let Some((first, _)) = self.eligible.first_key_value() else { return true };
+        let (reserved, waits) =
+            self.clients.get(&client).map_or((0, false), |client| (client.reserved, !client.waiters.is_empty()));
+        !waits && reserved < first.0
     }
 
     fn reserve(&mut self, client: Option<PeerKey>, bytes: usize) -> bool {

@@ -79,7 +79,7 @@ fn a_peer_has_a_quarter_and_does_not_block_others() {
     let first = budget.reserve(token(1), one, 20, false);
     let waiting = [budget.reserve(token(2), one, 20, false), budget.reserve(token(3), one, 20, false)];
     assert!(first.is_ok() && waiting.iter().all(Result::is_err));
-    let others = [budget.reserve(token(4), other, 20, false), budget.reserve(token(5), None, 40, false)];
+    let others = [budget.reserve(token(4), other, 20, false), budget.reserve(token(5), None, 30, false)];
     assert!(others.iter().all(Result::is_ok));
     assert!(!budget.empty(one).can_grow(10) && budget.empty(other).can_grow(5));
     drop(first);
@@ -207,11 +207,25 @@ fn where_many_wait_each_client_may_have_one_waiter_until_there_are_too_many() {
 }
 
 #[test]
-fn responses_without_a_client_have_half_of_the_memory_together() {
-    let (budget, _poll) = budget(100);
-    let _held = [20, 30].map(|bytes| budget.reserve(token(1), None, bytes, false));
-    let [peer] = peers();
-    assert!(!budget.empty(None).can_grow(1) && budget.empty(peer).can_grow(25));
+fn clients_that_reserve_all_they_can_leave_as_much_for_another() {
+    for count in [1, 2, 9, 30] {
+        let (budget, _poll) = budget(100_000);
+        let peers: [_; 31] = peers();
+        let clients = if count == 1 { &[None] } else { &peers[..count] };
+        let (mut held, mut waiting) = (Vec::new(), Vec::new());
+        for _ in 0..1000 {
+            for client in clients {
+                match budget.reserve(token(0), *client, 100, true) {
+                    Ok(reservation) => held.push(reservation),
+                    Err(entry) => waiting.push(entry),
+                }
+            }
+        }
+        let (free, most) = (100_000 - budget.reserved(), budget.reserved() / count);
+        assert!(free + 100 * count >= most && !waiting.is_empty(), "{count} clients: {free} free, {most} each");
+        let newcomer = budget.reserve(token(1), peers[30], most, false);
+        assert!(newcomer.is_ok(), "{count} clients: {free} free, {most} each");
+    }
 }
 
 #[test]
