@@ -37,7 +37,9 @@ fn is_never_refused(beginning: &[u8]) -> bool {
     match (parts.next(), parts.next()) {
         (Some(b"DELETE"), _) => true,
         (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
-        (Some(b"POST"), Some(target)) => target.ends_with(b"/chat/stop"),
+        (Some(b"POST"), Some(target)) => {
+            target.split(|byte| *byte == b'?').next().is_some_and(|path| path.ends_with(b"/chat/stop"))
+        }
         _ => false,
     }
 }

@@ -153,7 +153,7 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Problem {
         let seconds = denied.retry_after_s;
         let detail = format!(
-            "Too many messages in this session: it can have {BURST} at once, and {PER_MINUTE} in a minute. \
+            "Too many messages in this session: it can have {BURST} in a row, and {PER_MINUTE} in a minute. \
              Please send it again in {seconds} s."
         );
         Problem::new(429, detail).code("rate_limited").after(u32::try_from(seconds).unwrap_or(u32::MAX))
@@ -166,7 +166,7 @@ impl From<ProofRequired> for Problem {
                     Proof-Of-Work, as described in /docs.";
         let detail = match required.invalid {
             Some(invalid) => format!("The proof of work {invalid}. {todo}"),
-            None => format!("Many sessions are being created, so a new one takes proof of work. {todo}"),
+            None => format!("A new session takes proof of work at the moment. {todo}"),
         };
         let proof_of_work = Some(Box::new(required.challenge.into()));
         Problem { proof_of_work, ..Problem::new(429, detail).code("proof_of_work") }

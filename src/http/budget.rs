@@ -45,6 +45,8 @@ pub(super) struct MemoryBudget {
     state: Mutex<State>,
     /// The poller has to call [`MemoryBudget::grant`].
     may_grant: AtomicBool,
+    /// A response had no room since the last call of [`MemoryBudget::lacks_memory`].
+    lacks_memory: AtomicBool,
     poller: Arc<Waker>,
 }
 
@@ -98,7 +100,8 @@ impl MemoryBudget {
     pub(super) fn new(max: usize, poller: Arc<Waker>) -> Arc<MemoryBudget> {
         let (clients, eligible) = Default::default();
         let state = State { max, reserved: 0, clients, eligible, new_waiters: 0, last_number: 0 };
-        Arc::new(MemoryBudget { state: Mutex::new(state), may_grant: AtomicBool::new(false), poller })
+        let [may_grant, lacks_memory] = [(); 2].map(|()| AtomicBool::new(false));
+        Arc::new(MemoryBudget { state: Mutex::new(state), may_grant, lacks_memory, poller })
     }
 
     pub(super) fn max(&self) -> usize {
@@ -166,6 +169,16 @@ impl MemoryBudget {
             granted.push((token, Reservation { budget: self.clone(), client, bytes }));
         }
         granted
+    }
+
+    /// Whether responses wait for memory that others have.
+    pub(super) fn has_waiters(&self) -> bool {
+        !self.state.lock().eligible.is_empty()
+    }
+
+    /// Whether responses wait for memory that others have, or one had no room since the last call.
+    pub(super) fn lacks_memory(&self) -> bool {
+        self.lacks_memory.swap(false, Ordering::Relaxed) || self.has_waiters()
     }
 
     /// Has the poller look for waiters that can be granted memory.
@@ -277,6 +290,11 @@ impl State {
 }
 
 impl Reservation {
+    /// Whether nothing is reserved.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// Whether [`Reservation::grow`] would succeed.
     pub(super) fn can_grow(&self, bytes: usize) -> bool {
         self.budget.state.lock().has_room(self.client, bytes)
@@ -285,7 +303,11 @@ impl Reservation {
     /// Reserves more, if there is room.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let is_reserved = bytes == 0 || self.budget.state.lock().reserve(self.client, bytes);
-        self.bytes += if is_reserved { bytes } else { 0 };
+        if is_reserved {
+            self.bytes += bytes;
+        } else {
+            self.budget.lacks_memory.store(true, Ordering::Relaxed);
+        }
         is_reserved
     }
 

@@ -200,7 +200,8 @@ impl Connection {
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if writer.rate.is_below(limits.min_response_rate, limits.write_timeout) {
+                        let is_too_slow = writer.rate.is_below(limits.min_response_rate, limits.write_timeout);
+                        if is_too_slow || !writer.reserve_unwritten() {
                             return Err(CLOSE);
                         }
                         writer.rate.wait(Instant::now());

@@ -29,9 +29,10 @@ pub struct Limits {
     /// New requests in the run queue, not yet taken by a worker; further ones are refused with 503. Of each peer it takes
     /// an eighth from half of that on. Requests that are never refused and pipelined ones do not count.
     pub max_queued: usize,
-    /// Bytes of the responses of all clients in memory, those of up to 4 KiB not counted. A piece that
-    /// [`Responder::stream_from`](super::Responder::stream_from) asks for waits for memory; another response is refused
-    /// with 503, as is one in pieces while many of those wait.
+    /// Bytes of the responses of all clients in memory, without those that the socket takes at once and those of up to 4 KiB.
+    /// A piece that [`Responder::stream_from`](super::Responder::stream_from) asks for waits for memory, and clients that
+    /// read nothing give way; a response in pieces is refused with 503 while many wait, another one if it has more than
+    /// 64 KiB.
     pub max_answer_bytes: usize,
     /// From the first byte of a head to its last; then 408.
     pub head_timeout: Duration,

@@ -101,6 +101,7 @@ impl Poller {
         self.dispatch(now);
         self.refuse_giving_way(now);
         self.grant_memory(now);
+        self.free_memory(now);
         self.accept(MAX_EVENTS, now);
         let stuck_workers = self.end_expired(now);
         self.busy.log(now);
@@ -115,7 +116,9 @@ impl Poller {
         // A worker may set an earlier deadline in the meantime; it is kept to within a tick.
         let tick = deadline.map(|deadline| deadline.saturating_duration_since(now).clamp(MIN_TICK, self.tick));
         let resume_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.resume_at);
-        let others = [resume_at, self.busy.next_log()].into_iter().flatten();
+        // While responses wait for memory, clients that read nothing are looked for.
+        let stalled_at = self.shared.budget.has_waiters().then(|| now + self.tick);
+        let others = [resume_at, self.busy.next_log(), stalled_at].into_iter().flatten();
         others.map(|moment| moment.saturating_duration_since(now)).chain(tick).min()
     }
 
@@ -195,6 +198,14 @@ impl Poller {
             None if !has_share => self.refuse_peer(key, &stream, now),
             None if is_full => self.refuse_busy(key, &stream, now),
             None => {}
+        }
+    }
+
+    /// Closes connections whose clients do not read, where others need their memory.
+    fn free_memory(&self, now: Instant) {
+        if self.shared.budget.lacks_memory() {
+            let stalled = self.shared.lock().table.stalled(now);
+            self.close_all(stalled);
         }
     }
 

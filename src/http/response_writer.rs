@@ -158,14 +158,21 @@ impl ResponseWriter {
         matches!(self.source, Some(Source::Stream(_) | Source::Pull(_)))
     }
 
-    /// Reserves memory for what is to be written, if there is any. The part of a body that is not read yet counts, since the
-    /// application has made the body as a whole. One longer than a piece is taken to be static.
+    /// Reserves memory for a response that is longer than [`PIECE_BYTES`], if there is any: the part of its body that is not
+    /// read yet counts too, since the application has made the body as a whole. One that is longer than a piece of
+    /// [`MAX_PIECE_BYTES`] is taken to be static. Memory for the others follows with [`ResponseWriter::reserve_unwritten`].
     pub(super) fn reserve(&mut self, mut memory: Reservation) -> bool {
         let unread = if let Framing::Bytes(unread) = self.framing { unread } else { 0 };
-        let whole = self.bytes.len() + unread;
-        let is_reserved = memory.grow(counted(if whole <= MAX_PIECE_BYTES { whole } else { self.bytes.len() }));
+        let is_reserved = !(1..=MAX_PIECE_BYTES).contains(&unread) || memory.grow(self.bytes.len() + unread);
         self.memory = Some(memory);
         is_reserved
+    }
+
+    /// Reserves memory for what the socket does not take, if there is any and that is not done. Mostly the socket takes a
+    /// whole response at once, which therefore has room whatever others have reserved.
+    pub(super) fn reserve_unwritten(&mut self) -> bool {
+        let length = counted(self.bytes.len());
+        self.memory.as_mut().is_none_or(|memory| !memory.is_empty() || memory.grow(length))
     }
 
     /// Reserves memory for the next piece with `reserve`, unless that is done. If there is none,

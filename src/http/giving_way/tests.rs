@@ -131,3 +131,16 @@ fn of_a_peer_the_oldest_connection_gives_way_that_waits_for_its_client_however_m
     assert_eq!(named(fixture.table.choose_victim_of(peer)), Some(("close", 152)));
     assert_eq!(fixture.table.deadlines.phase(other), Phase::Idle);
 }
+
+#[test]
+fn where_memory_is_short_clients_that_read_nothing_for_six_seconds_give_way_a_few_at_a_time() {
+    let mut fixture = Fixture::new();
+    let keys: Vec<usize> = (0..10).map(|_| fixture.insert(None, 0)).collect();
+    keys[..8].iter().for_each(|key| fixture.serve(*key, Phase::Writing, 1000 + *key as u64));
+    fixture.serve(keys[8], Phase::Head, 1000);
+    // It reads.
+    fixture.ready(keys[0], 6000);
+    assert!(fixture.table.stalled(fixture.at(7000)).is_empty());
+    assert_eq!(fixture.table.stalled(fixture.at(7002)), [1, 2]);
+    assert_eq!(fixture.table.stalled(fixture.at(60_000)), [1, 2, 3, 4]);
+}

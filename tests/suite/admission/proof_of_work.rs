@@ -30,7 +30,7 @@ fn assert_refused(answer: &Answer, reason: &str) -> Value {
 #[test]
 fn a_session_is_created_with_the_solution_of_a_challenge_once() {
     let app = always();
-    let problem = assert_refused(&app.client.post("/api/v1/sessions"), "Many sessions are being created");
+    let problem = assert_refused(&app.client.post("/api/v1/sessions"), "A new session takes proof of work");
     let (proof_of_work, expected) = (&problem["proof_of_work"], json!(["SHA-256", 12, 16_384]));
     assert_eq!(
         json!([proof_of_work["algorithm"], proof_of_work["difficulty"], proof_of_work["input_bytes"]]),

@@ -25,6 +25,11 @@ fn begin(server: &TestServer, raw: &mut Raw) -> Receiver<PieceResponder> {
     pieces
 }
 
+/// Connections in a phase.
+fn count(server: &TestServer, phase: &str) -> usize {
+    server.state().connections.iter().find(|(name, _)| *name == phase).unwrap().1
+}
+
 /// The keys of these sessions, as an application names them.
 fn session_keys(count: usize) -> Vec<Option<PeerKey>> {
     let peers = Peers::new(Distinct::None);
@@ -107,23 +112,55 @@ fn a_piece_counts_with_its_own_size_until_the_client_has_read_it() {
 }
 
 #[test]
-fn without_memory_a_large_response_is_503_and_a_small_one_is_sent() {
+fn without_memory_a_response_of_more_than_64_kib_is_503_and_a_shorter_one_is_sent() {
     let server = TestServer::start(Limits { max_answer_bytes: MAX_PIECE_BYTES, ..limits() });
     let mut raw = server.connect();
     let pieces = begin(&server, &mut raw);
     let piece = next(&pieces);
-    for path in ["/40-kib", "/large"] {
-        let mut refused = server.connect();
-        let answer = refused.ask(&get(path));
-        assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")), "{path}");
-        refused.assert_closed();
-    }
+    let respond = |raw: &mut Raw, bytes| {
+        server.send_deferred(raw).respond(Response::from_data("text/plain", vec![b'x'; bytes]));
+        raw.answer()
+    };
+    let mut refused = server.connect();
+    let answer = respond(&mut refused, 100_000);
+    assert_eq!((answer.status, answer.header("Connection")), (503, Some("close")));
+    refused.assert_closed();
+    assert_eq!(server.state().refused_busy, 1);
+    assert_eq!(respond(&mut server.connect(), 60_000).status, 200);
     assert_eq!(server.connect().ask(GET).status, 200);
-    assert_eq!(server.state().refused_busy, 2);
     send(piece, Vec::new(), true);
     assert_eq!(raw.chunk(), b"");
     assert_all_is_given_back(&server);
-    assert_eq!(server.connect().ask(&get("/40-kib")).status, 200);
+    assert_eq!(respond(&mut server.connect(), 100_000).status, 200);
+}
+
+#[test]
+fn without_memory_a_client_that_does_not_read_its_responses_is_closed() {
+    let server = TestServer::start(Limits { max_answer_bytes: MAX_PIECE_BYTES, ..limits() });
+    let mut other = server.connect();
+    let pieces = begin(&server, &mut other);
+    let _piece = next(&pieces);
+    let mut raw = server.connect();
+    raw.send(&get("/40-kib").repeat(200));
+    // The socket takes the first ones.
+    eventually(PATIENCE, || (count(&server, "writing") + count(&server, "idle") == 0).then_some(()));
+    assert!(raw.count_rest() < 200 * 40 * 1024);
+}
+
+#[test]
+fn a_client_that_reads_nothing_for_six_seconds_gives_its_memory_to_one_that_waits() {
+    let server = TestServer::start(Limits { max_answer_bytes: MAX_PIECE_BYTES, ..limits() });
+    let (keys, mut slow) = (session_keys(2), server.connect());
+    let (_, pieces) = begin_of(&server, &mut slow, keys[0]);
+    // The sockets' buffers take some.
+    while let Ok(piece) = pieces.recv_timeout(SHORT) {
+        send(piece, vec![b'x'; 200_000], false);
+    }
+    let mut waiting = server.connect();
+    let (_, pieces) = begin_of(&server, &mut waiting, keys[1]);
+    send(next(&pieces), b"piece".to_vec(), true);
+    assert_eq!(waiting.chunk(), b"piece");
+    assert_all_is_given_back(&server);
 }
 
 #[test]
@@ -281,7 +318,7 @@ fn a_whole_response_takes_the_share_of_the_client_that_the_application_names() {
     let mut raws: Vec<Raw> = (0..4).map(|_| server.connect()).collect();
     let (_, pieces) = begin_of(&server, &mut raws[0], keys[0]);
     let _piece = next(&pieces);
-    let large = || Response::from_data("text/plain", vec![b'x'; 40_000]);
+    let large = || Response::from_data("text/plain", vec![b'x'; 100_000]);
     for (number, (client, at_once, status)) in
         [(keys[0], true, 503), (keys[0], false, 503), (keys[1], true, 200)].into_iter().enumerate()
     {
