@@ -41,7 +41,7 @@ fn messages_above_the_rate_get_429_with_the_fields_of_the_draft_until_there_is_q
     let (admitted, refused) = exhaust(&chat);
     assert!(admitted >= 4, "{admitted}");
     let detail = refused.assert_problem(429);
-    assert!(detail.contains("5 at once") && detail.contains("20 in a minute"), "{detail}");
+    assert!(detail.contains("5 in a row") && detail.contains("20 in a minute"), "{detail}");
     assert_eq!(refused.json()["code"], "rate_limited");
     let (remaining, seconds) = rate_limit(&refused);
     assert_eq!(remaining, 0);
