@@ -49,8 +49,13 @@ impl Binary {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end. A service, which listens before it may fail, does so on a free port.
     pub(crate) fn run(mut self) -> Output {
+        let is_set =
+            self.command.get_envs().any(|(name, _)| name == "APP_PORT") || self.folder.path().join(".env").exists();
+        if self.command.get_args().next().is_none() && !is_set {
+            self.command.env("APP_PORT", "0");
+        }
         self.command.output().unwrap()
     }
 
