@@ -142,7 +142,7 @@ fn read_kind(reader: &mut Reader) -> Kind {
     } else {
         let answers = "the script answers; set OPENAI_BASE_URL for a model to";
         warn_if_set(reader, &["OPENAI_API_KEY", "COMPANION_MODEL", "COMPANION_PROMPT"], answers);
-        return Kind::Script { path: reader.set("COMPANION_SCRIPT").map(PathBuf::from) };
+        return Kind::Script { path: reader.path("COMPANION_SCRIPT") };
     };
     Kind::Model(ModelSettings {
         sends_store: !HOSTS_WITHOUT_STORE.contains(&bare_host(&base_url).to_ascii_lowercase().as_str()),
@@ -151,7 +151,7 @@ fn read_kind(reader: &mut Reader) -> Kind {
         model,
         context_chars,
         local_only,
-        prompt: reader.set("COMPANION_PROMPT").map(PathBuf::from),
+        prompt: reader.path("COMPANION_PROMPT"),
         authorities: Authorities::System,
     })
 }
@@ -181,7 +181,7 @@ fn parse_url(url: &str, local_only: bool) -> Result<Uri, &'static str> {
         return Err("it ends with /chat/completions, which is added to it; leave that away");
     }
     let form = "not a URL of the form https://host:port/path, or http://";
-    let base_url: Uri = url.trim().trim_end_matches('/').parse().map_err(|_| form)?;
+    let base_url: Uri = url.trim_end_matches('/').parse().map_err(|_| form)?;
     let (Some("http" | "https"), Some(authority)) = (base_url.scheme_str(), base_url.authority()) else {
         return Err(form);
     };
@@ -204,8 +204,8 @@ fn bare_host(url: &Uri) -> &str {
 
 fn read_key(reader: &mut Reader, name: &str) -> Option<Secret> {
     let key = reader.set(name)?;
-    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        reader.problem(name, "it has a space, or a character that is not ASCII, which no key has");
+    if !key.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'".contains(&byte)) {
+        reader.problem(name, "it has a space, a quote, or a character that is not ASCII, which no key has");
     }
     Some(Secret(key))
 }

@@ -5,13 +5,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use percent_encoding::percent_decode_str;
 use postgres::config::Host;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::reader::{Reader, pick, words};
 use super::settings::Environment;
+use super::{connection_parameters, connection_url, host};
 
 /// Which PostgreSQL stores the data.
 #[derive(Debug)]
@@ -92,8 +92,11 @@ impl fmt::Display for Server {
             let port = ports.get(number).or(ports.first()).copied().unwrap_or(5432);
             let separator = if number == 0 { "" } else { ", " };
             match host {
-                Host::Tcp(name) => write!(formatter, "{separator}{name}:{port}")?,
-                Host::Unix(folder) => write!(formatter, "{separator}{}", folder.display())?,
+                Host::Tcp(name) => write!(formatter, "{separator}{}", host::with_port(name, port))?,
+                Host::Unix(folder) => write!(formatter, "{separator}{}, port {port}", folder.display())?,
+            }
+            if let Some(address) = self.connect.get_hostaddrs().get(number) {
+                write!(formatter, " ({address})")?;
             }
         }
         Ok(())
@@ -108,8 +111,8 @@ pub(super) fn read(reader: &mut Reader, environment: Environment) -> Database {
             let (names, verb) = (parts.join(", "), if parts.len() == 1 { "is" } else { "are" });
             reader.problem("DATABASE_URL", format!("{names} {verb} set too; keep the URL or the DB_* variables"));
         }
-        // A file that cannot be read is a problem already.
-        let url = reader.set("DATABASE_URL").unwrap_or_else(|| "postgres://unread".to_owned());
+        // One that cannot be used is a problem already.
+        let url = reader.set("DATABASE_URL").unwrap_or_else(|| "postgres://unusable".to_owned());
         read_url(reader, &url)
     } else if parts.is_empty() {
         return Database::Private(read_private(reader, environment));
@@ -125,16 +128,21 @@ fn read_private(reader: &mut Reader, environment: Environment) -> PrivateServer 
         reader.problem("DATABASE_URL", "required in production, or DB_HOST, DB_NAME, DB_USER and DB_PASSWORD; a private PostgreSQL is for development");
     }
     for name in ["DB_SSLMODE", "DB_SSLROOTCERT"] {
-        if reader.set(name).is_some() {
+        if reader.is_given(name) {
             let problem = "set without DATABASE_URL or DB_HOST; the private PostgreSQL is reached without a network";
             reader.problem(name, problem);
         }
     }
-    let below = |name: &str, path: &str| reader.foreign(name).map(|folder| PathBuf::from(folder).join(path));
-    let data_folder = (reader.set("SAFESPACE_DATA_DIR").map(PathBuf::from))
+    // The XDG Base Directory Specification has relative paths ignored.
+    let below = |name: &str, path: &str| {
+        reader.foreign(name).map(PathBuf::from).filter(|folder| folder.is_absolute()).map(|folder| folder.join(path))
+    };
+    let (xdg, home) = (below("XDG_DATA_HOME", "safespace"), below("HOME", ".local/share/safespace"));
+    let data_folder = reader
+        .path("SAFESPACE_DATA_DIR")
         .or_else(|| nix::unistd::geteuid().is_root().then(|| PathBuf::from("/var/lib/safespace")))
-        .or_else(|| below("XDG_DATA_HOME", "safespace"))
-        .or_else(|| below("HOME", ".local/share/safespace"))
+        .or(xdg)
+        .or(home)
         .unwrap_or_else(|| {
             reader.problem("SAFESPACE_DATA_DIR", "required where HOME and XDG_DATA_HOME are not set");
             PathBuf::new()
@@ -142,13 +150,13 @@ fn read_private(reader: &mut Reader, environment: Environment) -> PrivateServer 
     PrivateServer {
         // PostgreSQL runs in another working folder, where a relative path would name another folder.
         data_folder: std::path::absolute(&data_folder).unwrap_or(data_folder),
-        binaries: reader.set("PG_BIN").map(PathBuf::from),
+        binaries: reader.path("PG_BIN"),
     }
 }
 
 fn read_parts(reader: &mut Reader) -> postgres::Config {
     let mut connect = postgres::Config::new();
-    connect.host(&reader.text("DB_HOST")).port(reader.number("DB_PORT", 1..=u16::MAX));
+    connect.host(&read_host(reader)).port(reader.number("DB_PORT", 1..=u16::MAX));
     connect.dbname(&reader.text("DB_NAME")).user(&reader.text("DB_USER"));
     match reader.set("DB_PASSWORD") {
         Some(password) => _ = connect.password(password),
@@ -158,40 +166,35 @@ fn read_parts(reader: &mut Reader) -> postgres::Config {
     connect
 }
 
-/// The URL without its `sslmode` and `sslrootcert`, and those: the driver parses three of libpq's modes and no authorities.
-fn read_url(reader: &mut Reader, url: &str) -> (postgres::Config, Option<String>, Option<String>) {
-    let (mut ssl_mode, mut root_cert) = (None, None);
-    let (address, query) = url.split_once('?').unwrap_or((url, ""));
-    let mut kept = Vec::new();
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = || Some(percent_decode_str(value).decode_utf8_lossy().into_owned());
-        match name {
-            "sslmode" => ssl_mode = value(),
-            "sslrootcert" => root_cert = value(),
-            _ => kept.push(pair),
-        }
+/// A name or an address, or the folder of a Unix socket.
+fn read_host(reader: &mut Reader) -> String {
+    let text = reader.text("DB_HOST");
+    if text.starts_with('~') {
+        return reader.expand_home("DB_HOST", &text).display().to_string();
     }
-    // Not the parser's own error, which may quote a part of a password with a ? or an @ in it.
-    let connect = match (parse_address(address), parse_address(&format!("{address}?{}", kept.join("&")))) {
-        (None, _) => Err("not a URL of the form postgres://user:password@host:port/name; \
-                          write special characters in a password as %XX"),
-        (_, None) => Err("it has a parameter, after the ?, that is not known"),
-        (_, Some(connect)) if connect.get_hosts().is_empty() => Err("it names no host"),
-        (_, Some(connect)) => Ok(connect),
+    let problem = match host::parse_or_folder(&text) {
+        Ok(host) => return host.to_owned(),
+        Err(_) if text.contains(',') => "has several hosts; DATABASE_URL can have them",
+        Err(problem) => problem,
     };
-    let connect = connect.unwrap_or_else(|problem| {
-        reader.problem("DATABASE_URL", problem);
-        postgres::Config::new()
-    });
-    (connect, ssl_mode, root_cert)
+    reader.problem("DB_HOST", format_args!("\"{text}\" {problem}"));
+    text
 }
 
-fn parse_address(url: &str) -> Option<postgres::Config> {
-    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    // With a second @, a password that is not percent-encoded is parsed as the host, and printed as such.
-    let is_unambiguous = url.split('?').next().is_some_and(|address| address.matches('@').count() < 2);
-    url.parse().ok().filter(|_| is_url && is_unambiguous)
+/// The connection, with `sslmode` and `sslrootcert`.
+fn read_url(reader: &mut Reader, url: &str) -> (postgres::Config, Option<String>, Option<String>) {
+    match connection_url::parse(url) {
+        Ok(mut parameters) => {
+            connection_parameters::check(reader, &parameters);
+            parameters.retain(|_, value| !value.is_empty());
+            let connect = connection_parameters::connect(reader, &parameters);
+            (connect, parameters.remove("sslmode"), parameters.remove("sslrootcert"))
+        }
+        Err(problem) => {
+            reader.problem("DATABASE_URL", problem);
+            (postgres::Config::new(), None, None)
+        }
+    }
 }
 
 /// The mode and the authorities, from the URL's parameters `sslmode` and `sslrootcert` or from `DB_SSL*`.
@@ -199,6 +202,8 @@ fn read_tls(reader: &mut Reader, mode: Option<String>, root_cert: Option<String>
     use SslMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
     let modes = [
         ("disable", Disable),
+        // libpq tries plain text first, which is no gain.
+        ("allow", Prefer),
         ("prefer", Prefer),
         ("require", Require),
         ("verify-ca", VerifyCa),
@@ -230,11 +235,14 @@ fn read_authorities(reader: &mut Reader, path: Option<&str>, ssl_mode: SslMode) 
         Some("system") if ssl_mode == SslMode::VerifyFull => return Authorities::System,
         // As in libpq: public authorities issue certificates to anyone, so only the host name identifies the server.
         Some("system") => "'system' needs DB_SSLMODE=verify-full".to_owned(),
-        Some(path) => match CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
-            Ok(certificates) if !certificates.is_empty() => return Authorities::Given(certificates),
-            Ok(_) => format!("{path} holds no certificate in PEM form"),
-            Err(error) => format!("cannot read {path}: {error}"),
-        },
+        Some(text) => {
+            let path = reader.expand_home("DB_SSLROOTCERT", text);
+            match CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+                Ok(certificates) if !certificates.is_empty() => return Authorities::Given(certificates),
+                Ok(_) => format!("{} holds no certificate in PEM form", path.display()),
+                Err(error) => format!("cannot read {}: {error}", path.display()),
+            }
+        }
     };
     reader.problem("DB_SSLROOTCERT", problem);
     Authorities::None

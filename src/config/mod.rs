@@ -1,23 +1,30 @@
 //! Every setting, read once from the environment and `.env`, with all problems reported together.
 //!
 //! - `variables`: the list of all variables; `reader` reads single ones and collects the problems.
-//! - `dotenv`: merges the environment and `.env`.
+//! - `environment` and `dotenv`: where variables come from; `names`: those that are not used because of their names.
+//! - `host`: names and addresses; `connection_url` and `connection_parameters`: `DATABASE_URL`.
 //! - `database` (with TLS), `companion`, `protection` (from abuse), `settings` (everything else): one file per group of
 //!   settings.
 
 mod companion;
+mod connection_parameters;
+mod connection_url;
 mod database;
 mod dotenv;
+mod environment;
+mod host;
+mod names;
 mod protection;
 mod reader;
 mod settings;
 mod variables;
 
 use std::collections::HashMap;
+use std::env;
 use std::net::IpAddr;
+use std::path::Path;
 
 use reader::Reader;
-use variables::is_known;
 
 pub use companion::{CompanionSettings, Kind, ModelSettings, Secret};
 pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
@@ -58,8 +65,12 @@ impl Config {
     /// # Errors
     /// All problems together.
     pub fn from_environment() -> Result<Config, Problems> {
-        let (variables, problems) = dotenv::variables();
-        Config::read(variables, problems)
+        let mut reader = Reader::default();
+        environment::add(&mut reader, env::vars_os());
+        if !reader.set("ENVIRONMENT").is_some_and(|value| settings::is_production(&value)) {
+            dotenv::add(&mut reader, Path::new(".env"));
+        }
+        Config::read(reader)
     }
 
     /// Reads a given set of variables, and the files they name.
@@ -67,29 +78,15 @@ impl Config {
     /// # Errors
     /// All problems together.
     pub fn from_variables(variables: &HashMap<String, String>) -> Result<Config, Problems> {
-        Config::read(variables.clone(), Vec::new())
+        let mut reader = Reader::default();
+        environment::add(&mut reader, variables.iter().map(|(name, value)| (name.into(), value.into())));
+        Config::read(reader)
     }
 
-    fn read(variables: HashMap<String, String>, problems: Vec<String>) -> Result<Config, Problems> {
-        // An unknown variable with a prefix of this program's is most likely misspelled.
-        const PREFIXES: [&str; 10] = [
-            "APP_",
-            "COMPANION_",
-            "DB_",
-            "METRICS_",
-            "PROOF_",
-            "RATE_LIMIT",
-            "SAFESPACE_",
-            "SESSION_MAX_",
-            "STORAGE_",
-            "TRUSTED_",
-        ];
-        let is_unknown = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_known(name);
-        let mut unknown: Vec<String> = variables.keys().filter(|name| is_unknown(name)).cloned().collect();
-        unknown.sort_unstable();
-        let mut reader = Reader::new(variables, problems);
-        let warning = |name| format!("{name} is set and means nothing; --help lists the variables there are");
-        reader.warnings.extend(unknown.into_iter().map(warning));
+    fn read(mut reader: Reader) -> Result<Config, Problems> {
+        reader.read_secret_files();
+        names::warn(&mut reader);
+        reader.warnings.splice(..0, reader.name_warnings.iter().cloned());
         let environment = reader.choice("ENVIRONMENT", &settings::ENVIRONMENTS);
         let database = database::read(&mut reader, environment);
         let http = settings::read_http(&mut reader);
@@ -124,7 +121,11 @@ impl Config {
                 config.http.address.host
             ));
         }
-        if reader.problems.is_empty() { Ok(config) } else { Err(Problems(reader.problems)) }
+        if reader.problems.is_empty() {
+            return Ok(config);
+        }
+        reader.problems.append(&mut reader.name_warnings);
+        Err(Problems(reader.problems))
     }
 
     /// What the operator should know although the service can start.

@@ -146,14 +146,11 @@ const RESERVE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 50;
 
 fn read_reserve(reader: &mut Reader) -> StorageReserve {
     let Some(text) = reader.set("STORAGE_RESERVE") else { return StorageReserve::Default };
-    let reserve = match text.trim().strip_suffix('%') {
+    let reserve = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse().ok().filter(|percent| *percent < 100).map(StorageReserve::Percent),
-        None => text
-            .trim()
-            .parse()
-            .ok()
-            .filter(|bytes| *bytes == 0 || RESERVE_BYTES.contains(bytes))
-            .map(StorageReserve::Bytes),
+        None => {
+            text.parse().ok().filter(|bytes| *bytes == 0 || RESERVE_BYTES.contains(bytes)).map(StorageReserve::Bytes)
+        }
     };
     reserve.unwrap_or_else(|| {
         let form = "is neither 0, a number of bytes from 1048576 to 1125899906842624, nor a percentage from 0% to 99%";
@@ -167,6 +164,7 @@ fn read_networks(reader: &mut Reader, name: &str) -> Vec<IpNet> {
     let text = reader.text(name);
     let mut networks = Vec::new();
     for network in text.split(',').map(str::trim).filter(|network| !network.is_empty()) {
+        let network = network.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(network);
         match network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)) {
             Ok(network) => networks.push(network),
             Err(_) => {

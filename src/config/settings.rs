@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::host;
 use super::reader::{Reader, pick};
 
 /// Where the service runs (`ENVIRONMENT`).
@@ -64,7 +65,7 @@ pub const MAX_HEAD_FIELDS: usize = 256;
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Name or IP address.
+    /// Name or IP address; an IPv6 address has no brackets.
     pub host: String,
     /// 0 for a free port.
     pub port: u16,
@@ -72,7 +73,7 @@ pub struct Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.host, self.port)
+        formatter.write_str(&host::with_port(&self.host, self.port))
     }
 }
 
@@ -116,7 +117,7 @@ pub struct HttpSettings {
 pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
     const MIB: usize = 1024 * 1024;
     HttpSettings {
-        address: Address { host: reader.text("APP_HOST"), port: reader.number("APP_PORT", 0..=u16::MAX) },
+        address: Address { host: host::read(reader, "APP_HOST"), port: reader.number("APP_PORT", 0..=u16::MAX) },
         shutdown_grace: reader.seconds("APP_SHUTDOWN_GRACE", 300),
         workers: reader.number("APP_WORKERS", 1..=1024),
         max_request_line_bytes: reader.number("APP_MAX_REQUEST_LINE_BYTES", 256..=MIB),
@@ -138,7 +139,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
 /// The address of the metrics (`METRICS_*`); `None` where `METRICS_PORT` is not set.
 pub(super) fn read_metrics(reader: &mut Reader) -> Option<Address> {
     let port = reader.optional_number("METRICS_PORT", 0..=u16::MAX)?;
-    Some(Address { host: reader.text("METRICS_HOST"), port })
+    Some(Address { host: host::read(reader, "METRICS_HOST"), port })
 }
 
 /// What is logged, and in which format (`LOG_*`, `RUST_LOG`).
@@ -166,7 +167,16 @@ pub(super) fn read_log(reader: &mut Reader) -> LogSettings {
     let levels = [("off", Off), ("error", Error), ("warn", Warn), ("info", Info), ("debug", Debug), ("trace", Trace)];
     LogSettings {
         level: reader.choice("LOG_LEVEL", &levels),
-        filter: reader.set("RUST_LOG"),
+        filter: read_filter(reader),
         format: reader.choice("LOG_FORMAT", &[("text", LogFormat::Text), ("json", LogFormat::Json)]),
     }
+}
+
+/// The filter, which the log would ignore as far as it is wrong.
+fn read_filter(reader: &mut Reader) -> Option<String> {
+    let filter = reader.set("RUST_LOG")?;
+    if env_filter::Builder::new().try_parse(&filter).is_err() {
+        reader.problem("RUST_LOG", format_args!("\"{filter}\" is not a filter such as info, or warn,safespace=debug"));
+    }
+    Some(filter)
 }

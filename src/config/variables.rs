@@ -114,8 +114,46 @@ pub(super) fn variable_named(name: &str) -> &'static Variable {
     VARIABLES.iter().find(|variable| variable.name == name).expect("every variable read is in VARIABLES")
 }
 
+/// Variables of the system that the configuration reads too.
+const OF_THE_SYSTEM: [&str; 2] = ["HOME", "XDG_DATA_HOME"];
+
+/// A variable with one of these in front that does not exist is most likely misspelled.
+const PREFIXES: [&str; 10] = [
+    "APP_",
+    "COMPANION_",
+    "DB_",
+    "METRICS_",
+    "PROOF_",
+    "RATE_LIMIT",
+    "SAFESPACE_",
+    "SESSION_MAX_",
+    "STORAGE_",
+    "TRUSTED_",
+];
+
 /// Whether this is the name of a variable, or of the file of a secret.
 pub(super) fn is_known(name: &str) -> bool {
     let is_file = |variable: &Variable| variable.secret && name.strip_suffix("_FILE") == Some(variable.name);
     VARIABLES.iter().any(|variable| variable.name == name || is_file(variable))
+}
+
+/// Whether the configuration reads a variable of this name.
+pub(super) fn is_read(name: &str) -> bool {
+    is_known(name) || OF_THE_SYSTEM.contains(&name)
+}
+
+/// The variable whose name differs from this one in few letters, or in their case.
+pub(super) fn similar(name: &str) -> Option<&'static Variable> {
+    let name = name.to_ascii_uppercase();
+    let distance = |variable: &Variable| strsim::osa_distance(&name, variable.name);
+    let nearest = VARIABLES.iter().min_by_key(|variable| distance(variable))?;
+    (distance(nearest) <= nearest.name.len() / 5).then_some(nearest)
+}
+
+/// Whether a variable that does not exist was most likely meant for this program.
+pub(super) fn resembles_known(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    // Only secrets can come from a file.
+    let is_file = upper.strip_suffix("_FILE").is_some_and(is_known);
+    is_file || PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) || similar(name).is_some()
 }

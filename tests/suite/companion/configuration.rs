@@ -72,9 +72,9 @@ fn an_invalid_setting_is_a_problem_and_no_secret_is_in_it() {
         (vec![("OPENAI_BASE_URL", "http://8.8.8.8"), model, local], "OPENAI_BASE_URL: COMPANION_EGRESS is local"),
         (vec![("OPENAI_BASE_URL", "http://[2001:db8::1]"), model, local], "OPENAI_BASE_URL: COMPANION_EGRESS is local"),
         (vec![("GOOGLE_API_KEY", "hunter2"), local], "COMPANION_EGRESS: local, and GOOGLE_API_KEY"),
-        (vec![("GOOGLE_API_KEY", "hunter2 ")], "GOOGLE_API_KEY: it has a space"),
+        (vec![("GOOGLE_API_KEY", "hunter2 x")], "GOOGLE_API_KEY: it has a space"),
         (
-            vec![("OPENAI_BASE_URL", "http://h"), model, ("OPENAI_API_KEY", "hunter2\n")],
+            vec![("OPENAI_BASE_URL", "http://h"), model, ("OPENAI_API_KEY", "\"hunter2\"")],
             "OPENAI_API_KEY: it has a space",
         ),
         (vec![("OPENAI_API_KEY_FILE", "/nowhere")], "OPENAI_API_KEY_FILE: cannot read /nowhere"),

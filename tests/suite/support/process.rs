@@ -44,8 +44,8 @@ impl Binary {
     }
 
     /// Writes a file into the working folder.
-    pub(crate) fn file(self, name: &str, text: &str) -> Binary {
-        fs::write(self.folder.path().join(name), text).unwrap();
+    pub(crate) fn file(self, name: &str, content: impl AsRef<[u8]>) -> Binary {
+        fs::write(self.folder.path().join(name), content).unwrap();
         self
     }
 
