@@ -98,8 +98,8 @@ fn parse_line(line: &str, later: &[&str]) -> Result<Option<(String, String)>, St
     // Another reader takes the lines up to the closing quote for the value, and this one the variables in them.
     match scan.open_quote {
         Some(quote) if later.iter().any(|line| line.contains(quote)) => Err(format!(
-            "the value of {name} has a {quote} that is closed in a later line, if at all; a value cannot have several \
-             lines, and a {quote} in it belongs in quotes of the other kind"
+            "the value of {name} has a {quote} that is not closed in its line, and a later line has one too; a value \
+             cannot have several lines, and a {quote} that is no quote belongs in quotes of the other kind"
         )),
         // A name that is only like one of SafeSpace's is reported, whatever its value is.
         _ => Ok(Some((name.to_owned(), value.to_owned()))),

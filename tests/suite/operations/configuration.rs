@@ -202,7 +202,7 @@ fn a_password_is_in_no_debug_output_and_no_problem() {
 
 #[test]
 fn the_binary_reports_all_problems_and_exits_with_2() {
-    let output = Binary::new(&[("APP_PORT", "none"), ("LOG_FORMAT", "xml"), ("DB_HOST", "h")]).run();
+    let output = Binary::new(&[("APP_PORT", "none"), ("LOG_FORMAT", "xml"), ("DB_HOST", "h")]).argument("check").run();
     assert_eq!(output.status.code(), Some(2));
     let errors = String::from_utf8(output.stderr).unwrap();
     for name in ["APP_PORT:", "LOG_FORMAT:", "DB_PASSWORD:"] {

@@ -158,7 +158,7 @@ fn production_cannot_be_set_in_a_dotenv_file() {
 #[test]
 fn the_problems_of_a_dotenv_file_and_of_the_environment_are_reported_together() {
     let dotenv = "DB_HOST h\nENVIRONMENT=production\nLOG_FORMAT=xml\n";
-    let output = Binary::new(&[("HOME", "/h"), ("APP_PORT", "none")]).file(".env", dotenv).run();
+    let output = Binary::new(&[("HOME", "/h"), ("APP_PORT", "none")]).file(".env", dotenv).argument("check").run();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     for problem in [".env: line 1", "ENVIRONMENT: production", "APP_PORT: \"none\"", "LOG_FORMAT: \"xml\""] {
@@ -168,7 +168,8 @@ fn the_problems_of_a_dotenv_file_and_of_the_environment_are_reported_together() 
 
 #[test]
 fn a_malformed_dotenv_file_is_reported_without_its_lines() {
-    let output = Binary::new(&[("HOME", "/h")]).file(".env", "# first\nDB_PASSWORD=hunter2 and more\n").run();
+    let output =
+        Binary::new(&[("HOME", "/h")]).file(".env", "# first\nDB_PASSWORD=hunter2 and more\n").argument("check").run();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(errors.contains(".env: line 2: the value of DB_PASSWORD") && !errors.contains("hunter2"), "{errors}");

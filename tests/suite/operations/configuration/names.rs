@@ -39,7 +39,7 @@ fn misspelled_variables_are_told_together_with_every_problem() {
         assert!(found.iter().any(|problem| problem.starts_with(part)), "{part}: {found:?}");
     }
     assert!(found.len() == 4 && !found.concat().contains("hunter2"), "{found:?}");
-    let output = Binary::new(&[("DB_PASWORD", "x"), ("DB_HOST", "localhost")]).run();
+    let output = Binary::new(&[("DB_PASWORD", "x"), ("DB_HOST", "localhost")]).argument("check").run();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("DB_PASSWORD: required") && error.contains("did you mean DB_PASSWORD?"), "{error}");
