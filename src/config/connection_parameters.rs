@@ -71,6 +71,9 @@ const PARAMETERS: &[(&str, Rule)] = &[
 
 /// Finds parameters that are not known, cannot be had, or have no effect.
 pub(super) fn check(reader: &mut Reader, parameters: &Parameters) {
+    // With an @ in another than these, a name is more likely a part of a password with a / and a ? in it.
+    let is_doubtful =
+        parameters.iter().any(|(name, value)| !["user", "password"].contains(&name.as_str()) && value.contains('@'));
     for (name, value) in parameters {
         let rule = PARAMETERS.iter().find(|(known, _)| known == name).map(|(_, rule)| rule);
         let problem = match rule {
@@ -85,8 +88,7 @@ pub(super) fn check(reader: &mut Reader, parameters: &Parameters) {
                 format!("its parameter {name} can only be {}: {reason}", values.join(" or "))
             }
             Some(Refused(reason)) => format!("its parameter {name} cannot be used: {reason}"),
-            // With an @ behind it, it is more likely a part of a password with a ? in it.
-            None if value.contains('@') => "it has a parameter, after the ?, that is not known".to_owned(),
+            None if is_doubtful => "it has a parameter, after the ?, that is not known".to_owned(),
             None => format!("its parameter {name} is not one of libpq's; correct its name, or remove it"),
         };
         reader.problem("DATABASE_URL", problem);
