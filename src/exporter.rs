@@ -1,4 +1,6 @@
-//! The Prometheus endpoint: counters, and gauges read at each scrape, in the text format of OpenMetrics 1.0.
+//! The Prometheus endpoint: counters, and gauges read at each scrape, in the text format 0.0.4 or that of OpenMetrics 1.0.
+
+mod text_format;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +11,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
+use rouille::input::priority_header_preferred;
 
 use crate::http::{Application, Observer, Refusal, Request, Responder, Response};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers `GET /metrics`.
 pub struct Exporter {
@@ -118,6 +121,12 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
+/// Whether `Accept` prefers OpenMetrics to the text format, which any program can read.
+fn prefers_openmetrics(request: &Request) -> bool {
+    let accepted = request.header("Accept").unwrap_or_default();
+    priority_header_preferred(accepted, ["text/plain", "application/openmetrics-text"].into_iter()) == Some(1)
+}
+
 impl Application for Exporter {
     fn answer(&self, request: Request, responder: Responder) {
         if request.raw_url().split('?').next() != Some("/metrics") {
@@ -125,10 +134,12 @@ impl Application for Exporter {
         }
         self.update();
         let mut text = String::new();
-        responder.respond(match text::encode(&mut text, &self.registry) {
-            Ok(()) => Response::from_data(MEDIA_TYPE, text),
+        let response = match text::encode(&mut text, &self.registry) {
+            Ok(()) if prefers_openmetrics(&request) => Response::from_data(OPENMETRICS, text),
+            Ok(()) => Response::from_data(text_format::MEDIA_TYPE, text_format::from_openmetrics(&text)),
             Err(_) => Response::text("The metrics cannot be written.\n").with_status_code(500),
-        });
+        };
+        responder.respond(response.with_additional_header("Vary", "Accept"));
     }
 
     fn refuse_head(&self, _: &Request) -> Option<Response> {

@@ -126,12 +126,33 @@ fn only_metrics_are_served_and_only_with_a_metrics_port() {
     let service = MeteredApp::start();
     service.metrics.get("/").assert_status(404);
     service.metrics.get("/api/v1/sessions").assert_status(404);
-    let answer = service.metrics.get("/metrics").assert_status(200);
-    assert_eq!(answer.header("Content-Type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
-    assert!(answer.text().ends_with("# EOF\n"));
     service.app.stop();
     let without = crate::support::app::TestApp::start();
     without.client.get("/metrics").assert_problem(404);
+}
+
+#[test]
+fn metrics_have_the_format_that_accept_prefers_and_the_text_format_otherwise() {
+    let service = MeteredApp::start();
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = "text/plain; version=0.0.4; charset=utf-8";
+    // The first two are those of Prometheus 2 and 3.
+    for (accept, expected) in [
+        ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", openmetrics),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", openmetrics),
+        ("application/openmetrics-text", openmetrics),
+        ("text/plain; version=0.0.4", text),
+        ("text/plain;q=0.9, application/openmetrics-text;q=0.1", text),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", text),
+        ("*/*", text),
+        ("application/json", text),
+    ] {
+        let answer = service.metrics.get_as("/metrics", accept).assert_status(200);
+        assert_eq!(answer.header("Content-Type"), Some(expected), "{accept}");
+        assert_eq!(answer.text().ends_with("# EOF\n"), expected == openmetrics, "{accept}");
+        assert_eq!(answer.header("Vary"), Some("Accept"));
+    }
+    service.app.stop();
 }
 
 #[test]

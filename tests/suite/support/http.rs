@@ -37,6 +37,13 @@ impl Client {
         self.send("GET", path)
     }
 
+    /// The same with this field `Accept`.
+    #[track_caller]
+    pub(crate) fn get_as(&self, path: &str, accept: &str) -> Answer {
+        let request = self.request("GET", path).header("Accept", accept).body(()).unwrap();
+        Answer::read(self.agent.run(request).unwrap())
+    }
+
     pub(crate) fn post(&self, path: &str) -> Answer {
         self.send("POST", path)
     }
