@@ -3,7 +3,8 @@
 //! The modules in reading order. Each uses only those below it in this list; `tests/suite/operations/repository.rs` fails on
 //! an import that points up, and on any circle of files.
 //!
-//! - `main` (the binary): arguments, exit codes, signals.
+//! - `main` (the binary): exit codes, signals.
+//! - [`arguments`]: the command line.
 //! - [`check`]: prints what the service would start with, for the operator.
 //! - [`app`]: connects the parts, starts and stops them in order.
 //! - [`exporter`]: the Prometheus endpoint.
@@ -26,6 +27,7 @@
 pub mod admission;
 pub mod api;
 pub mod app;
+pub mod arguments;
 pub mod check;
 pub mod companion;
 pub mod config;

@@ -1,6 +1,5 @@
-//! The binary: arguments, exit codes, and the wait for a signal.
+//! The binary: exit codes, and the wait for a signal.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
@@ -8,38 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use safespace::app::{self, App, StartError};
+use safespace::arguments::{Arguments, Command};
 use safespace::check;
-use safespace::config::{Config, VARIABLES};
+use safespace::config::Config;
 use safespace::logging;
 
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// The backend of an anonymous chatbot for people who must not be identified.
-///
-/// Without any setting it keeps a private PostgreSQL and serves on port 8000.
-#[derive(Parser)]
-#[command(version, after_long_help = variables_help())]
-struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Clone, Copy, Subcommand)]
-enum Command {
-    /// Run the service until SIGTERM or SIGINT (the default)
-    Serve,
-    /// Bring the database's schema up to date and exit
-    Migrate,
-    /// Check the configuration and the database, print the findings, change nothing
-    Check,
-}
 
 /// Exit code for arguments or a configuration that cannot be used.
 const UNUSABLE: u8 = 2;
@@ -147,17 +127,4 @@ fn is_hangup_ignored() -> bool {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
     ignored & (1 << (SIGHUP - 1)) != 0
-}
-
-fn variables_help() -> String {
-    let mut help = "Environment variables (also read from .env, except in production):\n".to_owned();
-    for variable in VARIABLES {
-        let default = if variable.default.is_empty() { String::new() } else { format!(" [{}]", variable.default) };
-        let _ = write!(help, "  {}{default}\n          {}\n", variable.name, variable.meaning);
-    }
-    let secrets: Vec<String> =
-        VARIABLES.iter().filter(|variable| variable.secret).map(|variable| format!("{}_FILE", variable.name)).collect();
-    let _ = writeln!(help, "\nSecrets can also be given as files: {}.", secrets.join(", "));
-    help.push_str("Exit codes: 0 stopped in order, 1 could not start, 2 configuration or arguments cannot be used.\n");
-    help
 }

@@ -138,8 +138,14 @@ fn metrics_have_the_format_that_accept_prefers_and_the_text_format_otherwise() {
     let text = "text/plain; version=0.0.4; charset=utf-8";
     // The first two are those of Prometheus 2 and 3.
     for (accept, expected) in [
-        ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", openmetrics),
-        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", openmetrics),
+        (
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+            openmetrics,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            openmetrics,
+        ),
         ("application/openmetrics-text", openmetrics),
         ("text/plain; version=0.0.4", text),
         ("text/plain;q=0.9, application/openmetrics-text;q=0.1", text),

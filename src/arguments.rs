@@ -1,0 +1,45 @@
+//! The command line, as clap parses it, and as man page and completions describe it.
+
+use std::fmt::Write as _;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::VARIABLES;
+
+/// The backend of an anonymous chatbot for people who must not be identified.
+///
+/// Without any setting it keeps a private PostgreSQL and serves on port 8000.
+#[derive(Parser)]
+#[command(version, after_long_help = variables_help())]
+pub struct Arguments {
+    /// `serve` if there is none.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does.
+#[derive(Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Run the service until SIGTERM or SIGINT (the default)
+    Serve,
+    /// Bring the database's schema up to date and exit
+    Migrate,
+    /// Check the configuration and the database, print the findings, change nothing
+    Check,
+}
+
+fn variables_help() -> String {
+    let mut help = "Environment variables (also read from .env, except in production):\n".to_owned();
+    for variable in VARIABLES {
+        let default = if variable.default.is_empty() { String::new() } else { format!(" [{}]", variable.default) };
+        let _ = write!(help, "  {}{default}\n          {}\n", variable.name, variable.meaning);
+    }
+    let secrets: Vec<String> =
+        VARIABLES.iter().filter(|variable| variable.secret).map(|variable| format!("{}_FILE", variable.name)).collect();
+    let _ = writeln!(help, "\nSecrets can also be given as files: {}.", secrets.join(", "));
+    help.push_str(
+        "Exit codes: 0 done, or stopped in order; 1 it could not start, or `check` found a problem; 2 the configuration or the \
+         arguments cannot be used; 130 a second signal ended it at once.\n",
+    );
+    help
+}
