@@ -173,3 +173,22 @@ fn operations_md_documents_every_metric() {
     }
     service.app.stop();
 }
+
+#[test]
+fn the_dashboard_queries_only_metrics_that_operations_md_documents() {
+    let operations = include_str!("../../../docs/operations.md");
+    let dashboard = include_str!("../../../docs/grafana-dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+    let mut queries = 0;
+    for target in dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap())
+    {
+        let query = target["expr"].as_str().unwrap();
+        let words = query.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
+        for metric in words.filter(|word| word.starts_with("safespace_")) {
+            queries += 1;
+            let name = metric.strip_suffix("_bucket").unwrap_or(metric);
+            assert!(operations.contains(&format!("| `{name}` |")), "{metric} in {query}");
+        }
+    }
+    assert!(queries > 20, "{queries}");
+}
