@@ -160,7 +160,10 @@ impl AccessLog {
         if let Some(cause) = cause.as_deref() {
             log::error!(method, route, status, duration_ms, request_id = id, cause; "Request failed");
         } else {
-            log::info!(method, route, status, duration_ms, request_id = id; "Request");
+            // A load balancer asks every few seconds.
+            let is_probe = route.starts_with("/health/") && status == 200;
+            let level = if is_probe { log::Level::Debug } else { log::Level::Info };
+            log::log!(level, method, route, status, duration_ms, request_id = id; "Request");
         }
         let response = with_common_fields(response).with_additional_header("X-Request-Id", request_id);
         fields.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))

@@ -80,7 +80,7 @@ fn no_line_contains_a_secret_of_a_session_at_trace_level() {
 
 #[test]
 fn every_request_is_one_json_line_with_its_route() {
-    let (secrets, log) = use_every_route(&[("LOG_FORMAT", "json")]);
+    let (secrets, log) = use_every_route(&[("LOG_FORMAT", "json"), ("LOG_LEVEL", "debug")]);
     assert_no_secrets(&secrets, &log);
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
@@ -164,6 +164,25 @@ fn a_panic_is_in_the_log_before_its_request_is_answered() {
 }
 
 #[test]
+fn a_health_check_is_logged_at_debug_unless_it_fails() {
+    for (level, is_logged) in [("info", false), ("debug", true)] {
+        let schema = Schema::new();
+        let mut service = Binary::new(&[("DATABASE_URL", &schema.url()), ("LOG_LEVEL", level)]).serve();
+        for route in ["live", "ready", "db"] {
+            service.client.get(&format!("/health/{route}")).assert_status(200);
+        }
+        schema.client().batch_execute("DROP TABLE refinery_schema_history").unwrap();
+        service.client.get("/health/ready").assert_status(503);
+        let log = service.stop();
+        for route in ["live", "ready", "db"] {
+            let line = format!("route=/health/{route} status=200");
+            assert_eq!(log.contains(&line), is_logged, "{level}: {log}");
+        }
+        assert!(log.contains("route=/health/ready status=503"), "{level}: {log}");
+    }
+}
+
+#[test]
 fn an_unread_standard_error_costs_lines_that_are_counted_and_no_request() {
     const REQUESTS: usize = 20_000;
     let schema = Schema::new();
@@ -179,8 +198,8 @@ fn an_unread_standard_error_costs_lines_that_are_counted_and_no_request() {
     let before: Vec<String> = lines.by_ref().take_while(|line| !line.contains("lines dropped")).collect();
     let requests = before.iter().filter(|line| line.contains(" INFO  Request method=GET route=/ status=200 ")).count();
     assert_eq!(requests + counted, REQUESTS);
-    service.client.get("/health/live").assert_status(200);
-    assert!(lines.next().unwrap().contains("route=/health/live"));
+    service.client.get("/openapi.json").assert_status(200);
+    assert!(lines.next().unwrap().contains("route=/openapi.json"));
 }
 
 #[test]
