@@ -160,9 +160,10 @@ impl AccessLog {
         if let Some(cause) = cause.as_deref() {
             log::error!(method, route, status, duration_ms, request_id = id, cause; "Request failed");
         } else {
-            // A load balancer asks every few seconds.
-            let is_probe = route.starts_with("/health/") && status == 200;
-            let level = if is_probe { log::Level::Debug } else { log::Level::Info };
+            // What a load balancer asks every few seconds, and what anybody can repeat without end at no cost. The metrics
+            // count it.
+            let is_frequent = (route.starts_with("/health/") && status == 200) || status == 429 || route == "none";
+            let level = if is_frequent { log::Level::Debug } else { log::Level::Info };
             log::log!(level, method, route, status, duration_ms, request_id = id; "Request");
         }
         let response = with_common_fields(response).with_additional_header("X-Request-Id", request_id);

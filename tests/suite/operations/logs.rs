@@ -164,13 +164,22 @@ fn a_panic_is_in_the_log_before_its_request_is_answered() {
 }
 
 #[test]
-fn a_health_check_is_logged_at_debug_unless_it_fails() {
+fn health_checks_that_succeed_and_requests_that_anybody_can_repeat_are_logged_at_debug() {
     for (level, is_logged) in [("info", false), ("debug", true)] {
         let schema = Schema::new();
-        let mut service = Binary::new(&[("DATABASE_URL", &schema.url()), ("LOG_LEVEL", level)]).serve();
+        let mut service = Binary::new(&[
+            ("DATABASE_URL", &schema.url()),
+            ("LOG_LEVEL", level),
+            ("RATE_LIMIT", "on"),
+            ("PROOF_OF_WORK", "always"),
+        ])
+        .serve();
         for route in ["live", "ready", "db"] {
             service.client.get(&format!("/health/{route}")).assert_status(200);
         }
+        service.client.get("/invented").assert_status(404);
+        service.client.post("/api/v1/sessions").assert_status(429);
+        service.client.get("/").assert_status(200);
         schema.client().batch_execute("DROP TABLE refinery_schema_history").unwrap();
         service.client.get("/health/ready").assert_status(503);
         let log = service.stop();
@@ -178,7 +187,12 @@ fn a_health_check_is_logged_at_debug_unless_it_fails() {
             let line = format!("route=/health/{route} status=200");
             assert_eq!(log.contains(&line), is_logged, "{level}: {log}");
         }
-        assert!(log.contains("route=/health/ready status=503"), "{level}: {log}");
+        for line in ["route=none status=404", "route=/api/v1/sessions status=429"] {
+            assert_eq!(log.contains(line), is_logged, "{level}: {log}");
+        }
+        for line in ["route=/health/ready status=503", "route=/ status=200"] {
+            assert!(log.contains(line), "{level}: {log}");
+        }
     }
 }
 

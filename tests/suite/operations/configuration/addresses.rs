@@ -92,7 +92,7 @@ fn an_ipv6_address_has_brackets_in_errors_and_in_check() {
     assert!(findings.contains("Address      [::1]:8000"), "{findings}");
     assert!(findings.contains("Database     d as u at [::1]:1\n"), "{findings}");
     // An address for documentation, which no machine has (RFC 3849).
-    let output = Binary::new(&[url, ("APP_HOST", "2001:db8::1")]).run();
+    let output = Binary::new(&[url, ("APP_HOST", "2001:db8::1"), ("APP_PORT", "8000")]).run();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("cannot listen on [2001:db8::1]:8000"), "{error}");
 }
