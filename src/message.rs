@@ -13,7 +13,10 @@ const MIN_PADDED_BYTES: usize = 256;
 /// Bytes of the shortest sealed message.
 pub const MIN_SEALED_BYTES: usize = sealed_bytes(0);
 
-/// Bytes before the text: role (1), time of creation in microseconds since 1970 (8), length of the text (4), big-endian.
+/// The bit of the role's byte that marks a message as cut.
+const CUT_BIT: u8 = 0x80;
+
+/// Bytes before the text: role and [`CUT_BIT`] (1), time of creation in microseconds since 1970 (8), length of the text (4), big-endian.
 const HEADER_BYTES: usize = 1 + 8 + 4;
 
 /// Bytes of the sealed message with a text of this many bytes.
@@ -50,6 +53,8 @@ pub struct Message {
     pub created_at: DateTime<Utc>,
     /// The text as it was sent or generated.
     pub text: String,
+    /// Whether it is an answer whose end is missing, because something ended it early.
+    pub is_cut: bool,
 }
 
 impl Message {
@@ -58,7 +63,7 @@ impl Message {
     pub fn seal(&self, key: &SealingKey) -> Vec<u8> {
         let padded_length = padded_bytes(self.text.len());
         let mut plaintext = Zeroizing::new(Vec::with_capacity(padded_length));
-        plaintext.push(self.role as u8);
+        plaintext.push(self.role as u8 | if self.is_cut { CUT_BIT } else { 0 });
         plaintext.extend_from_slice(&self.created_at.timestamp_micros().to_be_bytes());
         plaintext.extend_from_slice(&u32::try_from(self.text.len()).unwrap_or(u32::MAX).to_be_bytes());
         plaintext.extend_from_slice(self.text.as_bytes());
@@ -72,14 +77,15 @@ impl Message {
     /// [`OpenError`] when the bytes were not sealed for this row under this key.
     pub fn open(key: &SealingKey, id: Uuid, position: i32, sealed: &[u8]) -> Result<Message, OpenError> {
         let plaintext = key.open(AssociatedData::Message { id, position }, sealed)?;
-        let (role, rest) = plaintext.split_first().ok_or(OpenError)?;
+        let (first, rest) = plaintext.split_first().ok_or(OpenError)?;
+        let (role, is_cut) = (first & !CUT_BIT, first & CUT_BIT != 0);
         let (micros, rest) = rest.split_first_chunk().ok_or(OpenError)?;
         let (length, rest) = rest.split_first_chunk().ok_or(OpenError)?;
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| OpenError)?;
         let text = rest.get(..length).and_then(|text| str::from_utf8(text).ok()).ok_or(OpenError)?;
         let roles = [Role::User, Role::Model, Role::Script];
-        let role = roles.into_iter().find(|known| *known as u8 == *role).ok_or(OpenError)?;
-        Ok(Message { id, position, role, created_at: time_from_micros(*micros)?, text: text.to_owned() })
+        let role = roles.into_iter().find(|known| *known as u8 == role).ok_or(OpenError)?;
+        Ok(Message { id, position, role, created_at: time_from_micros(*micros)?, text: text.to_owned(), is_cut })
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn message(key: &SealingKey, position: i32, [question, answer]: [&str
         _ => (Role::Script, Part::Answer, answer),
     };
     let id = key.message_id(part, Uuid::new_v4().as_bytes());
-    Message { id, position, role, created_at: message::now(), text: text.to_owned() }
+    Message { id, position, role, created_at: message::now(), text: text.to_owned(), is_cut: false }
 }
 
 /// Writes rows with `COPY`.

@@ -1,4 +1,5 @@
-//! A circuit breaker: after failures in a row it rejects all calls, until a probe shows that the server answers again.
+//! A circuit breaker: after failures in a row, and while the server wants no request, it rejects all calls, until a probe
+//! shows that the server answers again.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ struct State {
 
 #[derive(Clone, Copy)]
 struct Open {
-    /// From the opening, or from the last probe, to the next probe.
+    /// From the last probe to the next one; before the first probe, half of that.
     duration: Duration,
     next_probe: Instant,
 }
@@ -49,6 +50,13 @@ pub(super) struct Admission {
 pub(super) enum Outcome {
     Success,
     Failure,
+}
+
+impl State {
+    fn open(&mut self, next_probe: Instant) {
+        self.openings += 1;
+        self.open = Some(Open { duration: MIN_OPEN_TIME, next_probe });
+    }
 }
 
 impl CircuitBreaker {
@@ -75,9 +83,20 @@ impl CircuitBreaker {
         if state.failures < FAILURE_THRESHOLD {
             return None;
         }
-        state.openings += 1;
-        state.open = Some(Open { duration: MIN_OPEN_TIME, next_probe: now + MIN_OPEN_TIME });
+        state.open(now + MIN_OPEN_TIME);
         Some(MIN_OPEN_TIME)
+    }
+
+    /// The server wants no request for so long: not even a probe. Returns whether this opens the circuit.
+    pub(super) fn open_for(&self, duration: Duration, now: Instant) -> bool {
+        let mut state = self.0.lock();
+        let next_probe = now + duration;
+        if let Some(open) = &mut state.open {
+            open.next_probe = open.next_probe.max(next_probe);
+            return false;
+        }
+        state.open(next_probe);
+        true
     }
 
     /// When to probe; `None` while the circuit is closed.
@@ -143,6 +162,21 @@ mod tests {
         breaker.close();
         assert_eq!(breaker.next_probe(), None);
         open(&breaker, now);
+    }
+
+    #[test]
+    fn a_server_that_wants_no_request_gets_none_for_that_time_and_the_longest_time_counts() {
+        let (breaker, now) = (CircuitBreaker::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        assert!(breaker.open_for(seconds(60), now));
+        assert!(!breaker.open_for(seconds(30), now));
+        assert_eq!(breaker.admit(now).err(), Some(seconds(60)));
+        assert!(!breaker.open_for(seconds(60), now + seconds(10)));
+        assert_eq!(breaker.next_probe(), Some(now + seconds(70)));
+        breaker.stay_open(now + seconds(70));
+        assert_eq!(breaker.next_probe(), Some(now + seconds(80)), "a failed probe");
+        breaker.close();
+        assert!(breaker.admit(now).is_ok() && breaker.open_for(seconds(1), now));
     }
 
     #[test]

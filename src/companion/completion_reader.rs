@@ -1,28 +1,25 @@
-//! Reads the response of a chat completions endpoint, complete or as server-sent events (WHATWG HTML, section 9.2), within
-//! size limits.
+//! Reads the response of a chat completions endpoint: whole, or as a stream of chunks. The first bytes tell which it is,
+//! since the labels of servers and proxies are not reliable.
 
 use std::io::{BufRead, BufReader, Read};
 
-use ureq::Body;
-use ureq::http::header::CONTENT_TYPE;
-use ureq::http::{Response, StatusCode};
+use flate2::bufread::MultiGzDecoder;
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
 
-use super::completion::{self, Delta};
-use super::interface::Unavailable;
-
-/// Characters of an answer; the rest is cut off.
-pub const MAX_ANSWER_CHARS: usize = 16_384;
+use super::answer_text::AnswerText;
+use super::chunk::{Chunk, FinishReason};
+use super::event_stream::{EventStream, MAX_STREAM_BYTES, StreamError};
+use super::interface::{Finish, Unavailable};
+use super::lenient_json::array;
 
 /// Bytes of a response that is not streamed.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Bytes of a line of a stream, its end included.
-const MAX_LINE_BYTES: usize = 64 * 1024;
+/// The longest text that a `message` in a stream is compared with, to find out whether it repeats it.
+const MAX_COMPARED_BYTES: usize = 128 * 1024;
 
-/// Bytes of a whole stream.
-const MAX_STREAM_BYTES: usize = 8 * 1024 * 1024;
-
-/// Why reading failed.
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
     #[error(transparent)]
@@ -31,152 +28,194 @@ pub(super) enum ReadError {
     Transport(#[from] ureq::Error),
 }
 
-/// Passes the pieces of an answer on, without control characters, and cuts it off after [`MAX_ANSWER_CHARS`].
-pub(super) struct AnswerLimiter<'a> {
-    on_delta: &'a mut dyn FnMut(&str),
-    chars_left: usize,
-    has_visible_text: bool,
-    has_begun: bool,
-    is_probe: bool,
-}
-
-impl AnswerLimiter<'_> {
-    pub(super) fn new(on_delta: &mut dyn FnMut(&str)) -> AnswerLimiter<'_> {
-        let chars_left = MAX_ANSWER_CHARS;
-        AnswerLimiter { on_delta, chars_left, has_visible_text: false, has_begun: false, is_probe: false }
-    }
-
-    /// For a probe: the first piece ends the answer.
-    pub(super) fn for_probe(on_delta: &mut dyn FnMut(&str)) -> AnswerLimiter<'_> {
-        AnswerLimiter { is_probe: true, ..AnswerLimiter::new(on_delta) }
-    }
-
-    /// Whether any piece was passed on, so that a retry would repeat it.
-    pub(super) fn has_text(&self) -> bool {
-        self.chars_left < MAX_ANSWER_CHARS
-    }
-
-    /// Whether the first piece has arrived, be it reasoning, which is not passed on.
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun
-    }
-
-    fn push(&mut self, piece: &Delta) {
-        self.has_begun |= piece.has_reasoning || !piece.text.is_empty();
-        let text: String = piece.text.chars().filter(|char| is_allowed(*char)).take(self.chars_left).collect();
-        if !text.is_empty() {
-            self.chars_left -= text.chars().count();
-            self.has_visible_text |= !text.trim().is_empty();
-            (self.on_delta)(&text);
+impl From<StreamError> for ReadError {
+    fn from(error: StreamError) -> ReadError {
+        match error {
+            StreamError::TooLong => Unavailable::MalformedReply.into(),
+            StreamError::Io(error) => ureq::Error::from(error).into(),
         }
     }
+}
 
-    /// Whether a further piece would be ignored.
-    fn is_complete(&self) -> bool {
-        self.chars_left == 0 || self.is_probe && self.has_begun
-    }
-
-    fn finish(&self) -> Result<(), ReadError> {
-        if self.has_visible_text { Ok(()) } else { Err(Unavailable::Empty.into()) }
+impl From<std::io::Error> for ReadError {
+    fn from(error: std::io::Error) -> ReadError {
+        ureq::Error::from(error).into()
     }
 }
 
-/// Whether a character may be in an answer. Control characters (C0 but for tab and line feed, DEL and C1) could steer a
-/// terminal or end a string early. Bidirectional embeddings and overrides make a text look like another one; the marks and
-/// isolates that Arabic, Hebrew and Persian need stay. U+FEFF is an invisible byte order mark. A CR LF becomes a line feed.
-fn is_allowed(char: char) -> bool {
-    match char {
-        '\n' | '\t' => true,
-        '\u{202a}'..='\u{202e}' | '\u{feff}' => false,
-        _ => !char.is_control(),
+/// Passes the answer in a body on. `on_finish` is called when the server says that the answer is finished.
+///
+/// # Errors
+/// Why there is no answer. Once there are words, only a content filter takes them back: whatever else ends the answer early
+/// makes it one that is cut.
+pub(super) fn read(body: impl Read, answer: &mut AnswerText<'_>, on_finish: &dyn Fn()) -> Result<Finish, ReadError> {
+    let mut completion = Completion {
+        answer,
+        on_finish,
+        finish: None,
+        is_filtered: false,
+        error: None,
+        has_completions: false,
+        has_others: false,
+        has_unreadable: false,
+        said: Vec::new(),
+    };
+    let end = read_body(BufReader::new(body), &mut completion);
+    completion.conclude(end)
+}
+
+/// Reads a body, also a compressed one: some proxies compress although nobody asks for it, and some do not say so.
+fn read_body(mut reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Result<(), ReadError> {
+    // The first byte of gzip's magic number, which begins no text.
+    if reader.fill_buf()?.first() == Some(&0x1f) {
+        return read_text(BufReader::new(MultiGzDecoder::new(reader)), completion);
+    }
+    read_text(reader, completion)
+}
+
+fn read_text(mut reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Result<(), ReadError> {
+    match skip_blank(&mut reader)? {
+        None => Err(Unavailable::Interrupted.into()),
+        Some(b'{' | b'[') => read_whole(reader, completion),
+        Some(_) => read_stream(EventStream::new(reader), completion),
     }
 }
 
-/// Passes the answer in a response on. The response's media type decides how it is read: some servers ignore the `stream`
-/// of the request.
-pub(super) fn read(response: Response<Body>, answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
-    if response.status() != StatusCode::OK {
-        return Err(Unavailable::Refused(response.status().as_u16()).into());
+/// Skips a byte order mark and white space, which some servers send to keep the connection open. Returns the next byte.
+fn skip_blank(reader: &mut impl BufRead) -> Result<Option<u8>, ReadError> {
+    let mut mark = [0xef, 0xbb, 0xbf].into_iter().peekable();
+    for _ in 0..MAX_STREAM_BYTES {
+        match reader.fill_buf()?.first().copied() {
+            Some(b' ' | b'\t' | b'\r' | b'\n') => {}
+            Some(byte) if mark.next_if_eq(&byte).is_some() => {}
+            next => return Ok(next),
+        }
+        reader.consume(1);
     }
-    let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("text/event-stream") {
-        read_stream(EventStream::new(BufReader::new(response.into_body().into_reader())), answer)
-    } else {
-        read_complete(response.into_body().into_reader(), answer)
-    }
+    Err(Unavailable::MalformedReply.into())
 }
 
-fn read_complete(body: impl Read, answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
-    let mut json = Vec::new();
-    body.take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut json).map_err(ureq::Error::from)?;
-    if json.len() > MAX_BODY_BYTES {
+/// Reads JSON: a completion, or several one after another. What follows them, such as `data: [DONE]`, is ignored.
+fn read_whole(reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Result<(), ReadError> {
+    let mut bytes = Vec::new();
+    let end = reader.take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut bytes);
+    if bytes.len() > MAX_BODY_BYTES {
         return Err(Unavailable::MalformedReply.into());
     }
-    answer.push(&completion::parse(&json)?);
-    answer.finish()
+    let text = String::from_utf8_lossy(&bytes);
+    let mut values = Deserializer::from_str(&text).into_iter::<&RawValue>();
+    while let Some(Ok(value)) = values.next() {
+        // Google sends errors in a list.
+        for value in array(value).unwrap_or_else(|| vec![value]) {
+            completion.add(value.get(), false);
+        }
+    }
+    end?;
+    if completion.has_completions { Ok(()) } else { Err(Unavailable::MalformedReply.into()) }
 }
 
-fn read_stream(mut events: EventStream<impl BufRead>, answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
-    let mut has_finished = false;
-    while !answer.is_complete() {
-        let data = match events.next_data() {
-            Ok(Some(data)) if data == b"[DONE]" => break,
-            Ok(Some(data)) => data,
-            // Some servers omit `[DONE]`; the `finish_reason` marks the end as well.
-            Ok(None) | Err(ReadError::Transport(_)) if has_finished => break,
-            Ok(None) => return Err(Unavailable::Interrupted.into()),
-            Err(error) => return Err(error),
+fn read_stream(mut events: EventStream<impl BufRead>, completion: &mut Completion<'_, '_>) -> Result<(), ReadError> {
+    while !completion.is_over() {
+        let Some(event) = events.next_event()? else {
+            let makes_sense = events.has_fields() && !completion.has_unreadable;
+            return Err(if makes_sense { Unavailable::Interrupted } else { Unavailable::MalformedReply }.into());
         };
-        let delta = completion::parse_chunk(&data)?;
-        answer.push(&delta);
-        has_finished |= delta.is_last;
+        let data = event.data.trim();
+        if data.trim_matches('"').eq_ignore_ascii_case("[DONE]") {
+            break;
+        }
+        if !data.is_empty() {
+            let is_readable = completion.add(data, event.is_error);
+            completion.has_unreadable |= !is_readable && !event.is_truncated;
+        }
     }
-    answer.finish()
+    Ok(())
 }
 
-/// Reads the `data` fields of a stream and ignores comments and other fields.
-struct EventStream<R> {
-    reader: R,
-    bytes_read: usize,
+/// What was read of a completion so far.
+struct Completion<'a, 'b> {
+    answer: &'a mut AnswerText<'b>,
+    on_finish: &'a dyn Fn(),
+    /// How the server says that the answer ends.
+    finish: Option<Finish>,
+    is_filtered: bool,
+    /// Why the server says that it cannot answer, or not go on.
+    error: Option<Unavailable>,
+    has_completions: bool,
+    /// Whether there was JSON that is no completion.
+    has_others: bool,
+    has_unreadable: bool,
+    /// The pieces so far, in WTF-8.
+    said: Vec<u8>,
 }
 
-impl<R: BufRead> EventStream<R> {
-    fn new(reader: R) -> EventStream<R> {
-        EventStream { reader, bytes_read: 0 }
+impl Completion<'_, '_> {
+    /// Adds a chunk or a whole completion; false if it cannot be read. Behind a `finish_reason`, words still count, because
+    /// some servers have one in each chunk; whatever else follows changes nothing.
+    fn add(&mut self, json: &str, is_error: bool) -> bool {
+        let Some(chunk) = Chunk::parse(json, is_error) else { return false };
+        self.has_completions |= chunk.is_completion;
+        self.has_others |= !chunk.is_completion;
+        if chunk.has_thoughts {
+            self.answer.think();
+        }
+        let piece = if chunk.piece.is_empty() { self.unsaid(&chunk) } else { &chunk.piece };
+        self.answer.push(piece);
+        if self.said.len() + piece.len() <= MAX_COMPARED_BYTES {
+            self.said.extend_from_slice(piece);
+        }
+        self.error = self.error.or(chunk.error);
+        let had_finish = self.finish.is_some();
+        match chunk.finish {
+            Some(FinishReason::Filter) => self.is_filtered |= !had_finish,
+            Some(FinishReason::Failure) => self.error = self.error.or(Some(Unavailable::Interrupted)),
+            Some(FinishReason::Stop) => self.finish = Some(Finish::Complete),
+            Some(FinishReason::Length) => self.finish = Some(Finish::Cut),
+            None => {}
+        }
+        if !had_finish && self.finish.is_some() {
+            (self.on_finish)();
+        }
+        true
     }
 
-    /// The data of the next event that has any, `None` at the end; its `data` fields are joined with a line feed. An event
-    /// that lacks only the empty line after it is complete, unlike in the standard: some servers close the connection before
-    /// that line.
-    fn next_data(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut values = Vec::new();
-        let mut line = Vec::new();
-        while self.read_line(&mut line)? {
-            if line.is_empty() && !values.is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix(b"data:") {
-                // Without the one space that may precede it.
-                values.push(value.strip_prefix(b" ").unwrap_or(value).to_vec());
-            }
+    /// What the message of a chunk adds. Some servers repeat in it all that was said, with the next piece beside it or at the end.
+    fn unsaid<'c>(&self, chunk: &'c Chunk) -> &'c [u8] {
+        match chunk.message.strip_prefix(self.said.as_slice()) {
+            Some(rest) => rest,
+            None if chunk.has_delta => &[],
+            None => &chunk.message,
         }
-        Ok((!values.is_empty()).then(|| values.join(&b'\n')))
     }
 
-    /// Reads one line without its end; false if there is none.
-    fn read_line(&mut self, line: &mut Vec<u8>) -> Result<bool, ReadError> {
-        line.clear();
-        let mut limited = self.reader.by_ref().take(MAX_LINE_BYTES as u64 + 1);
-        let count = limited.read_until(b'\n', line).map_err(ureq::Error::from)?;
-        self.bytes_read += count;
-        if count > MAX_LINE_BYTES || self.bytes_read > MAX_STREAM_BYTES {
-            return Err(Unavailable::MalformedReply.into());
+    /// Whether nothing that follows can matter.
+    fn is_over(&self) -> bool {
+        self.answer.is_full() || self.is_filtered || self.finish.is_none() && self.error.is_some()
+    }
+
+    /// The outcome. `end`: how reading ended.
+    fn conclude(self, end: Result<(), ReadError>) -> Result<Finish, ReadError> {
+        self.answer.finish();
+        if self.is_filtered {
+            return Err(Unavailable::Filtered.into());
         }
-        let is_terminated = line.pop_if(|last| *last == b'\n').is_some();
-        line.pop_if(|last| *last == b'\r');
-        // A line without an end may be truncated, except for the known marker.
-        Ok(is_terminated || line.ends_with(b"[DONE]"))
+        if self.answer.has_words() {
+            let is_early = self.error.is_some() || end.is_err() || self.answer.is_full();
+            return Ok(match self.finish {
+                _ if self.answer.is_cut_off() => Finish::Cut,
+                Some(finish) => finish,
+                None if is_early => Finish::Cut,
+                None => Finish::Complete,
+            });
+        }
+        if let Some(error) = self.error {
+            return Err(error.into());
+        }
+        if self.finish.is_none() {
+            end?;
+        }
+        let makes_sense = !self.has_unreadable && (self.has_completions || !self.has_others);
+        Err(if makes_sense { Unavailable::Empty } else { Unavailable::MalformedReply }.into())
     }
 }
 
@@ -186,63 +225,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_complete_body_of_the_maximum_size_is_read_and_a_larger_one_is_malformed() {
+    fn a_whole_body_of_the_maximum_size_is_read_and_a_larger_one_is_malformed() {
         let completion = r#"{"choices":[{"message":{"content":"a"}}]}"#;
         for (bytes, is_read) in [(MAX_BODY_BYTES, true), (MAX_BODY_BYTES + 1, false)] {
             let body = completion.to_owned() + &" ".repeat(bytes - completion.len());
-            let result = read_complete(body.as_bytes(), &mut AnswerLimiter::new(&mut |_| {}));
-            match result {
-                Ok(()) => assert!(is_read, "{bytes} bytes"),
+            match read(body.as_bytes(), &mut AnswerText::new(&mut |_| {}), &|| {}) {
+                Ok(_) => assert!(is_read, "{bytes} bytes"),
                 Err(ReadError::Unavailable(reason)) => {
                     assert_eq!((is_read, reason), (false, Unavailable::MalformedReply), "{bytes} bytes");
                 }
                 Err(ReadError::Transport(error)) => panic!("{bytes} bytes: {error}"),
             }
         }
-    }
-
-    #[test]
-    fn control_characters_are_taken_out_also_across_pieces() {
-        let all = |ranges: &[(u32, u32)]| -> String {
-            ranges.iter().flat_map(|(first, last)| *first..=*last).map(|code| char::from_u32(code).unwrap()).collect()
-        };
-        let c0 = all(&[(0, 8), (0xb, 0x1f)]);
-        let removed = c0 + &all(&[(0x7f, 0x9f), (0x202a, 0x202e)]);
-        let marks = all(&[(0x61b, 0x61c), (0x200d, 0x200f), (0x2028, 0x2029), (0x2065, 0x206a)]);
-        let kept = format!("\t\n \u{a0}\u{ad}é{marks}\u{1f9ed}");
-        let pieces = [format!("a{removed}\u{feff}b\r"), removed.clone(), format!("\n{kept}\u{1b}[2J")];
-        let mut received = Vec::new();
-        let mut on_delta = |text: &str| received.push(text.to_owned());
-        let mut answer = AnswerLimiter::new(&mut on_delta);
-        for text in pieces {
-            answer.push(&Delta { text, ..Delta::default() });
-        }
-        assert_eq!(received, ["ab".to_owned(), format!("\n{kept}[2J")]);
-        let mut nothing = |text: &str| panic!("{text:?} was passed on");
-        let mut answer = AnswerLimiter::new(&mut nothing);
-        answer.push(&Delta { text: removed, ..Delta::default() });
-        assert!(answer.has_begun() && !answer.has_text() && answer.finish().is_err());
-    }
-
-    fn next_data(stream: &[u8]) -> Result<usize, ReadError> {
-        EventStream::new(stream).next_data().map(|data| data.unwrap().len())
-    }
-
-    #[test]
-    fn a_line_of_the_maximum_length_is_read_and_a_longer_one_is_too_long() {
-        let value_bytes = MAX_LINE_BYTES - "data:\n".len();
-        let line = |value_bytes: usize| format!("data:{}\n\n", "a".repeat(value_bytes));
-        assert_eq!(next_data(line(value_bytes).as_bytes()).unwrap(), value_bytes);
-        let error = next_data(line(value_bytes + 1).as_bytes()).unwrap_err();
-        assert!(matches!(error, ReadError::Unavailable(Unavailable::MalformedReply)), "{error:?}");
-    }
-
-    #[test]
-    fn a_stream_of_the_maximum_length_is_read_and_a_longer_one_is_too_long() {
-        let event = "data:a\n\n";
-        let stream = |bytes: usize| ":\n".repeat((bytes - event.len()) / 2) + event;
-        assert_eq!(next_data(stream(MAX_STREAM_BYTES).as_bytes()).unwrap(), 1);
-        let error = next_data(stream(MAX_STREAM_BYTES + 2).as_bytes()).unwrap_err();
-        assert!(matches!(error, ReadError::Unavailable(Unavailable::MalformedReply)), "{error:?}");
     }
 }

@@ -3,34 +3,92 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustls::crypto::ring;
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
 use crate::config::Authorities;
 use crate::peers::is_local;
 
-/// `ureq`'s connector, which also records that a connection was established: the errors of `ureq` do not distinguish a
-/// refused connection from one that the server closed.
+/// `ureq`'s connector, for one call: its connection can be observed.
 #[derive(Debug)]
-pub(super) struct RecordingConnector {
+pub(super) struct ObservedConnector {
     /// Shared by all calls, so that the certificate authorities are parsed once.
     pub(super) inner: Arc<DefaultConnector>,
-    pub(super) is_connected: Arc<AtomicBool>,
+    pub(super) connection: Arc<Connection>,
 }
 
-impl Connector for RecordingConnector {
-    type Out = Box<dyn Transport>;
+/// What is known of the connection of a call, and bounds it.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    is_established: AtomicBool,
+    /// When reading ends, where that is before the deadline of the call.
+    read_deadline: Mutex<Option<Instant>>,
+}
+
+impl Connection {
+    /// Whether it was established: the errors of `ureq` do not distinguish a refused connection from one that the server
+    /// closed.
+    pub(super) fn is_established(&self) -> bool {
+        self.is_established.load(Ordering::Relaxed)
+    }
+
+    /// Lets the call read for this much longer at most.
+    pub(super) fn end_reading_after(&self, limit: Duration) {
+        *self.read_deadline.lock() = Some(Instant::now() + limit);
+    }
+}
+
+impl Connector for ObservedConnector {
+    type Out = ObservedTransport;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, Error> {
         let transport = self.inner.connect(details, chained)?;
-        self.is_connected.store(true, Ordering::Relaxed);
-        Ok(transport)
+        self.connection.is_established.store(true, Ordering::Relaxed);
+        Ok(transport.map(|inner| ObservedTransport { inner, connection: self.connection.clone() }))
+    }
+}
+
+/// `ureq`'s transport with the deadline of a [`Connection`].
+#[derive(Debug)]
+pub(super) struct ObservedTransport {
+    inner: Box<dyn Transport>,
+    connection: Arc<Connection>,
+}
+
+impl Transport for ObservedTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        if let Some(deadline) = *self.connection.read_deadline.lock() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Timeout(timeout.reason));
+            }
+            timeout.after = timeout.after.min(left.into());
+        }
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.inner.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
     }
 }
 

@@ -1,19 +1,20 @@
 //! One HTTP exchange with an OpenAI-compatible chat completions endpoint.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use ureq::http::{HeaderValue, Request, Uri};
+use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use ureq::http::{HeaderValue, Request, StatusCode, Uri};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Error, Timeout};
 
-use super::completion_reader::{self, AnswerLimiter, ReadError};
-use super::connector::{self, EgressResolver, RecordingConnector};
-use super::interface::{Call, Unavailable};
+use super::answer_text::AnswerText;
+use super::completion_reader::{self, ReadError};
+use super::connector::{self, Connection, EgressResolver, ObservedConnector};
+use super::interface::{Call, Finish, Unavailable};
+use super::refusal::Refusal;
 use crate::config::ModelSettings;
 
 /// Bytes of each of the two buffers of a call.
@@ -21,6 +22,27 @@ const BUFFER_BYTES: usize = 16 * 1024;
 
 /// The limit of name resolution and of connecting, each; less if the call's deadline comes first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the rest of a response is waited for once it can tell little: after the `finish_reason`, and after the head of a
+/// refusal.
+const REST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why an exchange gave no answer.
+pub(super) enum Failure {
+    Unavailable(Unavailable),
+    Refused(Refusal),
+}
+
+enum ExchangeError {
+    Read(ReadError),
+    Refused(Refusal),
+}
+
+impl From<ReadError> for ExchangeError {
+    fn from(error: ReadError) -> ExchangeError {
+        ExchangeError::Read(error)
+    }
+}
 
 /// A chat completions endpoint.
 pub(super) struct Endpoint {
@@ -75,41 +97,60 @@ impl Endpoint {
     }
 
     /// Sends a request and passes the answer on, until the call's deadline or cancellation.
-    pub(super) fn post(&self, json: &[u8], call: &Call, answer: &mut AnswerLimiter<'_>) -> Result<(), Unavailable> {
+    pub(super) fn post(&self, json: &[u8], call: &Call, answer: &mut AnswerText<'_>) -> Result<Finish, Failure> {
         let time_left = call.deadline.saturating_duration_since(Instant::now());
         if time_left.is_zero() {
-            return Err(Unavailable::TimedOut);
+            return Err(Failure::Unavailable(Unavailable::TimedOut));
         }
-        let is_connected = Arc::new(AtomicBool::new(false));
-        let agent = self.agent(time_left, is_connected.clone());
+        let connection = Arc::new(Connection::default());
+        let agent = self.agent(time_left, connection.clone());
         // Shutting the agent down closes its connection, and prevents one that is not open yet.
         let on_cancel = agent.clone();
         call.cancellation.on_cancel(move || on_cancel.shutdown());
-        let result = self.exchange(&agent, json, answer);
+        let result = self.exchange(&agent, json, &connection, answer);
         call.cancellation.on_cancel(|| {});
-        result.map_err(|error| match error {
+        let error = match result {
+            Ok(finish) => return Ok(finish),
+            Err(ExchangeError::Refused(refusal)) => return Err(Failure::Refused(refusal)),
+            Err(ExchangeError::Read(error)) => error,
+        };
+        Err(Failure::Unavailable(match error {
             ReadError::Unavailable(reason) => reason,
             ReadError::Transport(_) if Instant::now() >= call.deadline => Unavailable::TimedOut,
             ReadError::Transport(Error::Timeout(Timeout::Resolve | Timeout::Connect)) => Unavailable::NotReached,
             ReadError::Transport(Error::Timeout(_)) => Unavailable::TimedOut,
-            ReadError::Transport(_) if !is_connected.load(Ordering::Relaxed) => Unavailable::NotReached,
+            ReadError::Transport(_) if !connection.is_established() => Unavailable::NotReached,
             ReadError::Transport(Error::Io(_)) => Unavailable::Interrupted,
             ReadError::Transport(_) => Unavailable::MalformedReply,
-        })
+        }))
     }
 
-    fn exchange(&self, agent: &Agent, json: &[u8], answer: &mut AnswerLimiter<'_>) -> Result<(), ReadError> {
+    fn exchange(
+        &self,
+        agent: &Agent,
+        json: &[u8],
+        connection: &Connection,
+        answer: &mut AnswerText<'_>,
+    ) -> Result<Finish, ExchangeError> {
         let mut request = Request::post(&self.url).header(CONTENT_TYPE, "application/json");
+        // A proxy that compresses a stream holds its pieces back.
+        request = request.header(ACCEPT_ENCODING, "identity");
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         let request = request.body(json).expect("the URL and the header fields are valid");
-        completion_reader::read(agent.run(request)?, answer)
+        let response = agent.run(request).map_err(ReadError::from)?;
+        let end_soon = || connection.end_reading_after(REST_TIMEOUT);
+        if response.status() != StatusCode::OK {
+            end_soon();
+            return Err(ExchangeError::Refused(Refusal::read(response)));
+        }
+        Ok(completion_reader::read(response.into_body().into_reader(), answer, &end_soon)?)
     }
 
     /// An agent for one call. Calls share no connections: a reused one that the server has closed fails a valid call, and a
     /// cancellation must close one call's connection only. They share the parsed TLS configuration.
-    fn agent(&self, time_left: Duration, is_connected: Arc<AtomicBool>) -> Agent {
+    fn agent(&self, time_left: Duration, connection: Arc<Connection>) -> Agent {
         let connect_timeout = Some(time_left.min(CONNECT_TIMEOUT));
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -126,7 +167,7 @@ impl Endpoint {
             .timeout_connect(connect_timeout)
             .timeout_global(Some(time_left))
             .tls_config(self.tls.clone());
-        let connector = RecordingConnector { inner: self.connector.clone(), is_connected };
+        let connector = ObservedConnector { inner: self.connector.clone(), connection };
         let resolver = EgressResolver { local_only: self.local_only, system: DefaultResolver::default() };
         Agent::with_parts(config.build(), connector, resolver)
     }

@@ -17,8 +17,22 @@ pub trait Companion: Send + Sync + 'static {
     /// Returns by the deadline of the call, and soon after its cancellation.
     ///
     /// # Errors
-    /// Why there is no complete answer; the pieces until then are not one.
-    fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable>;
+    /// Why there is no answer; the pieces until then are not one.
+    fn answer(
+        &self,
+        messages: &[ChatMessage],
+        call: &Call,
+        on_delta: &mut dyn FnMut(&str),
+    ) -> Result<Finish, Unavailable>;
+}
+
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// It is complete.
+    Complete,
+    /// A limit of its length, the deadline or a failure ended it: its end is missing.
+    Cut,
 }
 
 /// A message of a conversation. It has no `Debug` and no `Display`, so that it cannot be printed by accident.
@@ -46,9 +60,17 @@ pub enum Unavailable {
     /// No connection to the model's server was established.
     #[error("it was not reached")]
     NotReached,
-    /// The server answered with a status other than 200.
+    /// The server answered with a status other than 200, or with an error that names one.
     #[error("it refused with status {0}")]
     Refused(u16),
+    /// The same with 429 or 503, where the server says how long it wants no further request (`Retry-After`).
+    #[error("it refused with status {status} and wants no request for {} s", .delay.as_secs())]
+    RetryAfter {
+        /// The status.
+        status: u16,
+        /// From now on, an hour at most.
+        delay: Duration,
+    },
     /// The answer had no text, or only white space.
     #[error("it said nothing")]
     Empty,
@@ -65,7 +87,7 @@ pub enum Unavailable {
     #[error("it did not make sense")]
     MalformedReply,
     /// The circuit breaker is open for this much longer; no request was sent.
-    #[error("it is not asked for {} s, having failed too often", .0.as_secs())]
+    #[error("it is not asked for {} s", .0.as_secs())]
     CircuitOpen(Duration),
     /// The call was cancelled.
     #[error("it was cut")]

@@ -5,24 +5,33 @@
 //! - `script`: prewritten replies, selected by the words of the last message.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
-//! - `completion`, `completion_reader`: the formats of request and response, and how a response is read.
+//! - `completion_request`, `request_options`, `refusal`: the request, and what a refusal changes in it.
+//! - `completion_reader`: how a response is read, with `event_stream`, `chunk` and `lenient_json`; `answer_text` and
+//!   `thoughts` make the text of it.
 
+mod answer_text;
+mod chunk;
 mod circuit_breaker;
-mod completion;
 mod completion_reader;
+mod completion_request;
 mod connector;
 mod endpoint;
+mod event_stream;
 mod interface;
+mod lenient_json;
 mod model;
+mod refusal;
+mod request_options;
 mod script;
+mod thoughts;
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub use completion_reader::MAX_ANSWER_CHARS;
+pub use answer_text::MAX_ANSWER_CHARS;
 pub use endpoint::EndpointError;
-pub use interface::{Call, ChatMessage, Companion, Unavailable};
+pub use interface::{Call, ChatMessage, Companion, Finish, Unavailable};
 pub use script::ScriptError;
 
 use crate::config::{CompanionSettings, Kind};

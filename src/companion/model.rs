@@ -6,16 +6,19 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::answer_text::AnswerText;
 use super::circuit_breaker::{CircuitBreaker, Outcome};
-use super::completion;
-use super::completion_reader::AnswerLimiter;
-use super::endpoint::{Endpoint, EndpointError};
-use super::interface::{Call, ChatMessage, Companion, Unavailable};
+use super::completion_request;
+use super::endpoint::{Endpoint, EndpointError, Failure};
+use super::interface::{Call, ChatMessage, Companion, Finish, Unavailable};
+use super::request_options::{LengthField, RequestOptions};
 use crate::config::ModelSettings;
 use crate::message::Role;
 use crate::sync::CancellationToken;
 
-/// The delay before the retry.
+/// The delay before the retry, where the server asks for none.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
 
 /// The time that must be left after the delay: less is not enough for an answer.
@@ -33,6 +36,8 @@ struct Shared {
     prompt: String,
     endpoint: Endpoint,
     circuit_breaker: CircuitBreaker,
+    /// What the server accepts, as far as it is known.
+    options: Mutex<RequestOptions>,
     /// The time for the first piece of the answer to a probe.
     probe_timeout: Duration,
 }
@@ -45,9 +50,55 @@ impl Model {
         probe_timeout: Duration,
     ) -> Result<Model, EndpointError> {
         let endpoint = Endpoint::new(&settings)?;
-        let circuit_breaker = CircuitBreaker::default();
-        let shared = Arc::new(Shared { settings, prompt, endpoint, circuit_breaker, probe_timeout });
+        let options = RequestOptions { length: LengthField::MaxTokens, sends_store: settings.sends_store };
+        let (circuit_breaker, options) = (CircuitBreaker::default(), Mutex::new(options));
+        let shared = Arc::new(Shared { settings, prompt, endpoint, circuit_breaker, options, probe_timeout });
         Ok(Model { shared, end_of_probes: CancellationToken::default() })
+    }
+
+    /// Posts, and posts again after a transient failure if no words were passed on.
+    fn post_with_retry(
+        &self,
+        request: &dyn Fn(RequestOptions) -> Vec<u8>,
+        call: &Call,
+        answer: &mut AnswerText<'_>,
+    ) -> Result<Finish, Unavailable> {
+        let first = self.post(request, call, answer);
+        let failure = match first {
+            Err(failure) if is_transient(failure) && !answer.has_words() => failure,
+            result => return result,
+        };
+        let delay = match failure {
+            Unavailable::RetryAfter { delay, .. } => delay,
+            _ => RETRY_DELAY,
+        };
+        let time_left = call.deadline.saturating_duration_since(Instant::now());
+        if time_left < delay + MIN_RETRY_TIME || is_cancelled_within(delay, &call.cancellation) {
+            return Err(failure);
+        }
+        self.post(request, call, answer)
+    }
+
+    /// Posts, and opens the circuit at once if the server wants no further request for a while.
+    fn post(
+        &self,
+        request: &dyn Fn(RequestOptions) -> Vec<u8>,
+        call: &Call,
+        answer: &mut AnswerText<'_>,
+    ) -> Result<Finish, Unavailable> {
+        let result = self.shared.post(request, call, answer);
+        if let Err(reason @ Unavailable::RetryAfter { delay, .. }) = result
+            && self.shared.circuit_breaker.open_for(delay, Instant::now())
+        {
+            self.rest(delay, reason);
+        }
+        result
+    }
+
+    /// The circuit has opened.
+    fn rest(&self, duration: Duration, reason: Unavailable) {
+        log::warn!(rest_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
+        self.start_probes();
     }
 
     /// Probes the model from now on, on a thread that ends when the circuit closes.
@@ -72,32 +123,54 @@ impl Drop for Model {
 }
 
 impl Shared {
-    /// Sends the request, and sends it again after a transient failure if no piece of an answer was passed on.
-    fn post_with_retry(&self, json: &[u8], call: &Call, answer: &mut AnswerLimiter<'_>) -> Result<(), Unavailable> {
-        let failure = match self.endpoint.post(json, call, answer) {
-            Err(failure) if is_transient(failure) && !answer.has_text() => failure,
-            result => return result,
+    /// Sends a request, and sends it again without what the server refuses of it.
+    fn post(
+        &self,
+        request: &dyn Fn(RequestOptions) -> Vec<u8>,
+        call: &Call,
+        answer: &mut AnswerText<'_>,
+    ) -> Result<Finish, Unavailable> {
+        let first = *self.options.lock();
+        let mut options = first;
+        let result = loop {
+            match self.endpoint.post(&request(options), call, answer) {
+                Err(Failure::Refused(refusal)) => match options.after(&refusal) {
+                    Some(next) => options = next,
+                    None => return Err(refusal.reason()),
+                },
+                Err(Failure::Unavailable(reason)) => break Err(reason),
+                Ok(finish) => break Ok(finish),
+            }
         };
-        let time_left = call.deadline.saturating_duration_since(Instant::now());
-        if time_left < RETRY_DELAY + MIN_RETRY_TIME || is_cancelled_within(RETRY_DELAY, &call.cancellation) {
-            return Err(failure);
+        if options != first {
+            *self.options.lock() = options.for_later();
+            if first.sends_store && !options.sends_store {
+                log::warn!(
+                    "The model's server refuses `store`, so requests no longer ask it not to keep conversations"
+                );
+            }
         }
-        self.endpoint.post(json, call, answer)
+        result
     }
 
     /// Sends a fixed request whenever the circuit has been open for its time, until one shows that the model answers. The
     /// connection of each is closed after the first piece.
     fn probe_until_closed(&self, end: &CancellationToken) {
-        let json = completion::probe(&self.settings);
+        let request = |options| completion_request::probe(&self.settings, options);
         while let Some(time) = self.circuit_breaker.next_probe() {
-            if is_cancelled_within(time.saturating_duration_since(Instant::now()), end) {
-                return;
+            let left = time.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                if is_cancelled_within(left, end) {
+                    return;
+                }
+                // A call that began before may have moved the time meanwhile.
+                continue;
             }
             let deadline = Instant::now() + self.probe_timeout;
             let call = Call { deadline, has_full_time: true, cancellation: end.clone() };
             let mut ignore = |_: &str| {};
-            let mut answer = AnswerLimiter::for_probe(&mut ignore);
-            let result = self.endpoint.post(&json, &call, &mut answer);
+            let mut answer = AnswerText::for_probe(&mut ignore);
+            let result = self.post(&request, &call, &mut answer);
             if end.is_cancelled() {
                 return;
             }
@@ -106,7 +179,12 @@ impl Shared {
                     self.circuit_breaker.close();
                     log::info!("The model answers again");
                 }
-                _ => self.circuit_breaker.stay_open(Instant::now()),
+                _ => {
+                    self.circuit_breaker.stay_open(Instant::now());
+                    if let Err(Unavailable::RetryAfter { delay, .. }) = result {
+                        self.circuit_breaker.open_for(delay, Instant::now());
+                    }
+                }
             }
         }
     }
@@ -121,7 +199,12 @@ impl Companion for Model {
         self.shared.settings.context_chars
     }
 
-    fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable> {
+    fn answer(
+        &self,
+        messages: &[ChatMessage],
+        call: &Call,
+        on_delta: &mut dyn FnMut(&str),
+    ) -> Result<Finish, Unavailable> {
         if call.cancellation.is_cancelled() {
             return Err(Unavailable::Cancelled);
         }
@@ -131,16 +214,15 @@ impl Companion for Model {
         }
         let Shared { settings, prompt, circuit_breaker, .. } = &*self.shared;
         let admission = circuit_breaker.admit(Instant::now()).map_err(Unavailable::CircuitOpen)?;
-        let json = completion::request(settings, prompt, messages);
-        let mut answer = AnswerLimiter::new(on_delta);
-        let result = self.shared.post_with_retry(&json, call, &mut answer);
+        let mut answer = AnswerText::new(on_delta);
+        let request = |options| completion_request::request(settings, options, prompt, messages);
+        let result = self.post_with_retry(&request, call, &mut answer);
         // First, because a connection that the cancellation closed can look like the end of an answer.
         let result = if call.cancellation.is_cancelled() { Err(Unavailable::Cancelled) } else { result };
         let outcome = outcome(result, call, &answer);
         let opened = outcome.and_then(|outcome| circuit_breaker.report(admission, outcome, Instant::now()));
         if let (Some(duration), Err(reason)) = (opened, result) {
-            log::warn!(rest_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
-            self.start_probes();
+            self.rest(duration, reason);
         }
         result
     }
@@ -150,11 +232,11 @@ impl Companion for Model {
 /// reaches the deadline of any server. A filtered or empty answer and a request refused for its content (400, 413, 422) come
 /// from a healthy server too: one user's messages must not open the circuit for all others. A cancelled call without a piece
 /// shows nothing, nor does the deadline of a call that had to wait before.
-fn outcome(result: Result<(), Unavailable>, call: &Call, answer: &AnswerLimiter<'_>) -> Option<Outcome> {
+fn outcome(result: Result<Finish, Unavailable>, call: &Call, answer: &AnswerText<'_>) -> Option<Outcome> {
     use Unavailable::{Cancelled, Empty, Filtered, Refused, TimedOut};
     match result {
         _ if answer.has_begun() => Some(Outcome::Success),
-        Ok(()) | Err(Filtered | Empty | Refused(400 | 413 | 422)) => Some(Outcome::Success),
+        Ok(_) | Err(Filtered | Empty | Refused(400 | 413 | 422)) => Some(Outcome::Success),
         Err(Cancelled) => None,
         Err(TimedOut) if !call.has_full_time => None,
         Err(_) => Some(Outcome::Failure),
@@ -163,8 +245,13 @@ fn outcome(result: Result<(), Unavailable>, call: &Call, answer: &AnswerLimiter<
 
 /// Whether the same request may succeed a moment later.
 fn is_transient(failure: Unavailable) -> bool {
-    use Unavailable::{Interrupted, NotReached, Refused};
-    matches!(failure, NotReached | Interrupted | Refused(429 | 500 | 502 | 503 | 504))
+    use Unavailable::{Interrupted, NotReached, Refused, RetryAfter};
+    match failure {
+        NotReached | Interrupted | RetryAfter { .. } => true,
+        // 498 is Groq's for a lack of capacity, 520 to 524 are Cloudflare's, 529 is Anthropic's for an overload.
+        Refused(status) => matches!(status, 408 | 425 | 429 | 498 | 500 | 502..=504 | 520..=524 | 529),
+        _ => false,
+    }
 }
 
 /// Waits for the delay, or returns true as soon as the token is cancelled.

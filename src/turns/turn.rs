@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
-use crate::companion::{Call, ChatMessage, Companion, MAX_ANSWER_CHARS};
+use crate::companion::{Call, ChatMessage, Companion, Finish, MAX_ANSWER_CHARS};
 use crate::config::SessionLimits;
 use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
@@ -111,8 +111,9 @@ impl<'a> Turn<'a> {
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
-        let text = self.call_companion(&conversation, guard)?;
-        self.store_answer(new_message(self.answer_id, self.resources.companion.role(), text), end)
+        let (text, finish) = self.call_companion(&conversation, guard)?;
+        let answer = new_message(self.answer_id, self.resources.companion.role(), text);
+        self.store_answer(Message { is_cut: finish == Finish::Cut, ..answer }, end)
     }
 
     /// Whether the session has room for the question, unless it is stored, and for the longest answer: an answer is stored
@@ -127,7 +128,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Calls the companion under a permit, and returns the text of its answer.
-    fn call_companion(&self, conversation: &[ChatMessage], guard: &TurnGuard) -> Result<String, Failure> {
+    fn call_companion(&self, conversation: &[ChatMessage], guard: &TurnGuard) -> Result<(String, Finish), Failure> {
         let resources = self.resources;
         // The rest of the timeout is for storing the answer.
         let deadline = self.question.received_at + resources.timeout * 15 / 16;
@@ -147,9 +148,9 @@ impl<'a> Turn<'a> {
             self.sink.send(Event::Delta(delta.to_owned()));
         });
         match guard.failure() {
-            Some(Failure::Stopped) if !text.trim().is_empty() => Ok(text),
+            Some(Failure::Stopped) if !text.trim().is_empty() => Ok((text, Finish::Cut)),
             Some(failure) => Err(failure),
-            None => outcome.map(|()| text).map_err(Failure::Unavailable),
+            None => outcome.map(|finish| (text, finish)).map_err(Failure::Unavailable),
         }
     }
 
@@ -223,7 +224,7 @@ impl<'a> Turn<'a> {
 
 /// A message whose position is not known yet.
 fn new_message(id: Uuid, role: Role, text: String) -> Message {
-    Message { id, position: 0, role, created_at: message::now(), text }
+    Message { id, position: 0, role, created_at: message::now(), text, is_cut: false }
 }
 
 /// A length as it is stored.

@@ -29,6 +29,10 @@ pub(in crate::api) struct Message {
     /// When it was written, in UTC.
     #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
     created_at: String,
+    /// `true` where an answer was ended early, so that its end is missing; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = true)]
+    cut: Option<bool>,
 }
 
 /// What the companion answered.
@@ -67,7 +71,8 @@ impl Message {
     pub(super) fn new(session_id: SessionId, message: message::Message) -> Message {
         let role = if message.role == Role::User { "user" } else { "model" };
         let created_at = respond::timestamp(message.created_at);
-        Message { id: message.id, session_id, role, content: message.text, created_at }
+        let cut = message.is_cut.then_some(true);
+        Message { id: message.id, session_id, role, content: message.text, created_at, cut }
     }
 }
 
@@ -101,8 +106,8 @@ impl From<Failure> for Problem {
                 let detail = "Too many messages from your network are being answered. Please try again shortly.";
                 return Problem::new(429, detail).code("rate_limited").after(1);
             }
-            Failure::Unavailable(Unavailable::CircuitOpen(left)) => {
-                let seconds = u32::try_from(left.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+            Failure::Unavailable(Unavailable::CircuitOpen(left) | Unavailable::RetryAfter { delay: left, .. }) => {
+                let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
                 return Problem::new(503, unavailable).after(seconds);
             }
             Failure::Store(error) => return error.into(),

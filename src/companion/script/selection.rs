@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::interface::{Call, ChatMessage, Companion, Unavailable};
+use super::super::interface::{Call, ChatMessage, Companion, Finish, Unavailable};
 use super::words::Words;
 use crate::message::Role;
 
@@ -83,14 +83,19 @@ impl Companion for Script {
         2_000
     }
 
-    fn answer(&self, messages: &[ChatMessage], call: &Call, on_delta: &mut dyn FnMut(&str)) -> Result<(), Unavailable> {
+    fn answer(
+        &self,
+        messages: &[ChatMessage],
+        call: &Call,
+        on_delta: &mut dyn FnMut(&str),
+    ) -> Result<Finish, Unavailable> {
         for sentence in sentences(self.reply(messages)) {
             if call.cancellation.is_cancelled() {
                 return Err(Unavailable::Cancelled);
             }
             on_delta(sentence);
         }
-        Ok(())
+        Ok(Finish::Complete)
     }
 }
 

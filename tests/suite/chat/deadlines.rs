@@ -30,10 +30,9 @@ fn a_stalled_model_is_503_within_the_timeout() {
     let model = FakeModel::start();
     let never = Arc::new(Gate::default());
     type Stall = fn(&mut Reply<'_>, &Gate) -> std::io::Result<()>;
-    let stalls: [(&str, Stall); 4] = [
+    let stalls: [(&str, Stall); 3] = [
         ("before the head", |reply, never| reply.wait(never)),
         ("after the head", |reply, never| reply.head().and_then(|()| reply.wait(never))),
-        ("after a delta", |reply, never| reply.delta("half of it").and_then(|()| reply.wait(never))),
         ("within an event", |reply, never| reply.body("data: {\"choi").and_then(|()| reply.wait(never))),
     ];
     for (case, stall) in stalls {
@@ -55,7 +54,7 @@ fn a_stalled_model_is_503_within_the_timeout() {
 }
 
 #[test]
-fn a_slow_model_is_503_within_the_timeout() {
+fn what_a_slow_model_has_said_by_the_deadline_is_the_answer_and_marked_as_cut() {
     let model = FakeModel::start();
     model.always(Arc::new(|reply| {
         let closed = Gate::default();
@@ -65,10 +64,22 @@ fn a_slow_model_is_503_within_the_timeout() {
             reply.wait_for(&closed, Duration::from_millis(200))?;
         }
     }));
-    let app = model.app(&[("COMPANION_TIMEOUT", "2")]);
-    let chat = Chat::new(&app);
-    in_time(Duration::from_secs(2), "the stream", || chat.stream("hello").error(503));
-    assert_eq!(chat.transcript(), ["user: hello"]);
+    let app = model.app(&[("COMPANION_TIMEOUT", "4")]);
+    let (whole, streamed) = (Chat::new(&app), Chat::new(&app));
+    let limit = Duration::from_secs(4);
+    thread::scope(|scope| {
+        let whole_answer = scope.spawn(|| in_time(limit, "the answer", || whole.send_with_key("key", "hello").json()));
+        let streamed_answer = in_time(limit, "the stream", || streamed.stream_with_key("key", "hello").message());
+        for (chat, answer) in [(&whole, whole_answer.join().unwrap()), (&streamed, streamed_answer)] {
+            assert!(answer["content"].as_str().is_some_and(|content| content.starts_with("xxx")), "{answer}");
+            assert_eq!(answer["cut"], true);
+            // It is stored, and the same key gets it again.
+            let stored = &chat.messages()[1];
+            assert_eq!((&stored["content"], &stored["cut"]), (&answer["content"], &answer["cut"]));
+            assert_eq!(chat.send_with_key("key", "hello").assert_status(200).json(), answer);
+        }
+    });
+    assert_eq!(model.requests().len(), 2);
 }
 
 #[test]

@@ -94,6 +94,7 @@ fn stopping_a_turn_stores_the_answer_so_far() {
     assert_eq!(chat.transcript(), ["user: hello", "model: half of it"]);
     let end = events.expect("message.end");
     assert_eq!((&end["id"], end["content"].as_str()), (&start["id"], Some(delta.as_str())));
+    assert_eq!((&end["cut"], &chat.messages()[1]["cut"]), (&true.into(), &true.into()));
     assert!(events.next().is_none());
     model.wait_for_disconnects(1);
     chat.stop().assert_status(204);
@@ -150,7 +151,8 @@ fn stopping_a_turn_without_a_stream_returns_the_answer_so_far() {
         let waiting = scope.spawn(|| chat.send("hello"));
         assert!(first_is_read.wait_for(PATIENCE));
         chat.stop().assert_status(204);
-        assert_eq!(waiting.join().unwrap().assert_status(200).json()["content"], "half of it");
+        let answer = waiting.join().unwrap().assert_status(200).json();
+        assert_eq!((&answer["content"], &answer["cut"]), (&"half of it".into(), &true.into()));
     });
     assert_eq!(chat.transcript(), ["user: hello", "model: half of it"]);
 }

@@ -1,4 +1,4 @@
-//! Failures of the model: the turn is a 503, the question is stored, and nothing of the answer.
+//! Failures of the model before the first words: the turn is a 503, the question is stored, and nothing of the answer.
 
 use std::io;
 use std::net::TcpListener;
@@ -53,6 +53,7 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         })
     }
     let refusal = json!({"role": "assistant", "content": null, "refusal": MARKER});
+    let in_stream = format!("event: error\ndata: {{\"error\": {{\"code\": 401, \"message\": \"{MARKER}\"}}}}\n\n");
     vec![
         ("400", refuses(400)),
         ("401", refuses(401)),
@@ -72,8 +73,7 @@ fn failures() -> Vec<(&'static str, Behaviour)> {
         ("no HTTP", fails(|reply| reply.send(format!("{MARKER}\r\n\r\n").as_bytes()))),
         ("no answer", fails(|_| Ok(()))),
         ("a head alone", fails(|reply| reply.body("\n"))),
-        ("a cut in the middle", fails(|reply| reply.delta(HALF))),
-        ("no end of the stream", fails(|reply| reply.delta(HALF).and_then(|()| reply.end()))),
+        ("an error that names its status", is_whole("text/event-stream", in_stream)),
         ("no choices", chunk(json!([]))),
         ("no choices in a complete answer", completion(json!([]))),
         ("no text", ends("", "stop")),
@@ -185,15 +185,14 @@ fn one_failure_before_the_first_delta_is_retried() {
 }
 
 #[test]
-fn a_failure_after_the_first_delta_is_not_retried() {
+fn a_failure_after_the_first_delta_is_not_retried_and_the_answer_is_cut() {
     let model = FakeModel::start();
     let app = model.app(&[]);
     model.next(|reply| reply.delta(HALF));
-    let mut events = Chat::new(&app).stream("hello");
-    events.expect("message.start");
-    assert_eq!(events.delta(), HALF);
-    events.error(503);
-    assert_eq!(model.requests().len(), 1);
+    let chat = Chat::new(&app);
+    let answer = chat.stream("hello").message();
+    assert_eq!((&answer["content"], &answer["cut"]), (&json!(HALF), &json!(true)));
+    assert_eq!((model.requests().len(), chat.transcript().len()), (1, 2));
 }
 
 #[test]
@@ -218,6 +217,32 @@ fn repeated_failures_open_the_circuit() {
     assert!(chat.transcript().iter().all(|message| message == "user: hello"));
     // The circuit is the model's alone.
     app.client.get("/health/ready").assert_status(200);
+}
+
+#[test]
+fn a_client_is_told_how_long_the_model_wants_no_request() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    model.always(Arc::new(|reply| {
+        reply.respond(
+            &format!("429 {MARKER}\r\nRetry-After: 60"),
+            "application/json",
+            &json!({"error": MARKER}).to_string(),
+        )
+    }));
+    let mut service = model.service_at(&schema.url());
+    let chat = Chat::create(&service.client);
+    for _ in 0..5 {
+        let answer = chat.send_with_key("key", "hello");
+        assert_failed(&answer, "429");
+        let seconds: u32 = answer.header("Retry-After").unwrap().parse().unwrap();
+        assert!((55..=60).contains(&seconds), "{seconds}");
+    }
+    Chat::create(&service.client).stream("hello").error(503);
+    assert_eq!(model.requests().len(), 1);
+    service.signal("TERM");
+    assert!(service.wait().success());
+    let log = service.log();
+    assert!(!log.contains(MARKER) && log.contains("wants no request for 60 s"), "{log}");
 }
 
 #[test]
@@ -246,8 +271,9 @@ fn unusual_but_valid_answers_are_accepted() {
     };
     for behaviour in [Arc::new(behaviour) as Behaviour, Arc::new(whole)] {
         model.always(behaviour);
-        assert_eq!(chat.stream("hello").message()["content"], "it is well");
-        assert_eq!(chat.send("hello").assert_status(200).json()["content"], "it is well");
+        for answer in [chat.stream("hello").message(), chat.send("hello").assert_status(200).json()] {
+            assert_eq!((&answer["content"], &answer["cut"]), (&json!("it is well"), &json!(true)));
+        }
     }
     assert_eq!(model.requests().len(), 4);
 }
@@ -269,7 +295,7 @@ fn redirects_are_not_followed() {
 }
 
 #[test]
-fn an_endless_answer_is_truncated() {
+fn an_endless_answer_is_cut_at_its_limit() {
     let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
     model.next(|reply| {
@@ -282,5 +308,6 @@ fn an_endless_answer_is_truncated() {
     let answer = chat.stream("hello").message();
     assert_eq!(answer["content"].as_str().unwrap().chars().count(), 16_384);
     model.wait_for_disconnects(1);
-    assert_eq!(chat.messages()[1]["content"], answer["content"]);
+    let stored = &chat.messages()[1];
+    assert_eq!((&stored["content"], &stored["cut"]), (&answer["content"], &json!(true)));
 }

@@ -183,7 +183,7 @@ fn an_abandoned_turn_gives_way_to_a_waiting_one_as_if_it_was_stopped() {
 }
 
 #[test]
-fn answers_that_are_longer_than_their_timeout_leave_the_circuit_closed() {
+fn answers_that_are_longer_than_their_timeout_are_cut_and_leave_the_circuit_closed() {
     let model = FakeModel::start();
     model.always(Arc::new(answer));
     let app = model.app(&[("COMPANION_TIMEOUT", "2")]);
@@ -191,11 +191,12 @@ fn answers_that_are_longer_than_their_timeout_leave_the_circuit_closed() {
         for is_streamed in [true, false].into_iter().cycle().take(8) {
             let chat = Chat::new(&app);
             scope.spawn(move || {
-                if is_streamed {
-                    chat.stream(LONG_QUESTION).error(503);
+                let answer = if is_streamed {
+                    chat.stream(LONG_QUESTION).message()
                 } else {
-                    chat.send(LONG_QUESTION).assert_problem(503);
-                }
+                    chat.send(LONG_QUESTION).assert_status(200).json()
+                };
+                assert_eq!(answer["cut"], true);
             });
         }
     });

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use safespace::companion::{Call, Companion, Unavailable};
+use chrono::{TimeDelta, Utc};
+use safespace::companion::{Call, Companion, Finish, Unavailable};
 use serde_json::json;
 
 use super::fixture::{LONG, ask, call, client, completion, fake_sending, response, status};
@@ -19,10 +20,10 @@ const THRESHOLD: usize = 5;
 /// Enough time for the first piece of a local fake.
 const SHORT_CALL: Duration = Duration::from_millis(300);
 
-/// Asks more often than opens a circuit, at the same time, and returns the failures.
-fn ask_all(client: &dyn Companion, has_full_time: bool) -> Vec<Unavailable> {
+/// Asks more often than opens a circuit, at the same time, and returns the results.
+fn ask_all(client: &dyn Companion, has_full_time: bool) -> Vec<Result<Finish, Unavailable>> {
     thread::scope(|scope| {
-        let ask = || ask(client, &Call { has_full_time, ..call(SHORT_CALL) }).0.expect_err("no answer");
+        let ask = || ask(client, &Call { has_full_time, ..call(SHORT_CALL) }).0;
         let asked: Vec<_> = (0..=THRESHOLD).map(|_| scope.spawn(ask)).collect();
         asked.into_iter().map(|asked| asked.join().unwrap()).collect()
     })
@@ -77,8 +78,9 @@ fn no_first_piece_in_time_opens_the_circuit_and_any_piece_of_a_model_does_not() 
                 let model = FakeModel::start();
                 model.always(Arc::new(move |reply| start(reply).and_then(|()| reply.stall())));
                 let client = client(&model);
-                let failures = ask_all(&*client, true);
-                assert!(failures.iter().all(|failure| *failure == Unavailable::TimedOut), "{case}: {failures:?}");
+                let expected = if case == "a piece" { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
+                let results = ask_all(&*client, true);
+                assert!(results.iter().all(|result| *result == expected), "{case}: {results:?}");
                 model.always(Arc::new(answers(&["a"])));
                 assert_eq!(is_open(&*client), opens, "{case}");
             });
@@ -102,12 +104,15 @@ fn a_deadline_of_a_call_that_had_to_wait_before_does_not_open_the_circuit() {
 
 #[test]
 fn an_interruption_after_the_first_piece_does_not_open_the_circuit() {
-    for (case, end, opens) in [("before the first piece", "", true), ("after it", "a", false)] {
+    let interrupted = Err(Unavailable::Interrupted);
+    for (case, end, opens, expected) in
+        [("before the first piece", "", true, interrupted), ("after it", "a", false, Ok(Finish::Cut))]
+    {
         let model = FakeModel::start();
         model.always(Arc::new(move |reply| reply.delta(end)));
         let client = client(&model);
-        let failures = ask_all(&*client, true);
-        assert!(failures.iter().all(|failure| *failure == Unavailable::Interrupted), "{case}: {failures:?}");
+        let results = ask_all(&*client, true);
+        assert!(results.iter().all(|result| *result == expected), "{case}: {results:?}");
         assert_eq!(is_open(&*client), opens, "{case}");
     }
 }
@@ -130,6 +135,75 @@ fn only_a_probe_with_a_fixed_text_closes_the_circuit_and_its_connection_ends_aft
     assert!(requests[..asked].iter().all(|request| !request.is_probe()) && requests[asked].is_probe());
     assert_eq!(requests.len(), asked + 2, "one probe, then one call");
     model.wait_for_disconnects(2);
+}
+
+/// A refusal with these fields in its head.
+fn refusal(code: u16, fields: &str) -> String {
+    format!("HTTP/1.1 {code} Reason\r\n{fields}Content-Length: 2\r\n\r\n{{}}")
+}
+
+#[test]
+fn a_server_that_wants_no_request_gets_none_for_that_time_not_even_a_probe() {
+    let date = |seconds| (Utc::now() + TimeDelta::seconds(seconds)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let google = "{\"error\":{\"details\":[{\"retryDelay\":\"59.3s\"}]}}";
+    let google = format!("HTTP/1.1 429 Reason\r\nContent-Length: {}\r\n\r\n{google}", google.len());
+    for (case, reply, status, seconds) in [
+        ("429, seconds", refusal(429, "Retry-After: 60\r\n"), 429, 60),
+        ("503, a date", refusal(503, &format!("Retry-After: {}\r\n", date(60))), 503, 60),
+        ("a day is an hour", refusal(429, "Retry-After: 86400\r\n"), 429, 3600),
+        ("in the body", google, 429, 60),
+    ] {
+        let model = fake_sending(reply);
+        let client = client(&model);
+        let (result, _) = ask(&*client, &call(LONG));
+        let Err(Unavailable::RetryAfter { status: refused, delay }) = result else { panic!("{case}: {result:?}") };
+        let expected = Duration::from_secs(seconds);
+        assert!(
+            refused == status && delay <= expected && expected - delay < Duration::from_secs(3),
+            "{case}: {delay:?}"
+        );
+        for _ in 0..10 {
+            let (result, _) = ask(&*client, &call(LONG));
+            let Err(Unavailable::CircuitOpen(left)) = result else { panic!("{case}: {result:?}") };
+            assert!(left <= delay && delay - left < Duration::from_secs(3), "{case}: {left:?}");
+        }
+        assert_eq!(model.requests().len(), 1, "{case}");
+    }
+}
+
+#[test]
+fn a_short_wait_that_a_server_asks_for_fits_into_a_call_and_a_probe_keeps_to_the_next_one() {
+    let model = FakeModel::start();
+    model.next(|reply| reply.send(refusal(429, "Retry-After: 1\r\n").as_bytes()));
+    let client = client(&model);
+    let begin = Instant::now();
+    assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete));
+    assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
+    eventually(PATIENCE, || ask(&*client, &call(LONG)).0.is_ok().then_some(()));
+    // The call does not wait for longer than its deadline allows, and the probe is refused in the same way.
+    let asked = model.requests().len();
+    model.next(|reply| reply.send(refusal(503, "Retry-After: 1\r\n").as_bytes()));
+    model.next(|reply| reply.send(refusal(503, "Retry-After: 3600\r\n").as_bytes()));
+    let result = ask(&*client, &call(Duration::from_millis(1500))).0;
+    assert_eq!(result, Err(Unavailable::RetryAfter { status: 503, delay: Duration::from_secs(1) }));
+    model.wait_for_requests(asked + 2);
+    assert!(model.requests()[asked + 1].is_probe());
+    eventually(PATIENCE, || {
+        let (result, _) = ask(&*client, &call(LONG));
+        matches!(result, Err(Unavailable::CircuitOpen(left)) if left > Duration::from_secs(3000)).then_some(())
+    });
+}
+
+#[test]
+fn a_wait_that_makes_no_sense_is_as_if_none_was_asked_for() {
+    for fields in ["Retry-After: soon\r\n", "Retry-After: -1\r\n", "Retry-After:\r\n", "Retry-After: 0\r\n"] {
+        let model = fake_sending(refusal(429, fields));
+        assert_eq!(ask(&*client(&model), &call(LONG)).0, Err(Unavailable::Refused(429)), "{fields}");
+        assert_eq!(model.requests().len(), 2, "{fields}");
+    }
+    // Only with these two statuses it is about all requests.
+    let model = fake_sending(refusal(400, "Retry-After: 60\r\n"));
+    assert_eq!(ask(&*client(&model), &call(LONG)).0, Err(Unavailable::Refused(400)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use safespace::companion::{self, BuildError, Call, ChatMessage, Companion, Unavailable};
+use safespace::companion::{self, BuildError, Call, ChatMessage, Companion, Finish, Unavailable};
 use safespace::config::{CompanionSettings, Config, Kind, ModelSettings};
 use safespace::message::Role;
 use safespace::sync::CancellationToken;
@@ -65,10 +65,10 @@ pub(super) fn client(model: &FakeModel) -> Box<dyn Companion> {
 }
 
 /// A fake model that always sends these bytes and then closes the connection.
-pub(super) fn fake_sending(bytes: impl Into<String>) -> FakeModel {
+pub(super) fn fake_sending(bytes: impl Into<Vec<u8>>) -> FakeModel {
     let bytes = bytes.into();
     let model = FakeModel::start();
-    model.always(std::sync::Arc::new(move |reply: &mut Reply<'_>| reply.send(bytes.as_bytes())));
+    model.always(std::sync::Arc::new(move |reply: &mut Reply<'_>| reply.send(&bytes)));
     model
 }
 
@@ -85,14 +85,14 @@ pub(super) fn answer(
     companion: &dyn Companion,
     conversation: &[ChatMessage],
     call: &Call,
-) -> (Result<(), Unavailable>, Vec<String>) {
+) -> (Result<Finish, Unavailable>, Vec<String>) {
     let mut pieces = Vec::new();
     let result = companion.answer(conversation, call, &mut |piece| pieces.push(piece.to_owned()));
     (result, pieces)
 }
 
 /// The same for a conversation of one message.
-pub(super) fn ask(companion: &dyn Companion, call: &Call) -> (Result<(), Unavailable>, Vec<String>) {
+pub(super) fn ask(companion: &dyn Companion, call: &Call) -> (Result<Finish, Unavailable>, Vec<String>) {
     answer(companion, &[message(Role::User, "help")], call)
 }
 

@@ -2,6 +2,7 @@
 
 mod circuit_breaker;
 mod configuration;
+mod dialects;
 mod egress;
 mod fake_model;
 mod fixture;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use safespace::companion::{Companion, Unavailable};
+use safespace::companion::{Companion, Finish, Unavailable};
 use safespace::config::Authorities;
 
 use super::fixture::{
@@ -17,6 +17,10 @@ use crate::support::fake_model::{FakeModel, Reply};
 
 /// The delay before a retry.
 const RETRY_DELAY: Duration = Duration::from_millis(250);
+
+fn refusal(code: u16, body: &str) -> String {
+    format!("HTTP/1.1 {code} Reason\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
 
 #[test]
 fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
@@ -33,10 +37,29 @@ fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
         (stream("data: {\"choices\":[{\"delta\":{\"refusal\":\"no\"}}]}\n\n"), Filtered, 1),
         (stream("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"content_filter\"}]}\n\n"), Filtered, 1),
         (json("{\"object\":\"error\"}"), MalformedReply, 1),
-        (json("{\"error\":{\"message\":\"x\"},\"choices\":[{\"message\":{\"content\":\"a\"}}]}"), MalformedReply, 1),
-        (json("{\"choices\":[{\"message\":{\"content\":[1]}}]}"), MalformedReply, 1),
+        (json("{\"error\":{\"message\":\"x\"},\"choices\":[{\"message\":{\"content\":\" \"}}]}"), MalformedReply, 1),
+        (json("{\"choices\":[{\"message\":{\"content\":[1]}}]}"), Empty, 1),
         (json("<html>"), MalformedReply, 1),
-        (json(""), MalformedReply, 1),
+        (response("text/html", "<!doctype html>\n<title>id: x</title>\n"), MalformedReply, 1),
+        (json(""), Interrupted, 2),
+        (json(" \n"), Interrupted, 2),
+        (json("{"), MalformedReply, 1),
+        (json("[{\"error\":{\"code\":500,\"message\":\"x\"}}]\n"), Refused(500), 2),
+        (json("{\"error\":\"Unexpected endpoint or method.\"}"), MalformedReply, 1),
+        (json("{\"choices\":null,\"base_resp\":{\"status_code\":1008}}"), Empty, 1),
+        (
+            json("{\"choices\":[{\"message\":{\"content\":\"<think>a</think>\\n\"},\"finish_reason\":\"stop\"}]}"),
+            Empty,
+            1,
+        ),
+        (stream(&delta("<think>a").replace("null", "\"length\"")), Empty, 1),
+        (stream("data: {\"error\":{\"code\":\"429\",\"message\":\"x\"}}\n\ndata: [DONE]\n\n"), Refused(429), 2),
+        (stream("data: {\"error\":{\"code\":\"content_filter\"}}\n\n"), Filtered, 1),
+        (stream("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"SAFETY\"}]}\n\n"), Filtered, 1),
+        (stream("data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"network_error\"}]}\n\n"), Interrupted, 2),
+        (stream(": a\n\n"), Interrupted, 2),
+        (refusal(400, "{\"error\":{\"code\":\"content_filter\",\"param\":\"prompt\"}}"), Filtered, 1),
+        (refusal(403, "{\"error\":{\"metadata\":{\"flagged_input\":\"x\"}}}"), Filtered, 1),
         (stream("data: {\"error\":{\"message\":\"x\"}}\n\n"), MalformedReply, 1),
         (stream("data: x\n\n"), MalformedReply, 1),
         ("HTTP/1.1 OK\r\n\r\n".to_owned(), MalformedReply, 1),
@@ -55,7 +78,7 @@ fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{".to_owned(), Interrupted, 2),
     ];
     cases.extend([201, 204, 301, 307, 400, 401, 403, 404, 422, 501].map(|code| (status(code), Refused(code), 1)));
-    cases.extend([429, 500, 502, 503, 504].map(|code| (status(code), Refused(code), 2)));
+    cases.extend([408, 425, 429, 498, 500, 502, 503, 504, 520, 524, 529].map(|code| (status(code), Refused(code), 2)));
     thread::scope(|scope| {
         for (reply, expected, requests) in cases {
             scope.spawn(move || {
@@ -68,7 +91,7 @@ fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
 }
 
 #[test]
-fn a_stream_without_an_end_is_malformed_after_its_size_limit() {
+fn a_stream_without_an_end_is_cut_after_its_size_limit() {
     let model = FakeModel::start();
     model.next(|reply| {
         reply.send(stream(&delta("a")).as_bytes())?;
@@ -79,7 +102,7 @@ fn a_stream_without_an_end_is_malformed_after_its_size_limit() {
         }
         reply.send(STOP.as_bytes())
     });
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Err(Unavailable::MalformedReply), vec!["a".to_owned()]));
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
 }
 
 #[test]
@@ -87,14 +110,14 @@ fn a_retry_after_the_delay_may_succeed() {
     let model = fake_sending(completion("yes"));
     model.next(|reply| reply.send(status(503).as_bytes()));
     let begin = Instant::now();
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(()), vec!["yes".to_owned()]));
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Finish::Complete), vec!["yes".to_owned()]));
     assert!(begin.elapsed() >= RETRY_DELAY, "{:?}", begin.elapsed());
 }
 
 #[test]
 fn a_failure_after_the_first_piece_or_with_little_time_left_is_not_retried() {
     let model = fake_sending(stream(&delta("a")));
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Err(Unavailable::Interrupted), vec!["a".to_owned()]));
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
     assert_eq!(model.requests().len(), 1);
     let model = fake_sending(status(503));
     let begin = Instant::now();
@@ -107,14 +130,18 @@ fn a_failure_after_the_first_piece_or_with_little_time_left_is_not_retried() {
 type Start = fn(&mut Reply<'_>) -> io::Result<()>;
 
 /// Replies that stall: without a response, in a complete answer, in a stream.
-const STALLS: [(&str, Start); 3] = [
+const STALLS: [(&str, Start); 5] = [
     ("without a response", |_| Ok(())),
     ("in a complete answer", |reply| reply.send(response("application/json", "{").as_bytes())),
-    ("in a stream", |reply| reply.send(stream(&delta("a")).as_bytes())),
+    ("in white space", |reply| reply.send(response("application/json", "\n\n").as_bytes())),
+    ("in thoughts", |reply| reply.send(stream(&delta("<think>a")).as_bytes())),
+    (IN_WORDS, |reply| reply.send(stream(&delta("a")).as_bytes())),
 ];
 
+const IN_WORDS: &str = "in words";
+
 #[test]
-fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline() {
+fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline_and_is_cut_if_it_has_words() {
     let endless: Start = |reply| {
         reply.send(stream("").as_bytes())?;
         loop {
@@ -126,7 +153,8 @@ fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline() {
         let model = FakeModel::start();
         model.next(move |reply| start(reply).and_then(|()| reply.stall()));
         let begin = Instant::now();
-        assert_eq!(ask(&*client(&model), &call(Duration::from_millis(400))).0, Err(Unavailable::TimedOut), "{case}");
+        let expected = if case == IN_WORDS { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
+        assert_eq!(ask(&*client(&model), &call(Duration::from_millis(400))).0, expected, "{case}");
         let elapsed = begin.elapsed();
         assert!((400..900).contains(&elapsed.as_millis()), "{case}: {elapsed:?}");
         assert_eq!(model.requests().len(), 1, "{case}");
@@ -187,7 +215,11 @@ fn a_certificate_of_a_trusted_authority_is_accepted() {
     settings.authorities = Authorities::Given(vec![authority.into()]);
     let client = build_model(settings).unwrap();
     for call_number in 0..2 {
-        assert_eq!(ask(&*client, &call(LONG)), (Ok(()), vec!["encrypted".to_owned()]), "call {call_number}");
+        assert_eq!(
+            ask(&*client, &call(LONG)),
+            (Ok(Finish::Complete), vec!["encrypted".to_owned()]),
+            "call {call_number}"
+        );
     }
 }
 

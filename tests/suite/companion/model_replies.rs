@@ -1,11 +1,14 @@
 //! Valid replies of a model's server, complete and streamed.
 
+use std::io::Write;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use safespace::companion::Finish::{self, Complete, Cut};
+use safespace::companion::Unavailable;
 use safespace::message::Role;
 
-use super::fixture::{STOP, ask, call, client, completion, delta, fake_sending, message, stream};
+use super::fixture::{STOP, ask, call, client, completion, delta, fake_sending, message, response, stream};
 use crate::support::fake_model::FakeModel;
 use crate::support::server::Gate;
 
@@ -25,23 +28,25 @@ fn an_answer_is_read_complete_or_as_a_stream_and_cut_off_at_its_limit() {
     let text_with_stop = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
     let two_lines = "data:{\"choices\":\ndata: [{\"delta\":{\"content\":\"a\"}}]}\n\n";
     let a = delta("a");
-    for (case, reply, expected) in [
-        ("complete", completion(" a\n"), vec![" a\n"]),
+    for (case, reply, finish, expected) in [
+        ("complete", completion(" a\n"), Complete, vec![" a\n"]),
         (
             "chunks without text",
             stream(&format!("{role}{}{}{usage}{STOP}data: [DONE]\n\n", delta(" "), delta("b"))),
-            vec![" ", "b"],
+            Complete,
+            vec![" b"],
         ),
-        ("CRLF and other fields", stream(&crlf), vec!["a"]),
-        ("data in two lines", stream(&format!("{two_lines}data: [DONE]\n\n")), vec!["a"]),
-        ("no [DONE]", stream(&format!("{a}{STOP}")), vec!["a"]),
-        ("no finish_reason, [DONE] without a line end", stream(&format!("{a}data: [DONE]")), vec!["a"]),
-        ("finish_reason beside the text", stream(&format!("{text_with_stop}{usage}")), vec!["a"]),
-        ("complete and too long", completion(&long), vec![cut_off]),
-        ("streamed and too long", stream(&format!("{}{}", delta(cut_off), delta("b"))), vec![cut_off]),
+        ("CRLF and other fields", stream(&crlf), Complete, vec!["a"]),
+        ("data in two lines", stream(&format!("{two_lines}data: [DONE]\n\n")), Complete, vec!["a"]),
+        ("no [DONE]", stream(&format!("{a}{STOP}")), Complete, vec!["a"]),
+        ("no line end behind the last chunk", stream(format!("{a}{STOP}").trim_end()), Complete, vec!["a"]),
+        ("no finish_reason, [DONE] without a line end", stream(&format!("{a}data: [DONE]")), Complete, vec!["a"]),
+        ("finish_reason beside the text", stream(&format!("{text_with_stop}{usage}")), Complete, vec!["a"]),
+        ("complete and too long", completion(&long), Cut, vec![cut_off]),
+        ("streamed and too long", stream(&format!("{}{}", delta(cut_off), delta("b"))), Cut, vec![cut_off]),
     ] {
         let answer = ask(&*client(&fake_sending(reply)), &call(LIMIT));
-        assert_eq!(answer, (Ok(()), expected.iter().map(ToString::to_string).collect()), "{case}");
+        assert_eq!(answer, (Ok(finish), expected.iter().map(ToString::to_string).collect()), "{case}");
     }
 }
 
@@ -55,7 +60,7 @@ fn a_stream_in_chunks_of_one_byte_is_read() {
         }
         reply.send(b"0\r\n\r\n")
     });
-    assert_eq!(ask(&*client(&model), &call(LIMIT)), (Ok(()), vec!["aé".to_owned(), "b".to_owned()]));
+    assert_eq!(ask(&*client(&model), &call(LIMIT)), (Ok(Complete), vec!["aé".to_owned(), "b".to_owned()]));
 }
 
 #[test]
@@ -72,5 +77,268 @@ fn a_piece_is_passed_on_before_the_next_one_is_sent() {
         pieces.send(piece.to_owned()).unwrap();
         gate.open();
     });
-    assert_eq!((result, received.try_iter().collect::<Vec<_>>()), (Ok(()), vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!((result, received.try_iter().collect::<Vec<_>>()), (Ok(Complete), vec!["a".to_owned(), "b".to_owned()]));
+}
+
+/// The answer to one request that is answered with these bytes.
+fn read(reply: impl Into<Vec<u8>>) -> (Result<Finish, Unavailable>, String) {
+    let model = fake_sending(reply);
+    let (result, pieces) = ask(&*client(&model), &call(LIMIT));
+    assert_eq!(model.requests().len(), 1, "{result:?}");
+    (result, pieces.concat())
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_chunk_that_is_not_understood_is_passed_over_and_the_words_are_taken_wherever_they_are() {
+    let chunk = |choice: &str| format!("data: {{\"choices\":[{choice}]}}\n\n");
+    let [hello, tail] = ["Hel", "lo."].map(delta);
+    for (case, chunks) in [
+        ("choices are null", format!("{hello}data: {{\"choices\":null}}\n\n{tail}data: {{\"choices\":null}}\n\n")),
+        (
+            "no choices",
+            format!(
+                "data: {{\"sources\":[1]}}\n\n{hello}{tail}data: {{\"id\":\"1\",\"object\":\"x\",\"usage\":{{}}}}\n\n"
+            ),
+        ),
+        (
+            "null and other values",
+            format!("{hello}data: null\n\ndata: 1\n\ndata: []\n\ndata: \"\"\n\ndata: {{}}\n\n{tail}"),
+        ),
+        ("empty data", format!("data:\n\ndata\n\n{hello}data: \n\n{tail}")),
+        ("choices of other types", format!("{hello}{}{}{}{tail}", chunk("null"), chunk("1"), chunk("[]"))),
+        ("choices as an object", "data: {\"choices\":{\"delta\":{\"content\":\"Hello.\"}}}\n\n".to_owned()),
+        (
+            "a delta that is null or missing",
+            format!("{hello}{}{}{tail}", chunk("{\"delta\":null}"), chunk("{\"index\":0}")),
+        ),
+        (
+            "other types of fields that are needed",
+            format!(
+                "{hello}{}{tail}",
+                chunk("{\"delta\":{\"content\":1,\"refusal\":{},\"reasoning\":7},\"finish_reason\":[1]}")
+            ),
+        ),
+        (
+            "other types of fields that are not",
+            format!(
+                "{hello}{}",
+                chunk(
+                    "{\"index\":\"x\",\"delta\":{\"role\":1,\"content\":\"lo.\",\"tool_calls\":{}},\"logprobs\":1e999}"
+                )
+            ),
+        ),
+        ("a name twice", chunk("{\"delta\":{\"content\":\"x\",\"content\":\"Hello.\"}}")),
+        ("unreadable JSON", format!("{hello}data: {{\"choi\n\ndata: Infinity\n\n{tail}")),
+        ("a line that is too long", format!("{hello}data: {{\"sources\":\"{}\"}}\n\n{tail}", "x".repeat(100_000))),
+        (
+            "errors that say nothing",
+            format!(
+                "{hello}data: {{\"error\":null}}\n\ndata: {{\"error\":{{\"message\":\"\",\"code\":null}},\"choices\":[]}}\n\n{tail}"
+            ),
+        ),
+        (
+            "an error inside a choice",
+            format!("{}{tail}", chunk("{\"delta\":{\"content\":\"Hel\"},\"error\":{\"message\":\"x\"}}")),
+        ),
+        (
+            "typed parts",
+            chunk(
+                "{\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":[{\"type\":\"text\",\"text\":\"x\"}]},{\"type\":\"text\",\"text\":\"Hel\"},{\"type\":\"output_text\",\"text\":{\"value\":\"lo.\"}},{\"type\":\"other\",\"text\":\"x\"},7,null]}}",
+            ),
+        ),
+        (
+            "a list of strings, a part",
+            format!(
+                "{}{}",
+                chunk("{\"delta\":{\"content\":[\"H\",\"el\"]}}"),
+                chunk("{\"delta\":{\"content\":{\"text\":\"lo.\"}}}")
+            ),
+        ),
+        (
+            "the delta is the text, the text is beside it",
+            format!("{}{}", chunk("{\"delta\":\"Hel\"}"), chunk("{\"text\":\"lo.\"}")),
+        ),
+        (
+            "a message in place of the delta",
+            format!("{}{}", chunk("{\"message\":{\"content\":\"Hel\"}}"), chunk("{\"message\":{\"content\":\"lo.\"}}")),
+        ),
+        (
+            "the whole message in the end",
+            format!("{hello}{tail}{}", chunk("{\"delta\":{},\"message\":{\"content\":\"Hello.\"}}")),
+        ),
+        (
+            "the message so far in each chunk",
+            format!(
+                "{}{}",
+                chunk("{\"message\":{\"content\":\"Hel\"}}"),
+                chunk("{\"message\":{\"content\":\"Hello.\"}}")
+            ),
+        ),
+        (
+            "thoughts",
+            format!(
+                "{}{hello}{}{tail}",
+                chunk("{\"delta\":{\"reasoning_content\":\"x\"}}"),
+                chunk("{\"delta\":{\"content\":null,\"reasoning\":[{\"text\":\"x\"}]}}")
+            ),
+        ),
+        ("tagged thoughts", ["<th", "ink>\nx</", "think>\n", "\nHel", "lo."].map(delta).concat()),
+        (
+            "unknown finish reasons",
+            format!(
+                "{}{}",
+                chunk("{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":\"\"}"),
+                chunk("{\"delta\":{\"content\":\"lo.\"},\"finish_reason\":\"eos\"}")
+            ),
+        ),
+        (
+            "a finish_reason in each chunk",
+            format!(
+                "{}{}",
+                chunk("{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":\"stop\"}"),
+                chunk("{\"delta\":{\"content\":\"lo.\"},\"finish_reason\":\"stop\"}")
+            ),
+        ),
+    ] {
+        let body = format!("{chunks}{STOP}data: [DONE]\n\n");
+        assert_eq!(read(stream(&body)), (Ok(Complete), "Hello.".to_owned()), "{case}");
+    }
+}
+
+#[test]
+fn the_first_bytes_tell_how_a_response_is_read_and_not_its_label() {
+    let streamed = format!("{}{STOP}data: [DONE]\n\n", delta("Hello."));
+    let whole = "{\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Hello.\"},\"finish_reason\":\"stop\"}]}";
+    let [streamed_mark, whole_mark] = [streamed.as_str(), whole].map(|body| format!("\u{feff}{body}"));
+    let parts = whole
+        .replace("\"Hello.\"", "[{\"type\":\"thinking\",\"thinking\":\"x\"},{\"type\":\"text\",\"text\":\"Hello.\"}]");
+    let chunks = format!(
+        "{}\n{}\n",
+        delta("Hello.").trim_start_matches("data: ").trim(),
+        STOP.trim_start_matches("data: ").trim()
+    );
+    let with_crlf = streamed.replace('\n', "\r\n");
+    let with_cr = streamed.replace('\n', "\r");
+    let bodies = [
+        ("a stream", streamed.clone()),
+        ("a stream behind a mark", streamed_mark),
+        ("a stream behind blank lines", format!("\n\r\n\n{streamed}")),
+        ("a stream with CR LF", with_crlf),
+        ("a stream with CR", with_cr),
+        ("a whole answer", whole.to_owned()),
+        ("a whole answer behind a mark", whole_mark),
+        ("a whole answer behind white space", format!("\n\n \n\n{whole}\n")),
+        ("a whole answer with [DONE] behind it", format!("{whole}\n\ndata: [DONE]\n\n")),
+        ("a whole answer in a stream", format!("data: {whole}\n\ndata: [DONE]\n\n")),
+        ("a whole answer in parts", parts),
+        ("chunks in lines", chunks),
+    ];
+    for (case, body) in &bodies {
+        for media_type in ["text/event-stream", "application/json", "text/plain", "application/octet-stream", ""] {
+            let answer = read(response(media_type, body));
+            assert_eq!(answer, (Ok(Complete), "Hello.".to_owned()), "{case} as {media_type:?}");
+        }
+        for encoding in ["Content-Encoding: gzip\r\n", "Content-Encoding: identity\r\n", ""] {
+            let mut reply = format!("HTTP/1.1 200 OK\r\n{encoding}Connection: close\r\n\r\n").into_bytes();
+            reply.extend(if encoding.contains("identity") { body.clone().into_bytes() } else { gzip(body) });
+            assert_eq!(read(reply), (Ok(Complete), "Hello.".to_owned()), "{case}, {encoding:?}");
+        }
+    }
+    let no_type = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{streamed}");
+    assert_eq!(read(no_type), (Ok(Complete), "Hello.".to_owned()));
+}
+
+#[test]
+fn nothing_behind_the_finish_reason_undoes_an_answer() {
+    let answer = format!("{}{STOP}", delta("Hello."));
+    for (case, rest) in [
+        ("[DONE] with white space", "data: [DONE] \n\n"),
+        ("[DONE] behind two spaces", "data:  [DONE]\n\n"),
+        ("[DONE] as a string", "data: \"[done]\"\n\n"),
+        ("data that is not JSON", "data: the end\n\n"),
+        ("a chunk that is cut", "data: {\"choi"),
+        ("an error", "event: error\ndata: {\"error\":{\"message\":\"x\",\"code\":500}}\n\n"),
+        ("an error as a finish_reason", "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\"}]}\n\n"),
+        ("a filter", "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"content_filter\"}]}\n\n"),
+        ("no finish_reason", "data: {\"choices\":[{\"delta\":{\"content\":\"\"},\"finish_reason\":null}]}\n\n"),
+        ("HTML", "<html>\n"),
+        ("bytes that are no text", "\0\u{1}\n\n"),
+    ] {
+        assert_eq!(read(stream(&format!("{answer}{rest}"))), (Ok(Complete), "Hello.".to_owned()), "{case}");
+    }
+    // The body is shorter than its head says, its compression or its last chunk is cut.
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+    let short = format!("{head}Content-Length: 9999\r\n\r\n{answer}");
+    assert_eq!(read(short), (Ok(Complete), "Hello.".to_owned()));
+    let chunk = format!("{head}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{answer}\r\nffff\r\nda", answer.len());
+    assert_eq!(read(chunk), (Ok(Complete), "Hello.".to_owned()));
+}
+
+#[test]
+fn a_server_that_keeps_the_connection_open_behind_the_finish_reason_is_waited_for_briefly() {
+    let model = FakeModel::start();
+    model.next(|reply| {
+        reply.send(stream(&format!("{}{STOP}", delta("a"))).as_bytes())?;
+        reply.stall()
+    });
+    let begin = Instant::now();
+    let answer = ask(&*client(&model), &call(Duration::from_secs(30)));
+    assert_eq!(answer, (Ok(Complete), vec!["a".to_owned()]));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn an_answer_that_ends_early_is_cut_and_keeps_its_words() {
+    let half = delta("Hello.");
+    let finish =
+        |reason: &str| format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\n");
+    let error = "data: {\"error\":{\"message\":\"x\"}}\n\n";
+    for (case, body) in [
+        ("its bound", format!("{half}{}data: [DONE]\n\n", finish("length"))),
+        ("its bound, in Google's word", format!("{half}{}", finish("MAX_TOKENS"))),
+        ("a failure of the server", format!("{half}{}", finish("error"))),
+        ("an end without a finish_reason", half.clone()),
+        ("an end in a chunk", format!("{half}data: {{\"choi")),
+        ("an error", format!("{half}{error}data: [DONE]\n\n")),
+        (
+            "an error without a member of that name",
+            format!("{half}event: error\ndata: {{\"code\":400,\"details\":\"x\"}}\n\ndata: [DONE]\n\n"),
+        ),
+        ("an error glued to a chunk", format!("{half}data: {{\"choievent: error\ndata: {{\"error\":\"x\"}}\n\n")),
+        (
+            "an error of Groq",
+            format!("{half}data: {{\"choices\":[],\"x_groq\":{{\"error\":\"x\"}}}}\n\ndata: [DONE]\n\n"),
+        ),
+    ] {
+        assert_eq!(read(stream(&body)), (Ok(Cut), "Hello.".to_owned()), "{case}");
+    }
+    let whole = completion("Hello.").replace("\"stop\"", "\"length\"");
+    assert_eq!(read(whole), (Ok(Cut), "Hello.".to_owned()));
+}
+
+#[test]
+fn halves_of_an_emoji_in_two_chunks_are_joined_and_a_lone_half_is_replaced() {
+    let chunk = |text: &str| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n");
+    let (high, low) = ("\\ud83d", "\\ude42");
+    for (texts, expected) in [
+        (vec!["a ", high, low, "."], "a \u{1f642}."),
+        (vec!["\\ud83d\\ude42"], "\u{1f642}"),
+        (vec!["a", high, "b"], "a\u{fffd}b"),
+        (vec!["a", low], "a\u{fffd}"),
+        (vec!["a", high], "a\u{fffd}"),
+        (vec!["\\ud83d\\n"], "\u{fffd}\n"),
+    ] {
+        let chunks: String = texts.iter().map(|text| chunk(text)).collect();
+        assert_eq!(read(stream(&format!("{chunks}{STOP}"))), (Ok(Complete), expected.to_owned()), "{texts:?}");
+    }
+    let mut bytes = stream("").into_bytes();
+    bytes.extend(delta("a?b").bytes().map(|byte| if byte == b'?' { 0xff } else { byte }));
+    bytes.extend(STOP.bytes());
+    assert_eq!(read(bytes), (Ok(Complete), "a\u{fffd}b".to_owned()));
 }

@@ -1,7 +1,9 @@
 //! What the client of a model sends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use safespace::companion::{Finish, Unavailable};
 use safespace::config::ModelSettings;
 use safespace::message::Role;
 use serde_json::{Value, json};
@@ -41,6 +43,7 @@ fn a_request_has_the_prompt_and_the_conversation_and_nothing_else() {
     });
     let expected = [
         ("accept", "*/*"),
+        ("accept-encoding", "identity"),
         ("authorization", "Bearer sk-1"),
         ("content-type", "application/json"),
         ("user-agent", concat!("safespace/", env!("CARGO_PKG_VERSION"))),
@@ -52,7 +55,8 @@ fn a_request_has_the_prompt_and_the_conversation_and_nothing_else() {
         {"role": "assistant", "content": "hi"},
         {"role": "user", "content": "he \"hit\" me\n"},
     ]);
-    let expected = json!({"model": "llama3.1:8b", "messages": messages, "stream": true, "store": false});
+    let expected = json!({"model": "llama3.1:8b", "messages": messages, "stream": true, "store": false,
+        "max_tokens": 4096});
     assert_eq!(body(&request), expected);
 }
 
@@ -70,10 +74,10 @@ fn a_provider_that_refuses_store_gets_none() {
     assert!(!model_settings(&same_host).sends_store);
     let model = FakeModel::without_schema();
     let settings = ModelSettings { base_url: model.base_url().parse().unwrap(), ..google };
-    assert_eq!(ask(&*build_model(settings).unwrap(), &call(Duration::from_secs(5))).0, Ok(()));
+    assert_eq!(ask(&*build_model(settings).unwrap(), &call(Duration::from_secs(5))).0, Ok(Finish::Complete));
     let body = body(&model.raw_requests()[0]);
     let names: Vec<&String> = body.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["messages", "model", "stream"]);
+    assert_eq!(names, ["max_tokens", "messages", "model", "stream"]);
     assert_eq!(body["model"], "gemini-2.5-flash-lite");
 }
 
@@ -94,5 +98,69 @@ fn the_last_messages_within_the_character_limit_are_sent_from_one_of_the_user_on
         let messages = body["messages"].as_array().unwrap().iter().skip(1);
         let contents: Vec<&str> = messages.map(|message| message["content"].as_str().unwrap()).collect();
         assert_eq!(contents, expected, "{case}");
+    }
+}
+
+/// The names of the optional fields in a request.
+fn options(request: &str) -> String {
+    let body = body(request);
+    let names = ["max_tokens", "max_completion_tokens", "store"];
+    names.into_iter().filter(|name| body.get(name).is_some()).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
+    const BOTH: &str = "max_tokens store";
+    const OTHER: &str = "max_completion_tokens store";
+    const NO_BOUND: &str = "store";
+    let swap =
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+    let too_long = "This model's maximum context length is 4096 tokens. However, you requested 5000.";
+    let too_large = "'max_tokens' or 'max_completion_tokens' is too large: 4096";
+    let extra =
+        r#"{"detail":[{"type":"extra_forbidden","loc":["body","store"],"input":false},{"loc":["body","max_tokens"]}]}"#;
+    for (case, refusals, requests, later) in [
+        ("OpenAI", vec![(400, swap)], vec![BOTH, OTHER], OTHER),
+        ("by its name alone", vec![(422, "max_tokens: extra fields not permitted")], vec![BOTH, OTHER], OTHER),
+        ("through a gateway", vec![(500, swap)], vec![BOTH, OTHER], OTHER),
+        ("both", vec![(400, swap), (400, "max_completion_tokens")], vec![BOTH, OTHER, NO_BOUND], BOTH),
+        ("a small context", vec![(400, too_long)], vec![BOTH, NO_BOUND], BOTH),
+        ("a small limit", vec![(400, too_large)], vec![BOTH, NO_BOUND], BOTH),
+        (
+            "store",
+            vec![(400, "property 'store' is unsupported, did you mean 'stop'?")],
+            vec![BOTH, "max_tokens"],
+            "max_tokens",
+        ),
+        ("store and the bound", vec![(422, extra)], vec![BOTH, "max_completion_tokens"], "max_completion_tokens"),
+    ] {
+        let model = FakeModel::without_schema();
+        for (status, text) in refusals {
+            let body = json!({"error": {"message": text}}).to_string();
+            let body = if text.starts_with('{') { text.to_owned() } else { body };
+            model.next(move |reply| reply.respond(&format!("{status} No"), "application/json", &body));
+        }
+        let url = model.base_url();
+        let client = build(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "m")]);
+        for _ in 0..2 {
+            assert_eq!(ask(&*client, &call(Duration::from_secs(5))).0, Ok(Finish::Complete), "{case}");
+        }
+        let sent: Vec<String> = model.raw_requests().iter().map(|request| options(request)).collect();
+        assert_eq!(sent, [requests, vec![later]].concat(), "{case}");
+    }
+}
+
+#[test]
+fn a_refusal_of_anything_else_is_not_sent_again() {
+    for (status, body) in [
+        (400, "{\"error\":{\"message\":\"the store has no such model\"}}"),
+        (401, "{\"error\":{\"message\":\"'max_tokens'\"}}"),
+        (400, ""),
+    ] {
+        let model = FakeModel::without_schema();
+        model.always(Arc::new(move |reply| reply.respond(&format!("{status} No"), "application/json", body)));
+        let client = build(&[("OPENAI_BASE_URL", &model.base_url()), ("COMPANION_MODEL", "m")]);
+        assert_eq!(ask(&*client, &call(Duration::from_secs(5))).0, Err(Unavailable::Refused(status)), "{body}");
+        assert_eq!(model.raw_requests().len(), 1, "{body}");
     }
 }

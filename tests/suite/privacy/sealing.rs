@@ -34,7 +34,7 @@ fn from_hex(hex: &str) -> Vec<u8> {
 
 fn message(text: &str) -> Message {
     let id = key_of(ID).message_id(Part::Question, b"key");
-    Message { id, position: 7, role: Role::User, created_at: message::now(), text: text.to_owned() }
+    Message { id, position: 7, role: Role::User, created_at: message::now(), text: text.to_owned(), is_cut: false }
 }
 
 #[test]
@@ -54,6 +54,7 @@ fn bytes_sealed_by_another_implementation_open() {
     let opened = Message::open(&key, QUESTION.parse().unwrap(), 7, &from_hex(MESSAGE)).unwrap();
     assert_eq!((opened.text.as_str(), opened.role), ("Aku takut \u{1f622}", Role::User));
     assert_eq!(opened.created_at, created_at);
+    assert!(!opened.is_cut, "the other implementation knows no cut messages");
 }
 
 #[test]
@@ -134,10 +135,11 @@ proptest! {
     fn any_message_opens_to_what_was_sealed(text in any::<String>(), position in 1..i32::MAX, micros in 0..4_000_000_000_000_000_i64) {
         let key = key_of(ID);
         let created_at = DateTime::from_timestamp_micros(micros).unwrap();
-        for role in [Role::User, Role::Model, Role::Script] {
-            let message = Message { id: Uuid::new_v4(), position, role, created_at, text: text.clone() };
+        for (role, is_cut) in [(Role::User, false), (Role::Model, true), (Role::Script, false)] {
+            let message = Message { id: Uuid::new_v4(), position, role, created_at, text: text.clone(), is_cut };
             let opened = Message::open(&key, message.id, position, &message.seal(&key)).unwrap();
-            prop_assert!(opened.text == text && opened.role == role && opened.created_at == created_at);
+            prop_assert!(opened.text == text && opened.role == role && opened.is_cut == is_cut);
+            prop_assert!(opened.created_at == created_at);
         }
     }
 

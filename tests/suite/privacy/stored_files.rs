@@ -130,8 +130,8 @@ fn no_database_file_and_no_log_line_has_data_of_a_session() {
         chat.send_with_key(KEYS[0], QUESTIONS[0]).assert_status(200);
         chat.send_with_key(KEYS[0], QUESTIONS[1]).assert_problem(422);
         upper.stream(QUESTIONS[2]).message();
-        // A failure during the answer, and a refused call with its retry.
-        model.next(|reply| reply.delta(ANSWERS[1]));
+        // An answer that is withheld after some words, and a refused call with its retry.
+        model.next(|reply| reply.delta(ANSWERS[1]).and_then(|()| reply.finish("content_filter")));
         chat.stream_with_key(KEYS[1], QUESTIONS[1]).error(503);
         model.next(|reply| reply.refuse(500));
         model.next(|reply| reply.refuse(500));

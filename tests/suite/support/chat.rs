@@ -132,7 +132,14 @@ pub(crate) fn store_messages(sql: &mut postgres::Client, session_id: &str, texts
     let (insert, mut total_bytes) = (transaction.prepare(insert).unwrap(), 0);
     for (position, text) in (1..).zip(texts) {
         let role = if position % 2 == 1 { Role::User } else { Role::Script };
-        let message = Message { id: Uuid::new_v4(), position, role, created_at: message::now(), text: text.clone() };
+        let message = Message {
+            id: Uuid::new_v4(),
+            position,
+            role,
+            created_at: message::now(),
+            text: text.clone(),
+            is_cut: false,
+        };
         let sealed = message.seal(&key);
         total_bytes += sealed.len() as i64;
         let row: [&(dyn ToSql + Sync); 5] = [&lookup, &position, &message.id, &sealed, &total_bytes];

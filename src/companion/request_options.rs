@@ -1,0 +1,56 @@
+//! What servers disagree about in a request, and how a refusal changes it.
+
+use super::answer_text::MAX_ANSWER_CHARS;
+use super::refusal::Refusal;
+
+/// The bound of an answer in tokens: four characters each is common in English. Models that think first need room for that
+/// too, and several servers refuse a larger number.
+pub(super) const MAX_TOKENS: usize = MAX_ANSWER_CHARS / 4;
+
+/// The optional fields of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestOptions {
+    pub(super) length: LengthField,
+    /// Whether `"store": false` is sent.
+    pub(super) sends_store: bool,
+}
+
+/// The field with the bound of the answer. Most servers know `max_tokens`; OpenAI's newer models refuse it for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LengthField {
+    MaxTokens,
+    MaxCompletionTokens,
+    /// No bound: the server refuses both, or a number of this size.
+    None,
+}
+
+/// Words of servers that refuse the number, and not the field: the context of the model, or its longest answer, is shorter.
+const TOO_LARGE: [&str; 5] = ["too large", "at most", "maximum context", "exceeds", "less than or equal"];
+
+impl RequestOptions {
+    /// The options for the next attempt, where the refusal is about one of them.
+    pub(super) fn after(self, refusal: &Refusal) -> Option<RequestOptions> {
+        if !refusal.is_of_request() {
+            return None;
+        }
+        let mut next = self;
+        next.sends_store &= !refusal.names("store");
+        let is_too_large = TOO_LARGE.iter().any(|words| refusal.says(words));
+        // Neither name contains the other.
+        if refusal.says("max_tokens") || refusal.says("max_completion_tokens") || refusal.says("maximum context") {
+            next.length = match self.length {
+                LengthField::MaxTokens if !is_too_large => LengthField::MaxCompletionTokens,
+                _ => LengthField::None,
+            };
+        }
+        (next != self).then_some(next)
+    }
+
+    /// What later requests begin with. A bound that was refused once can suit the next conversation.
+    pub(super) fn for_later(self) -> RequestOptions {
+        match self.length {
+            LengthField::None => RequestOptions { length: LengthField::MaxTokens, ..self },
+            _ => self,
+        }
+    }
+}
