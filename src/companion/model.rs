@@ -145,9 +145,7 @@ impl Shared {
         if options != first {
             *self.options.lock() = options.for_later();
             if first.sends_store && !options.sends_store {
-                log::warn!(
-                    "The model's server refuses `store`, so requests no longer ask it not to keep conversations"
-                );
+                log::warn!("The model's server refuses store, so requests no longer ask it not to keep conversations");
             }
         }
         result
