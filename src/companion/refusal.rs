@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use ureq::Body;
 use ureq::http::Response;
-use ureq::http::header::RETRY_AFTER;
 
 use super::interface::Unavailable;
 use super::lenient_json::{array, object, string};
@@ -17,6 +16,9 @@ const MAX_BODY_BYTES: u64 = 64 * 1024;
 
 /// The longest time that a server can ask for: a daily quota must not silence a model that an operator pays for meanwhile.
 const MAX_DELAY: Duration = Duration::from_secs(3600);
+
+/// The fields with the delay: the standard one, and that in which LiteLLM passes on what its own provider asks for.
+const DELAY_FIELDS: [&str; 2] = ["retry-after", "llm_provider-retry-after"];
 
 /// A response with a status other than 200. It cannot be printed: servers quote the request in what they say.
 pub(super) struct Refusal {
@@ -29,8 +31,8 @@ impl Refusal {
     /// Reads a refusal. What cannot be read of its body is left out.
     pub(super) fn read(response: Response<Body>) -> Refusal {
         let status = response.status().as_u16();
-        let field = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let asked = field.and_then(|value| delay(value, Utc::now()));
+        let fields = DELAY_FIELDS.iter().filter_map(|name| response.headers().get(*name)?.to_str().ok());
+        let asked = fields.into_iter().find_map(|value| delay(value, Utc::now()));
         let mut body = Vec::new();
         let _ = response.into_body().into_reader().take(MAX_BODY_BYTES).read_to_end(&mut body);
         let body = String::from_utf8_lossy(&body).into_owned();

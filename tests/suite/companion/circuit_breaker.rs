@@ -151,6 +151,7 @@ fn a_server_that_wants_no_request_gets_none_for_that_time_not_even_a_probe() {
         ("429, seconds", refusal(429, "Retry-After: 60\r\n"), 429, 60),
         ("503, a date", refusal(503, &format!("Retry-After: {}\r\n", date(60))), 503, 60),
         ("a day is an hour", refusal(429, "Retry-After: 86400\r\n"), 429, 3600),
+        ("the field of LiteLLM", refusal(429, "llm_provider-retry-after: 60\r\n"), 429, 60),
         ("in the body", google, 429, 60),
     ] {
         let model = fake_sending(reply);
