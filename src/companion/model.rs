@@ -24,6 +24,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The time that must be left after the delay: less is not enough for an answer.
 const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
+/// Makes the JSON of a request with these options.
+type BuildRequest<'a> = dyn Fn(RequestOptions) -> Vec<u8> + 'a;
+
 /// A model behind an OpenAI-compatible endpoint. Dropping it ends its probes.
 pub(super) struct Model {
     shared: Arc<Shared>,
@@ -59,7 +62,7 @@ impl Model {
     /// Posts, and posts again after a transient failure if no words were passed on.
     fn post_with_retry(
         &self,
-        request: &dyn Fn(RequestOptions) -> Vec<u8>,
+        request: &BuildRequest<'_>,
         call: &Call,
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Unavailable> {
@@ -82,7 +85,7 @@ impl Model {
     /// Posts, and opens the circuit at once if the server wants no further request for a while.
     fn post(
         &self,
-        request: &dyn Fn(RequestOptions) -> Vec<u8>,
+        request: &BuildRequest<'_>,
         call: &Call,
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Unavailable> {
@@ -126,7 +129,7 @@ impl Shared {
     /// Sends a request, and sends it again without what the server refuses of it.
     fn post(
         &self,
-        request: &dyn Fn(RequestOptions) -> Vec<u8>,
+        request: &BuildRequest<'_>,
         call: &Call,
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Unavailable> {
