@@ -10,7 +10,7 @@ use super::respond;
 use super::responder::{Answer, Context};
 use crate::http::Request;
 use crate::message;
-use crate::store::PoolState;
+use crate::store::{Fault, PoolState, Readiness};
 
 /// That the service runs.
 #[derive(Serialize, ToSchema)]
@@ -66,7 +66,7 @@ struct ConnectionPool {
 /// Probes the database
 #[utoipa::path(get, path = "/health/db", tag = "Health", responses(
     (status = 200, description = "The database answers", body = DatabaseHealth),
-    (status = 503, description = "It does not", body = DatabaseHealth,
+    (status = 503, description = "It does not, or it refuses statements", body = DatabaseHealth,
      example = json!({
         "status": "unhealthy", "database": "disconnected", "error": "The database cannot be reached.",
         "timestamp": "2026-02-21T10:30:45.123456Z", "connection_pool": {"total": 0, "available": 0, "max": 20}
@@ -80,13 +80,16 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
             let PoolState { total, idle: available, max, .. } = store.pool_state();
             let (timestamp, connection_pool) =
                 (respond::timestamp(message::now()), ConnectionPool { total, available, max });
-            if probe.is_ok() {
-                let (status, database, error) = ("healthy", "connected", None);
-                let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
+            let fault = store.health.fault().map(Fault::sentence);
+            let (status, database, error) = match (probe, fault) {
+                (Ok(()), None) => ("healthy", "connected", None),
+                (Ok(()), fault) => ("unhealthy", "connected", fault),
+                (Err(_), fault) => ("unhealthy", "disconnected", fault.or(Some("The database cannot be reached."))),
+            };
+            let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
+            if error.is_none() {
                 return Ok(respond::json(200, &health));
             }
-            let (status, database, error) = ("unhealthy", "disconnected", Some("The database cannot be reached."));
-            let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
             Ok(respond::json(503, &health).with_additional_header("Retry-After", RETRY_AFTER_S.to_string()))
         }));
     })
@@ -112,7 +115,8 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
 
 /// Readiness: the service can be sent requests
 ///
-/// Not while the database is away, while its schema is another version's, or while the service is stopping.
+/// Not while the database is away or refuses to store anything, while its schema is another version's, or while the service
+/// is stopping.
 #[utoipa::path(get, path = "/health/ready", tag = "Health", responses(
     (status = 200, description = "It can serve requests", body = ProcessHealth, example = json!({"status": "ready"})),
     (status = 503, description = "Not now"),
@@ -122,9 +126,10 @@ pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<An
         return Err(Problem::new(503, "The service is stopping."));
     }
     Answer::defer(|responder| {
-        context.store.health.schema_is_current(responder.on(|is_current| match is_current {
-            Ok(true) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
-            Ok(false) => Err(Problem::new(503, "The database has the schema of another version.")),
+        context.store.health.readiness(responder.on(|readiness| match readiness {
+            Ok(Readiness::Ready) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
+            Ok(Readiness::OtherSchema) => Err(Problem::new(503, "The database has the schema of another version.")),
+            Ok(Readiness::Blocked(fault)) => Err(Problem::new(503, fault.sentence())),
             Err(_) => Err(Problem::new(503, "The database does not answer as it should.")),
         }));
     })

@@ -67,6 +67,9 @@ pub(super) const RETRY_AFTER_S: u32 = 1;
 /// The same where the storage is full: an operator must act.
 const STORAGE_RETRY_AFTER_S: u32 = 60;
 
+/// The same where the database refuses statements: an operator must act, and the service notices within some seconds.
+const REFUSED_RETRY_AFTER_S: u32 = 10;
+
 impl Problem {
     pub(super) fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
         let (title, detail) = (http::reason(status), detail.into());
@@ -178,6 +181,10 @@ impl From<store::Error> for Problem {
         match error {
             store::Error::Unavailable | store::Error::Conflict => {
                 Problem::new(503, "The database cannot be reached at the moment. Please try again shortly.")
+            }
+            store::Error::Faulty(_) => {
+                let text = "The database cannot store or read anything for you at the moment. Please try again later.";
+                Problem::new(503, text).after(REFUSED_RETRY_AFTER_S).code("database_refuses")
             }
             store::Error::Timeout => {
                 Problem::new(504, "The database took too long. It is not certain that nothing was done.")

@@ -36,7 +36,7 @@ pub(super) struct Session {
     responses(
     (status = 201, description = "Created, and durable", body = Session),
     (status = 422, description = "The body is not a JSON object"),
-    (status = 503, description = "The database is not available, or the storage is full (code `storage_full`)"),
+    (status = 503, description = "The database is not available or refuses statements (code `database_refuses`), or the storage is full (code `storage_full`)"),
     (status = 429, description = "Proof of work is required: the code is `proof_of_work`, and `proof_of_work` has a challenge"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {

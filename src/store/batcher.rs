@@ -197,7 +197,7 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
             let result = (self.statement)(connection, slice::from_ref(item));
             match &result {
                 // The remaining items would meet the same error.
-                Err(error @ (Error::Unavailable | Error::Timeout)) => abort = Some(error.clone()),
+                Err(error) if error.concerns_all() => abort = Some(error.clone()),
                 _ if Instant::now() > deadline => abort = Some(Error::Unavailable),
                 _ => {}
             }

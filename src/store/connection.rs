@@ -1,12 +1,15 @@
 //! One connection: statements in one round trip, probes, and a close that blocks no request.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row};
 
+use super::condition::Condition;
 use super::error::Error;
+use super::fault::{self, Fault};
 
 /// A parameter of a statement and its type. Stating the type saves the round trip that asks PostgreSQL for it.
 ///
@@ -21,23 +24,33 @@ const FRESH_FOR: Duration = Duration::from_millis(500);
 pub(super) struct Connection {
     /// `None` only during drop.
     client: Option<Client>,
+    opened_at: Instant,
     last_answer: Instant,
+    condition: Arc<Condition>,
     /// Whether an error makes further use unsafe.
     suspect: bool,
 }
 
 impl Connection {
-    pub(super) fn new(client: Client) -> Connection {
-        Connection { client: Some(client), last_answer: Instant::now(), suspect: false }
+    /// A connection whose first round trip, the login, began at `opened_at`.
+    pub(super) fn new(client: Client, opened_at: Instant, condition: Arc<Condition>) -> Connection {
+        Connection { client: Some(client), opened_at, last_answer: Instant::now(), condition, suspect: false }
     }
 
     /// Executes a statement and returns its rows.
     pub(super) fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let result = self.client().query_typed(statement, parameters).map_err(Error::from);
-        // After a failover an open connection may lead to a server that became a read-only standby.
-        self.suspect |= matches!(result, Err(Error::Unavailable));
+        let result = self.client().query_typed(statement, parameters);
         self.last_answer = Instant::now();
-        result
+        result.map_err(|error| {
+            self.suspect |= !error.as_db_error().is_some_and(fault::keeps_connection);
+            self.condition.failed(&error);
+            Error::from(error)
+        })
+    }
+
+    /// Notes a fault that no statement has met yet.
+    pub(super) fn report(&self, fault: Fault, sqlstate: &str, reason: &str) {
+        self.condition.begin(fault, sqlstate, || reason.to_owned());
     }
 
     /// Executes an empty query. A connection that does not answer within `timeout` is never used again.
@@ -49,8 +62,12 @@ impl Connection {
     }
 
     /// Probes the connection unless it answered recently: the server of an idle connection may be gone, and the driver
-    /// notices only on use.
+    /// notices only on use. A connection with outdated settings is never used again.
     pub(super) fn probe_if_stale(&mut self, timeout: Duration) -> Result<(), Error> {
+        if self.condition.is_outdated(self.opened_at) {
+            self.suspect = true;
+            return Err(Error::Unavailable);
+        }
         if self.last_answer.elapsed() < FRESH_FOR { Ok(()) } else { self.probe(timeout) }
     }
 

@@ -15,12 +15,16 @@ use r2d2_postgres::PostgresConnectionManager;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::root_cause;
+use super::fault::Fault;
 use super::tls;
 use crate::config::{PoolSettings, Server, SslMode};
 
 /// With this many attempts pending, another is made only after [`INTERVAL_WHEN_MANY_PENDING`]; see [`Connector::connect`].
 const MANY_PENDING: usize = 64;
 const INTERVAL_WHEN_MANY_PENDING: Duration = Duration::from_secs(30);
+
+/// The time from a refused login to the next attempt: servers log each, and some block those who try too often.
+const INTERVAL_OF_REFUSED_LOGINS: Duration = Duration::from_secs(2);
 
 /// A connection keeps the plans of foreign keys. One that was made while a table was small would read the whole table when it
 /// is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that.
@@ -45,6 +49,8 @@ pub struct Connector {
 struct Pending {
     count: usize,
     last_began: Option<Instant>,
+    /// The last login that was refused, and why, until one succeeds.
+    refused_login: Option<(Instant, String)>,
 }
 
 /// Why there is no connection. The text is for the operator; it may name a host or a user, never a password.
@@ -59,6 +65,9 @@ pub enum ConnectError {
     /// PostgreSQL is reachable, and refuses another connection for lack of a resource (SQLSTATE class 53).
     #[error("{0}")]
     ConnectionLimit(String),
+    /// PostgreSQL refuses the login: the password, the role, the database or `pg_hba.conf` (class 28, 3D000).
+    #[error("{0}")]
+    Login(String),
     /// The network, TLS or PostgreSQL refused the connection.
     #[error("{0}")]
     Failed(String),
@@ -136,7 +145,13 @@ impl Connector {
             return Err(ConnectError::Failed(error.to_string()));
         }
         match receiver.recv_timeout(self.timeout) {
-            Ok(result) => result.map_err(|error| ConnectError::from(&error)),
+            Ok(result) => result.map_err(|error| {
+                let error = ConnectError::from(&error);
+                if let ConnectError::Login(reason) = &error {
+                    self.pending.lock().refused_login = Some((Instant::now(), reason.clone()));
+                }
+                error
+            }),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(ConnectError::TimedOut(self.timeout)),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(ConnectError::Failed("the attempt broke off".to_owned())),
         }
@@ -163,7 +178,13 @@ impl Connector {
         if pending.count >= MANY_PENDING && is_recent {
             return Err(ConnectError::TooManyPending);
         }
-        *pending = Pending { count: pending.count + 1, last_began: Some(Instant::now()) };
+        if let Some((at, reason)) = &pending.refused_login
+            && at.elapsed() < INTERVAL_OF_REFUSED_LOGINS
+        {
+            return Err(ConnectError::Login(reason.clone()));
+        }
+        pending.count += 1;
+        pending.last_began = Some(Instant::now());
         Ok(())
     }
 
@@ -171,14 +192,20 @@ impl Connector {
     fn end(&self, success: bool) {
         let mut pending = self.pending.lock();
         pending.count = if success { 0 } else { pending.count.saturating_sub(1) };
+        if success {
+            pending.refused_login = None;
+        }
     }
 }
 
 impl From<&postgres::Error> for ConnectError {
     fn from(error: &postgres::Error) -> ConnectError {
-        // Class 53, insufficient resources: of the server, of the database or of the role.
-        let is_limit = error.code().is_some_and(|code| code.code().starts_with("53"));
-        let error = root_cause(error);
-        if is_limit { ConnectError::ConnectionLimit(error) } else { ConnectError::Failed(error) }
+        let Some(code) = error.code() else { return ConnectError::Failed(root_cause(error)) };
+        let reason = format!("{} (SQLSTATE {})", root_cause(error), code.code());
+        match Fault::of(code) {
+            Some(Fault::Resources) => ConnectError::ConnectionLimit(reason),
+            Some(Fault::Login) => ConnectError::Login(reason),
+            _ => ConnectError::Failed(reason),
+        }
     }
 }

@@ -2,9 +2,11 @@
 
 use postgres::error::SqlState;
 
+use super::fault::{self, Fault};
+
 /// Why a statement failed.
 ///
-/// The text is safe to log: at most a SQLSTATE, never PostgreSQL's message, which quotes values.
+/// The text is safe to log: at most a SQLSTATE, never PostgreSQL's message, which can quote values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No connection came free in time, or the connection broke. The client may retry.
@@ -20,7 +22,10 @@ pub enum Error {
     /// The driver received something unexpected, so it is unknown whether the statement was executed.
     #[error("the database said something unexpected")]
     Protocol,
-    /// PostgreSQL rejected the statement: a bug, or a schema that was changed by hand.
+    /// PostgreSQL cannot execute such statements at the moment; the statement was rolled back.
+    #[error("the database refuses statements: {}", .0.sentence())]
+    Faulty(Fault),
+    /// PostgreSQL rejected the statement: a bug, or a trigger that is not the service's.
     #[error("the database refused the statement ({0})")]
     Refused(String),
 }
@@ -28,31 +33,43 @@ pub enum Error {
 impl Error {
     /// Whether PostgreSQL certainly rolled the statement back, for a reason that may lie in a single item of it.
     pub(super) fn was_rolled_back(&self) -> bool {
-        matches!(self, Error::Conflict | Error::Refused(_))
+        match self {
+            Error::Conflict | Error::Refused(_) => true,
+            Error::Faulty(fault) => fault.may_concern_one_item(),
+            _ => false,
+        }
+    }
+
+    /// Whether another statement would meet the same error now.
+    pub(super) fn concerns_all(&self) -> bool {
+        match self {
+            Error::Unavailable | Error::Timeout => true,
+            Error::Faulty(fault) => !fault.may_concern_one_item(),
+            _ => false,
+        }
     }
 }
 
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Error {
-        let Some(code) = error.code() else {
+        let Some(database_error) = error.as_db_error() else {
             let source = std::error::Error::source(&error);
             let broken = error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
             return if broken { Error::Unavailable } else { Error::Protocol };
         };
+        let code = database_error.code();
         match *code {
             SqlState::QUERY_CANCELED => Error::Timeout,
             SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => Error::Conflict,
-            // The cause is the server rather than the statement. The last is a standby after a failover.
-            SqlState::ADMIN_SHUTDOWN
-            | SqlState::CRASH_SHUTDOWN
-            | SqlState::CANNOT_CONNECT_NOW
-            | SqlState::DATABASE_DROPPED
-            | SqlState::READ_ONLY_SQL_TRANSACTION => Error::Unavailable,
-            // Connection failures (class 08) and insufficient resources (class 53).
-            _ if ["08", "53"].iter().any(|class| code.code().starts_with(class)) => Error::Unavailable,
-            _ => Error::Refused(format!("SQLSTATE {}", code.code())),
+            SqlState::IN_FAILED_SQL_TRANSACTION => refused(code),
+            _ if !fault::keeps_connection(database_error) => Error::Unavailable,
+            _ => Fault::of(code).map_or_else(|| refused(code), Error::Faulty),
         }
     }
+}
+
+fn refused(code: &SqlState) -> Error {
+    Error::Refused(format!("SQLSTATE {}", code.code()))
 }
 
 /// The text of the innermost cause, which is that of PostgreSQL or of the operating system. The outer ones only repeat that

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postgres::error::SqlState;
+
 use super::batcher::{BatchPolicy, Batcher, Callback, max_blocked_callers};
+use super::condition::Condition;
 use super::connection::Connection;
 use super::error::Error;
+use super::fault::Fault;
 use super::migrations;
 use super::pool::Pool;
+use super::rights::Rights;
 use crate::metrics::Metrics;
 
 /// The wait for a permit and a connection, and then [`PROBE_TIMEOUT`], stay together below the 5 s that the API promises.
@@ -21,19 +26,34 @@ const POLICY: BatchPolicy = BatchPolicy {
 };
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Whether requests can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Yes.
+    Ready,
+    /// The schema is another version's.
+    OtherSchema,
+    /// PostgreSQL would refuse to store a message.
+    Blocked(Fault),
+}
+
 /// The probes that `/health/…` needs.
 pub struct Health {
     probe: Batcher<(), ()>,
-    schema_is_current: Batcher<(), bool>,
+    readiness: Batcher<(), Readiness>,
+    condition: Arc<Condition>,
+    pool: Arc<Pool>,
 }
 
 impl Health {
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(POLICY.max_in_flight);
 
-    pub(super) fn new(pool: &Arc<Pool>, metrics: &Metrics) -> Health {
+    pub(super) fn new(pool: &Arc<Pool>, condition: &Arc<Condition>, metrics: &Metrics) -> Health {
         Health {
             probe: Batcher::new(pool, probe, POLICY, metrics.batch_sizes("health/probe")),
-            schema_is_current: Batcher::new(pool, schema_is_current, POLICY, metrics.batch_sizes("schema/version")),
+            readiness: Batcher::new(pool, readiness, POLICY, metrics.batch_sizes("schema/version")),
+            condition: condition.clone(),
+            pool: pool.clone(),
         }
     }
 
@@ -42,9 +62,19 @@ impl Health {
         self.probe.run((), callback);
     }
 
-    /// Reads whether the schema is exactly the one this binary was built for.
-    pub fn schema_is_current(&self, callback: Callback<bool>) {
-        self.schema_is_current.run((), callback);
+    /// Finds out whether requests can be served: by what became of them and of a trial since, by the version of the schema,
+    /// and by the privileges of the role.
+    pub fn readiness(&self, callback: Callback<Readiness>) {
+        match self.condition.blocking() {
+            Some(fault) => callback(Ok(Readiness::Blocked(fault))),
+            None => self.readiness.run((), callback),
+        }
+    }
+
+    /// Why PostgreSQL refuses statements or the login at the moment, if it does.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.pool.availability.fault().or_else(|| self.condition.current())
     }
 }
 
@@ -52,6 +82,21 @@ fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<()>, Error>
     connection.probe(PROBE_TIMEOUT).map(|()| requests.to_vec())
 }
 
-fn schema_is_current(connection: &mut Connection, requests: &[()]) -> Result<Vec<bool>, Error> {
-    Ok(vec![migrations::is_current(connection)?; requests.len()])
+fn readiness(connection: &mut Connection, requests: &[()]) -> Result<Vec<Readiness>, Error> {
+    Ok(vec![read_readiness(connection)?; requests.len()])
+}
+
+fn read_readiness(connection: &mut Connection) -> Result<Readiness, Error> {
+    if !migrations::is_current(connection)? {
+        return Ok(Readiness::OtherSchema);
+    }
+    let rows = connection.query(Rights::STATEMENT, &[])?;
+    let rights = Rights::read(rows.first().ok_or(Error::Protocol)?);
+    let (fault, sqlstate) = match &rights {
+        _ if rights.read_only => (Fault::ReadOnly, &SqlState::READ_ONLY_SQL_TRANSACTION),
+        _ if !rights.missing.is_empty() => (Fault::Privilege, &SqlState::INSUFFICIENT_PRIVILEGE),
+        _ => return Ok(Readiness::Ready),
+    };
+    connection.report(fault, sqlstate.code(), &rights.to_string());
+    Ok(Readiness::Blocked(fault))
 }

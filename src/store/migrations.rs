@@ -10,6 +10,7 @@ use postgres::error::SqlState;
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::{Error, root_cause};
+use super::rights::Rights;
 use super::storage::ServerStorage;
 use crate::config::{PoolSettings, Server};
 
@@ -139,6 +140,8 @@ pub struct Findings {
     pub tls: Option<String>,
     /// The version of the schema; 0 for a database that was never migrated.
     pub schema: i32,
+    /// What the role may do.
+    pub rights: Rights,
     /// Its storage.
     pub storage: ServerStorage,
 }
@@ -152,6 +155,9 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<Findings, Migrati
     let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
     let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
     let schema = version(&mut client)?;
+    let rights = client.query_typed(Rights::STATEMENT, &[])?;
+    let rights = rights.first().map(Rights::read);
+    let rights = rights.ok_or_else(|| MigrationError::Failed("the server did not say what is allowed".to_owned()))?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
-    Ok(Findings { version: row.get("version"), tls: row.get("tls"), schema, storage })
+    Ok(Findings { version: row.get("version"), tls: row.get("tls"), schema, rights, storage })
 }

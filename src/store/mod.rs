@@ -5,19 +5,24 @@
 //! - `erasing`: the lane in which sessions are erased.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
+//! - `condition`, `fault`: that PostgreSQL answers and refuses statements, why, and since when.
+//! - `rights`: what the role may do.
 //! - [`Watermark`]: whether there is room for more rows.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
 //! - [`migrations`]: the schema, at the start and for `safespace check`.
 
 mod batcher;
+mod condition;
 mod connection;
 mod connector;
 mod erasing;
 mod error;
+mod fault;
 mod health;
 mod messages;
 pub mod migrations;
 mod pool;
+mod rights;
 mod sessions;
 mod storage;
 mod tls;
@@ -29,21 +34,27 @@ use std::time::Duration;
 pub use batcher::{Callback, wait};
 pub use connector::{ConnectError, Connector};
 pub use error::Error;
-pub use health::Health;
+pub use fault::Fault;
+pub use health::{Health, Readiness};
 pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Row};
 pub use migrations::{Findings, inspect};
 pub use pool::PoolState;
+pub use rights::Rights;
 pub use sessions::Sessions;
 pub use storage::{Disk, ServerStorage};
 pub use watermark::{DataLocation, Usage, Watermark};
 
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
+use condition::Condition;
 use erasing::Erasing;
 use pool::{Pool, PoolPolicy};
 
 /// Connections of the watermark's thread.
 const WATERMARK_CONNECTIONS: u32 = 1;
+
+/// Connections of the trials while PostgreSQL refuses statements.
+const TRIAL_CONNECTIONS: u32 = 1;
 
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
@@ -61,6 +72,7 @@ pub struct Store {
     pub health: Health,
     /// Whether there is room for more rows.
     pub watermark: Arc<Watermark>,
+    condition: Arc<Condition>,
     pool: Arc<Pool>,
 }
 
@@ -73,7 +85,8 @@ impl Store {
     /// Descriptors that all connections need: for each its socket, and what the driver's runtime polls it with.
     #[must_use]
     pub fn max_descriptors(settings: &PoolSettings) -> usize {
-        (settings.max_size + erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS) as usize * DESCRIPTORS_PER_CONNECTION
+        let others = erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS + TRIAL_CONNECTIONS;
+        (settings.max_size + others) as usize * DESCRIPTORS_PER_CONNECTION
     }
 
     /// A store whose pools open their connections in the background; an unreachable database is not an error here.
@@ -85,7 +98,8 @@ impl Store {
         metrics: &Arc<Metrics>,
     ) -> Store {
         let availability = Arc::default();
-        let open = |connector, policy| Pool::open(connector, policy, &availability, metrics.clone());
+        let condition = Arc::new(Condition::new(connector.clone()));
+        let open = |connector, policy| Pool::open(connector, policy, &availability, &condition, metrics.clone());
         // The connections for erasing first: PostgreSQL may have none left for them later.
         let timeout = settings.query_timeout.max(erasing::MIN_STATEMENT_TIMEOUT);
         let erasing =
@@ -99,8 +113,9 @@ impl Store {
         Store {
             sessions: Sessions::new(&pool, erasing, settings.acquire_timeout, metrics),
             messages: Messages::new(&pool, settings.acquire_timeout, metrics),
-            health: Health::new(&pool, metrics),
+            health: Health::new(&pool, &condition, metrics),
             watermark,
+            condition,
             pool,
         }
     }
@@ -114,6 +129,7 @@ impl Store {
     /// Ends the measuring of storage, and the logging of outages: a service that stops may stop its database too.
     pub fn close(&self) {
         self.watermark.close();
+        self.condition.close();
         self.pool.availability.close();
     }
 }

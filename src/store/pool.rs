@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, NopErrorHandler};
 
+use super::condition::Condition;
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::Error;
+use super::fault::Fault;
 use crate::metrics::Metrics;
 
 /// How long a checkout waits for the answer to a probe. The minimum holds even at the end of the checkout's own time: a
@@ -81,11 +83,12 @@ pub struct PoolState {
 }
 
 impl Pool {
-    /// Pools of one database share its availability, so that the log has each outage once.
+    /// Pools of one database share its availability and its condition, so that the log has each outage once.
     pub(super) fn open(
         connector: Connector,
         policy: PoolPolicy,
         availability: &Arc<Availability>,
+        condition: &Arc<Condition>,
         metrics: Arc<Metrics>,
     ) -> Pool {
         let availability = availability.clone();
@@ -96,7 +99,7 @@ impl Pool {
             .connection_timeout(MAX_RECONNECT_INTERVAL)
             // `Manager::connect` logs the first failure of an outage; r2d2 would log every one.
             .error_handler(Box::new(NopErrorHandler))
-            .build_unchecked(Manager { connector, availability: availability.clone() });
+            .build_unchecked(Manager { connector, availability: availability.clone(), condition: condition.clone() });
         let (stalled, waiting) = (AtomicBool::new(false), AtomicU32::new(0));
         Pool { pool, policy, availability, stalled, waiting, metrics }
     }
@@ -150,6 +153,7 @@ impl Drop for WaitGuard<'_> {
 struct Manager {
     connector: Connector,
     availability: Arc<Availability>,
+    condition: Arc<Condition>,
 }
 
 impl ManageConnection for Manager {
@@ -164,7 +168,7 @@ impl ManageConnection for Manager {
             Err(error @ ConnectError::ConnectionLimit(_)) => self.availability.connection_limit_reached(error),
             Err(error) => self.availability.failed(began, error),
         }
-        result.map(Connection::new)
+        result.map(|client| Connection::new(client, began, self.condition.clone()))
     }
 
     /// Not called, since `test_on_check_out` is off: it would add a round trip to every request.
@@ -183,6 +187,7 @@ impl ManageConnection for Manager {
 pub(super) struct Availability {
     last_transition: Mutex<Transition>,
     connection_limit_logged_at: Mutex<Option<Instant>>,
+    is_login_refused: AtomicBool,
     is_closed: AtomicBool,
 }
 
@@ -214,8 +219,14 @@ impl Availability {
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
+    /// Why the last attempt to connect failed, if PostgreSQL refused the login.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.is_login_refused.load(Ordering::Relaxed).then_some(Fault::Login)
+    }
+
     /// An attempt to connect that began at `began` failed.
-    fn failed(&self, began: Instant, reason: &dyn Display) {
+    fn failed(&self, began: Instant, reason: &ConnectError) {
+        self.is_login_refused.store(matches!(reason, ConnectError::Login(_)), Ordering::Relaxed);
         let mut transition = self.last_transition.lock();
         if !self.is_closed.load(Ordering::Relaxed) && transition.change(true, began).is_some() {
             log::warn!(reason:% = reason; "Database went away");
@@ -226,6 +237,7 @@ impl Availability {
     ///
     /// The line is written under the lock, so it is in the log before any connection of the new state is used.
     fn succeeded(&self, began: Instant) {
+        self.is_login_refused.store(false, Ordering::Relaxed);
         let mut transition = self.last_transition.lock();
         if let Some(outage) = transition.change(false, began) {
             log::info!(after_s = outage.as_secs(); "Database is back");

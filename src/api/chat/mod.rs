@@ -59,7 +59,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
     (status = 409, description = "Another message of this session is being answered (with Retry-After), or (without) the turn was stopped before anything was said, or the session is full (code session_full)"),
     (status = 422, description = "The message, the id or the key is not valid, or the key came with another message before"),
     (status = 429, description = "Too many messages of this session, or too many messages of the client's network are being answered (the code is `rate_limited`, with Retry-After)"),
-    (status = 503, description = "The companion or the database is not available: the message may be stored, so send it again with the same key; or the storage is full (code `storage_full`)"),
+    (status = 503, description = "The companion or the database is not available: the message may be stored, so send it again with the same key; or the database refuses statements (code `database_refuses`), or the storage is full (code `storage_full`)"),
 ))]
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let received_at = Instant::now();

@@ -93,10 +93,13 @@ fn every_response_forbids_caching_and_referrers_and_has_a_unique_request_id() {
 #[test]
 fn a_failed_statement_gets_500_and_the_next_request_succeeds() {
     let app = TestApp::start();
-    app.sql().batch_execute("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    let refuse =
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'sessions'; END $$;
+                  CREATE TRIGGER refuse BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()";
+    app.sql().batch_execute(refuse).unwrap();
     let detail = app.client.post("/api/v1/sessions").assert_problem(500);
     assert!(!detail.contains("sessions"), "{detail}");
-    app.sql().batch_execute("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    app.sql().batch_execute("DROP TRIGGER refuse ON sessions").unwrap();
     app.create_session();
 }
 

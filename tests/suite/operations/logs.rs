@@ -57,7 +57,10 @@ fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
     let id = client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap().to_owned();
     schema.client().batch_execute("ALTER TABLE sessions ALTER sealed TYPE text").unwrap();
     client.get(&format!("/api/v1/sessions/{id}")).assert_status(500);
-    schema.client().batch_execute("DROP TABLE sessions CASCADE").unwrap();
+    let refuse =
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'secretword'; END $$;
+                  CREATE TRIGGER refuse BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()";
+    schema.client().batch_execute(refuse).unwrap();
     client.delete(&format!("/api/v1/sessions/{id}")).assert_status(500);
     secrets.push(id);
     (secrets, service.stop())
@@ -107,7 +110,7 @@ fn every_request_is_one_json_line_with_its_route() {
     assert_eq!(messages("Panicked"), 1);
     let errors: Vec<&&Value> = requests.iter().filter(|line| line["level"] == "error").collect();
     assert_eq!(errors.len(), 2, "{errors:?}");
-    assert_eq!(errors[1]["cause"], "the database refused the statement (SQLSTATE 42P01)");
+    assert_eq!(errors[1]["cause"], "the database refused the statement (SQLSTATE P0001)");
 }
 
 #[test]

@@ -156,8 +156,8 @@ fn no_database_file_and_no_log_line_has_data_of_a_session() {
     // An error that PostgreSQL may write into its log.
     let faulty = Chat::of(&service.client, &ids[1]);
     sql.batch_execute("ALTER TABLE messages RENAME TO elsewhere").unwrap();
-    faulty.send_with_key(KEYS[1], QUESTIONS[1]).assert_problem(500);
-    faulty.history("").assert_problem(500);
+    faulty.send_with_key(KEYS[1], QUESTIONS[1]).assert_problem(503);
+    faulty.history("").assert_problem(503);
     sql.batch_execute("ALTER TABLE elsewhere RENAME TO messages; CHECKPOINT").unwrap();
     // Controls: values that the search has to find.
     let control: Uuid = sql.query_one("SELECT id FROM sessions LIMIT 1", &[]).unwrap().get(0);

@@ -1,6 +1,7 @@
-//! PostgreSQL: shared statements, migrations, outages, TLS, the private server, and room for its data.
+//! PostgreSQL: shared statements, migrations, outages, faults, TLS, the private server, and room for its data.
 
 mod erasing;
+mod faults;
 mod migrations;
 mod outages;
 mod planted_files;

@@ -1,0 +1,224 @@
+//! PostgreSQL answers and refuses statements: what clients, probes and the log are told, and that the end is noticed.
+
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
+
+use postgres::NoTls;
+use serde_json::json;
+
+use crate::support::cluster::{Cluster, Schema};
+use crate::support::eventually;
+use crate::support::http::{Answer, Client};
+use crate::support::process::{Binary, Service};
+
+const BEGIN: &str = "PostgreSQL refuses statements";
+const END: &str = "PostgreSQL executes statements again";
+
+#[track_caller]
+fn assert_refused(answer: &Answer) {
+    assert!(answer.assert_problem(503).contains("cannot store or read"));
+    assert_eq!(answer.json()["code"], "database_refuses");
+    assert_eq!(answer.header("Retry-After"), Some("10"));
+}
+
+/// Sends the request a hundred times, ten at a time; all are refused.
+fn send_a_hundred(send: &(dyn Fn() -> Answer + Sync)) {
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| (0..10).for_each(|_| assert_refused(&send())));
+        }
+    });
+}
+
+fn wait_until_served(client: &Client) {
+    eventually(Duration::from_secs(10), || (client.get("/health/ready").status == 200).then_some(()));
+    eventually(Duration::from_secs(5), || (client.post("/api/v1/sessions").status == 201).then_some(()));
+    eventually(Duration::from_secs(10), || (client.get("/health/db").status == 200).then_some(()));
+}
+
+#[track_caller]
+fn assert_one_pair_of_lines(log: &str, sqlstate: &str, reason: &str) {
+    let begins: Vec<&str> = log.lines().filter(|line| line.contains(BEGIN)).collect();
+    assert!(begins.len() == 1 && begins[0].contains(" WARN ") && begins[0].contains(reason), "{reason}: {log}");
+    let ends: Vec<&str> = log.lines().filter(|line| line.contains(END)).collect();
+    assert_eq!(ends.len(), 1, "{log}");
+    assert!([begins[0], ends[0]].iter().all(|line| line.contains(&format!("sqlstate={sqlstate}"))), "{log}");
+    assert!(!log.contains(" ERROR ") && !log.contains("went away"), "{log}");
+}
+
+/// The connections of a service with this application name.
+fn connections(sql: &mut postgres::Client, name: &str) -> BTreeSet<i32> {
+    let rows = sql.query("SELECT pid FROM pg_stat_activity WHERE application_name = $1", &[&name]).unwrap();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+struct Case {
+    sqlstate: &'static str,
+    reason: &'static str,
+    sentence: &'static str,
+    begin: &'static str,
+    end: &'static str,
+    creates: bool,
+}
+
+#[test]
+fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() {
+    let cases = [
+        Case {
+            sqlstate: "53100",
+            reason: "a trigger or a function raised it",
+            sentence: "A disk of PostgreSQL is full.",
+            begin: "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '53100'; END $$;
+                    CREATE TRIGGER refuse BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()",
+            end: "DROP TRIGGER refuse ON sessions",
+            creates: true,
+        },
+        Case {
+            sqlstate: "42501",
+            reason: "permission denied for table messages",
+            sentence: "The role of the service lacks a privilege.",
+            begin: "REVOKE INSERT ON messages FROM CURRENT_ROLE_OF_SERVICE",
+            end: "GRANT INSERT ON messages TO CURRENT_ROLE_OF_SERVICE",
+            creates: false,
+        },
+        Case {
+            sqlstate: "42P01",
+            reason: "does not exist",
+            sentence: "The tables are not as the service needs them.",
+            begin: "ALTER TABLE sessions RENAME TO other",
+            end: "ALTER TABLE other RENAME TO sessions",
+            creates: true,
+        },
+        Case {
+            sqlstate: "58030",
+            reason: "a trigger or a function raised it",
+            sentence: "PostgreSQL cannot read or write some of its files.",
+            begin: "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '58030'; END $$;
+                    CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()",
+            end: "DROP TRIGGER refuse ON messages",
+            creates: false,
+        },
+    ];
+    thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || refuse_for_a_while(&case));
+        }
+    });
+}
+
+fn refuse_for_a_while(case: &Case) {
+    let schema = Schema::new();
+    let mut sql = schema.client();
+    let name: String = sql.query_one("SELECT current_schema()::text", &[]).unwrap().get(0);
+    let url = format!("{}%20-c%20role%3D{name}&application_name={name}", schema.url());
+    let migrated = Binary::new(&[("DATABASE_URL", &schema.url())]).argument("migrate").run();
+    assert!(migrated.status.success());
+    let role = format!(
+        "CREATE ROLE {name}; GRANT USAGE ON SCHEMA {name} TO {name}; GRANT ALL ON ALL TABLES IN SCHEMA {name} TO {name}"
+    );
+    sql.batch_execute(&role).unwrap();
+    let mut service =
+        Binary::new(&[("DATABASE_URL", &url), ("DB_POOL_MIN_SIZE", "3"), ("DB_POOL_MAX_SIZE", "3")]).serve();
+    let client = &service.client;
+    let new_session =
+        || client.post("/api/v1/sessions").assert_status(201).json()["session_id"].as_str().unwrap().to_owned();
+    let (chatting, erased) = (new_session(), new_session());
+    let before =
+        eventually(Duration::from_secs(5), || Some(connections(&mut sql, &name)).filter(|found| found.len() == 5));
+
+    let run = |sql: &mut postgres::Client, statement: &str| {
+        sql.batch_execute(&statement.replace("CURRENT_ROLE_OF_SERVICE", &name)).unwrap();
+    };
+    run(&mut sql, case.begin);
+    let chat = format!("/api/v1/sessions/{chatting}/chat");
+    if case.creates {
+        send_a_hundred(&|| client.post("/api/v1/sessions"));
+    } else {
+        // One turn of a session at a time, so that no request gets 409.
+        (0..20).for_each(|_| assert_refused(&client.post_json(&chat, &json!({"message": "secretword"}), &[])));
+    }
+    eventually(Duration::from_secs(3), || (client.get("/health/ready").status == 503).then_some(()));
+    assert_eq!(client.get("/health/ready").assert_problem(503), case.sentence);
+    let health = client.get("/health/db").assert_status(503).json();
+    assert_eq!((&health["database"], &health["error"]), (&json!("connected"), &json!(case.sentence)));
+    if case.sqlstate != "42P01" {
+        client.delete(&format!("/api/v1/sessions/{erased}")).assert_status(204);
+    }
+    let kept = connections(&mut sql, &name);
+    assert!(kept.is_superset(&before), "{before:?} {kept:?}");
+
+    run(&mut sql, case.end);
+    if case.sqlstate == "58030" {
+        // It is over when nothing failed for a minute: another page may be damaged.
+        eventually(Duration::from_secs(10), || (client.get("/health/ready").status == 200).then_some(()));
+        client.post_json(&chat, &json!({"message": "hello"}), &[]).assert_status(200);
+        assert_eq!(service.stop().matches(BEGIN).count(), 1);
+    } else {
+        wait_until_served(client);
+        let log = service.stop();
+        assert_one_pair_of_lines(&log, case.sqlstate, case.reason);
+        assert!(!log.contains("secretword"), "{log}");
+    }
+    drop(service);
+    sql.batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).unwrap();
+}
+
+fn serve_read_only(cluster: &Cluster) -> (Service, postgres::Client) {
+    let url = cluster.url();
+    assert!(Binary::new(&[("DATABASE_URL", &url)]).argument("migrate").run().status.success());
+    let mut sql = postgres::Client::connect(&url, NoTls).unwrap();
+    sql.batch_execute("ALTER DATABASE safespace SET default_transaction_read_only = on").unwrap();
+    let name = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "3"), ("DB_POOL_MAX_SIZE", "3")];
+    (Binary::new(&name).serve(), sql)
+}
+
+#[test]
+fn a_read_only_database_keeps_its_connections_and_is_used_again_once_it_can_be_written() {
+    let cluster = Cluster::start();
+    let (mut service, mut sql) = serve_read_only(&cluster);
+    let pool =
+        eventually(Duration::from_secs(5), || Some(connections(&mut sql, "safespace")).filter(|it| it.len() >= 5));
+    send_a_hundred(&|| service.client.post("/api/v1/sessions"));
+    let kept = connections(&mut sql, "safespace");
+    assert!(kept.intersection(&pool).count() >= 5, "{pool:?} {kept:?}");
+    assert_eq!(service.client.get("/health/ready").assert_problem(503), "The database is read-only.");
+    // Sessions keep the setting with which they began, so the pool has to open others.
+    sql.batch_execute(
+        "SET default_transaction_read_only = off; ALTER DATABASE safespace RESET default_transaction_read_only",
+    )
+    .unwrap();
+    wait_until_served(&service.client);
+    let reason = "cannot execute INSERT in a read-only transaction";
+    assert_one_pair_of_lines(&service.stop(), "25006", reason);
+}
+
+#[test]
+fn readiness_notices_a_read_only_database_without_any_request() {
+    let cluster = Cluster::start();
+    let (service, _sql) = serve_read_only(&cluster);
+    assert_eq!(service.client.get("/health/ready").assert_problem(503), "The database is read-only.");
+    service.wait_for_log("sqlstate=25006");
+}
+
+#[test]
+fn a_refused_login_is_told_with_its_sqlstate_and_tried_seldom() {
+    let cluster = Cluster::start();
+    let mut sql = postgres::Client::connect(&cluster.url(), NoTls).unwrap();
+    sql.batch_execute("CREATE ROLE app SUPERUSER LOGIN").unwrap();
+    let url = cluster.url().replacen("//safespace@", "//app@", 1);
+    let service = Binary::new(&[("DATABASE_URL", &url), ("DB_ACQUIRE_TIMEOUT_MS", "200")]).serve();
+    sql.batch_execute(
+        "ALTER ROLE app NOLOGIN;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'",
+    )
+    .unwrap();
+    let log = service.wait_for_log("Database went away");
+    assert!(log.contains("is not permitted to log in (SQLSTATE 28000)"), "{log}");
+    let health = service.client.get("/health/db").assert_status(503).json();
+    assert_eq!(health["error"], "PostgreSQL refuses the login of the service.");
+    sql.batch_execute("ALTER ROLE app LOGIN").unwrap();
+    wait_until_served(&service.client);
+}
