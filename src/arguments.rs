@@ -24,8 +24,12 @@ pub enum Command {
     Serve,
     /// Bring the database's schema up to date and exit
     Migrate,
-    /// Check the configuration and the database, print the findings, change nothing
-    Check,
+    /// Check whether the service would serve: the configuration, the database, the role; print the findings, change nothing
+    Check {
+        /// Also send a fixed sentence to the companion, and print what it answers
+        #[arg(long)]
+        ask: bool,
+    },
 }
 
 fn variables_help() -> String {
@@ -38,7 +42,7 @@ fn variables_help() -> String {
         VARIABLES.iter().filter(|variable| variable.secret).map(|variable| format!("{}_FILE", variable.name)).collect();
     let _ = writeln!(help, "\nSecrets can also be given as files: {}.", secrets.join(", "));
     help.push_str(
-        "Exit codes: 0 done, or stopped in order; 1 it could not start, or `check` found a problem; 2 the configuration or the \
+        "Exit codes: 0 done, or stopped in order; 1 it could not start, or `check` found why it would not serve; 2 the configuration or the \
          arguments cannot be used; 130 a second signal ended it at once.\n",
     );
     help

@@ -1,22 +1,23 @@
-//! `safespace check`: prints what the service would start with, and whether the database can be used.
+//! `safespace check`: prints what the service would start with, and finds why it would not serve.
 
 use std::fmt::{self, Write};
+use std::net::TcpListener;
 use std::path::Path;
 
 use crate::app::{self, StartError};
-use crate::companion;
-use crate::config::{self, Config, StorageReserve, StorageSettings};
-use crate::private_postgres::PrivatePostgres;
+use crate::companion::{self, Companion};
+use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
+use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Disk, Findings, ServerStorage, Usage, inspect};
 
-/// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each.
+/// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each. With
+/// `asks` it also sends a fixed sentence to the companion.
 ///
 /// # Errors
-/// When the companion cannot be built, the database cannot be reached, or no PostgreSQL is installed for the private one.
-/// The findings up to there remain.
-pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
-    let mut report = Report(findings);
+/// [`StartError::WouldNotServe`] with everything for which the service would not start, or would refuse every message.
+pub fn check(config: &Config, asks: bool, findings: &mut String) -> Result<(), StartError> {
+    let mut report = Report { findings, problems: Vec::new() };
     report.line("Environment", format_args!("{:?}", config.environment));
     report.line("Address", format_args!("{}, {} workers", config.http.address, config.http.workers));
     if let Some(address) = &config.metrics {
@@ -29,40 +30,88 @@ pub fn check(config: &Config, findings: &mut String) -> Result<(), StartError> {
         report.line("Warning", warning);
     }
     report.line("Companion", &config.companion);
-    companion::build(&config.companion)?;
+    match companion::build(&config.companion) {
+        Ok(companion) if asks => report.ask(config, &*companion),
+        Ok(_) => {}
+        Err(error) => report.problem(StartError::from(error)),
+    }
+    for address in [Some(&config.http.address), config.metrics.as_ref()].into_iter().flatten() {
+        report.host(address);
+    }
     match &config.database {
         config::Database::Server(server) => {
             report.line("Database", server);
-            let findings = inspect(server, &config.pool)?;
-            report.findings(&findings)?;
-            let local =
-                findings.storage.data_folder.clone().filter(|folder| server.is_on_this_machine() && folder.exists());
-            report.storage(config, local.as_deref(), Some(&findings.storage));
+            if let Some(findings) = report.database(server, config) {
+                let folder = findings.storage.data_folder.clone();
+                let local = folder.filter(|folder| server.is_on_this_machine() && folder.exists());
+                report.storage(config, local.as_deref(), Some(&findings.storage));
+            }
         }
         config::Database::Private(private) => {
-            let installed = PrivatePostgres::installed(private)?;
-            let (version, folder) = (installed.version, installed.folder.display());
             report.line("Database", format_args!("private, in {}", private.data_folder.display()));
-            report.line("Binaries", format_args!("PostgreSQL {version} in {folder}"));
+            match PrivatePostgres::installed(private) {
+                Ok(Binaries { version, folder }) => {
+                    report.line("Binaries", format_args!("PostgreSQL {version} in {}", folder.display()));
+                }
+                Err(error) => report.problem(StartError::from(error)),
+            }
             let folder = Some(private.data_folder.as_path());
             if PrivatePostgres::is_running(private) {
-                let findings = inspect(&PrivatePostgres::server(private), &config.pool)?;
-                report.findings(&findings)?;
-                report.storage(config, folder, Some(&findings.storage));
+                let findings = report.database(&PrivatePostgres::server(private), config);
+                report.storage(config, folder, findings.as_ref().map(|findings| &findings.storage));
             } else {
+                if let Err(error) = PrivatePostgres::check_folder(private) {
+                    report.problem(StartError::from(error));
+                }
                 report.storage(config, folder, None);
                 report.line("PostgreSQL", "not running; it starts and stops with the service");
             }
         }
     }
-    Ok(())
+    if report.problems.is_empty() { Ok(()) } else { Err(StartError::WouldNotServe(report.problems)) }
 }
 
-struct Report<'a>(&'a mut String);
+struct Report<'a> {
+    findings: &'a mut String,
+    /// Why the service would not serve.
+    problems: Vec<String>,
+}
 
 impl Report<'_> {
     fn line(&mut self, name: &str, value: impl fmt::Display) {
-        let _ = writeln!(self.0, "{name:<12} {value}");
+        let _ = writeln!(self.findings, "{name:<12} {value}");
+    }
+
+    fn problem(&mut self, problem: impl fmt::Display) {
+        self.problems.push(problem.to_string());
+    }
+
+    /// Whether this machine has the address of a host. A port in use is no problem: the service may be running.
+    fn host(&mut self, address: &Address) {
+        if let Err(error) = TcpListener::bind((address.host.as_str(), 0)) {
+            self.problem(StartError::Listen(address.to_string(), error));
+        }
+    }
+
+    fn ask(&mut self, config: &Config, companion: &dyn Companion) {
+        match companion::ask(&config.companion, companion) {
+            Ok(answer) => self.line("Answer", answer),
+            Err(reason) => self.problem(format_args!("the companion does not answer: {reason}")),
+        }
+    }
+
+    /// What is found in the database; `None` if it cannot be reached or read.
+    fn database(&mut self, server: &Server, config: &Config) -> Option<Findings> {
+        match inspect(server, &config.pool) {
+            Ok(findings) => {
+                self.findings(&findings);
+                Some(findings)
+            }
+            Err(error) => {
+                self.problem(StartError::from(error));
+                None
+            }
+        }
     }
 
     /// The room for the database, where it can be measured: on the disk of `folder`, and below `DB_MAX_BYTES`.
@@ -98,14 +147,12 @@ impl Report<'_> {
         }
     }
 
-    /// # Errors
-    /// When the schema is newer than this binary.
-    fn findings(&mut self, findings: &Findings) -> Result<(), MigrationError> {
+    fn findings(&mut self, findings: &Findings) {
         let tls = findings.tls.as_deref().unwrap_or("no TLS");
         self.line("PostgreSQL", format_args!("{}, {tls}", findings.version));
         let (found, known) = (findings.schema, migrations::NEWEST);
         if found > known {
-            return Err(MigrationError::Newer { found, known });
+            return self.problem(StartError::from(MigrationError::Newer { found, known }));
         }
         let version = if found == 0 { "none yet".to_owned() } else { format!("version {found}") };
         if found == known {
@@ -114,6 +161,13 @@ impl Report<'_> {
             let next = "starting, or `safespace migrate`, brings it to version";
             self.line("Schema", format_args!("{version}; {next} {known}"));
         }
-        Ok(())
+        let rights = &findings.rights;
+        if rights.read_only || (found == known && !rights.missing.is_empty()) {
+            self.problem(format_args!("the database would refuse messages: {rights}"));
+        }
+        if found < known && !rights.may_migrate {
+            let remedy = "run `safespace migrate` with a role that owns the schema, then grant this one what docs/setup.md lists";
+            self.problem(format_args!("the role may not bring the schema to version {known}; {remedy}"));
+        }
     }
 }

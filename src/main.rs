@@ -56,13 +56,13 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
         Command::Migrate => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
             let version = app::migrate(config, &stop.asked)?;
-            println!("The schema is at version {version}.");
+            print(&format!("The schema is at version {version}.\n"));
             Ok(())
         }
-        Command::Check => {
+        Command::Check { ask } => {
             let mut findings = String::new();
-            let result = check::check(config, &mut findings);
-            print!("{findings}");
+            let result = check::check(config, ask, &mut findings);
+            print(&findings);
             result
         }
     }
@@ -74,13 +74,19 @@ fn serve(config: &Config) -> Result<(), StartError> {
     if let Some(postgres) = &app.postgres {
         let _ = stop.on_abort.set(Box::new(postgres.stopper()));
     }
-    print!("{}", app.greeting());
+    print(&app.greeting());
     // An error means that the thread is gone, which ends the process too.
     let _ = stop.first.recv();
     log::info!("Stopping");
     app.stop();
     log::info!("Stopped");
     Ok(())
+}
+
+/// Writes to standard output. Nobody may read it any more (`safespace check | head -1`), which must change neither the exit
+/// code nor end the service.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// The signals: the first one asks the service to stop in order, the second one ends it at once.

@@ -49,6 +49,9 @@ pub enum StartError {
     /// The operating system does not let signals be handled.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
+    /// `safespace check` found why the service would not serve, each in one line.
+    #[error("it would not serve: {}", .0.join("\n  and: "))]
+    WouldNotServe(Vec<String>),
     /// A signal came before the service was up.
     #[error("stopped while starting")]
     Interrupted,

@@ -1,9 +1,11 @@
 //! One HTTP exchange with an OpenAI-compatible chat completions endpoint.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
+use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Request, StatusCode, Uri};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
@@ -125,6 +127,16 @@ impl Endpoint {
         }))
     }
 
+    /// Sends a request, and returns the status and the beginning of the body, whatever they are. Only for a request without
+    /// anything of a conversation: the server may quote it.
+    pub(super) fn quote(&self, json: &[u8], time_left: Duration, max_bytes: u64) -> Option<(u16, Vec<u8>)> {
+        let agent = self.agent(time_left, Arc::default());
+        let mut response = agent.run(self.request().body(json).ok()?).ok()?;
+        let mut body = Vec::new();
+        let _ = response.body_mut().as_reader().take(max_bytes).read_to_end(&mut body);
+        Some((response.status().as_u16(), body))
+    }
+
     fn exchange(
         &self,
         agent: &Agent,
@@ -132,13 +144,7 @@ impl Endpoint {
         connection: &Connection,
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, ExchangeError> {
-        let mut request = Request::post(&self.url).header(CONTENT_TYPE, "application/json");
-        // A proxy that compresses a stream holds its pieces back.
-        request = request.header(ACCEPT_ENCODING, "identity");
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let request = request.body(json).expect("the URL and the header fields are valid");
+        let request = self.request().body(json).expect("the URL and the header fields are valid");
         let response = agent.run(request).map_err(ReadError::from)?;
         let end_soon = || connection.end_reading_after(REST_TIMEOUT);
         if response.status() != StatusCode::OK {
@@ -146,6 +152,16 @@ impl Endpoint {
             return Err(ExchangeError::Refused(Refusal::read(response)));
         }
         Ok(completion_reader::read(response.into_body().into_reader(), answer, &end_soon)?)
+    }
+
+    fn request(&self) -> Builder {
+        let request = Request::post(&self.url).header(CONTENT_TYPE, "application/json");
+        // A proxy that compresses a stream holds its pieces back.
+        let request = request.header(ACCEPT_ENCODING, "identity");
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 
     /// An agent for one call. Calls share no connections: a reused one that the server has closed fails a valid call, and a

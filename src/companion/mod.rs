@@ -4,12 +4,14 @@
 //! - `interface`: the trait and its types.
 //! - `script`: prewritten replies, selected by the words of the last message.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
+//! - `ask`: the question of `safespace check --ask`.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
 //! - `completion_request`, `request_options`, `refusal`: the request, and what a refusal changes in it.
 //! - `completion_reader`: how a response is read, with `event_stream`, `chunk` and `lenient_json`; `answer_text` and
 //!   `thoughts` make the text of it.
 
 mod answer_text;
+mod ask;
 mod chunk;
 mod circuit_breaker;
 mod completion_reader;
@@ -30,6 +32,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use answer_text::MAX_ANSWER_CHARS;
+pub use ask::ask;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Companion, Finish, Unavailable};
 pub use script::ScriptError;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 
 use nix::libc;
-use nix::unistd::{User, geteuid};
+use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::error::Error;
 use super::trusted;
@@ -151,6 +151,17 @@ impl DataFolder {
         );
         Err(problem(&self.path, &reason))
     }
+}
+
+/// Finds why [`DataFolder::open`] could not use a folder, and changes nothing.
+pub(super) fn check(path: &Path) -> Result<(), Error> {
+    check_path(path)?;
+    check_location(path, path)?;
+    let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(path);
+    if existing == path {
+        check_ownership(path)?;
+    }
+    access(existing, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| problem(existing, &error))
 }
 
 fn problem(path: &Path, reason: &dyn Display) -> Error {

@@ -80,6 +80,14 @@ impl PrivatePostgres {
         data_folder::has_listener(&config.data_folder)
     }
 
+    /// Finds why a start could not use the configured folder, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn check_folder(config: &PrivateServer) -> Result<(), Error> {
+        data_folder::check(&config.data_folder)
+    }
+
     /// The installed PostgreSQL whose version matches the configured folder, or that a new folder would get.
     ///
     /// # Errors

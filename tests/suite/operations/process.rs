@@ -12,12 +12,12 @@ use crate::support::raw::Raw;
 use crate::support::{eventually, wait_for_lock};
 
 #[test]
-fn help_names_every_command_and_variable() {
+fn help_names_every_command_exit_code_and_variable() {
     let output = Binary::new(&[]).argument("--help").run();
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    for word in ["serve", "migrate", "check"] {
-        assert!(help.contains(word), "{help}");
+    for word in ["serve", "migrate", "check", "Exit codes: 0 ", "; 1 ", "; 2 ", "; 130 "] {
+        assert!(help.contains(word), "{word}: {help}");
     }
     for variable in safespace::config::VARIABLES {
         assert!(help.contains(&format!("  {}", variable.name)), "{} is not in --help", variable.name);

@@ -91,7 +91,7 @@ impl Secured {
         all.extend(variables(further));
         let config = Config::from_variables(&all).map_err(|problems| problems.to_string())?;
         let mut report = String::new();
-        safespace::check::check(&config, &mut report).map_err(|error| error.to_string())?;
+        safespace::check::check(&config, false, &mut report).map_err(|error| error.to_string())?;
         // The pool connects as well, not only the connection of the check.
         let app = App::start(&config, &AtomicBool::new(false)).map_err(|error| error.to_string())?;
         let client = Client::new(app.address());

@@ -64,6 +64,11 @@ impl Binary {
         self.command.stdout(Stdio::null()).stderr(stderr).status().unwrap()
     }
 
+    /// Runs it to its end with a standard output of its own.
+    pub(crate) fn run_with_stdout(mut self, stdout: impl Into<Stdio>) -> Output {
+        self.command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
+    }
+
     /// Sets where it listens; and no rates, unless the test did, since tests send more than one client may.
     fn prepare(&mut self) {
         self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
@@ -73,10 +78,15 @@ impl Binary {
     }
 
     /// Starts it without waiting until it listens.
-    pub(crate) fn start(mut self) -> Running {
+    pub(crate) fn start(self) -> Running {
+        self.start_with_stdout(Stdio::null())
+    }
+
+    /// The same with a standard output of its own.
+    pub(crate) fn start_with_stdout(mut self, stdout: impl Into<Stdio>) -> Running {
         self.prepare();
         let log = File::create(self.log_path()).unwrap();
-        let child = self.command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let child = self.command.stdout(stdout).stderr(log).spawn().unwrap();
         Running { child, folder: self.folder }
     }
 
