@@ -1,15 +1,17 @@
 //! The text of an answer, made of the pieces that a model's server sends.
 
+use super::end_token::EndToken;
 use super::thoughts::Thoughts;
 
 /// Characters of an answer; the rest is cut off.
 pub const MAX_ANSWER_CHARS: usize = 16_384;
 
-/// Passes the words of an answer on: without thoughts and control characters, and cut off after [`MAX_ANSWER_CHARS`].
+/// Passes the words of an answer on: without thoughts, an end token and control characters, and cut off after [`MAX_ANSWER_CHARS`].
 pub(super) struct AnswerText<'a> {
     on_delta: &'a mut dyn FnMut(&str),
     surrogates: Surrogates,
     thoughts: Thoughts,
+    end_token: EndToken,
     chars_left: usize,
     has_words: bool,
     has_begun: bool,
@@ -23,6 +25,7 @@ impl AnswerText<'_> {
             on_delta,
             surrogates: Surrogates::default(),
             thoughts: Thoughts::default(),
+            end_token: EndToken::default(),
             chars_left: MAX_ANSWER_CHARS,
             has_words: false,
             has_begun: false,
@@ -66,6 +69,7 @@ impl AnswerText<'_> {
         self.has_begun |= !piece.is_empty();
         let piece = self.surrogates.decode(piece);
         let words = self.thoughts.strip(&piece);
+        let words = self.end_token.strip(&words);
         self.pass_on(&words);
     }
 
@@ -74,6 +78,8 @@ impl AnswerText<'_> {
         let rest = self.surrogates.finish();
         let mut words = self.thoughts.strip(rest);
         words += &self.thoughts.finish();
+        let mut words = self.end_token.strip(&words);
+        words += &self.end_token.finish();
         self.pass_on(&words);
     }
 

@@ -121,7 +121,7 @@ fn read_stream(mut events: EventStream<impl BufRead>, completion: &mut Completio
             return Err(if makes_sense { Unavailable::Interrupted } else { Unavailable::MalformedReply }.into());
         };
         let data = event.data.trim();
-        if data.trim_matches('"').eq_ignore_ascii_case("[DONE]") {
+        if data.trim_matches(['"', '[', ']']).eq_ignore_ascii_case("DONE") {
             break;
         }
         if !data.is_empty() {

@@ -37,7 +37,8 @@ pub(super) fn request(
     prompt: &str,
     conversation: &[ChatMessage],
 ) -> Vec<u8> {
-    let mut messages = vec![PromptMessage { role: "system", content: prompt.to_owned() }];
+    let role = if options.has_system_role { "system" } else { "user" };
+    let mut messages = vec![PromptMessage { role, content: prompt.to_owned() }];
     for message in last_messages(conversation, settings.context_chars) {
         let role = if message.role == Role::User { "user" } else { "assistant" };
         match messages.last_mut() {

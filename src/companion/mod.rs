@@ -7,8 +7,8 @@
 //! - `ask`: the question of `safespace check --ask`.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
 //! - `completion_request`, `request_options`, `refusal`: the request, and what a refusal changes in it.
-//! - `completion_reader`: how a response is read, with `event_stream`, `chunk` and `lenient_json`; `answer_text` and
-//!   `thoughts` make the text of it.
+//! - `completion_reader`: how a response is read, with `event_stream`, `chunk` and `lenient_json`; `answer_text`,
+//!   `thoughts` and `end_token` make the text of it.
 
 mod answer_text;
 mod ask;
@@ -17,6 +17,7 @@ mod circuit_breaker;
 mod completion_reader;
 mod completion_request;
 mod connector;
+mod end_token;
 mod endpoint;
 mod event_stream;
 mod interface;

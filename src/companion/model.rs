@@ -53,7 +53,8 @@ impl Model {
         probe_timeout: Duration,
     ) -> Result<Model, EndpointError> {
         let endpoint = Endpoint::new(&settings)?;
-        let options = RequestOptions { length: LengthField::MaxTokens, sends_store: settings.sends_store };
+        let options =
+            RequestOptions { length: LengthField::MaxTokens, sends_store: settings.sends_store, has_system_role: true };
         let (circuit_breaker, options) = (CircuitBreaker::default(), Mutex::new(options));
         let shared = Arc::new(Shared { settings, prompt, endpoint, circuit_breaker, options, probe_timeout });
         Ok(Model { shared, end_of_probes: CancellationToken::default() })

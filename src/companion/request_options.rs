@@ -13,6 +13,8 @@ pub(super) struct RequestOptions {
     pub(super) length: LengthField,
     /// Whether `"store": false` is sent.
     pub(super) sends_store: bool,
+    /// Whether the prompt has a role of its own. The chat templates of some open models (Gemma 1 and 2) know none.
+    pub(super) has_system_role: bool,
 }
 
 /// The field with the bound of the answer. Most servers know `max_tokens`; OpenAI's newer models refuse it for the other.
@@ -27,6 +29,9 @@ pub(super) enum LengthField {
 /// Words of servers that refuse the number, and not the field: the context of the model, or its longest answer, is shorter.
 const TOO_LARGE: [&str; 5] = ["too large", "at most", "maximum context", "exceeds", "less than or equal"];
 
+/// Words of chat templates that refuse the role of the prompt.
+const NO_SYSTEM_ROLE: [&str; 2] = ["System role not supported", "Only user and assistant roles are supported"];
+
 impl RequestOptions {
     /// The options for the next attempt, where the refusal is about one of them.
     pub(super) fn after(self, refusal: &Refusal) -> Option<RequestOptions> {
@@ -35,6 +40,7 @@ impl RequestOptions {
         }
         let mut next = self;
         next.sends_store &= !refusal.names("store");
+        next.has_system_role &= !NO_SYSTEM_ROLE.iter().any(|words| refusal.says(words));
         let is_too_large = TOO_LARGE.iter().any(|words| refusal.says(words));
         // Neither name contains the other.
         if refusal.says("max_tokens") || refusal.says("max_completion_tokens") || refusal.says("maximum context") {

@@ -188,6 +188,7 @@ fn a_chunk_that_is_not_understood_is_passed_over_and_the_words_are_taken_whereve
                 chunk("{\"delta\":{\"content\":null,\"reasoning\":[{\"text\":\"x\"}]}}")
             ),
         ),
+        ("an end token", ["Hello.", "<|im", "_end|>\n"].map(delta).concat()),
         ("tagged thoughts", ["<th", "ink>\nx</", "think>\n", "\nHel", "lo."].map(delta).concat()),
         (
             "unknown finish reasons",
@@ -260,6 +261,7 @@ fn nothing_behind_the_finish_reason_undoes_an_answer() {
     for (case, rest) in [
         ("[DONE] with white space", "data: [DONE] \n\n"),
         ("[DONE] behind two spaces", "data:  [DONE]\n\n"),
+        ("[DONE] without brackets", "data: DONE\n\n"),
         ("[DONE] as a string", "data: \"[done]\"\n\n"),
         ("data that is not JSON", "data: the end\n\n"),
         ("a chunk that is cut", "data: {\"choi"),

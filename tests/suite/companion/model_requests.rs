@@ -164,3 +164,21 @@ fn a_refusal_of_anything_else_is_not_sent_again() {
         assert_eq!(model.raw_requests().len(), 1, "{body}");
     }
 }
+
+#[test]
+fn a_prompt_whose_role_the_server_refuses_is_joined_with_the_first_message() {
+    let model = FakeModel::without_schema();
+    let refusal = "{\"object\":\"error\",\"message\":\"System role not supported\",\"code\":400}";
+    model.next(move |reply| reply.respond("400 No", "application/json", refusal));
+    let prompt = file(b"Listen.");
+    let url = model.base_url();
+    let pairs = [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "m"), ("COMPANION_PROMPT", path(&prompt))];
+    let client = build(&pairs);
+    for _ in 0..2 {
+        assert_eq!(ask(&*client, &call(Duration::from_secs(5))).0, Ok(Finish::Complete));
+    }
+    let messages: Vec<Value> = model.raw_requests().iter().map(|request| body(request)["messages"].clone()).collect();
+    let joined = json!([{"role": "user", "content": "Listen.\n\nhelp"}]);
+    let separate = json!([{"role": "system", "content": "Listen."}, {"role": "user", "content": "help"}]);
+    assert_eq!(messages, [separate, joined.clone(), joined]);
+}
