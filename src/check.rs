@@ -6,10 +6,13 @@ use std::path::Path;
 
 use crate::app::{self, StartError};
 use crate::companion::{self, Companion};
-use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
+use crate::config::{self, Address, Config, PrivateServer, Server, StorageReserve, StorageSettings};
 use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Disk, Findings, ServerStorage, Usage, inspect};
+
+/// What a new PostgreSQL takes: 40 MiB with its first segment of the log, and the database.
+const NEW_DATA_BYTES: u64 = 64 << 20;
 
 /// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each. With
 /// `asks` it also sends a fixed sentence to the companion.
@@ -63,6 +66,7 @@ pub fn check(config: &Config, asks: bool, findings: &mut String) -> Result<(), S
                 if let Err(error) = PrivatePostgres::check_folder(private) {
                     report.problem(StartError::from(error));
                 }
+                report.room_for_new_data(private);
                 report.storage(config, folder, None);
                 report.line("PostgreSQL", "not running; it starts and stops with the service");
             }
@@ -84,6 +88,15 @@ impl Report<'_> {
 
     fn problem(&mut self, problem: impl fmt::Display) {
         self.problems.push(problem.to_string());
+    }
+
+    /// Whether the first start has room for a new PostgreSQL.
+    fn room_for_new_data(&mut self, private: &PrivateServer) {
+        let free = Disk::measure(&private.data_folder, StorageReserve::Bytes(0)).map(|disk| disk.free);
+        if let Some(free) = free.filter(|free| *free < NEW_DATA_BYTES && !PrivatePostgres::has_data(private)) {
+            let (free, needed) = (free >> 20, NEW_DATA_BYTES >> 20);
+            self.problem(format_args!("the disk has {free} MiB free, and a new PostgreSQL needs {needed} MiB"));
+        }
     }
 
     /// Whether this machine has the address of a host. A port in use is no problem: the service may be running.

@@ -80,6 +80,12 @@ impl PrivatePostgres {
         data_folder::has_listener(&config.data_folder)
     }
 
+    /// Whether the configured folder has data of an earlier start.
+    #[must_use]
+    pub fn has_data(config: &PrivateServer) -> bool {
+        data_folder::cluster_version(&config.data_folder).is_some()
+    }
+
     /// Finds why a start could not use the configured folder, and changes nothing.
     ///
     /// # Errors

@@ -178,10 +178,12 @@ impl Connector {
         if pending.count >= MANY_PENDING && is_recent {
             return Err(ConnectError::TooManyPending);
         }
-        if let Some((at, reason)) = &pending.refused_login
-            && at.elapsed() < INTERVAL_OF_REFUSED_LOGINS
-        {
-            return Err(ConnectError::Login(reason.clone()));
+        if let Some((at, reason)) = &mut pending.refused_login {
+            if at.elapsed() < INTERVAL_OF_REFUSED_LOGINS {
+                return Err(ConnectError::Login(reason.clone()));
+            }
+            // The others wait for the outcome of this one.
+            *at = Instant::now();
         }
         pending.count += 1;
         pending.last_began = Some(Instant::now());

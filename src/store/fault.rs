@@ -70,11 +70,11 @@ pub(super) fn keeps_connection(error: &DbError) -> bool {
         && !error.code().code().starts_with("08")
 }
 
-/// PostgreSQL's primary message. Those of a [`Fault`] name tables, roles and files; other classes quote values. The text of
-/// a trigger's or function's RAISE can be anything, so it is left out.
+/// PostgreSQL's primary message. Those of a [`Fault`] name tables, roles and files; other classes quote values. With a context
+/// (`where_`) the message comes from a trigger or a function, whose text and SQL can hold anything, so it is left out.
 pub(super) fn reason(error: &DbError) -> String {
-    if error.routine() == Some("exec_stmt_raise") {
-        return "a trigger or a function raised it".to_owned();
+    if error.where_().is_some() {
+        return "within a trigger or a function".to_owned();
     }
     let printable = error.message().chars().map(|it| if it.is_control() { ' ' } else { it });
     printable.take(MAX_REASON_CHARS).collect()

@@ -1,12 +1,16 @@
 //! PostgreSQL answers and refuses statements: what clients, probes and the log are told, and that the end is noticed.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::NoTls;
+use safespace::config::Database;
+use safespace::store::{ConnectError, Connector};
 use serde_json::json;
 
+use crate::support::app::configure;
 use crate::support::cluster::{Cluster, Schema};
 use crate::support::eventually;
 use crate::support::http::{Answer, Client};
@@ -67,7 +71,7 @@ fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() 
     let cases = [
         Case {
             sqlstate: "53100",
-            reason: "a trigger or a function raised it",
+            reason: "within a trigger or a function",
             sentence: "A disk of PostgreSQL is full.",
             begin: "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                     $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '53100'; END $$;
@@ -93,7 +97,7 @@ fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() 
         },
         Case {
             sqlstate: "58030",
-            reason: "a trigger or a function raised it",
+            reason: "within a trigger or a function",
             sentence: "PostgreSQL cannot read or write some of its files.",
             begin: "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
                     $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '58030'; END $$;
@@ -219,6 +223,19 @@ fn a_refused_login_is_told_with_its_sqlstate_and_tried_seldom() {
     assert!(log.contains("is not permitted to log in (SQLSTATE 28000)"), "{log}");
     let health = service.client.get("/health/db").assert_status(503).json();
     assert_eq!(health["error"], "PostgreSQL refuses the login of the service.");
+    let config = configure(&url, &[]);
+    let Database::Server(server) = &config.database else { panic!("a private PostgreSQL") };
+    let connector = Connector::new(server, &config.pool, config.pool.query_timeout).unwrap();
+    let refusals = || {
+        fs::read_to_string(cluster.folder().join("postgres.log")).unwrap().matches("not permitted to log in").count()
+    };
+    let (before, started) = (refusals(), Instant::now());
+    for _ in 0..50 {
+        assert!(matches!(connector.connect(), Err(ConnectError::Login(_))));
+    }
+    // The service makes such attempts too: one in two seconds, and a few at the beginning.
+    let attempts = refusals() - before;
+    assert!(attempts <= 5 + usize::try_from(started.elapsed().as_secs()).unwrap(), "{attempts}");
     sql.batch_execute("ALTER ROLE app LOGIN").unwrap();
     wait_until_served(&service.client);
 }
