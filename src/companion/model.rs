@@ -13,7 +13,7 @@ use super::circuit_breaker::{CircuitBreaker, Outcome};
 use super::completion_request;
 use super::endpoint::{Endpoint, EndpointError, Failure};
 use super::interface::{Call, ChatMessage, Companion, Finish, Unavailable};
-use super::request_options::{LengthField, RequestOptions};
+use super::request_options::RequestOptions;
 use crate::config::ModelSettings;
 use crate::message::Role;
 use crate::sync::CancellationToken;
@@ -53,8 +53,7 @@ impl Model {
         probe_timeout: Duration,
     ) -> Result<Model, EndpointError> {
         let endpoint = Endpoint::new(&settings)?;
-        let options =
-            RequestOptions { length: LengthField::MaxTokens, sends_store: settings.sends_store, has_system_role: true };
+        let options = RequestOptions::new(&settings);
         let (circuit_breaker, options) = (CircuitBreaker::default(), Mutex::new(options));
         let shared = Arc::new(Shared { settings, prompt, endpoint, circuit_breaker, options, probe_timeout });
         Ok(Model { shared, end_of_probes: CancellationToken::default() })

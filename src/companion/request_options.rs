@@ -2,6 +2,7 @@
 
 use super::answer_text::MAX_ANSWER_CHARS;
 use super::refusal::Refusal;
+use crate::config::ModelSettings;
 
 /// The bound of an answer in tokens: four characters each is common in English. Models that think first need room for that
 /// too, and several servers refuse a larger number.
@@ -33,6 +34,11 @@ const TOO_LARGE: [&str; 5] = ["too large", "at most", "maximum context", "exceed
 const NO_SYSTEM_ROLE: [&str; 2] = ["System role not supported", "Only user and assistant roles are supported"];
 
 impl RequestOptions {
+    /// The options before anything is known of the server.
+    pub(super) fn new(settings: &ModelSettings) -> RequestOptions {
+        RequestOptions { length: LengthField::MaxTokens, sends_store: settings.sends_store, has_system_role: true }
+    }
+
     /// The options for the next attempt, where the refusal is about one of them.
     pub(super) fn after(self, refusal: &Refusal) -> Option<RequestOptions> {
         if !refusal.is_of_request() {

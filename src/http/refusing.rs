@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::application::refusal_writer;
@@ -11,6 +11,7 @@ use super::head::{self, HeadScanner, Length};
 use super::limits::Limits;
 use super::poller::Poller;
 use super::refusal::Refusal;
+use super::shared::Shared;
 use super::slot::Expired;
 
 /// Connections whose deadline has passed that are ended before others are served.
@@ -40,27 +41,24 @@ impl Poller {
         stream.peek(&mut beginning).is_ok_and(|read| self.application.is_never_refused(&beginning[..read]))
     }
 
-    /// Refuses a request for which there is no room, without parsing it.
+    /// Refuses a request for which there is no room.
     pub(super) fn refuse_busy(&mut self, key: usize, stream: &TcpStream, now: Instant) {
-        let refused = self.refuse_unread(key, stream, now);
-        self.shared.refused_busy.fetch_add(refused.into(), Ordering::Relaxed);
+        self.refuse_unparsed(key, stream, now, |shared| &shared.refused_busy);
     }
 
     /// Refuses a request of a peer that has its share.
     pub(super) fn refuse_peer(&mut self, key: usize, stream: &TcpStream, now: Instant) {
-        let refused = self.refuse_unread(key, stream, now);
-        self.shared.refused_of_peers.fetch_add(refused.into(), Ordering::Relaxed);
+        self.refuse_unparsed(key, stream, now, |shared| &shared.refused_of_peers);
     }
 
-    /// `false` if the client had closed the connection already.
-    fn refuse_unread(&mut self, key: usize, mut stream: &TcpStream, now: Instant) -> bool {
+    /// Refuses a request without parsing it, and counts that, unless the client has closed the connection.
+    fn refuse_unparsed(&mut self, key: usize, mut stream: &TcpStream, now: Instant, count: fn(&Shared) -> &AtomicU64) {
         // The input is read, or closing would reset the connection and discard the response with it.
-        let read = stream.read(&mut self.buffer);
-        if matches!(read, Ok(0)) {
-            self.shared.close(key);
-            return false;
-        }
-        let read = read.unwrap_or(0);
+        let read = match stream.read(&mut self.buffer) {
+            Ok(0) => return self.shared.close(key),
+            read => read.unwrap_or(0),
+        };
+        count(&self.shared).fetch_add(1, Ordering::Relaxed);
         let _ = stream.write(self.busy.response(&*self.application, &mut self.clock, now));
         if is_whole_request(&self.buffer[..read], &self.shared.limits) {
             // The client sends nothing more, and there may be many of these.
@@ -68,7 +66,6 @@ impl Poller {
         } else {
             self.linger(key, stream, now);
         }
-        true
     }
 
     /// Refuses incomplete requests of peers that have too many.
