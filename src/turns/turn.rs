@@ -93,6 +93,13 @@ impl<'a> Turn<'a> {
             (_, Some(answer)) => return Ok(answer),
             (question, None) => question.is_some(),
         };
+        // A client without keys sends the words again after an error: that continues the turn that has no answer.
+        let unanswered = history.last().filter(|newest| {
+            let is_same = newest.role == Role::User && newest.text == self.question.text;
+            is_same && self.question.idempotency_key.is_none()
+        });
+        let question_id = unanswered.map_or(self.question_id, |question| question.id);
+        let is_resent = is_resent || unanswered.is_some();
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
         self.check_room(end, is_resent)?;
         if !is_resent {
@@ -107,7 +114,7 @@ impl<'a> Turn<'a> {
                 Appended::PositionTaken => return Err(Failure::AlreadyRunning),
             }
         }
-        let earlier = history.into_iter().filter(|message| message.id != self.question_id);
+        let earlier = history.into_iter().filter(|message| message.id != question_id);
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });

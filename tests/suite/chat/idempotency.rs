@@ -262,3 +262,41 @@ fn resending_a_key_after_stop_returns_the_stored_answer() {
     assert_eq!(chat.send_with_key("key", "hello").assert_status(200).json(), end);
     assert_eq!(model.requests().len(), 1);
 }
+
+#[test]
+fn resending_a_failed_message_without_a_key_continues_its_turn() {
+    for is_streamed in [false, true] {
+        let model = FakeModel::start();
+        let app = model.app(&[]);
+        let chat = Chat::new(&app);
+        chat.send("before").assert_status(200);
+        fail_next_call(&model);
+        chat.send("hello").assert_problem(503);
+        let question = chat.messages()[2].clone();
+        fail_next_call(&model);
+        let answer = chat.send("hello");
+        answer.assert_problem(503);
+        assert_eq!(answer.json()["code"], "no_answer");
+        model.always(Arc::new(answers(&["better late"])));
+        if is_streamed {
+            chat.stream("hello").message();
+        } else {
+            chat.send("hello").assert_status(200);
+        }
+        assert_eq!(chat.transcript()[2..], ["user: hello", "model: better late"], "streamed: {is_streamed}");
+        assert_eq!(chat.messages()[2], question);
+        let requests = model.requests();
+        let last: Vec<&str> = requests.last().unwrap().messages[1..].iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(last, ["before", "I am here, and I listen.", "hello"], "the model receives the question once");
+        // What was answered is said again, and another message is another one.
+        chat.send("hello").assert_status(200);
+        fail_next_call(&model);
+        chat.send("hello").assert_problem(503);
+        model.always(Arc::new(answers(&["yes"])));
+        chat.send("Hello").assert_status(200);
+        assert_eq!(
+            chat.transcript()[4..],
+            ["user: hello", "model: better late", "user: hello", "user: Hello", "model: yes"]
+        );
+    }
+}
