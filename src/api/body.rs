@@ -4,22 +4,30 @@ use std::io::Read;
 
 use serde_json::{Map, Value};
 
+use super::catalogue::{Code, FieldCode};
 use super::problem::Problem;
 use crate::http::Request;
+
+/// What some editors and libraries write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Refuses a body by its head alone, on any route.
 ///
 /// # Errors
-/// 415 for one that does not say it is JSON. An empty one needs no media type.
+/// 415 for one that is compressed, or does not say it is JSON. An empty one needs no media type.
 pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
     // Where the body is still to come, it may be in chunks.
-    let is_empty = length(request) == 0 && request.header("Transfer-Encoding").is_none();
-    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
-    if is_empty || media_type.trim().eq_ignore_ascii_case("application/json") {
-        Ok(())
-    } else {
-        Err(Problem::new(415, "A body has to be sent with Content-Type: application/json."))
+    if length(request) == 0 && request.header("Transfer-Encoding").is_none() {
+        return Ok(());
     }
+    let mut encodings = request.header("Content-Encoding").unwrap_or_default().split(',').map(str::trim);
+    if !encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")) {
+        let problem = Problem::new(Code::ContentEncodingUnsupported);
+        return Err(problem.header("Accept-Encoding", "identity".to_owned()));
+    }
+    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
+    let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
+    if is_json { Ok(()) } else { Err(Problem::new(Code::MediaTypeUnsupported)) }
 }
 
 /// Bytes of the body; 0 of one in chunks that is still to come.
@@ -30,18 +38,60 @@ pub(super) fn length(request: &Request) -> usize {
 /// The JSON object in the body, or an empty one where there is no body.
 ///
 /// # Errors
-/// 422 for a body that is not an object.
+/// 422 for a body that is not an object, with the position where it is wrong.
 pub(super) fn json_object(request: &Request) -> Result<Map<String, Value>, Problem> {
-    let invalid = || Problem::invalid("body", "must be a JSON object in UTF-8");
     let mut body = Vec::new();
     if let Some(mut data) = request.data() {
-        data.read_to_end(&mut body).map_err(|_| invalid())?;
+        data.read_to_end(&mut body).map_err(|_| Problem::internal("the body of a request cannot be read"))?;
     }
     if body.is_empty() {
         return Ok(Map::new());
     }
-    match serde_json::from_slice(&body) {
-        Ok(Value::Object(object)) => Ok(object),
-        _ => Err(invalid()),
+    let skipped = if body.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let json = &mut body[skipped..];
+    if let Err(error) = str::from_utf8(json) {
+        return Err(Problem::invalid_at(FieldCode::BodyNotUtf8, skipped + error.valid_up_to() + 1));
     }
+    replace_lone_surrogates(json);
+    match serde_json::from_slice(json) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Problem::invalid(FieldCode::BodyNotObject)),
+        Err(error) => {
+            // serde_json has no other way to tell this error from the others.
+            let is_too_deep = error.to_string().starts_with("recursion limit exceeded");
+            let code = if is_too_deep { FieldCode::BodyTooDeep } else { FieldCode::BodyNotJson };
+            Err(Problem::invalid_at(code, skipped + position(json, &error)))
+        }
+    }
+}
+
+/// Where JSON is wrong, in bytes from 1.
+fn position(json: &[u8], error: &serde_json::Error) -> usize {
+    let lines = json.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+    (lines.map(<[u8]>::len).sum::<usize>() + error.column()).max(1)
+}
+
+/// Makes U+FFFD of each half of a surrogate pair that has no other half, in place. Keyboards and text fields that cut an emoji
+/// in two send them, and a person must not lose a message for that.
+fn replace_lone_surrogates(json: &mut [u8]) {
+    let mut at = 0;
+    while at < json.len() {
+        let step = match (json[at], escaped(&json[at..])) {
+            (b'\\', Some(0xd800..0xdc00)) if matches!(escaped(&json[at + 6..]), Some(0xdc00..0xe000)) => 12,
+            (b'\\', Some(0xd800..0xe000)) => {
+                json[at + 2..at + 6].copy_from_slice(b"fffd");
+                6
+            }
+            (b'\\', _) => 2,
+            _ => 1,
+        };
+        at += step;
+    }
+}
+
+/// The code unit of an escape such as `\ud83d` at the beginning.
+fn escaped(json: &[u8]) -> Option<u16> {
+    let digits = json.strip_prefix(b"\\u")?.get(..4)?;
+    let is_hexadecimal = digits.iter().all(u8::is_ascii_hexdigit);
+    str::from_utf8(digits).ok().filter(|_| is_hexadecimal).and_then(|digits| u16::from_str_radix(digits, 16).ok())
 }

@@ -1,9 +1,12 @@
-//! `GET /docs`: Swagger UI, every byte of it from this binary.
+//! `GET /docs`: Swagger UI and the page of errors, every byte of them from this binary.
 
-use std::sync::Arc;
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock};
 
 use utoipa_swagger_ui::Config;
 
+use super::catalogue::{CATALOGUE, Code};
+use super::language::Language::{English, Indonesian};
 use super::problem::Problem;
 use super::respond;
 use super::responder::{Answer, Context};
@@ -23,6 +26,52 @@ pub(super) fn page(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
     Ok(page.with_additional_header("Content-Security-Policy", CONTENT_SECURITY_POLICY).into())
 }
 
+/// Explains every code of an error
+///
+/// The `type` of a problem document leads here.
+#[utoipa::path(get, path = "/docs/errors", tag = "Service", responses(
+    (status = 200, description = "The page", content_type = "text/html", body = String),
+))]
+pub(super) fn errors(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
+    let page = respond::with_body(200, "text/html; charset=utf-8", ERRORS.as_bytes());
+    Ok(page.with_additional_header("Content-Security-Policy", ERRORS_SECURITY_POLICY).into())
+}
+
+/// The page needs nothing but itself.
+const ERRORS_SECURITY_POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+static ERRORS: LazyLock<String> = LazyLock::new(|| {
+    let mut page = String::from(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <title>SafeSpace errors</title>\n<h1>Errors</h1>\n\
+         <p>The <code>code</code> of a problem document says what went wrong. Texts are in English and Indonesian.</p>\n",
+    );
+    // Writing to a String never fails. The texts are this program's own, and have no markup.
+    for (code, entry) in &CATALOGUE.problems {
+        let (name, status) = (code.name(), entry.status);
+        let _ = writeln!(
+            page,
+            "<h2 id=\"{name}\">{name}</h2>\n<p>Status {status}. What a client does: {}.</p>",
+            entry.client
+        );
+        for (language, tag) in [(English, "en"), (Indonesian, "id")] {
+            let (title, detail) = (entry.title.get(language), entry.detail.get(language));
+            let _ = writeln!(page, "<p lang=\"{tag}\"><b>{title}</b>: {detail}</p>");
+        }
+    }
+    page.push_str("<h2 id=\"fields\">The errors of a 422</h2>\n");
+    for (code, entry) in &CATALOGUE.fields {
+        let (field, english, indonesian) = (&entry.field, entry.message.get(English), entry.message.get(Indonesian));
+        let name = code.name();
+        let _ = writeln!(
+            page,
+            "<p id=\"{name}\"><code>{name}</code>: {field} {english}. <i lang=\"id\">{field} {indonesian}.</i></p>"
+        );
+    }
+    page
+});
+
 /// Serves a file of the page
 #[utoipa::path(get, path = "/docs/{asset}", tag = "Service",
     params(("asset" = String, Path, description = "Name of the file", example = "swagger-ui.css")),
@@ -40,6 +89,6 @@ pub(super) fn asset(_: &Context, _: &Request, asset: &str) -> Result<Answer<'sta
     let is_used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&asset);
     match utoipa_swagger_ui::serve(asset, Arc::new(Config::default())) {
         Ok(Some(file)) if is_used => Ok(respond::with_body(200, file.content_type, file.bytes).into()),
-        _ => Err(Problem::no_such_path()),
+        _ => Err(Problem::new(Code::PathNotFound)),
     }
 }

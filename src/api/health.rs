@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::catalogue::Code;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::respond;
 use super::responder::{Answer, Context};
@@ -34,12 +35,8 @@ pub(super) fn root(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
 /// Whether the database answers.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DatabaseHealth {
-    /// `healthy` or `unhealthy`.
-    #[schema(example = "healthy")]
-    status: &'static str,
-    /// `connected` or `disconnected`.
-    #[schema(example = "connected")]
-    database: &'static str,
+    status: DatabaseStatus,
+    database: DatabaseConnection,
     /// Why, where it is unhealthy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "The database cannot be reached.")]
@@ -47,6 +44,22 @@ pub(super) struct DatabaseHealth {
     #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
     timestamp: String,
     connection_pool: ConnectionPool,
+}
+
+/// Whether the database answers.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DatabaseStatus {
+    Healthy,
+    Unhealthy,
+}
+
+/// Whether there is a connection to the database.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum DatabaseConnection {
+    Connected,
+    Disconnected,
 }
 
 /// The pool of connections to the database.
@@ -82,9 +95,12 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
                 (respond::timestamp(message::now()), ConnectionPool { total, available, max });
             let fault = store.health.fault().map(Fault::sentence);
             let (status, database, error) = match (probe, fault) {
-                (Ok(()), None) => ("healthy", "connected", None),
-                (Ok(()), fault) => ("unhealthy", "connected", fault),
-                (Err(_), fault) => ("unhealthy", "disconnected", fault.or(Some("The database cannot be reached."))),
+                (Ok(()), None) => (DatabaseStatus::Healthy, DatabaseConnection::Connected, None),
+                (Ok(()), fault) => (DatabaseStatus::Unhealthy, DatabaseConnection::Connected, fault),
+                (Err(_), fault) => {
+                    let error = fault.or(Some("The database cannot be reached."));
+                    (DatabaseStatus::Unhealthy, DatabaseConnection::Disconnected, error)
+                }
             };
             let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
             if error.is_none() {
@@ -98,9 +114,15 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
 /// The state of the process.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ProcessHealth {
-    /// `live` or `ready`.
-    #[schema(example = "live")]
-    status: &'static str,
+    status: ProcessStatus,
+}
+
+/// `live`: the process serves. `ready`: it can be sent requests.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ProcessStatus {
+    Live,
+    Ready,
 }
 
 /// Liveness: the process serves
@@ -110,7 +132,7 @@ pub(super) struct ProcessHealth {
     (status = 200, description = "It serves", body = ProcessHealth),
 ))]
 pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
-    Ok(respond::json(200, &ProcessHealth { status: "live" }).into())
+    Ok(respond::json(200, &ProcessHealth { status: ProcessStatus::Live }).into())
 }
 
 /// Readiness: the service can be sent requests
@@ -123,14 +145,14 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
 ))]
 pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     if context.stopping.load(Ordering::Relaxed) {
-        return Err(Problem::new(503, "The service is stopping."));
+        return Err(Problem::new(Code::Stopping));
     }
     Answer::defer(|responder| {
         context.store.health.readiness(responder.on(|readiness| match readiness {
-            Ok(Readiness::Ready) => Ok(respond::json(200, &ProcessHealth { status: "ready" })),
-            Ok(Readiness::OtherSchema) => Err(Problem::new(503, "The database has the schema of another version.")),
-            Ok(Readiness::Blocked(fault)) => Err(Problem::new(503, fault.sentence())),
-            Err(_) => Err(Problem::new(503, "The database does not answer as it should.")),
+            Ok(Readiness::Ready) => Ok(respond::json(200, &ProcessHealth { status: ProcessStatus::Ready })),
+            Ok(Readiness::OtherSchema) => Err(Problem::new(Code::SchemaMismatch)),
+            Ok(Readiness::Blocked(_)) => Err(Problem::new(Code::DatabaseRefuses)),
+            Err(_) => Err(Problem::new(Code::DatabaseUnavailable)),
         }));
     })
 }

@@ -2,11 +2,15 @@
 //! [`Context::answer`](Application::answer) below.
 
 mod body;
+mod catalogue;
 mod challenge;
 mod chat;
 mod docs;
+mod examples;
 mod health;
+mod language;
 pub mod openapi;
+mod origin;
 mod problem;
 mod proof_of_work;
 mod respond;
@@ -19,6 +23,7 @@ use std::time::Instant;
 
 use crate::http::{self, Application, Refusal, Request, Response};
 use crate::peers::PeerKey;
+use language::Language;
 use problem::Problem;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
@@ -28,7 +33,14 @@ use routes::Found;
 fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) {
     let (started, method) = (Instant::now(), routes::known_method(request.method()));
     let (route, found) = routes::find(request.method(), request.raw_url());
-    (found, AccessLog { method, route, started, metrics: context.metrics.clone(), fields: Vec::new() })
+    let (metrics, language) = (context.metrics.clone(), Language::of(request));
+    (found, AccessLog { method, route, started, metrics, language, fields: Vec::new() })
+}
+
+/// Refuses a request by its head alone.
+fn check_head(request: &Request) -> Result<(), Problem> {
+    origin::check(request)?;
+    body::check_head(request)
 }
 
 /// Erasing, stopping an answer, and the probes of health.
@@ -54,7 +66,7 @@ impl Application for Context {
             Found::Answer(answer) => return responder.respond(answer),
         };
         let answer = catch_panic(|| {
-            body::check_head(&request)?;
+            check_head(&request)?;
             (route.handler)(self, &request, &parameter)
         });
         match answer {
@@ -75,15 +87,15 @@ impl Application for Context {
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         let (found, access_log) = begin(self, request);
         let problem = match found {
-            Found::Route(..) => body::check_head(request).err()?,
+            Found::Route(..) => check_head(request).err()?,
             Found::Answer(answer) => answer.err()?,
         };
         Some(access_log.complete(Err(problem)))
     }
 
     fn refuse(&self, refusal: Refusal) -> Response {
-        let problem = Problem::new(refusal.status(), refusal.to_string());
-        let response = respond::with_common_fields(problem.response());
+        // The server may not have read what language the client prefers.
+        let response = respond::with_common_fields(Problem::from(refusal).response(Language::default()));
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {
             return response;

@@ -1,65 +1,19 @@
-//! Every error a client sees: RFC 9457 problem details, in words that say what to do and never what was sent.
+//! Errors as the client sees them: problem documents (RFC 9457).
 
-use std::borrow::Cow;
-
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::catalogue::{Code, FieldCode};
+use super::language::Language;
 use super::proof_of_work::ProofOfWork;
 use super::respond;
 use crate::admission::{BURST, Denied, PER_MINUTE, ProofRequired};
-use crate::http::{self, Response};
+use crate::http::{Refusal, Response};
 use crate::sealing::OpenError;
 use crate::store;
 
-/// An error as the client sees it (RFC 9457).
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "type": "about:blank",
-    "title": "Not Found",
-    "status": 404,
-    "detail": "There is no session with this id. It may have been deleted."
-}))]
-pub(super) struct Problem {
-    /// Always `about:blank`: the status says which kind of problem it is.
-    #[serde(rename = "type", serialize_with = "about_blank")]
-    #[schema(value_type = String)]
-    kind: (),
-    /// The name of the status.
-    title: &'static str,
-    /// The HTTP status, once more.
-    status: u16,
-    /// What was wrong and what to do, for a person to read.
-    detail: Cow<'static, str>,
-    /// A stable name for programs, where the status alone does not tell the cause.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "session_full")]
-    code: Option<&'static str>,
-    /// With 422: which part of the request was wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
-    /// With the code `proof_of_work`: what to solve.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<ProofOfWork>)]
-    proof_of_work: Option<Box<ProofOfWork>>,
-    /// `Allow` with 405; `Retry-After`, in seconds, with 503, with 429 above a rate, and with 409 while something else runs.
-    #[serde(skip)]
-    header: Option<Box<(&'static str, String)>>,
-    /// What the log says of an internal error.
-    #[serde(skip)]
-    pub(super) cause: Option<Box<str>>,
-}
-
-/// One part of a request that was wrong.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct FieldError {
-    /// The parameter or the field of the body; `body` for the body as a whole.
-    #[schema(example = "session_id")]
-    field: &'static str,
-    /// What it should be.
-    #[schema(example = "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")]
-    message: &'static str,
-}
+/// Where every code is explained.
+pub(super) const ERRORS_PATH: &str = "/docs/errors";
 
 /// Seconds to wait after a 503: a database that is back is found within one.
 pub(super) const RETRY_AFTER_S: u32 = 1;
@@ -70,56 +24,123 @@ const STORAGE_RETRY_AFTER_S: u32 = 60;
 /// The same where the database refuses statements: an operator must act, and the service notices within some seconds.
 const REFUSED_RETRY_AFTER_S: u32 = 10;
 
+/// An error, before its language is known.
+#[derive(Debug)]
+pub(super) struct Problem {
+    code: Code,
+    /// Values for the names in braces of the detail.
+    values: Vec<(&'static str, String)>,
+    errors: Vec<InvalidField>,
+    retry_after: Option<u32>,
+    proof_of_work: Option<Box<ProofOfWork>>,
+    /// `Allow` with 405, `Accept-Encoding` with 415.
+    header: Option<Box<(&'static str, String)>>,
+    /// What the log says of an internal error.
+    pub(super) cause: Option<Box<str>>,
+}
+
+/// A part of a request that is wrong.
+#[derive(Debug, Clone, Copy)]
+struct InvalidField {
+    code: FieldCode,
+    /// Position in the body, in bytes from 1.
+    position: Option<usize>,
+}
+
+/// An error (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemDocument<'a> {
+    /// Where this kind of error is explained: `/docs/errors#` and the code.
+    #[serde(rename = "type")]
+    #[schema(example = "/docs/errors#session_not_found")]
+    kind: String,
+    /// The kind of error, for a person to read.
+    #[schema(example = "No such session")]
+    title: &'static str,
+    /// The HTTP status, once more.
+    #[schema(example = 404)]
+    status: u16,
+    /// What was wrong and what to do, for a person to read.
+    #[schema(example = "There is no session with this id. It may have been deleted.")]
+    detail: String,
+    /// The kind of error, for programs.
+    code: Code,
+    /// With 422: every part of the request that was wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    /// Seconds to wait before the next try, as in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    retry_after: Option<u32>,
+    /// With the code `proof_of_work`: what to solve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof_of_work: Option<&'a ProofOfWork>,
+}
+
+/// One part of a request that was wrong.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FieldError {
+    /// The parameter or the field of the body; `body` for the body as a whole.
+    #[schema(example = "session_id")]
+    field: &'static str,
+    /// What is wrong with it, for programs.
+    code: FieldCode,
+    /// What it should be, for a person to read.
+    #[schema(example = "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")]
+    message: String,
+    /// Where the body is wrong: the number of the byte, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 17)]
+    position: Option<usize>,
+}
+
 impl Problem {
-    pub(super) fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let (title, detail) = (http::reason(status), detail.into());
-        let problem = Problem {
-            kind: (),
-            title,
-            status,
-            detail,
-            code: None,
-            errors: Vec::new(),
-            proof_of_work: None,
-            header: None,
-            cause: None,
+    pub(super) fn new(code: Code) -> Problem {
+        let retry_after = match code {
+            Code::StorageFull => Some(STORAGE_RETRY_AFTER_S),
+            Code::DatabaseRefuses => Some(REFUSED_RETRY_AFTER_S),
+            _ => (code.entry().status == 503).then_some(RETRY_AFTER_S),
         };
-        if status == 503 { problem.after(RETRY_AFTER_S) } else { problem }
-    }
-
-    /// The watermark of the storage is passed.
-    pub(super) fn storage_full() -> Problem {
-        let text = "The storage is full, so new sessions and messages cannot be kept at the moment. \
-                    Reading and deleting go on. Please try again later.";
-        Problem::new(503, text).after(STORAGE_RETRY_AFTER_S).code("storage_full")
-    }
-
-    pub(super) fn no_such_path() -> Problem {
-        Problem::new(404, "There is nothing at this path. The routes are described at /docs.")
-    }
-
-    pub(super) fn no_such_session() -> Problem {
-        Problem::new(404, "There is no session with this id. It may have been deleted.")
+        let (values, errors) = (Vec::new(), Vec::new());
+        Problem { code, values, errors, retry_after, proof_of_work: None, header: None, cause: None }
     }
 
     pub(super) fn method_not_allowed(allow: String) -> Problem {
-        let problem = Problem::new(405, format!("This path allows {allow}."));
-        Problem { header: Some(Box::new(("Allow", allow))), ..problem }
+        Problem::new(Code::MethodNotAllowed).value("allow", allow.clone()).header("Allow", allow)
     }
 
-    pub(super) fn invalid(field: &'static str, message: &'static str) -> Problem {
-        let problem = Problem::new(422, format!("The request is not valid: {field} {message}."));
-        Problem { errors: vec![FieldError { field, message }], ..problem }
+    /// A part of the request is wrong.
+    pub(super) fn invalid(code: FieldCode) -> Problem {
+        Problem { errors: vec![InvalidField { code, position: None }], ..Problem::new(Code::InvalidRequest) }
+    }
+
+    /// The body is wrong from this byte on, counted from 1.
+    pub(super) fn invalid_at(code: FieldCode, position: usize) -> Problem {
+        Problem { errors: vec![InvalidField { code, position: Some(position) }], ..Problem::new(Code::InvalidRequest) }
+    }
+
+    /// The same, and what else is wrong with the request.
+    pub(super) fn and(mut self, other: Option<Problem>) -> Problem {
+        self.errors.extend(other.into_iter().flat_map(|other| other.errors));
+        self
     }
 
     /// The same, to be tried again after so many seconds.
     pub(super) fn after(self, seconds: u32) -> Problem {
-        Problem { header: Some(Box::new(("Retry-After", seconds.to_string()))), ..self }
+        Problem { retry_after: Some(seconds), ..self }
     }
 
-    /// The same, with a stable name for programs (an extension member, RFC 9457, section 3.2).
-    pub(super) fn code(self, code: &'static str) -> Problem {
-        Problem { code: Some(code), ..self }
+    /// The same with a field in the head of its response.
+    pub(super) fn header(self, name: &'static str, value: String) -> Problem {
+        Problem { header: Some(Box::new((name, value))), ..self }
+    }
+
+    /// The same with a value for a name in braces of the detail.
+    fn value(mut self, name: &'static str, value: String) -> Problem {
+        self.values.push((name, value));
+        self
     }
 
     /// A handler, or the work that it began, panicked or was dropped.
@@ -129,12 +150,39 @@ impl Problem {
 
     /// A bug. `cause` goes to the log, so it must hold nothing of the request.
     pub(super) fn internal(cause: impl Into<Box<str>>) -> Problem {
-        let problem = Problem::new(500, "Something went wrong on our side. Please try again.");
-        Problem { cause: Some(cause.into()), ..problem }
+        Problem { cause: Some(cause.into()), ..Problem::new(Code::InternalError) }
     }
 
-    pub(super) fn response(&self) -> Response {
-        let response = respond::with_body(self.status, "application/problem+json", respond::to_json(self));
+    /// The document in a language.
+    pub(super) fn document(&self, language: Language) -> ProblemDocument<'_> {
+        let entry = self.code.entry();
+        let errors: Vec<FieldError> = self.errors.iter().map(|error| error.describe(language)).collect();
+        let sentences: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        let mut detail = entry.detail.get(language).replace("{errors}", &sentences.join("; "));
+        for (name, value) in &self.values {
+            detail = detail.replace(&format!("{{{name}}}"), value);
+        }
+        ProblemDocument {
+            kind: format!("{ERRORS_PATH}#{}", self.code.name()),
+            title: entry.title.get(language),
+            status: entry.status,
+            detail,
+            code: self.code,
+            errors,
+            retry_after: self.retry_after,
+            proof_of_work: self.proof_of_work.as_deref(),
+        }
+    }
+
+    pub(super) fn response(&self, language: Language) -> Response {
+        let document = self.document(language);
+        let body = respond::to_json(&document);
+        let mut response = respond::with_body(document.status, "application/problem+json", body)
+            .with_additional_header("Content-Language", language.tag())
+            .with_additional_header("Vary", "Accept-Language");
+        if let Some(seconds) = self.retry_after {
+            response = response.with_additional_header("Retry-After", seconds.to_string());
+        }
         match self.header.as_deref() {
             Some((name, value)) => response.with_additional_header(*name, value.clone()),
             None => response,
@@ -142,8 +190,46 @@ impl Problem {
     }
 }
 
-fn about_blank<S: Serializer>(_: &(), serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str("about:blank")
+impl InvalidField {
+    fn describe(self, language: Language) -> FieldError {
+        let InvalidField { code, position } = self;
+        let entry = code.entry();
+        let mut message = entry.message.get(language).to_owned();
+        if let Some(position) = position {
+            message = message.replace("{position}", &position.to_string());
+        }
+        FieldError { field: &entry.field, code, message, position }
+    }
+}
+
+/// Both values, or all that is wrong with the two.
+pub(super) fn both<A, B>(a: Result<A, Problem>, b: Result<B, Problem>) -> Result<(A, B), Problem> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(problem), b) => Err(problem.and(b.err())),
+        (_, Err(problem)) => Err(problem),
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        let code = match refusal {
+            Refusal::Malformed(_) => Code::Malformed,
+            Refusal::HeadTooSlow(_) => Code::HeadTooSlow,
+            Refusal::BodyTooSlow(_) => Code::BodyTooSlow,
+            Refusal::BodyTooLarge(_) => Code::BodyTooLarge,
+            Refusal::RequestLineTooLong(_) => Code::RequestLineTooLong,
+            Refusal::ExpectationUnknown => Code::ExpectationUnknown,
+            Refusal::HeadTooLarge(_) => Code::HeadTooLarge,
+            Refusal::TooManyFields(_) => Code::TooManyFields,
+            Refusal::ApplicationFailed => Code::InternalError,
+            Refusal::TransferCodingUnknown => Code::TransferCodingUnknown,
+            Refusal::Busy => Code::Busy,
+            Refusal::AnswerTooSlow => Code::RequestTimeout,
+            Refusal::VersionUnknown => Code::VersionUnknown,
+        };
+        Problem::new(code).value("reason", refusal.to_string())
+    }
 }
 
 impl From<OpenError> for Problem {
@@ -155,40 +241,28 @@ impl From<OpenError> for Problem {
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Problem {
         let seconds = denied.retry_after_s;
-        let detail = format!(
-            "Too many messages in this session: it can have {BURST} in a row, and {PER_MINUTE} in a minute. \
-             Please send it again in {seconds} s."
-        );
-        Problem::new(429, detail).code("rate_limited").after(u32::try_from(seconds).unwrap_or(u32::MAX))
+        Problem::new(Code::RateLimited)
+            .value("burst", BURST.to_string())
+            .value("per_minute", PER_MINUTE.to_string())
+            .value("seconds", seconds.to_string())
+            .after(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 }
 
 impl From<ProofRequired> for Problem {
     fn from(required: ProofRequired) -> Problem {
-        let todo = "Please solve the challenge in proof_of_work and send the request again with the solution in the field \
-                    Proof-Of-Work, as described in /docs.";
-        let detail = match required.invalid {
-            Some(invalid) => format!("The proof of work {invalid}. {todo}"),
-            None => format!("A new session takes proof of work at the moment. {todo}"),
-        };
+        let reason = required.invalid.map_or_else(String::new, |invalid| format!(" (the proof of work {invalid})"));
         let proof_of_work = Some(Box::new(required.challenge.into()));
-        Problem { proof_of_work, ..Problem::new(429, detail).code("proof_of_work") }
+        Problem { proof_of_work, ..Problem::new(Code::ProofOfWork).value("reason", reason) }
     }
 }
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Problem {
         match error {
-            store::Error::Unavailable | store::Error::Conflict => {
-                Problem::new(503, "The database cannot be reached at the moment. Please try again shortly.")
-            }
-            store::Error::Faulty(_) => {
-                let text = "The database cannot store or read anything for you at the moment. Please try again later.";
-                Problem::new(503, text).after(REFUSED_RETRY_AFTER_S).code("database_refuses")
-            }
-            store::Error::Timeout => {
-                Problem::new(504, "The database took too long. It is not certain that nothing was done.")
-            }
+            store::Error::Unavailable | store::Error::Conflict => Problem::new(Code::DatabaseUnavailable),
+            store::Error::Faulty(_) => Problem::new(Code::DatabaseRefuses),
+            store::Error::Timeout => Problem::new(Code::DatabaseTimeout),
             store::Error::Refused(_) | store::Error::Protocol => Problem::internal(error.to_string()),
         }
     }

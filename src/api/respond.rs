@@ -12,10 +12,13 @@ use crate::http::{Response, ResponseBody};
 const COMMON_FIELDS: [(&str, &str); 3] =
     [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
 
-/// Adds the fields that every response has.
+/// Adds the fields that every response has, but for those that it has already.
 pub(super) fn with_common_fields(mut response: Response) -> Response {
     response.headers.reserve(COMMON_FIELDS.len() + 1);
-    COMMON_FIELDS.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))
+    COMMON_FIELDS.into_iter().fold(response, |response, (name, value)| {
+        let has_it = response.headers.iter().any(|(own, _)| own == name);
+        if has_it { response } else { response.with_additional_header(name, value) }
+    })
 }
 
 /// A JSON document with a status.

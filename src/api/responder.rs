@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::language::Language;
 use super::problem::Problem;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
@@ -81,6 +82,11 @@ impl Responder {
         self.0.take().expect("a responder is consumed by its first use")
     }
 
+    /// The language of errors.
+    pub(super) fn language(&self) -> Language {
+        self.0.as_ref().map_or_else(Language::default, |(_, access_log)| access_log.language)
+    }
+
     /// Has the token cancelled when the client is gone before it has the whole response.
     pub(super) fn on_disconnect(&self, disconnect: CancellationToken) {
         if let Some((responder, _)) = &self.0 {
@@ -141,6 +147,8 @@ pub(super) struct AccessLog {
     pub(super) route: &'static str,
     pub(super) started: Instant,
     pub(super) metrics: Arc<Metrics>,
+    /// The language of an error.
+    pub(super) language: Language,
     /// Further fields of the response.
     pub(super) fields: Vec<(&'static str, String)>,
 }
@@ -148,10 +156,10 @@ pub(super) struct AccessLog {
 impl AccessLog {
     /// Counts and logs the request, and adds the fields that every response has.
     pub(super) fn complete(self, result: Result<Response, Problem>) -> Response {
-        let AccessLog { method, route, started, metrics, fields } = self;
+        let AccessLog { method, route, started, metrics, language, fields } = self;
         let (response, cause) = match result {
             Ok(response) => (response, None),
-            Err(problem) => (problem.response(), problem.cause),
+            Err(problem) => (problem.response(language), problem.cause),
         };
         let (status, took, request_id) = (response.status_code, started.elapsed(), new_request_id());
         metrics.request(method, route, status, took);
@@ -192,10 +200,10 @@ mod tests {
 
     impl Application for Dropping {
         fn answer(&self, _: Request, responder: http::Responder) {
-            let (started, metrics) = (Instant::now(), self.0.clone());
+            let (started, metrics, language) = (Instant::now(), self.0.clone(), Language::default());
             drop(Responder::new(
                 responder,
-                AccessLog { method: "GET", route: "/", started, metrics, fields: Vec::new() },
+                AccessLog { method: "GET", route: "/", started, metrics, language, fields: Vec::new() },
             ));
         }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::catalogue::Code;
 use super::problem::Problem;
 use super::responder::{Answer, Context};
 use super::{challenge, chat, docs, health, openapi, respond, sessions};
@@ -30,6 +31,7 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/health/ready", health::ready),
     route("GET", "/openapi.json", openapi::document),
     route("GET", "/docs", docs::page),
+    route("GET", "/docs/errors", docs::errors),
     route("GET", "/docs/{asset}", docs::asset),
     route("GET", "/api/v1/challenge", challenge::read),
     route("POST", "/api/v1/sessions", sessions::create),
@@ -65,7 +67,7 @@ pub(super) fn find<'a>(method: &str, target: &'a str) -> (&'static str, Found<'a
         }
         others.push(route);
     }
-    let Some(first) = others.first() else { return ("none", Found::Answer(Err(Problem::no_such_path()))) };
+    let Some(first) = others.first() else { return ("none", Found::Answer(Err(Problem::new(Code::PathNotFound)))) };
     let answer = match method {
         "OPTIONS" => Ok(respond::no_content().with_additional_header("Allow", allow(&others))),
         _ => Err(Problem::method_not_allowed(allow(&others))),

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body;
+use super::catalogue::{Code, FieldCode};
 use super::problem::Problem;
 use super::respond;
 use super::responder::{Answer, Context};
@@ -42,7 +43,7 @@ pub(super) struct Session {
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     body::json_object(request)?;
     if context.store.watermark.is_full() {
-        return Err(Problem::storage_full());
+        return Err(Problem::new(Code::StorageFull));
     }
     let peer = context.admission.client_peer(request);
     context.admission.creation(peer, request.header("Proof-Of-Work"))?;
@@ -75,7 +76,7 @@ pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
         context.store.sessions.find(
             key.lookup(),
             responder.on(move |found: Result<Option<Vec<u8>>, _>| {
-                let sealed = found?.ok_or_else(Problem::no_such_session)?;
+                let sealed = found?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
                 let created_at = respond::timestamp(message::open_creation_time(&key, &sealed)?);
                 Ok(respond::json(200, &Session { session_id, created_at }))
             }),
@@ -101,7 +102,7 @@ pub(super) fn delete<'a>(context: &'a Context, _: &Request, session_id: &str) ->
             session,
             responder.on(|existed| {
                 if !existed? {
-                    return Err(Problem::no_such_session());
+                    return Err(Problem::new(Code::SessionNotFound));
                 }
                 log::info!("Session deleted");
                 Ok(respond::no_content())
@@ -111,7 +112,5 @@ pub(super) fn delete<'a>(context: &'a Context, _: &Request, session_id: &str) ->
 }
 
 pub(super) fn parse_id(session_id: &str) -> Result<SessionId, Problem> {
-    session_id
-        .parse()
-        .map_err(|_| Problem::invalid("session_id", "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000"))
+    session_id.parse().map_err(|_| Problem::invalid(FieldCode::SessionIdInvalid))
 }

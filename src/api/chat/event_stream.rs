@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::json;
 
+use super::wire::MessageDelta;
+use crate::api::language::Language;
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
@@ -31,6 +32,8 @@ struct State {
     /// more memory than one answer.
     unsent: String,
     last_activity: Instant,
+    /// The language of an error.
+    language: Language,
     /// The next look at [`State::last_activity`].
     keep_alive: Option<Timer>,
 }
@@ -38,11 +41,14 @@ struct State {
 impl EventStream {
     /// Begins the response.
     pub(super) fn start(responder: Responder, timers: &Arc<Timers>) -> EventStream {
-        // nginx would buffer the events until it has a page of them.
-        let head = respond::with_body(200, "text/event-stream", [].as_slice());
-        let sender = responder.stream(head.with_additional_header("X-Accel-Buffering", "no"));
+        let language = responder.language();
+        // nginx would buffer the events until it has a page of them, and a proxy that compresses until it has a block.
+        let head = respond::with_body(200, "text/event-stream", [].as_slice())
+            .with_additional_header("X-Accel-Buffering", "no")
+            .with_additional_header("Cache-Control", "no-store, no-transform");
+        let sender = responder.stream(head);
         let (unsent, last_activity) = (String::new(), Instant::now());
-        let mut state = State { sender: Some(sender), count: 0, unsent, last_activity, keep_alive: None };
+        let mut state = State { sender: Some(sender), count: 0, unsent, last_activity, language, keep_alive: None };
         state.send(COMMENT);
         let state = Arc::new(Mutex::new(state));
         keep_alive(&state, timers);
@@ -95,8 +101,8 @@ impl State {
     }
 
     fn unsent_event(&mut self) -> Vec<u8> {
-        let text = mem::take(&mut self.unsent);
-        self.event("message.delta", &json!({ "text": text }))
+        let delta = MessageDelta { text: mem::take(&mut self.unsent) };
+        self.event("message.delta", &delta)
     }
 
     /// Sends the unsent text, or a comment where there is none, if the client's buffer has room.
@@ -130,7 +136,8 @@ impl State {
         if let Some(cause) = problem.cause.as_deref() {
             log::error!(cause; "An answer failed while it was streamed");
         }
-        self.finish("error", problem);
+        let document = problem.document(self.language);
+        self.finish("error", &document);
     }
 }
 

@@ -9,7 +9,8 @@ mod wire;
 use std::time::Instant;
 
 use super::body;
-use super::problem::Problem;
+use super::catalogue::Code;
+use super::problem::{Problem, both};
 use super::respond;
 use super::responder::{Answer, Context};
 use super::sessions::parse_id;
@@ -21,6 +22,7 @@ use crate::sync::CancellationToken;
 use crate::turns::Question;
 use delivery::Delivery;
 use history::HistoryStream;
+pub(super) use wire::ChatEvents;
 use wire::{AnswerMessage, History, MessageRequest};
 
 /// Messages on a page, where the client does not say.
@@ -63,7 +65,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
 ))]
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let received_at = Instant::now();
-    let session_id = parse_id(session_id)?;
+    let session_id = parse_id(session_id).map_err(|problem| problem.and(request::read(request).err()))?;
     let (key, streamed) = (SealingKey::derive(&session_id), request::accepts_events(request));
     let quota = context.admission.message(&key.lookup(), body::length(request));
     let client = context.admission.client(request, &key.lookup());
@@ -84,8 +86,7 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
 }
 
 fn question(context: &Context, request: &Request, key: SealingKey, received_at: Instant) -> Result<Question, Problem> {
-    let idempotency_key = request::idempotency_key(request)?;
-    let text = request::message(body::json_object(request)?)?;
+    let (idempotency_key, text) = request::read(request)?;
     let (peer, disconnect) = (context.admission.client_peer(request), CancellationToken::default());
     Ok(Question { key, text, idempotency_key, peer, disconnect, received_at })
 }
@@ -117,7 +118,9 @@ pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
     Answer::defer(move |responder| {
         context.turns.stop(
             session,
-            responder.on(|exists| if exists? { Ok(respond::no_content()) } else { Err(Problem::no_such_session()) }),
+            responder.on(
+                |exists| if exists? { Ok(respond::no_content()) } else { Err(Problem::new(Code::SessionNotFound)) },
+            ),
         );
     })
 }
@@ -136,9 +139,8 @@ pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
     (status = 422, description = "The id, `limit` or `before` is not valid"),
 ))]
 pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    let session_id = parse_id(session_id)?;
-    let before = request::page_end(request)?;
-    let limit = request::page_length(request)?;
+    let page = both(request::page_length(request), request::page_end(request));
+    let (session_id, (limit, before)) = both(parse_id(session_id), page)?;
     let is_page = before.is_some() || limit.is_some();
     let limit = if is_page { limit.unwrap_or(DEFAULT_PAGE_LENGTH) } else { i32::MAX };
     let is_head = request.method() == "HEAD";
@@ -150,7 +152,7 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
         let (store, session, responder) = (context.store.clone(), key.lookup(), responder.of_client(client));
         let send = move |page: Result<Option<Page>, store::Error>| match page {
             Err(error) => responder.respond(Err(error.into())),
-            Ok(None) => responder.respond(Err(Problem::no_such_session())),
+            Ok(None) => responder.respond(Err(Problem::new(Code::SessionNotFound))),
             Ok(Some(page)) if !page.before_exists => responder.respond(Err(request::not_a_message())),
             Ok(Some(page)) => {
                 let has_more = is_page.then_some(page.first > 1);

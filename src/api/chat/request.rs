@@ -4,7 +4,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::api::problem::Problem;
+use crate::api::body;
+use crate::api::catalogue::FieldCode;
+use crate::api::problem::{Problem, both};
 use crate::http::Request;
 
 /// Characters that a message may have.
@@ -16,33 +18,37 @@ const MAX_KEY_CHARS: usize = 200;
 /// Messages on a page at most.
 const MAX_ON_PAGE: i32 = 200;
 
+/// The `Idempotency-Key` and the message.
+pub(super) fn read(request: &Request) -> Result<(Option<String>, String), Problem> {
+    both(idempotency_key(request), body::json_object(request).and_then(message))
+}
+
 /// The message in the body.
-pub(super) fn message(mut body: Map<String, Value>) -> Result<String, Problem> {
-    let invalid = |message| Problem::invalid("message", message);
+fn message(mut body: Map<String, Value>) -> Result<String, Problem> {
     let Some(Value::String(text)) = body.remove("message") else {
-        return Err(invalid("must be a text of 1 to 4,096 characters"));
+        return Err(Problem::invalid(FieldCode::MessageMissing));
     };
     if text.chars().count() > MAX_CHARS {
-        return Err(invalid("must have 4,096 characters at most"));
+        return Err(Problem::invalid(FieldCode::MessageTooLong));
     }
     if text.chars().all(char::is_whitespace) {
-        return Err(invalid("must have something in it besides white space"));
+        return Err(Problem::invalid(FieldCode::MessageBlank));
     }
     if text.contains('\0') {
-        return Err(invalid("must not have the character NUL in it"));
+        return Err(Problem::invalid(FieldCode::MessageHasNul));
     }
     Ok(text)
 }
 
 /// The `Idempotency-Key`, if there is one.
-pub(super) fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
+fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
     let Some(key) = request.header("Idempotency-Key") else { return Ok(None) };
     // Bytes that were not UTF-8 have become the replacement character, and different keys one.
     let is_printable = !key.is_empty() && !key.chars().any(|it| it.is_control() || it == char::REPLACEMENT_CHARACTER);
     if is_printable && key.chars().count() <= MAX_KEY_CHARS {
         Ok(Some(key.to_owned()))
     } else {
-        Err(Problem::invalid("Idempotency-Key", "must have 1 to 200 printable characters, in UTF-8"))
+        Err(Problem::invalid(FieldCode::IdempotencyKeyInvalid))
     }
 }
 
@@ -57,7 +63,7 @@ pub(super) fn accepts_events(request: &Request) -> bool {
 pub(super) fn page_length(request: &Request) -> Result<Option<i32>, Problem> {
     let Some(limit) = request.get_param("limit") else { return Ok(None) };
     let limit = limit.parse().ok().filter(|limit| (1..=MAX_ON_PAGE).contains(limit));
-    limit.map(Some).ok_or_else(|| Problem::invalid("limit", "must be a whole number from 1 to 200"))
+    limit.map(Some).ok_or_else(|| Problem::invalid(FieldCode::LimitInvalid))
 }
 
 /// The parameter `before`: the message that the page ends before.
@@ -68,5 +74,5 @@ pub(super) fn page_end(request: &Request) -> Result<Option<Uuid>, Problem> {
 
 /// The parameter `before` names no message of the session.
 pub(super) fn not_a_message() -> Problem {
-    Problem::invalid("before", "must be the id of a message of this session")
+    Problem::invalid(FieldCode::BeforeInvalid)
 }

@@ -4,7 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::api::problem::Problem;
+use crate::api::catalogue::{Code, FieldCode};
+use crate::api::problem::{Problem, ProblemDocument};
 use crate::api::respond;
 use crate::companion::Unavailable;
 use crate::message::{self, Role};
@@ -20,9 +21,8 @@ pub(in crate::api) struct Message {
     /// The session it belongs to.
     #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     pub(super) session_id: SessionId,
-    /// `user` for the person, `model` for the companion.
-    #[schema(example = "model", pattern = "^(user|model)$")]
-    pub(super) role: &'static str,
+    /// Who wrote it.
+    pub(super) role: Author,
     /// The text.
     #[schema(example = "Thank you for telling me. I am listening.")]
     content: String,
@@ -35,14 +35,64 @@ pub(in crate::api) struct Message {
     cut: Option<bool>,
 }
 
+/// Who wrote a message: `user` is the person, `model` the companion.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(example = "model")]
+pub(in crate::api) enum Author {
+    User,
+    Model,
+}
+
+/// What made an answer: `companion` is a model, `script` a reply that a person wrote beforehand.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(example = "script")]
+pub(in crate::api) enum Source {
+    Companion,
+    Script,
+}
+
 /// What the companion answered.
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct AnswerMessage {
     #[serde(flatten)]
     message: Message,
-    /// `companion` for a model, `script` for a reply that a person wrote beforehand.
-    #[schema(example = "script", pattern = "^(companion|script)$")]
-    source: &'static str,
+    /// What made it.
+    source: Source,
+}
+
+/// The data of `message.start`: the answer that follows.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct MessageStart {
+    /// The answer's id.
+    #[schema(example = "8c9b1d0e-3a55-8f51-b1a4-0f5a2b3c4d5e")]
+    pub(super) id: Uuid,
+    /// The session it belongs to.
+    #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
+    pub(super) session_id: SessionId,
+    pub(super) role: Author,
+}
+
+/// The data of `message.delta`: the next piece of the answer.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct MessageDelta {
+    #[schema(example = "Thank you for telling me. ")]
+    pub(super) text: String,
+}
+
+/// The data of each server-sent event, by the event's name.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(in crate::api) struct ChatEvents {
+    #[schema(rename = "message.start")]
+    start: MessageStart,
+    #[schema(rename = "message.delta")]
+    delta: MessageDelta,
+    #[schema(rename = "message.end")]
+    end: AnswerMessage,
+    #[schema(value_type = ProblemDocument<'static>)]
+    error: (),
 }
 
 /// A conversation, or a page of it.
@@ -69,7 +119,7 @@ pub(in crate::api) struct MessageRequest {
 
 impl Message {
     pub(super) fn new(session_id: SessionId, message: message::Message) -> Message {
-        let role = if message.role == Role::User { "user" } else { "model" };
+        let role = if message.role == Role::User { Author::User } else { Author::Model };
         let created_at = respond::timestamp(message.created_at);
         let cut = message.is_cut.then_some(true);
         Message { id: message.id, session_id, role, content: message.text, created_at, cut }
@@ -78,45 +128,30 @@ impl Message {
 
 impl AnswerMessage {
     pub(super) fn new(session_id: SessionId, message: message::Message) -> AnswerMessage {
-        let source = if message.role == Role::Script { "script" } else { "companion" };
+        let source = if message.role == Role::Script { Source::Script } else { Source::Companion };
         AnswerMessage { message: Message::new(session_id, message), source }
     }
 }
 
 impl From<Failure> for Problem {
     fn from(failure: Failure) -> Problem {
-        let unavailable = "There is no answer at the moment. Your message is kept; please try again shortly.";
-        let (status, detail) = match failure {
-            Failure::NoSession => return Problem::no_such_session(),
-            Failure::KeyReused => {
-                let message = "was used in this session with another message; take a new one";
-                return Problem::invalid("Idempotency-Key", message);
-            }
-            Failure::AlreadyRunning => {
-                let detail = "Another message of this session is being answered. Please wait for that answer.";
-                return Problem::new(409, detail).after(1);
-            }
-            Failure::SessionFull => {
-                let detail = "This session has reached the size that a session may have, so your message was not stored. \
-                    Please start a new session. What is here stays readable, and can be erased.";
-                return Problem::new(409, detail).code("session_full");
-            }
-            Failure::StorageFull => return Problem::storage_full(),
-            Failure::TooManyOfPeer => {
-                let detail = "Too many messages from your network are being answered. Please try again shortly.";
-                return Problem::new(429, detail).code("rate_limited").after(1);
-            }
+        match failure {
+            Failure::NoSession => Problem::new(Code::SessionNotFound),
+            Failure::KeyReused => Problem::invalid(FieldCode::IdempotencyKeyReused),
+            Failure::AlreadyRunning => Problem::new(Code::TurnInProgress).after(1),
+            Failure::SessionFull => Problem::new(Code::SessionFull),
+            Failure::StorageFull => Problem::new(Code::StorageFull),
+            Failure::Stopped => Problem::new(Code::AnswerStopped),
+            Failure::TooManyOfPeer => Problem::new(Code::NetworkLimited).after(1),
             Failure::Unavailable(Unavailable::CircuitOpen(left) | Unavailable::RetryAfter { delay: left, .. }) => {
                 let seconds = u32::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-                return Problem::new(503, unavailable).after(seconds);
+                Problem::new(Code::NoAnswer).after(seconds)
             }
-            Failure::Store(error) => return error.into(),
-            Failure::Unreadable => return Problem::internal("what is stored does not open with this session's key"),
-            Failure::Stopped => (409, "The answer was stopped before anything was said."),
-            Failure::Unavailable(_) => (503, unavailable),
-            Failure::TimedOut => (503, "The answer took too long. Please try again shortly."),
-            Failure::Overloaded => (503, "Too many people are being answered at the moment. Please try again shortly."),
-        };
-        Problem::new(status, detail)
+            Failure::Unavailable(_) => Problem::new(Code::NoAnswer),
+            Failure::TimedOut => Problem::new(Code::AnswerTimeout),
+            Failure::Overloaded => Problem::new(Code::Overloaded),
+            Failure::Store(error) => error.into(),
+            Failure::Unreadable => Problem::internal("what is stored does not open with this session's key"),
+        }
     }
 }

@@ -25,8 +25,8 @@ fn an_invalid_body_gets_its_status() {
         (json, b" ", 422),
         (json, b"\0", 422),
         (json, b"{\"a\": \"\xff\"}", 422),
-        (json, b"{\"a\": \"\\ud800\"}", 422),
-        (json, b"\xef\xbb\xbf{}", 422),
+        (json, b"\xef\xbb\xbf", 422),
+        (json, b"\xef\xbb\xbf\xef\xbb\xbf{}", 422),
         (json, deep_object.as_bytes(), 422),
         // Another media type than JSON, or none.
         ("text/plain", b"{}", 415),

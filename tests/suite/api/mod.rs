@@ -3,5 +3,7 @@
 mod bad_input;
 mod bounds;
 mod health;
+mod origin;
+mod problems;
 mod service;
 mod sessions;

@@ -23,7 +23,7 @@ fn a_streamed_answer_is_start_deltas_and_end() {
     let mut events = chat.stream("halo");
     assert_eq!(events.head.status, 200);
     assert_eq!(events.head.header("X-Accel-Buffering"), Some("no"));
-    assert_eq!(events.head.header("Cache-Control"), Some("no-store"));
+    assert_eq!(events.head.header("Cache-Control"), Some("no-store, no-transform"));
     assert_eq!(events.head.header("X-Content-Type-Options"), Some("nosniff"));
     let start = events.expect("message.start");
     assert!(events.began_with_comment);

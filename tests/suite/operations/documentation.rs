@@ -16,7 +16,7 @@ fn read(file: &str) -> String {
 
 #[test]
 fn the_description_has_exactly_the_routes() {
-    let document = serde_json::to_value(safespace::api::openapi::describe()).unwrap();
+    let document = safespace::api::openapi::describe();
     let mut described = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         described.extend(item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
@@ -75,12 +75,100 @@ fn every_reference_in_the_description_resolves() {
             _ => {}
         }
     }
-    let document = serde_json::to_value(safespace::api::openapi::describe()).unwrap();
+    let document = safespace::api::openapi::describe();
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 10, "{found:?}");
     for reference in found {
         assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn every_response_with_a_body_in_the_description_has_an_example() {
+    let document = safespace::api::openapi::describe();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let contents = response["content"].as_object().into_iter().flatten();
+                for (media_type, content) in contents {
+                    let examples = content["examples"].as_object().map_or(0, serde_json::Map::len);
+                    let has_one = examples > 0 || !content["example"].is_null();
+                    assert!(has_one, "{method} {path} {status} {media_type}");
+                    for (name, example) in content["examples"].as_object().into_iter().flatten() {
+                        let value = &example["value"];
+                        let of_status = value["status"].to_string() == *status || status == "default";
+                        assert!(of_status, "{method} {path} {status} {name}: {value}");
+                        let detail = value["detail"].as_str().unwrap();
+                        assert!(!detail.contains(['{', '}']), "{method} {path} {status} {name}: {detail}");
+                    }
+                }
+            }
+        }
+    }
+    let chat = &document["paths"]["/api/v1/sessions/{session_id}/chat"]["post"];
+    let problem = "/content/application~1problem+json/examples";
+    let examples = |status: &str| {
+        let examples = chat["responses"][status].pointer(problem).unwrap();
+        examples.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(examples("429"), ["network_limited", "rate_limited"]);
+    assert_eq!(examples("503"), ["answer_timeout", "database_unavailable", "no_answer", "overloaded", "storage_full"]);
+}
+
+#[test]
+fn the_description_has_enums_optional_headers_and_the_data_of_events() {
+    let document = safespace::api::openapi::describe();
+    assert!(!document.to_string().contains("\"null\""), "generated clients would send null");
+    let schemas = &document["components"]["schemas"];
+    for (schema, values) in [
+        ("Author", serde_json::json!(["user", "model"])),
+        ("Source", serde_json::json!(["companion", "script"])),
+        ("DatabaseStatus", serde_json::json!(["healthy", "unhealthy"])),
+        ("ProcessStatus", serde_json::json!(["live", "ready"])),
+    ] {
+        assert_eq!(schemas[schema]["enum"], values, "{schema}");
+    }
+    assert_eq!(schemas["Problem"]["properties"]["code"]["$ref"], "#/components/schemas/Code");
+    let events: Vec<&String> = schemas["ChatEvents"]["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(events, ["error", "message.delta", "message.end", "message.start"]);
+    let send = &document["paths"]["/api/v1/sessions/{session_id}/chat"]["post"];
+    let create = &document["paths"]["/api/v1/sessions"]["post"];
+    for parameter in [&send["parameters"][1], &create["parameters"][0]] {
+        assert_eq!((&parameter["in"], &parameter["schema"]["type"]), (&"header".into(), &"string".into()));
+        assert_ne!(parameter["required"], true);
+    }
+}
+
+#[test]
+fn every_code_is_explained_by_the_service_and_in_the_documents() {
+    let app = TestApp::start();
+    let page = app.client.get("/docs/errors").assert_status(200);
+    assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"));
+    assert!(page.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'"));
+    let (page, document) = (page.text(), read("docs/errors.md"));
+    let texts: toml::Table = toml::from_str(&read("src/api/problems.toml")).unwrap();
+    let description = safespace::api::openapi::describe();
+    for (schema, table) in [("Code", "problems"), ("FieldCode", "fields")] {
+        let codes = description["components"]["schemas"][schema]["enum"].as_array().unwrap();
+        assert_eq!(codes.len(), texts[table].as_table().unwrap().len(), "a text without a code");
+        for code in codes.iter().map(|code| code.as_str().unwrap()) {
+            let entry = &texts[table][code];
+            assert!(page.contains(&format!("id=\"{code}\"")), "{code} is not on the page");
+            let row = match table {
+                "problems" => format!(
+                    "| `{code}` | {} | {} |",
+                    entry["status"].as_integer().unwrap(),
+                    entry["client"].as_str().unwrap()
+                ),
+                _ => format!(
+                    "| `{code}` | {} {} |",
+                    entry["field"].as_str().unwrap(),
+                    entry["message"]["en"].as_str().unwrap()
+                ),
+            };
+            assert!(document.contains(&row), "not in docs/errors.md:\n{row}");
+        }
     }
 }
 

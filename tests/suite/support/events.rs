@@ -112,7 +112,9 @@ impl Events {
         let error = self.rest().pop().expect("a last event");
         assert_eq!(error.name, "error", "{error:?}");
         assert_eq!(error.data["status"], status, "{error:?}");
-        assert_eq!(error.data["type"], "about:blank");
+        let code = error.data["code"].as_str().expect("a code");
+        assert_eq!(error.data["type"], format!("/docs/errors#{code}"));
+        assert_eq!(error.data["retry_after"].is_u64(), status == 503, "{error:?}");
         assert!(error.data["title"].as_str().is_some_and(|title| !title.is_empty()), "{error:?}");
         assert!(error.data["detail"].as_str().is_some_and(|detail| detail.ends_with('.')), "{error:?}");
         error.data

@@ -141,7 +141,10 @@ impl Answer {
         assert_eq!(self.header("Content-Type"), Some("application/problem+json"));
         let problem = self.json();
         assert_eq!(problem["status"], status);
-        assert_eq!(problem["type"], "about:blank");
+        let code = problem["code"].as_str().expect("a code");
+        assert_eq!(problem["type"], format!("/docs/errors#{code}"));
+        let retry_after = self.header("Retry-After").map(|seconds| seconds.parse().unwrap());
+        assert_eq!(problem["retry_after"].as_u64(), retry_after, "{problem}");
         assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()));
         let fields = problem["errors"].as_array().map_or(0, Vec::len);
         assert_eq!(fields > 0, status == 422, "a 422, and nothing else, names fields: {problem}");

@@ -1,0 +1,142 @@
+//! Every error that a client can get, by its code. The texts are in `problems.toml`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::language::Language;
+
+/// What went wrong: a stable name for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Code {
+    Malformed,
+    ForeignOrigin,
+    PathNotFound,
+    SessionNotFound,
+    MethodNotAllowed,
+    HeadTooSlow,
+    BodyTooSlow,
+    TurnInProgress,
+    AnswerStopped,
+    SessionFull,
+    BodyTooLarge,
+    RequestLineTooLong,
+    MediaTypeUnsupported,
+    ContentEncodingUnsupported,
+    ExpectationUnknown,
+    InvalidRequest,
+    RateLimited,
+    NetworkLimited,
+    ProofOfWork,
+    HeadTooLarge,
+    TooManyFields,
+    InternalError,
+    TransferCodingUnknown,
+    DatabaseUnavailable,
+    DatabaseRefuses,
+    StorageFull,
+    NoAnswer,
+    AnswerTimeout,
+    Overloaded,
+    Busy,
+    Stopping,
+    SchemaMismatch,
+    DatabaseTimeout,
+    RequestTimeout,
+    VersionUnknown,
+}
+
+/// What is wrong with a part of a request: a stable name for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FieldCode {
+    SessionIdInvalid,
+    BodyNotUtf8,
+    BodyNotJson,
+    BodyTooDeep,
+    BodyNotObject,
+    MessageMissing,
+    MessageTooLong,
+    MessageBlank,
+    MessageHasNul,
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+    LimitInvalid,
+    BeforeInvalid,
+}
+
+/// All texts.
+#[derive(Deserialize)]
+pub(super) struct Catalogue {
+    pub(super) problems: BTreeMap<Code, Entry>,
+    pub(super) fields: BTreeMap<FieldCode, FieldEntry>,
+}
+
+/// One kind of error.
+#[derive(Deserialize)]
+pub(super) struct Entry {
+    /// The HTTP status.
+    pub(super) status: u16,
+    pub(super) title: Text,
+    /// What was wrong and what to do. Names in braces stand for values.
+    pub(super) detail: Text,
+    /// What a client does, for developers.
+    pub(super) client: String,
+}
+
+/// One way in which a part of a request is wrong.
+#[derive(Deserialize)]
+pub(super) struct FieldEntry {
+    /// The parameter or the field of the body; `body` for the body as a whole.
+    pub(super) field: String,
+    pub(super) message: Text,
+}
+
+/// A text in every language.
+#[derive(Deserialize)]
+pub(super) struct Text {
+    en: String,
+    id: String,
+}
+
+impl Text {
+    pub(super) fn get(&self, language: Language) -> &str {
+        match language {
+            Language::English => &self.en,
+            Language::Indonesian => &self.id,
+        }
+    }
+}
+
+pub(super) static CATALOGUE: LazyLock<Catalogue> =
+    LazyLock::new(|| toml::from_str(include_str!("problems.toml")).expect("a test reads it"));
+
+impl Code {
+    pub(super) fn entry(self) -> &'static Entry {
+        &CATALOGUE.problems[&self]
+    }
+
+    /// The name in JSON.
+    pub(super) fn name(self) -> String {
+        name(self)
+    }
+}
+
+impl FieldCode {
+    pub(super) fn entry(self) -> &'static FieldEntry {
+        &CATALOGUE.fields[&self]
+    }
+
+    /// The name in JSON.
+    pub(super) fn name(self) -> String {
+        name(self)
+    }
+}
+
+fn name(code: impl Serialize) -> String {
+    let name = serde_json::to_value(code).ok();
+    name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}

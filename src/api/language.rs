@@ -1,0 +1,78 @@
+//! The language of an error's text, as `Accept-Language` asks for it (RFC 9110, section 12.5.4).
+
+use crate::http::Request;
+
+/// A language that errors are written in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Language {
+    #[default]
+    English,
+    Indonesian,
+}
+
+impl Language {
+    /// The language that the client prefers among those there are.
+    pub(super) fn of(request: &Request) -> Language {
+        Language::preferred(request.header("Accept-Language").unwrap_or_default())
+    }
+
+    /// The value of `Content-Language`.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::Indonesian => "id",
+        }
+    }
+
+    /// The first range with the highest weight that names a language there is; English where none does.
+    fn preferred(accepted: &str) -> Language {
+        let mut best = (0.0, Language::default());
+        for range in accepted.split(',') {
+            let (tag, parameter) = range.split_once(';').unwrap_or((range, "q=1"));
+            // Browsers wrote `in` before `id` replaced it.
+            let language = match tag.trim().split('-').next().map(str::to_ascii_lowercase).as_deref() {
+                Some("id" | "in") => Language::Indonesian,
+                Some("en" | "*") => Language::English,
+                _ => continue,
+            };
+            let weight =
+                parameter.trim().to_ascii_lowercase().strip_prefix("q=").and_then(|weight| weight.parse().ok());
+            if let Some(weight) = weight.filter(|weight: &f32| *weight <= 1.0 && *weight > best.0) {
+                best = (weight, language);
+            }
+        }
+        best.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preferred_language_is_chosen_and_english_otherwise() {
+        use Language::{English, Indonesian};
+        for (accepted, language) in [
+            ("", English),
+            ("id", Indonesian),
+            ("ID-id", Indonesian),
+            ("in", Indonesian),
+            ("id-ID,id;q=0.9,en-US;q=0.8,en;q=0.7", Indonesian),
+            ("en-US,en;q=0.9,id;q=0.8", English),
+            ("en;q=0.5, id; q=0.8", Indonesian),
+            ("en,id", English),
+            ("id,en", Indonesian),
+            ("ms, jv;q=0.9, id;q=0.1", Indonesian),
+            ("de, *;q=0.5", English),
+            ("id;q=0.3, *;q=0.5", English),
+            ("id;q=0", English),
+            ("id;q=", English),
+            ("id;q=2", English),
+            ("id;q=NaN", English),
+            ("idx, index", English),
+            (";;,,=", English),
+        ] {
+            assert_eq!(Language::preferred(accepted), language, "{accepted:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Refuses what a page of another origin sends. A browser hides the response from such a page, but has sent the request.
+
+use super::catalogue::Code;
+use super::problem::Problem;
+use crate::http::Request;
+
+/// Checks a request before it has any effect. Only `POST` reaches the service from a page of another origin: before any other
+/// method that changes something a browser asks for permission (Fetch standard, CORS preflight).
+///
+/// # Errors
+/// 403 if a browser says that a page of another origin sent it.
+pub(super) fn check(request: &Request) -> Result<(), Problem> {
+    let is_own = match (request.header("Sec-Fetch-Site"), request.header("Origin")) {
+        _ if request.method() != "POST" => true,
+        // The browser compared the origins itself, whatever a proxy made of `Host`. `none` is the person, not a page.
+        (Some(site), _) => ["same-origin", "none"].contains(&site),
+        (None, Some(origin)) => is_origin_of(origin, request.header("Host").unwrap_or_default()),
+        (None, None) => true,
+    };
+    if is_own { Ok(()) } else { Err(Problem::new(Code::ForeignOrigin)) }
+}
+
+/// Whether an origin has this host and port. The scheme is not compared: a proxy may have ended TLS.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    let authority = |prefix, port| {
+        let rest = origin.strip_prefix(prefix)?;
+        Some(rest.eq_ignore_ascii_case(host.strip_suffix(port).unwrap_or(host)))
+    };
+    authority("https://", ":443").or_else(|| authority("http://", ":80")).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_compared_with_the_host_and_port() {
+        for (origin, host, is_own) in [
+            ("https://safe.example", "safe.example", true),
+            ("https://safe.example", "Safe.Example:443", true),
+            ("http://safe.example", "safe.example:80", true),
+            ("http://127.0.0.1:8000", "127.0.0.1:8000", true),
+            ("http://[::1]:8000", "[::1]:8000", true),
+            ("https://safe.example", "safe.example:8443", false),
+            ("https://safe.example:8443", "safe.example", false),
+            ("https://safe.example.evil.example", "safe.example", false),
+            ("https://evil.example", "safe.example", false),
+            ("null", "null", false),
+            ("", "", false),
+            ("https://", "safe.example", false),
+        ] {
+            assert_eq!(is_origin_of(origin, host), is_own, "{origin} at {host}");
+        }
+    }
+}
