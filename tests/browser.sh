@@ -131,3 +131,16 @@ for _ in $(seq 100); do
 done
 case $answer in "" | … | "No connection"*) echo "FAILED  the page of docs/chat.md shows: $answer" >&2; exit 1 ;; esac
 echo "ok      the page of docs/chat.md created a session and shows an answer"
+
+# Erase: the screen is empty at once, and the page is left after a second.
+click '#erase'
+shown=$(webdriver POST "$page/execute/sync" '{"script": "return document.body.textContent", "args": []}' | jq -r .)
+[ -z "$shown" ] || { echo "FAILED  the screen is not empty after Erase: $shown" >&2; exit 1; }
+for _ in $(seq 50); do
+    left=$(webdriver GET "$page/url" | jq -r .)
+    [ "$left" = "$url/docs" ] || break
+    sleep 0.1
+done
+[ "$left" = https://www.wikipedia.org/ ] || { echo "FAILED  Erase did not leave the page: $left" >&2; exit 1; }
+wait_for '/Session deleted/p' "$files/guarded.log" >/dev/null
+echo "ok      Erase cleared the screen at once, deleted the session and left the page"

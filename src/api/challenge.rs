@@ -23,7 +23,7 @@ pub(super) struct Requirement {
 ///
 /// While many sessions are created, `POST /api/v1/sessions` requires the field `Proof-Of-Work` with the solution of a challenge,
 /// and answers 429 with a challenge otherwise. A client need not ask here first: it can solve the challenge of the 429.
-#[utoipa::path(get, path = "/api/v1/challenge", tag = "Sessions", responses(
+#[utoipa::path(get, path = "/api/v1/challenge", operation_id = "challenge", tag = "Sessions", responses(
     (status = 200, description = "Whether it does, and a challenge", body = Requirement),
 ))]
 pub(super) fn read<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {

@@ -42,7 +42,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
 ///
 /// With `Accept: text/event-stream` the answer comes as server-sent events while it is made: `message.start`,
 /// `message.delta` (`{"text"}`) for each piece, and `message.end` with the whole message, or `error` with a problem
-/// document, whose `status` says what went wrong, since that of the response was 200. `id` counts up from 1, and there is a
+/// document, whose `code` says what went wrong; `ChatEvents` describes the data of each. `id` counts up from 1, and there is a
 /// comment at the beginning and after 15 s of silence. An error before the companion is asked is an ordinary response.
 /// A client that disconnects does not stop the answer. A message sent again with the same `Idempotency-Key` is answered
 /// once. A session can have 5 messages at once, and 20 in a minute; `RateLimit` says how many are left.
@@ -58,10 +58,10 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
         (String = "text/event-stream", example = json!(EXAMPLE_OF_A_STREAM)),
     )),
     (status = 404, description = "There is no such session, or it was deleted meanwhile"),
-    (status = 409, description = "Another message of this session is being answered (with Retry-After), or (without) the turn was stopped before anything was said, or the session is full (code session_full)"),
+    (status = 409, description = "Another message of this session is being answered, the answer was stopped before anything was said, or the session is full; `code` tells"),
     (status = 422, description = "The message, the id or the key is not valid, or the key came with another message before"),
-    (status = 429, description = "Too many messages of this session, or too many messages of the client's network are being answered (the code is `rate_limited`, with Retry-After)"),
-    (status = 503, description = "The companion or the database is not available: the message may be stored, so send it again with the same key; or the database refuses statements (code `database_refuses`), or the storage is full (code `storage_full`)"),
+    (status = 429, description = "Too many messages of this session, or too many messages of the client's network are being answered"),
+    (status = 503, description = "The companion or the database is not available: the message may be stored, so send it again with the same key; or the database refuses statements, or the storage is full"),
 ))]
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let received_at = Instant::now();
