@@ -186,7 +186,7 @@ fn an_abandoned_turn_gives_way_to_a_waiting_one_as_if_it_was_stopped() {
 fn answers_that_are_longer_than_their_timeout_are_cut_and_leave_the_circuit_closed() {
     let model = FakeModel::start();
     model.always(Arc::new(answer));
-    let app = model.app(&[("COMPANION_TIMEOUT", "2")]);
+    let app = model.app(&[("COMPANION_TIMEOUT", "8")]);
     thread::scope(|scope| {
         for is_streamed in [true, false].into_iter().cycle().take(8) {
             let chat = Chat::new(&app);
@@ -268,7 +268,7 @@ fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
     for accept in ["*/*", "text/event-stream"] {
         let refused = connect().ask(&one_more.request(accept, None, "hello"));
         assert!(refused.assert_problem(429).contains("network"));
-        assert_eq!((refused.json()["code"].clone(), refused.header("Retry-After")), (json!("rate_limited"), Some("1")));
+        assert_eq!((refused.json()["code"].clone(), refused.header("Retry-After")), (json!("network_limited"), Some("1")));
     }
     assert!(one_more.transcript().is_empty());
     let metrics = app.metrics();

@@ -145,7 +145,7 @@ fn refuse_for_a_while(case: &Case) {
         (0..20).for_each(|_| assert_refused(&client.post_json(&chat, &json!({"message": "secretword"}), &[])));
     }
     eventually(Duration::from_secs(3), || (client.get("/health/ready").status == 503).then_some(()));
-    assert_eq!(client.get("/health/ready").assert_problem(503), case.sentence);
+    assert_eq!(client.get("/health/ready").assert_status(503).json()["code"], "database_refuses");
     let health = client.get("/health/db").assert_status(503).json();
     assert_eq!((&health["database"], &health["error"]), (&json!("connected"), &json!(case.sentence)));
     if case.sqlstate != "42P01" {
@@ -188,7 +188,7 @@ fn a_read_only_database_keeps_its_connections_and_is_used_again_once_it_can_be_w
     send_a_hundred(&|| service.client.post("/api/v1/sessions"));
     let kept = connections(&mut sql, "safespace");
     assert!(kept.intersection(&pool).count() >= 5, "{pool:?} {kept:?}");
-    assert_eq!(service.client.get("/health/ready").assert_problem(503), "The database is read-only.");
+    assert_eq!(service.client.get("/health/ready").assert_status(503).json()["code"], "database_refuses");
     // Sessions keep the setting with which they began, so the pool has to open others.
     sql.batch_execute(
         "SET default_transaction_read_only = off; ALTER DATABASE safespace RESET default_transaction_read_only",
@@ -203,7 +203,7 @@ fn a_read_only_database_keeps_its_connections_and_is_used_again_once_it_can_be_w
 fn readiness_notices_a_read_only_database_without_any_request() {
     let cluster = Cluster::start();
     let (service, _sql) = serve_read_only(&cluster);
-    assert_eq!(service.client.get("/health/ready").assert_problem(503), "The database is read-only.");
+    assert_eq!(service.client.get("/health/ready").assert_status(503).json()["code"], "database_refuses");
     service.wait_for_log("sqlstate=25006");
 }
 
