@@ -21,7 +21,7 @@ use crate::private_postgres::PrivatePostgres;
 use crate::store::migrations::MigrationError;
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
-pub use startup::{StartError, migrate, warnings};
+pub use startup::{StartError, delete_old_data, migrate, upgrade_data, warnings};
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
 pub struct App {

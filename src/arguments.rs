@@ -1,6 +1,7 @@
 //! The command line, as clap parses it, and as man page and completions describe it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -18,7 +19,7 @@ pub struct Arguments {
 }
 
 /// What the program does.
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 pub enum Command {
     /// Run the service until SIGTERM or SIGINT (the default)
     Serve,
@@ -29,6 +30,20 @@ pub enum Command {
         /// Also send a fixed sentence to the companion, and print what it answers
         #[arg(long)]
         ask: bool,
+    },
+    /// Bring the data of the private PostgreSQL to a newer major version; stop the service first
+    ///
+    /// The old data is kept until `safespace upgrade-data --delete-old`.
+    UpgradeData {
+        /// Folder of the programs of the version that made the data; if not given, SafeSpace searches for them
+        #[arg(long, value_name = "FOLDER")]
+        old_bin: Option<PathBuf>,
+        /// Folder of the programs of the new version; if not given, PG_BIN or the newest
+        #[arg(long, value_name = "FOLDER")]
+        new_bin: Option<PathBuf>,
+        /// Delete the data that an upgrade has kept, and do nothing else; the service may run
+        #[arg(long, conflicts_with_all = ["old_bin", "new_bin"])]
+        delete_old: bool,
     },
 }
 

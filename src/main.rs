@@ -1,5 +1,6 @@
 //! The binary: exit codes, and the wait for a signal.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
@@ -16,6 +17,7 @@ use safespace::arguments::{Arguments, Command};
 use safespace::check;
 use safespace::config::Config;
 use safespace::logging;
+use safespace::private_postgres::NamedPrograms;
 
 #[cfg(target_os = "linux")]
 #[global_allocator]
@@ -59,6 +61,20 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
             print(&format!("The schema is at version {version}.\n"));
             Ok(())
         }
+        Command::UpgradeData { delete_old: true, .. } => {
+            for folder in app::delete_old_data(config)? {
+                print_line(format_args!("Deleted {}.", folder.display()));
+            }
+            Ok(())
+        }
+        Command::UpgradeData { old_bin, new_bin, .. } => {
+            let stop = StopSignals::handle().map_err(StartError::Signals)?;
+            let programs = NamedPrograms { old: old_bin, new: new_bin };
+            let report =
+                app::upgrade_data(config, &programs, &stop.asked, &mut |line| print_line(format_args!("{line}")))?;
+            print_line(format_args!("{report}"));
+            Ok(())
+        }
         Command::Check { ask } => {
             let mut findings = String::new();
             let result = check::check(config, ask, &mut findings);
@@ -66,6 +82,11 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
             result
         }
     }
+}
+
+/// A closed pipe must not end an upgrade.
+fn print_line(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn serve(config: &Config) -> Result<(), StartError> {

@@ -1,6 +1,8 @@
 //! What precedes serving: the database, the limits of the server, and why a start fails.
 
+use std::fmt::Write;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use crate::config::{
 };
 use crate::http::{self, Limits};
 use crate::peers::{Distinct, Peers};
-use crate::private_postgres::{PrivatePostgres, PrivatePostgresError};
+use crate::private_postgres::{self, NamedPrograms, PrivatePostgres, PrivatePostgresError};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{DataLocation, Disk, Store};
 
@@ -46,6 +48,11 @@ pub enum StartError {
     /// The companion cannot be built as configured.
     #[error("the companion is not usable: {0}")]
     Companion(#[from] BuildError),
+    /// `upgrade-data` for a PostgreSQL that is administered elsewhere.
+    #[error(
+        "upgrade-data is for the private PostgreSQL, and the configuration names another one; upgrade that with pg_upgrade"
+    )]
+    NotPrivate,
     /// The operating system does not let signals be handled.
     #[error("cannot wait for signals: {0}")]
     Signals(io::Error),
@@ -77,6 +84,45 @@ pub fn migrate(config: &Config, stop: &AtomicBool) -> Result<i32, StartError> {
     };
     migrate_with_retries(&server, &config.pool, stop)?;
     Ok(migrations::NEWEST)
+}
+
+/// Brings the data of the private PostgreSQL to a newer major version, and returns what to do next. `on_line` gets the progress.
+///
+/// # Errors
+/// As [`StartError`]; the old data is as it was then.
+pub fn upgrade_data(
+    config: &Config,
+    programs: &NamedPrograms,
+    stop: &AtomicBool,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<String, StartError> {
+    let upgrade = private_postgres::upgrade(private_server(config)?, programs, stop, on_line)?;
+    let mut report = format!(
+        "The data is of PostgreSQL {} now. That of PostgreSQL {} is kept in {}, with all that people delete from now on.\n\
+         Start SafeSpace and look whether everything is there. Then run: safespace upgrade-data --delete-old",
+        upgrade.to,
+        upgrade.from,
+        upgrade.kept.display()
+    );
+    if let Some(folder) = upgrade.set_pg_bin {
+        let _ = write!(report, "\nSet PG_BIN={} before you start SafeSpace.", folder.display());
+    }
+    Ok(report)
+}
+
+/// Deletes the data that [`upgrade_data`] has kept, and returns its folders.
+///
+/// # Errors
+/// As [`StartError`]; there may be none.
+pub fn delete_old_data(config: &Config) -> Result<Vec<PathBuf>, StartError> {
+    Ok(private_postgres::delete_old_data(private_server(config)?)?)
+}
+
+fn private_server(config: &Config) -> Result<&PrivateServer, StartError> {
+    match &config.database {
+        Database::Private(private) => Ok(private),
+        Database::Server(_) => Err(StartError::NotPrivate),
+    }
 }
 
 /// Where the database is, after starting it if it is the service's own.

@@ -1,43 +1,49 @@
 //! The data folder of the private PostgreSQL: its layout, its permissions, and the lock that gives it to one service.
 //!
 //! ```text
-//! cluster/       PostgreSQL's data
-//! socket/        the Unix socket
-//! safespace.lock a file lock, which the kernel releases when the service is killed
-//! postgres.log   PostgreSQL's log since its last start
+//! cluster/        PostgreSQL's data
+//! cluster.old-15/ the data before an upgrade from PostgreSQL 15
+//! socket/         the Unix socket
+//! safespace.lock  a file lock, which the kernel releases when the service is killed
+//! postgres.log    PostgreSQL's log since its last start
 //! ```
 
 use std::env;
 use std::fmt::Display;
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::os::unix::net::UnixStream;
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 
-use nix::libc;
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::error::Error;
-use super::trusted;
+use super::{reason, trusted};
 
 pub(super) const CLUSTER: &str = "cluster";
 pub(super) const SOCKETS: &str = "socket";
+/// A complete cluster of a new version that is about to take the place of the old one.
+pub(super) const UPGRADED_CLUSTER: &str = "cluster.upgraded";
 const UNFINISHED_CLUSTER: &str = "cluster.unfinished";
+const OLD_CLUSTER: &str = "cluster.old-";
 const LOCK: &str = "safespace.lock";
 const LOG: &str = "postgres.log";
-const SOCKET: &str = ".s.PGSQL.5432";
+pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 
 /// Bytes of a Unix socket's path without the terminating NUL; `sun_path` has 108 bytes on Linux and 104 on macOS.
 const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// Lines of PostgreSQL's log that an error quotes.
-const LOG_TAIL_LINES: usize = 5;
+/// What mkfs leaves in the root of a volume.
+const LOST_AND_FOUND: &str = "lost+found";
 
-/// The end of the log in which they are looked for.
+/// The end of the log in which the reason of a failure is looked for.
 const LOG_TAIL_BYTES: usize = 8 * 1024;
+
+/// With fewer free blocks PostgreSQL does not start.
+const FULL_DISK_BLOCKS: u64 = 16;
 
 /// A data folder that this process has locked.
 pub(super) struct DataFolder {
@@ -57,13 +63,9 @@ impl DataFolder {
         check_path(path)?;
         check_location(path, path)?;
         let problem = |error: io::Error| problem(path, &error);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(problem)?;
-        }
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(problem(error)),
-            _ => check_ownership(path)?,
-        }
+        create_parents(path, owner.is_some()).map_err(problem)?;
+        trusted::create_folder(path, 0o700).map_err(problem)?;
+        check_ownership(path)?;
         let lock = open_file(path, LOCK)?;
         lock.try_lock().map_err(|error| match error {
             fs::TryLockError::WouldBlock => Error::InUse(path.to_owned()),
@@ -78,6 +80,7 @@ impl DataFolder {
         let folder = DataFolder { path: path.to_owned(), owner, log, _lock: lock };
         folder.check_owner_can_enter()?;
         folder.create_below(SOCKETS)?;
+        folder.clear_interrupted_attempts()?;
         Ok(folder)
     }
 
@@ -98,33 +101,67 @@ impl DataFolder {
         Ok(command)
     }
 
-    /// Has `init` fill an empty folder of the given name, and renames it, so that a cluster under the final name is complete.
+    /// Has `init` fill an empty folder of the given name, and renames it to `name`, so that a cluster under that name is
+    /// complete.
     ///
     /// The temporary name is unique, since an `initdb` that a killed service left running may still write to the previous one.
     /// The renaming is durable: after a power failure a cluster under the temporary name would be removed as an interrupted
     /// attempt, with everything stored since.
-    pub(super) fn create_cluster(&self, init: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), Error> {
-        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED_CLUSTER) {
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-        let name = format!("{UNFINISHED_CLUSTER}.{}", process::id());
-        self.create_below(&name)?;
-        init(&name)?;
-        fs::rename(self.path.join(name), self.path.join(CLUSTER))
-            .and_then(|()| File::open(&self.path)?.sync_all())
-            .map_err(|error| Error::Folder(error.to_string()))
+    pub(super) fn create_cluster(&self, name: &str, init: impl FnOnce(&str) -> Result<(), Error>) -> Result<(), Error> {
+        let unfinished = format!("{UNFINISHED_CLUSTER}.{}", process::id());
+        self.create_below(&unfinished)?;
+        init(&unfinished).inspect_err(|_| {
+            let _ = fs::remove_dir_all(self.path.join(&unfinished));
+        })?;
+        self.rename(&unfinished, name)
     }
 
-    /// The last lines of the log.
-    pub(super) fn log_tail(&self) -> String {
+    /// Puts the upgraded cluster in the place of the old one, which is kept in [`DataFolder::kept_cluster`].
+    ///
+    /// After a crash between the two renames the next [`DataFolder::open`] does the second one.
+    pub(super) fn switch_to_upgraded(&self, kept: &Path) -> Result<(), Error> {
+        self.rename(CLUSTER, kept)?;
+        self.rename(UPGRADED_CLUSTER, CLUSTER)
+    }
+
+    /// Where an upgrade keeps the data of the old version.
+    pub(super) fn kept_cluster(&self, version: u32) -> PathBuf {
+        self.path.join(format!("{OLD_CLUSTER}{version}"))
+    }
+
+    fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), Error> {
+        let to = self.path.join(to);
+        fs::rename(self.path.join(from), &to)
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .map_err(|error| problem(&to, &error))
+    }
+
+    /// Removes the copies that interrupted attempts left: they hold data that people may delete meanwhile.
+    fn clear_interrupted_attempts(&self) -> Result<(), Error> {
+        let upgraded = self.path.join(UPGRADED_CLUSTER);
+        if upgraded.exists() && !self.path.join(CLUSTER).exists() {
+            self.rename(UPGRADED_CLUSTER, CLUSTER)?;
+        }
+        let unfinished = entries_with_prefix(&self.path, UNFINISHED_CLUSTER);
+        for folder in unfinished.into_iter().chain([upgraded]) {
+            let _ = fs::remove_dir_all(folder);
+        }
+        Ok(())
+    }
+
+    /// The reason of a failure, from the log; on a full disk the log does not hold it.
+    pub(super) fn reason(&self) -> String {
+        let log = self.log_tail();
+        let message = reason::find_message(&log);
+        let is_full = || statvfs(&self.path).is_ok_and(|disk| disk.blocks_available() < FULL_DISK_BLOCKS);
+        message.unwrap_or_else(|| reason::find(if is_full() { "No space left on device" } else { &log }))
+    }
+
+    fn log_tail(&self) -> String {
         let length = self.log.metadata().map_or(0, |log| log.len());
         let mut tail = vec![0; LOG_TAIL_BYTES];
         let read = self.log.read_at(&mut tail, length.saturating_sub(LOG_TAIL_BYTES as u64)).unwrap_or(0);
-        let log = String::from_utf8_lossy(&tail[..read]);
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("; ")
+        String::from_utf8_lossy(&tail[..read]).into_owned()
     }
 
     /// Creates a folder that only PostgreSQL's user can enter.
@@ -169,14 +206,28 @@ fn problem(path: &Path, reason: &dyn Display) -> Error {
 }
 
 /// The major version that made the cluster in a data folder; `None` without a cluster.
-///
-/// The file belongs to PostgreSQL's user, who could replace it by a link to a file of root, a pipe, or an endless file.
 pub(super) fn cluster_version(path: &Path) -> Option<u32> {
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = File::options().read(true).custom_flags(flags).open(path.join(CLUSTER).join("PG_VERSION")).ok()?;
-    let mut text = String::new();
-    file.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    // Between the two renames of an upgrade there is only the new one.
+    let read = |cluster| trusted::read_start(&path.join(cluster).join("PG_VERSION"), 16).ok();
+    [CLUSTER, UPGRADED_CLUSTER].into_iter().find_map(read)?.trim().parse().ok()
+}
+
+/// The clusters that upgrades have kept.
+pub(super) fn old_clusters(path: &Path) -> Vec<PathBuf> {
+    entries_with_prefix(path, OLD_CLUSTER)
+}
+
+fn entries_with_prefix(path: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).map(|entry| entry.path()).collect()
+}
+
+/// Creates the missing folders above `path`, whatever the umask. If PostgreSQL runs as another user, that user must be able to
+/// pass through them.
+fn create_parents(path: &Path, for_another_user: bool) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|parent| !parent.exists()).collect();
+    let mode = if for_another_user { 0o755 } else { 0o700 };
+    missing.into_iter().rev().try_for_each(|parent| trusted::create_folder(parent, mode))
 }
 
 fn open_file(folder: &Path, name: &str) -> Result<File, Error> {
@@ -196,13 +247,15 @@ fn check_location(path: &Path, real: &Path) -> Result<(), Error> {
 
 /// Refuses a folder of another user or with other contents, whose permissions must not be changed, and one in which another
 /// user can plant a link.
-fn check_ownership(path: &Path) -> Result<(), Error> {
+pub(super) fn check_ownership(path: &Path) -> Result<(), Error> {
     let problem = |text: &str| Error::Folder(format!("{} {text}", path.display()));
     let failed = |error: io::Error| problem(&error.to_string());
     check_location(path, &fs::canonicalize(path).map_err(failed)?)?;
     let folder = fs::metadata(path).map_err(failed)?;
     if folder.uid() != geteuid().as_raw() {
-        return Err(problem("belongs to another user; name a folder of your own, or one that does not exist"));
+        return Err(problem(
+            "belongs to another user; name a folder of your own or one that does not exist, or change its owner with chown",
+        ));
     }
     if trusted::is_writable_by_others(&folder) {
         return Err(problem(
@@ -210,15 +263,11 @@ fn check_ownership(path: &Path) -> Result<(), Error> {
         ));
     }
     let is_ours = || fs::symlink_metadata(path.join(LOCK)).is_ok();
-    if fs::read_dir(path).map_err(failed)?.next().is_some() && !is_ours() {
+    let mut entries = fs::read_dir(path).map_err(failed)?;
+    if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOST_AND_FOUND)) && !is_ours() {
         return Err(problem("holds other files; name a folder that is empty or does not exist"));
     }
     Ok(())
-}
-
-/// Whether a server listens in a data folder. The socket of a dead server refuses connections.
-pub(super) fn has_listener(path: &Path) -> bool {
-    UnixStream::connect(path.join(SOCKETS).join(SOCKET)).is_ok()
 }
 
 fn check_path(path: &Path) -> Result<(), Error> {

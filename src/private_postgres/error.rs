@@ -9,7 +9,7 @@ pub enum Error {
     #[error("PostgreSQL is not installed here: {0}")]
     NotInstalled(String),
     /// The cluster was made by a version that is not installed.
-    #[error("{folder} holds data of PostgreSQL {needed}, and only {found} is here: install version {needed}, or set SAFESPACE_DATA_DIR to a new folder", folder = .folder.display())]
+    #[error("{folder} holds data of PostgreSQL {needed}, and only {found} is here: install version {needed}, or also upgrade the data with `safespace upgrade-data`, or set SAFESPACE_DATA_DIR to a new folder", folder = .folder.display())]
     OtherVersion {
         /// The data folder.
         folder: PathBuf,
@@ -27,6 +27,9 @@ pub enum Error {
     /// The service runs as root, as which PostgreSQL does not run, and there is no user `postgres`.
     #[error("PostgreSQL does not run as root, and there is no user postgres to run it: useradd --system postgres")]
     NoUser,
+    /// The data cannot be brought to another major version.
+    #[error("the data cannot be upgraded: {0}")]
+    Upgrade(String),
     /// A program of PostgreSQL failed.
     #[error("{0}")]
     Failed(String),

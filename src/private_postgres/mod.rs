@@ -5,10 +5,15 @@
 mod binaries;
 mod data_folder;
 mod error;
+mod left_over;
 mod postgres;
 mod process;
+mod program;
+mod reason;
 mod trusted;
+mod upgrade;
 
 pub use self::postgres::PrivatePostgres;
-pub use binaries::Binaries;
+pub use binaries::{Binaries, NamedPrograms};
 pub use error::Error as PrivatePostgresError;
+pub use upgrade::{Upgrade, delete_old_data, upgrade};

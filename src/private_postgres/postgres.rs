@@ -1,9 +1,8 @@
 //! The private PostgreSQL as the service sees it: start, connection settings, stop.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::thread::{self, JoinHandle};
 
 use nix::unistd::{User, geteuid};
@@ -12,11 +11,21 @@ use postgres::Config;
 use super::binaries::{self, Binaries};
 use super::data_folder::{self, CLUSTER, DataFolder, SOCKETS};
 use super::error::Error;
-use super::process::{NAME, POLL_INTERVAL, Process};
+use super::process::{NAME, Process};
+use super::{left_over, program};
 use crate::config::{Authorities, PrivateServer, Server, SslMode};
 
 /// Connections beyond those of the pool.
 const SPARE_CONNECTIONS: u32 = 10;
+
+/// How a cluster is made, by whichever version.
+pub(super) const INITDB_ARGUMENTS: [&str; 5] = ["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C"];
+
+/// The user PostgreSQL runs as, since it does not run as root; `None` for the user of this process.
+pub(super) fn owner() -> Result<Option<User>, Error> {
+    let user = || User::from_name("postgres").ok().flatten().ok_or(Error::NoUser);
+    geteuid().is_root().then(user).transpose()
+}
 
 /// A running PostgreSQL server. It is restarted when it ends by itself, and stopped on drop.
 pub struct PrivatePostgres {
@@ -33,26 +42,24 @@ impl PrivatePostgres {
     /// # Errors
     /// As [`Error`] lists them.
     pub fn start(config: &PrivateServer, settings: &[String], stop: &AtomicBool) -> Result<PrivatePostgres, Error> {
-        // PostgreSQL does not run as root; `None` for the user of this process.
-        let user = || User::from_name("postgres").ok().flatten().ok_or(Error::NoUser);
-        let owner = geteuid().is_root().then(user).transpose()?;
+        let owner = owner()?;
         // Before the folder, so that none is created where PostgreSQL is not installed.
         let binaries = binaries::find(config)?;
-        let folder = DataFolder::open(&config.data_folder, owner)?;
+        let folder = Arc::new(DataFolder::open(&config.data_folder, owner)?);
         if !folder.path.join(CLUSTER).exists() {
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
-            folder.create_cluster(|name| {
+            folder.create_cluster(CLUSTER, |name| {
                 let mut initdb = folder.command(&binaries.folder.join("initdb"))?;
-                initdb.args(["--username", NAME, "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", name]);
-                run_to_completion(&mut initdb, &folder, stop)
+                initdb.args(INITDB_ARGUMENTS).args(["-D", name]);
+                program::run(initdb, stop, &mut |_| {}).map(drop)
             })?;
         }
-        if data_folder::has_listener(&folder.path) {
-            log::info!("Stopping the private PostgreSQL that a killed service left running");
-            let mut pg_ctl = folder.command(&binaries.folder.join("pg_ctl"))?;
-            run_to_completion(pg_ctl.args(["stop", "--mode=fast", "--wait", "-D", CLUSTER]), &folder, stop)?;
+        left_over::stop_server(&folder.path, CLUSTER, stop)?;
+        for old in data_folder::old_clusters(&folder.path) {
+            log::warn!(folder:% = old.display(); "The data before an upgrade is still there, also what people delete: \
+                remove it with `safespace upgrade-data --delete-old`");
         }
-        let process = Arc::new(Process::start(folder, binaries, settings)?);
+        let process = Arc::new(Process::start(folder, CLUSTER, binaries, settings)?);
         let mut postgres = PrivatePostgres { process: process.clone(), supervisor: None };
         process.wait_until_ready(stop)?;
         let supervisor = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || process.supervise());
@@ -77,7 +84,7 @@ impl PrivatePostgres {
     /// Whether a server listens in the configured folder.
     #[must_use]
     pub fn is_running(config: &PrivateServer) -> bool {
-        data_folder::has_listener(&config.data_folder)
+        left_over::has_listener(&config.data_folder)
     }
 
     /// Whether the configured folder has data of an earlier start.
@@ -133,25 +140,6 @@ impl Drop for PrivatePostgres {
         if let Some(supervisor) = self.supervisor.take() {
             supervisor.thread().unpark();
             let _ = supervisor.join();
-        }
-    }
-}
-
-/// Runs a program of PostgreSQL, and kills it when `stop` is set.
-fn run_to_completion(command: &mut Command, folder: &DataFolder, stop: &AtomicBool) -> Result<(), Error> {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
-    let failed = |reason: String| Error::Failed(format!("{program} failed: {reason}"));
-    let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-    loop {
-        match child.try_wait().map_err(|error| failed(error.to_string()))? {
-            Some(status) if status.success() => return Ok(()),
-            Some(status) => return Err(failed(format!("{status}: {}", folder.log_tail()))),
-            None if stop.load(Ordering::Relaxed) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(Error::Interrupted);
-            }
-            None => thread::sleep(POLL_INTERVAL),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The server's process: start, readiness, supervision, stop.
 
 use std::process::Child;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,23 +12,19 @@ use parking_lot::Mutex;
 use postgres::NoTls;
 
 use super::binaries::Binaries;
-use super::data_folder::{CLUSTER, DataFolder, SOCKETS};
+use super::data_folder::{DataFolder, SOCKETS};
 use super::error::Error;
+use super::left_over::{self, STOP_SIGNALS, STOP_TIMEOUT};
+use super::program::POLL_INTERVAL;
 
 /// The name of the database and of its user.
 pub(super) const NAME: &str = "safespace";
-
-/// How often the state of a child process is polled.
-pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Bounds the start. After a crash PostgreSQL replays its write-ahead log first, usually in less than a second.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long the processes of a killed server may take to exit.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long each signal may take to stop the server before the next, harsher one is sent.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the supervisor checks the server. The interval doubles after each restart, up to the maximum, until the server
 /// has run for [`STABLE_AFTER`].
@@ -37,7 +34,9 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 /// A started server, shared by its owner and the supervisor thread.
 pub(super) struct Process {
-    pub(super) folder: DataFolder,
+    pub(super) folder: Arc<DataFolder>,
+    /// The name of the folder of its data.
+    cluster: &'static str,
     pub(super) binaries: Binaries,
     settings: Vec<String>,
     pub(super) child: Mutex<Child>,
@@ -45,29 +44,37 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the server. `settings` are passed to it as `name=value`.
-    pub(super) fn start(folder: DataFolder, binaries: Binaries, settings: &[String]) -> Result<Process, Error> {
-        let child = Mutex::new(spawn(&binaries, &folder, settings)?);
-        Ok(Process { folder, binaries, settings: settings.to_vec(), child, stopping: AtomicBool::new(false) })
+    /// Starts a server with a cluster of the folder. `settings` are passed to it as `name=value`.
+    pub(super) fn start(
+        folder: Arc<DataFolder>,
+        cluster: &'static str,
+        binaries: Binaries,
+        settings: &[String],
+    ) -> Result<Process, Error> {
+        let settings = settings.to_vec();
+        let child = Mutex::new(spawn(&binaries, &folder, cluster, &settings)?);
+        Ok(Process { folder, cluster, binaries, settings, child, stopping: AtomicBool::new(false) })
+    }
+
+    fn spawn_again(&self) -> Result<Child, Error> {
+        spawn(&self.binaries, &self.folder, self.cluster, &self.settings)
     }
 
     /// Waits until the server accepts connections, and creates the database if it does not exist.
     pub(super) fn wait_until_ready(&self, stop: &AtomicBool) -> Result<(), Error> {
         let started = Instant::now();
-        let mut maintenance = postgres::Config::new();
-        maintenance.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname("postgres");
-        let failed = |reason: String| Err(Error::Failed(format!("PostgreSQL {reason}: {}", self.folder.log_tail())));
+        let failed = |event: String| Err(Error::Failed(format!("PostgreSQL {event}: {}", self.folder.reason())));
         loop {
             let ended = self.child.lock().try_wait().ok().flatten();
             if let Some(status) = ended {
                 // The texts say that processes of a killed server still run.
-                let log = self.folder.log_tail();
-                let lingers = log.contains("\"postmaster.pid\" already exists") || log.contains("is still in use");
+                let reason = self.folder.reason();
+                let lingers = reason.contains("already exists") || reason.contains("is still in use");
                 if !lingers || started.elapsed() > LINGER_TIMEOUT {
                     return failed(format!("ended while starting ({status})"));
                 }
-                *self.child.lock() = spawn(&self.binaries, &self.folder, &self.settings)?;
-            } else if let Ok(mut client) = maintenance.connect(NoTls) {
+                *self.child.lock() = self.spawn_again()?;
+            } else if let Ok(mut client) = self.connect("postgres") {
                 let found = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[]);
                 let created = match found {
                     Ok(rows) if rows.is_empty() => client.batch_execute(&format!("CREATE DATABASE {NAME}")),
@@ -83,6 +90,17 @@ impl Process {
             }
             thread::sleep(POLL_INTERVAL);
         }
+    }
+
+    /// Executes SQL in the database.
+    pub(super) fn execute(&self, sql: &str) -> Result<(), Error> {
+        let executed = self.connect(NAME).and_then(|mut client| client.batch_execute(sql));
+        executed.map_err(|error| Error::Failed(format!("PostgreSQL refused {sql}: {error}")))
+    }
+
+    fn connect(&self, database: &str) -> Result<postgres::Client, postgres::Error> {
+        let mut config = postgres::Config::new();
+        config.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname(database).connect(NoTls)
     }
 
     /// Restarts the server whenever it ends without having been asked to, with exponential backoff.
@@ -102,22 +120,22 @@ impl Process {
                 continue;
             };
             if interval == MIN_CHECK_INTERVAL {
-                log::error!(status:% = status, log = self.folder.log_tail().as_str(); "The private PostgreSQL ended; starting it again");
+                log::error!(status:% = status, reason = self.folder.reason().as_str(); "The private PostgreSQL ended; starting it again");
             }
             interval = (interval * 2).min(MAX_CHECK_INTERVAL);
             started_at = Instant::now();
-            match spawn(&self.binaries, &self.folder, &self.settings) {
+            match self.spawn_again() {
                 Ok(restarted) => *child = restarted,
                 Err(error) => log::error!(reason:% = error; "The private PostgreSQL cannot be started"),
             }
         }
     }
 
-    /// Stops the server: a fast shutdown, then an immediate one, then a kill. Committed data survives each of them.
+    /// Stops the server.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         let mut child = self.child.lock();
-        for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGKILL] {
+        for signal in STOP_SIGNALS {
             if send(signal, &mut child).is_err() {
                 return;
             }
@@ -150,7 +168,7 @@ fn send(signal: Signal, child: &mut Child) -> nix::Result<()> {
     }
 }
 
-fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Result<Child, Error> {
+fn spawn(binaries: &Binaries, folder: &DataFolder, cluster: &str, settings: &[String]) -> Result<Child, Error> {
     let fixed = [
         "listen_addresses=",
         "unix_socket_permissions=0700",
@@ -161,9 +179,12 @@ fn spawn(binaries: &Binaries, folder: &DataFolder, settings: &[String]) -> Resul
     let mut command = folder.command(&binaries.folder.join("postgres"))?;
     // The setting is a list, so the value is quoted.
     let sockets = format!("unix_socket_directories=\"{}\"", folder.path.join(SOCKETS).display());
-    command.args(["-D", CLUSTER, "-c", &sockets]);
+    command.args(["-D", cluster, "-c", &sockets]);
     for setting in fixed.into_iter().chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
+    }
+    if let Some(process) = left_over::clear_lock_files(&folder.path, cluster) {
+        command.env("PG_GRANDPARENT_PID", process.to_string());
     }
     command.spawn().map_err(|error| Error::Failed(format!("cannot start postgres: {error}")))
 }

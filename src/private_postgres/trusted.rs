@@ -1,7 +1,7 @@
 //! Opens files and folders that only this user can have put there: another user's link must lead nowhere.
 
 use std::fs::{self, DirBuilder, File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -34,12 +34,27 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The first `max` bytes of a file that another user could replace by a link to a file of root, a pipe, or an endless file.
+pub(super) fn read_start(path: &Path, max: u64) -> io::Result<String> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let mut text = String::new();
+    file.take(max).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Creates a folder with exactly this mode, whatever the umask. An existing one keeps its mode.
+pub(super) fn create_folder(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Opens a folder that belongs to this user or to `owner`, or creates it.
 pub(super) fn open_folder(path: &Path, owner: Option<Uid>) -> io::Result<File> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
+    create_folder(path, 0o700)?;
     let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
     let folder = File::options().read(true).custom_flags(flags).open(path);
     let folder = folder.map_err(|error| match error.raw_os_error() {

@@ -268,7 +268,10 @@ fn a_peer_with_too_many_turns_gets_429_and_others_are_answered() {
     for accept in ["*/*", "text/event-stream"] {
         let refused = connect().ask(&one_more.request(accept, None, "hello"));
         assert!(refused.assert_problem(429).contains("network"));
-        assert_eq!((refused.json()["code"].clone(), refused.header("Retry-After")), (json!("network_limited"), Some("1")));
+        assert_eq!(
+            (refused.json()["code"].clone(), refused.header("Retry-After")),
+            (json!("network_limited"), Some("1"))
+        );
     }
     assert!(one_more.transcript().is_empty());
     let metrics = app.metrics();

@@ -16,7 +16,7 @@ fn help_names_every_command_exit_code_and_variable() {
     let output = Binary::new(&[]).argument("--help").run();
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    for word in ["serve", "migrate", "check", "Exit codes: 0 ", "; 1 ", "; 2 ", "; 130 "] {
+    for word in ["serve", "migrate", "check", "upgrade-data", "Exit codes: 0 ", "; 1 ", "; 2 ", "; 130 "] {
         assert!(help.contains(word), "{word}: {help}");
     }
     for variable in safespace::config::VARIABLES {

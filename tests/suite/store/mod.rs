@@ -1,7 +1,10 @@
 //! PostgreSQL: shared statements, migrations, outages, faults, TLS, the private server, and room for its data.
 
+mod data_upgrades;
 mod erasing;
+mod failed_starts;
 mod faults;
+mod left_over_files;
 mod migrations;
 mod outages;
 mod planted_files;

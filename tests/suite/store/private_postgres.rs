@@ -136,7 +136,10 @@ fn data_of_another_version_is_refused() {
     std::fs::write(folder.path().join("cluster/PG_VERSION"), "11\n").unwrap();
     std::fs::write(folder.path().join("safespace.lock"), "").unwrap();
     let error = start_error(&folder.config()).to_string();
-    assert!(error.contains("data of PostgreSQL 11"), "{error}");
+    assert!(
+        error.contains("data of PostgreSQL 11, and only ") && error.contains("`safespace upgrade-data`"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -29,9 +29,14 @@ impl Binary {
 
     /// The same with a soft and hard limit on open descriptors.
     pub(crate) fn with_descriptors(variables: &[(&str, &str)], limit: u32) -> Binary {
+        Binary::under(variables, &format!("ulimit -n {limit}"))
+    }
+
+    /// The same after a command of the shell.
+    fn under(variables: &[(&str, &str)], prelude: &str) -> Binary {
         let mut binary = Binary::new(variables);
         let mut command = Command::new("sh");
-        command.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\"")).arg(binary.command.get_program());
+        command.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(binary.command.get_program());
         command.envs(binary.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(&binary.folder).stdin(Stdio::null());
         binary.command = command;
@@ -41,6 +46,11 @@ impl Binary {
     pub(crate) fn argument(mut self, argument: &str) -> Binary {
         self.command.arg(argument);
         self
+    }
+
+    /// Runs it with this umask, in octal.
+    pub(crate) fn with_umask(variables: &[(&str, &str)], umask: &str) -> Binary {
+        Binary::under(variables, &format!("umask {umask}"))
     }
 
     /// Writes a file into the working folder.

@@ -1,0 +1,83 @@
+//! Runs a program of PostgreSQL to its end.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::error::Error;
+use super::reason;
+
+/// How often the state of a process is polled.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The output that is kept: its last lines, and so many bytes of each.
+const MAX_LINES: usize = 200;
+const MAX_LINE_BYTES: u64 = 1024;
+
+/// Runs a program, and kills it and its children when `stop` is set. `on_line` gets each line that it writes, from its
+/// standard output and its standard error; the last 200 lines are returned.
+///
+/// The output goes through a pipe: on a full disk a file would not hold the reason.
+///
+/// # Errors
+/// [`Error::Failed`] with the reason, if the program does not end with success; [`Error::Interrupted`].
+pub(super) fn run(mut command: Command, stop: &AtomicBool, on_line: &mut dyn FnMut(&str)) -> Result<String, Error> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default().display().to_string();
+    let failed = |error: io::Error| Error::Failed(format!("{program} failed: {error}"));
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+    let mut child = command.spawn().map_err(failed)?;
+    // Closes this process's ends of the pipe.
+    drop(command);
+    let (sender, lines) = mpsc::sync_channel(MAX_LINES);
+    thread::spawn(move || read_lines(reader, &sender));
+    let mut kept = VecDeque::new();
+    loop {
+        match lines.recv_timeout(POLL_INTERVAL) {
+            Ok(line) => {
+                on_line(&line);
+                kept.push_back(line);
+                if kept.len() > MAX_LINES {
+                    kept.pop_front();
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            // A server that the program started may keep the pipe open.
+            Err(RecvTimeoutError::Timeout) if matches!(child.try_wait(), Ok(None)) => {}
+            Err(RecvTimeoutError::Timeout) => break,
+        }
+        if stop.load(Ordering::Relaxed) {
+            // The child is not reaped yet, so its process group exists.
+            let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+            let _ = child.wait();
+            return Err(Error::Interrupted);
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    let output = Vec::from(kept).join("\n");
+    if status.success() {
+        return Ok(output);
+    }
+    Err(Error::Failed(format!("{program} failed ({status}): {}", reason::find(&output))))
+}
+
+fn read_lines(reader: PipeReader, lines: &SyncSender<String>) {
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        match reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(length) if length > 0 => {}
+            _ => return,
+        }
+        // Without a receiver the rest is read all the same: the program must not block.
+        let _ = lines.send(String::from_utf8_lossy(&line).trim_end().to_owned());
+    }
+}

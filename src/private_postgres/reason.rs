@@ -1,0 +1,68 @@
+//! Picks the reason of a failure out of what a program of PostgreSQL wrote, and adds what to do.
+
+/// Parts of PostgreSQL's messages, and what to do. The first row that matches counts. PostgreSQL's own hints are missing from
+/// its log (`log_error_verbosity=terse`), and some of them, such as "You might need to initdb", would cost the data.
+const REMEDIES: [(&str, &str); 18] = [
+    ("could not create semaphores", "raise the kernel's limit on semaphores, kernel.sem"),
+    ("shared memory segment", "there is too little shared memory; enlarge /dev/shm"),
+    ("No space left on device", FULL_DISK),
+    ("Disk quota exceeded", FULL_DISK),
+    ("Read-only file system", "mount the disk writable, or set SAFESPACE_DATA_DIR to another folder"),
+    ("Cannot allocate memory", "there is too little memory for PostgreSQL"),
+    ("already exists", "another PostgreSQL works with this data; stop it"),
+    ("is still in use", "processes of a killed PostgreSQL still work with this data; end them"),
+    ("\"postmaster.pid\": Is a directory", "move that folder out of the cluster"),
+    ("database files are incompatible", "run `safespace upgrade-data`, or install the version that made the data"),
+    ("not a valid data directory", DAMAGED),
+    ("could not find the database system", DAMAGED),
+    ("pg_control", DAMAGED),
+    ("checkpoint record", DAMAGED),
+    ("has invalid permissions", WRONG_OWNER),
+    ("has wrong ownership", WRONG_OWNER),
+    ("Permission denied", WRONG_OWNER),
+    ("configuration", "postgres.log names the line; correct it in postgresql.conf or postgresql.auto.conf"),
+];
+const FULL_DISK: &str = "make room on the disk, or set SAFESPACE_DATA_DIR to a folder on another one";
+const DAMAGED: &str = "the data is damaged; restore the folder from a backup, or look for a disk that is not mounted";
+const WRONG_OWNER: &str =
+    "all of the folder cluster must belong to the user that runs PostgreSQL, and be open to no other";
+
+/// What precedes the message of an error that ends a server.
+const SEVERITIES: [&str; 2] = ["FATAL:  ", "PANIC:  "];
+
+/// Messages of single connections, not of the server: those that ask while it starts, and those that it ends.
+const OF_CONNECTIONS: [&str; 2] = ["FATAL:  the database system is ", "FATAL:  terminating "];
+
+/// The lines that are quoted if none tells the reason.
+const QUOTED_LINES: usize = 3;
+
+/// The last message that ended the program, and what to do about it; without such a message, the last lines.
+pub(super) fn find(output: &str) -> String {
+    find_message(output).unwrap_or_else(|| {
+        let lines: Vec<&str> = lines(output).collect();
+        with_remedy(lines[lines.len().saturating_sub(QUOTED_LINES)..].join("; "))
+    })
+}
+
+/// The last message that ended the program, and what to do about it.
+pub(super) fn find_message(output: &str) -> Option<String> {
+    let is_of_server = |line: &&str| !OF_CONNECTIONS.iter().any(|text| line.contains(text));
+    let fatal = lines(output).filter(is_of_server).filter_map(|line| {
+        let start = SEVERITIES.iter().find_map(|severity| line.find(severity))?;
+        Some(&line[start..])
+    });
+    // Of programs other than the server: `initdb: error: …`, perhaps after a step of initdb on the same line.
+    let error = || lines(output).filter(|line| line.contains(": error: ")).last();
+    fatal.last().or_else(error).map(|message| with_remedy(message.to_owned()))
+}
+
+fn lines(output: &str) -> impl Iterator<Item = &str> {
+    output.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+fn with_remedy(reason: String) -> String {
+    match REMEDIES.iter().find(|(text, _)| reason.contains(text)) {
+        Some((_, remedy)) => format!("{reason} (hint: {remedy})"),
+        None => reason,
+    }
+}

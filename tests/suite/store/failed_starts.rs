@@ -1,0 +1,121 @@
+//! What the operator is told when the private PostgreSQL does not start, and folders in which it does.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use safespace::config::PrivateServer;
+
+use super::private_postgres::start_error;
+use crate::support::cluster::{Cluster, DataFolder};
+use crate::support::process::Binary;
+
+#[test]
+fn a_failed_start_tells_the_fatal_line_once_and_what_to_do() {
+    let remove = |name: &'static str| move |cluster: &Path| fs::remove_file(cluster.join(name)).unwrap();
+    let write =
+        |name: &'static str, text: &'static str| move |cluster: &Path| fs::write(cluster.join(name), text).unwrap();
+    let open_to_all = |cluster: &Path| fs::set_permissions(cluster, Permissions::from_mode(0o777)).unwrap();
+    type Damage = Box<dyn Fn(&Path)>;
+    let cases: [(Damage, &str, &str); 7] = [
+        (Box::new(remove("global/pg_control")), "could not find the database system", "restore the folder"),
+        (Box::new(write("global/pg_control", "")), "could not read file \"global/pg_control\"", "restore the folder"),
+        (Box::new(write("PG_VERSION", "dear")), "is not a valid data directory", "restore the folder"),
+        (Box::new(remove("PG_VERSION")), "is not a valid data directory", "restore the folder"),
+        (Box::new(open_to_all), "has invalid permissions", "be open to no other"),
+        (Box::new(write("postgresql.auto.conf", "dear = 1")), "contains errors", "postgres.log names the line"),
+        (Box::new(write("postgresql.auto.conf", "port = 'x'")), "contains errors", "postgres.log names the line"),
+    ];
+    for (damage, reason, remedy) in cases {
+        let mut cluster = Cluster::start();
+        cluster.stop(None);
+        damage(&cluster.folder().join("cluster"));
+        let config = PrivateServer { data_folder: cluster.folder().to_owned(), binaries: None };
+        let error = start_error(&config).to_string();
+        assert!(error.contains(reason) && error.contains(remedy), "{reason}: {error}");
+        assert_eq!((error.matches(reason).count(), error.lines().count()), (1, 1), "{error}");
+        assert!(error.matches("FATAL").count() <= 1 && !error.contains("initdb"), "{error}");
+    }
+}
+
+/// A small disk; unmounted when dropped.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// `None` where mounting is not allowed.
+    fn mount(options: &str) -> Option<Disk> {
+        let folder = tempfile::Builder::new().prefix("safespace-").tempdir_in("/tmp").unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder.path());
+        mount.output().is_ok_and(|output| output.status.success()).then_some(Disk(folder))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_first_start_on_a_full_disk_says_that_no_space_is_left() {
+    for options in ["mode=755,size=4k", "mode=755,size=6m", "mode=755,size=30m", "mode=755,nr_inodes=3"] {
+        let Some(disk) = Disk::mount(options) else { return };
+        let data_folder = disk.0.path().join("data");
+        let output = Binary::new(&[("SAFESPACE_DATA_DIR", data_folder.to_str().unwrap())]).run();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{options}: {error}");
+        let error = error.lines().last().unwrap();
+        assert_eq!(error.matches("No space left on device").count(), 1, "{options}: {error}");
+        assert!(!data_folder.join("cluster").exists(), "{options}");
+    }
+}
+
+#[test]
+fn a_start_on_a_disk_that_is_full_by_now_says_that_no_space_is_left() {
+    let Some(disk) = Disk::mount("mode=755,size=100m") else { return };
+    let data_folder = disk.0.path().join("data");
+    let variables = [("SAFESPACE_DATA_DIR", data_folder.to_str().unwrap())];
+    Binary::new(&variables).serve().stop();
+    let filler = disk.0.path().join("filler");
+    let _ = fs::write(&filler, vec![1; 100 << 20]);
+    let output = Binary::new(&variables).run();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("No space left on device") && error.contains("make room"), "{error}");
+    fs::remove_file(filler).unwrap();
+    Binary::new(&variables).serve().client.get("/health/ready").assert_status(200);
+}
+
+#[test]
+fn a_new_folder_two_levels_deep_can_be_entered_under_any_umask() {
+    for umask in ["000", "022", "027", "077", "777"] {
+        let folder = DataFolder::new();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let data_folder = folder.path().join("a/b/data");
+        let service = Binary::with_umask(&[("SAFESPACE_DATA_DIR", data_folder.to_str().unwrap())], umask).serve();
+        service.client.get("/health/ready").assert_status(200);
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let (parent, top) = if nix::unistd::geteuid().is_root() { (0o755, 0o711) } else { (0o700, 0o700) };
+        let found = [folder.path().join("a"), folder.path().join("a/b"), data_folder].map(|path| mode(&path));
+        assert_eq!(found, [parent, parent, top], "{umask}");
+        assert_eq!(mode(folder.path()), 0o755, "an existing folder keeps its mode");
+        drop(service);
+    }
+}
+
+#[test]
+fn a_volume_with_only_lost_and_found_is_empty() {
+    let folder = DataFolder::new();
+    fs::create_dir(folder.path().join("lost+found")).unwrap();
+    let variables = [("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())];
+    Binary::new(&variables).serve().client.get("/health/ready").assert_status(200);
+    assert!(folder.path().join("lost+found").exists());
+
+    let other = DataFolder::new();
+    fs::create_dir(other.path().join("lost+found")).unwrap();
+    fs::write(other.path().join("letter"), "dear").unwrap();
+    let error = start_error(&other.config()).to_string();
+    assert!(error.contains("holds other files"), "{error}");
+}
