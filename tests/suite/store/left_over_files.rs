@@ -81,14 +81,15 @@ fn something_else_in_the_place_of_the_pid_file_does_not_prevent_a_start() {
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     fs::write(&elsewhere, "dear").unwrap();
     let file = cluster.folder().join(PID_FILE);
-    let plant: [(&str, &dyn Fn(&Path)); 5] = [
+    type Plant<'a> = &'a dyn Fn(&Path);
+    let plant: [(&str, Plant<'_>); 5] = [
         ("a folder", &|path| fs::create_dir(path).unwrap()),
         ("a link to a file", &|path| symlink(&elsewhere, path).unwrap()),
         ("a dangling link", &|path| symlink("/nowhere", path).unwrap()),
         ("a pipe", &|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
-        ("a file of root", &|path| {
+        ("a file that only root can read", &|path| {
             fs::write(path, "").unwrap();
-            fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
         }),
     ];
     for (case, plant) in plant {
