@@ -51,7 +51,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
         ("session_id" = Uuid, Path, description = "The session's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "What the client calls this message, 1 to 200 printable characters, so that it can send it again"),
     ),
-    request_body(content = inline(MessageRequest), content_type = "application/json"),
+    request_body(content = MessageRequest, content_type = "application/json"),
     responses(
     (status = 200, description = "The answer", content(
         (AnswerMessage = "application/json"),

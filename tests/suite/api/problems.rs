@@ -1,9 +1,13 @@
 //! What an error says: codes, all that is wrong at once, the language, and where a body is wrong.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::chat::Chat;
+use crate::support::events::Events;
+use crate::support::fake_model::FakeModel;
 use crate::support::http::Answer;
 
 /// The codes of the errors of a 422.
@@ -135,4 +139,15 @@ fn errors_are_in_the_language_that_the_client_prefers() {
         assert_eq!(answer.header("Content-Language"), Some(language), "{accepted}");
         assert_eq!(answer.header("Vary"), Some("Accept-Language"), "{accepted}");
     }
+}
+
+#[test]
+fn the_error_of_a_stream_has_the_code_the_delay_and_the_language_too() {
+    let model = FakeModel::start();
+    model.always(Arc::new(|reply| reply.refuse(500)));
+    let app = model.app(&[]);
+    let request = Chat::new(&app).request("text/event-stream\r\nAccept-Language: id", None, "hello");
+    let error = Events::request(app.client.address(), &request).expect("a stream").error(503);
+    assert_eq!((&error["code"], &error["retry_after"]), (&json!("no_answer"), &json!(1)));
+    assert!(error["detail"].as_str().unwrap().starts_with("Saat ini belum ada jawaban."), "{error}");
 }

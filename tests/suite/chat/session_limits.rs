@@ -62,7 +62,7 @@ fn a_stored_question_without_room_for_its_answer_is_refused_before_the_model_is_
     let chat = Chat::new(&app);
     model.next(|reply| reply.refuse(400));
     chat.send_with_key("one", "hello").assert_problem(503);
-    chat.send("hello").assert_status(200);
+    chat.send("more").assert_status(200);
     let requests = model.requests().len();
     assert_full(&chat.send_with_key("one", "hello"));
     assert_eq!((chat.messages().len(), model.requests().len()), (3, requests));
