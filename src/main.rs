@@ -1,6 +1,5 @@
 //! The binary: exit codes, and the wait for a signal.
 
-use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
 use std::process::{self, ExitCode};
@@ -63,16 +62,15 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
         }
         Command::UpgradeData { delete_old: true, .. } => {
             for folder in app::delete_old_data(config)? {
-                print_line(format_args!("Deleted {}.", folder.display()));
+                print(&format!("Deleted {}.\n", folder.display()));
             }
             Ok(())
         }
         Command::UpgradeData { old_bin, new_bin, .. } => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
             let programs = NamedPrograms { old: old_bin, new: new_bin };
-            let report =
-                app::upgrade_data(config, &programs, &stop.asked, &mut |line| print_line(format_args!("{line}")))?;
-            print_line(format_args!("{report}"));
+            let report = app::upgrade_data(config, &programs, &stop.asked, &mut |line| print(&format!("{line}\n")))?;
+            print(&format!("{report}\n"));
             Ok(())
         }
         Command::Check { ask } => {
@@ -82,11 +80,6 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
             result
         }
     }
-}
-
-/// A closed pipe must not end an upgrade.
-fn print_line(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn serve(config: &Config) -> Result<(), StartError> {
@@ -104,8 +97,8 @@ fn serve(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Writes to standard output. Nobody may read it any more (`safespace check | head -1`), which must change neither the exit
-/// code nor end the service.
+/// Writes to standard output. Nobody may read it any more (`safespace check | head -1`), which must change no exit code,
+/// and end neither the service nor an upgrade.
 fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
