@@ -159,8 +159,9 @@ fn lines_are_in_the_order_of_the_requests_of_a_connection() {
 #[test]
 fn a_panic_is_in_the_log_before_its_request_is_answered() {
     let schema = Schema::new();
-    let service = Binary::new(&[("DATABASE_URL", &schema.url())]).serve();
-    let id = service.client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap().to_owned();
+    let service = Binary::new(&[("DATABASE_URL", &schema.url()), ("DB_ACQUIRE_TIMEOUT_MS", "10000")]).serve();
+    let session = service.client.post("/api/v1/sessions").assert_status(201).json();
+    let id = session["session_id"].as_str().unwrap();
     schema.client().batch_execute("ALTER TABLE sessions ALTER sealed TYPE text").unwrap();
     service.client.get(&format!("/api/v1/sessions/{id}")).assert_status(500);
     assert!(service.log().contains("ERROR Panicked place="), "{}", service.log());
