@@ -16,6 +16,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, User, access, geteuid};
@@ -45,6 +47,10 @@ const LOG_TAIL_BYTES: usize = 8 * 1024;
 /// With fewer free blocks PostgreSQL does not start.
 const FULL_DISK_BLOCKS: u64 = 16;
 
+/// How long, and how often, a lock is tried that another process has.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// A data folder that this process has locked.
 pub(super) struct DataFolder {
     pub(super) path: PathBuf,
@@ -67,10 +73,17 @@ impl DataFolder {
         trusted::create_folder(path, 0o700).map_err(problem)?;
         check_ownership(path)?;
         let lock = open_file(path, LOCK)?;
-        lock.try_lock().map_err(|error| match error {
-            fs::TryLockError::WouldBlock => Error::InUse(path.to_owned()),
-            fs::TryLockError::Error(error) => problem(error),
-        })?;
+        // A process that is being started has a copy of each descriptor of its parent, also of a lock that was released a
+        // moment ago, until it executes its program.
+        let give_up_at = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < give_up_at => thread::sleep(LOCK_INTERVAL),
+                Err(fs::TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
+                Err(fs::TryLockError::Error(error)) => return Err(problem(error)),
+            }
+        }
         // The other user can pass through the folder and not list it.
         let mode = if owner.is_some() { 0o711 } else { 0o700 };
         fs::set_permissions(path, Permissions::from_mode(mode)).map_err(problem)?;
@@ -80,7 +93,6 @@ impl DataFolder {
         let folder = DataFolder { path: path.to_owned(), owner, log, _lock: lock };
         folder.check_owner_can_enter()?;
         folder.create_below(SOCKETS)?;
-        folder.clear_interrupted_attempts()?;
         Ok(folder)
     }
 
@@ -118,7 +130,7 @@ impl DataFolder {
 
     /// Puts the upgraded cluster in the place of the old one, which is kept in [`DataFolder::kept_cluster`].
     ///
-    /// After a crash between the two renames the next [`DataFolder::open`] does the second one.
+    /// After a crash between the two renames the next [`DataFolder::clear_interrupted_attempts`] does the second one.
     pub(super) fn switch_to_upgraded(&self, kept: &Path) -> Result<(), Error> {
         self.rename(CLUSTER, kept)?;
         self.rename(UPGRADED_CLUSTER, CLUSTER)
@@ -136,8 +148,9 @@ impl DataFolder {
             .map_err(|error| problem(&to, &error))
     }
 
-    /// Removes the copies that interrupted attempts left: they hold data that people may delete meanwhile.
-    fn clear_interrupted_attempts(&self) -> Result<(), Error> {
+    /// Removes the copies that interrupted attempts left: they hold data that people may delete meanwhile. No server may work
+    /// with them any more.
+    pub(super) fn clear_interrupted_attempts(&self) -> Result<(), Error> {
         let upgraded = self.path.join(UPGRADED_CLUSTER);
         if upgraded.exists() && !self.path.join(CLUSTER).exists() {
             self.rename(UPGRADED_CLUSTER, CLUSTER)?;

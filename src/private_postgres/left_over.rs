@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Pid;
 
-use super::data_folder::{SOCKET, SOCKETS};
+use super::data_folder::{CLUSTER, DataFolder, SOCKET, SOCKETS, UPGRADED_CLUSTER};
 use super::error::Error;
 use super::program::POLL_INTERVAL;
 use super::trusted;
@@ -37,6 +37,17 @@ pub(super) fn has_listener(folder: &Path) -> bool {
 
 fn connect(folder: &Path) -> Option<UnixStream> {
     UnixStream::connect(folder.join(SOCKETS).join(SOCKET)).ok()
+}
+
+/// Stops servers that a killed service left running, and removes what its interrupted attempts left.
+///
+/// # Errors
+/// As [`stop_server`], and [`Error::Folder`].
+pub(super) fn clear(folder: &DataFolder, stop: &AtomicBool) -> Result<(), Error> {
+    for cluster in [CLUSTER, UPGRADED_CLUSTER] {
+        stop_server(&folder.path, cluster, stop)?;
+    }
+    folder.clear_interrupted_attempts()
 }
 
 /// Stops the server that works with a cluster, if there is one.

@@ -46,6 +46,7 @@ impl PrivatePostgres {
         // Before the folder, so that none is created where PostgreSQL is not installed.
         let binaries = binaries::find(config)?;
         let folder = Arc::new(DataFolder::open(&config.data_folder, owner)?);
+        left_over::clear(&folder, stop)?;
         if !folder.path.join(CLUSTER).exists() {
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
             folder.create_cluster(CLUSTER, |name| {
@@ -54,7 +55,6 @@ impl PrivatePostgres {
                 program::run(initdb, stop, &mut |_| {}).map(drop)
             })?;
         }
-        left_over::stop_server(&folder.path, CLUSTER, stop)?;
         for old in data_folder::old_clusters(&folder.path) {
             log::warn!(folder:% = old.display(); "The data before an upgrade is still there, also what people delete: \
                 remove it with `safespace upgrade-data --delete-old`");

@@ -62,10 +62,10 @@ pub fn upgrade(
     };
     let (old, new) = binaries::find_for_upgrade(config, programs, from)?;
     let folder = Arc::new(DataFolder::open(&config.data_folder, owner()?)?);
+    left_over::clear(&folder, stop)?;
     check_upgradable(&folder, &old, &new)?;
     on_line(&format!("Upgrading from PostgreSQL {} in {}", old.version, old.folder.display()));
     on_line(&format!("            to PostgreSQL {} in {}", new.version, new.folder.display()));
-    left_over::stop_server(&folder.path, CLUSTER, stop)?;
     let mut control = control_data(&folder, &old, stop)?;
     if control_value(&control, "Database cluster state") != "shut down" {
         on_line("The server was not stopped in order: starting and stopping it");
