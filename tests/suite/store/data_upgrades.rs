@@ -10,7 +10,9 @@ use safespace::config::PrivateServer;
 use safespace::private_postgres::PrivatePostgres;
 
 use crate::support::cluster::{DataFolder, send_signal};
+use crate::support::eventually;
 use crate::support::process::{Binary, Service};
+use crate::support::timing::PATIENCE;
 
 /// The folders of the programs, and the old major version.
 struct Versions {
@@ -134,6 +136,13 @@ fn an_interrupted_upgrade_leaves_the_old_data_in_use_and_no_copy() {
         }
         send_signal(signal, running.id());
         assert!(!running.wait().unwrap().success(), "{line}");
+        if line == "Making the new cluster" {
+            // The initdb that is left running still writes to its copy; it would be removed at the start after that.
+            let works_here = |entry: fs::DirEntry| {
+                fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder.path()))
+            };
+            eventually(PATIENCE, || (!fs::read_dir("/proc").unwrap().flatten().any(works_here)).then_some(()));
+        }
         assert_holds(&folder, &versions.old_bin, &session);
         let mut names: Vec<String> = fs::read_dir(folder.path())
             .unwrap()
