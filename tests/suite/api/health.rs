@@ -1,10 +1,9 @@
 //! `/health/…` while the database is available; `store/outages.rs` has the other cases.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
 use crate::support::app::TestApp;
+use crate::support::timing::PATIENCE;
 use crate::support::{eventually, lock_table};
 
 #[test]
@@ -25,7 +24,7 @@ fn database_health_has_the_fields_of_the_contract() {
 #[test]
 fn database_health_reports_the_pool_without_its_own_connection() {
     let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "3"), ("DB_POOL_MAX_SIZE", "3")]);
-    let pool = eventually(Duration::from_secs(5), || {
+    let pool = eventually(PATIENCE, || {
         let pool = app.client.get("/health/db").json()["connection_pool"].take();
         (pool["total"] == 3).then_some(pool)
     });
@@ -39,7 +38,7 @@ fn a_busy_connection_is_not_available() {
     let lock = lock_table(&mut sql, "sessions");
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| app.client.post("/api/v1/sessions"));
-        eventually(Duration::from_secs(5), || {
+        eventually(PATIENCE, || {
             let pool = app.client.get("/health/db").json()["connection_pool"].take();
             (pool["total"] == 2 && pool["available"] == 1).then_some(())
         });

@@ -15,6 +15,7 @@ use crate::support::cluster::Schema;
 use crate::support::process::{Binary, Service};
 use crate::support::raw::Raw;
 use crate::support::requests::{GET, POST_SESSION};
+use crate::support::timing::PATIENCE;
 use crate::support::{eventually, lock_table, wait_for_locks};
 
 /// The binary, and the threads and descriptors that it uses when idle.
@@ -40,13 +41,13 @@ impl Watched {
 
     fn over(service: Service, schema: Schema) -> Watched {
         let mut watched = Watched { service, threads: 0, descriptors: 0, schema };
-        eventually(Duration::from_secs(5), || {
+        eventually(PATIENCE, || {
             let pool = watched.service.client.get("/health/db").json()["connection_pool"].take();
             (pool["total"] == pool["max"]).then_some(())
         });
         // Until two samples agree: threads that opened the pool's connections have ended.
         let mut before = (0, 0);
-        eventually(Duration::from_secs(10), || {
+        eventually(PATIENCE, || {
             let now = watched.open();
             thread::sleep(Duration::from_millis(100));
             (std::mem::replace(&mut before, now) == now).then_some(())
@@ -79,7 +80,7 @@ impl Watched {
         // Many connections that close at once fill the queue for a moment.
         eventually(Duration::from_secs(2), || (self.service.client.get("/").status == 200).then_some(()));
         self.service.client.post("/api/v1/sessions").assert_status(201);
-        eventually(Duration::from_secs(5), || {
+        eventually(PATIENCE, || {
             let (threads, descriptors) = self.open();
             // The client of this check may have one connection open.
             (threads <= self.threads && descriptors <= self.descriptors + 1).then_some(())
@@ -121,9 +122,9 @@ fn exhausted_descriptors_are_logged_once_and_accepting_resumes() {
     // Enough to start, and too few for the minimum of 16 connections.
     let service = Binary::with_descriptors(&few, 28).serve();
     // The pool opens its connection in the background, and needs its descriptors before the clients connect.
-    eventually(Duration::from_secs(5), || (service.client.get("/health/db").status == 200).then_some(()));
+    eventually(PATIENCE, || (service.client.get("/health/db").status == 200).then_some(()));
     let clients = connect_many(service.address, 30);
-    eventually(Duration::from_secs(5), || service.log().contains("Cannot accept connections").then_some(()));
+    eventually(PATIENCE, || service.log().contains("Cannot accept connections").then_some(()));
     thread::sleep(Duration::from_millis(300));
     drop(clients);
     let started = Instant::now();
@@ -190,7 +191,7 @@ fn slow_heads_bodies_and_readers_do_not_delay_other_requests() {
             let _readers = send_many(address, b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n");
             // The slow requests get 408; the connections of the slow readers are closed.
             heads.iter_mut().chain(&mut bodies).for_each(|raw| assert_eq!(raw.answer().status, 408));
-            eventually(Duration::from_secs(20), || (watched.open().1 < watched.descriptors + 100).then_some(()));
+            eventually(PATIENCE, || (watched.open().1 < watched.descriptors + 100).then_some(()));
             done.store(true, Ordering::Relaxed);
             let longest = probe.join().unwrap();
             assert!(longest < Duration::from_secs(1), "a probe took {longest:?}");
@@ -232,7 +233,7 @@ fn workers_that_exceeded_the_timeout_end_after_their_replacement() {
     wait_for_locks(&mut questions, 1);
     stuck[1..].iter_mut().for_each(|raw| raw.send(POST_SESSION));
     stuck.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 504));
-    eventually(Duration::from_secs(5), || (watched.open().0 == watched.threads + 2).then_some(()));
+    eventually(PATIENCE, || (watched.open().0 == watched.threads + 2).then_some(()));
     lock.commit().unwrap();
     watched.assert_as_before();
 }

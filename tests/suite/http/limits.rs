@@ -109,7 +109,7 @@ fn above_the_connection_limit_a_new_connection_gets_503_when_none_is_idle() {
         assert_eq!(raw.answer().status, 200);
     }
     // A worker may have sent its response and not yet returned the connection to the poller.
-    eventually(Duration::from_secs(5), || (server.connect().ask(GET).status == 200).then_some(()));
+    eventually(PATIENCE, || (server.connect().ask(GET).status == 200).then_some(()));
 }
 
 #[test]
@@ -138,7 +138,7 @@ const HALF: &[u8] = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nha
 
 #[track_caller]
 fn wait_until_incomplete(server: &TestServer, expected: usize) {
-    eventually(Duration::from_secs(5), || {
+    eventually(PATIENCE, || {
         let states = server.state().connections;
         let incomplete = states.iter().filter(|(state, _)| matches!(*state, "head" | "body")).map(|(_, count)| count);
         (incomplete.sum::<usize>() == expected).then_some(())
@@ -179,7 +179,7 @@ fn in_a_full_table_a_new_connection_outlasts_incomplete_requests() {
     let mut half: Vec<Raw> = (0..32).map(|_| server.connect()).collect();
     half.iter_mut().for_each(|raw| raw.send(HALF));
     let incomplete = || server.state().connections.contains(&("body", 32));
-    eventually(Duration::from_secs(5), || incomplete().then_some(()));
+    eventually(PATIENCE, || incomplete().then_some(()));
     // Their requests come after the connections of all others.
     let mut new: Vec<Raw> = (0..16).map(|_| server.connect()).collect();
     for raw in &mut new {

@@ -4,7 +4,6 @@ use std::io::Read;
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use safespace::http::Limits;
 
@@ -12,6 +11,7 @@ use crate::support::eventually;
 use crate::support::raw::Raw;
 use crate::support::requests::GET;
 use crate::support::server::{TestServer, limits};
+use crate::support::timing::PATIENCE;
 
 /// Ends the threads of a client also if the test fails.
 struct Ending<'a>(&'a Raw);
@@ -38,7 +38,7 @@ fn pipeline(raw: &Raw, received: &AtomicUsize, run: impl FnOnce()) {
                 received.fetch_add(read, Ordering::Relaxed);
             }
         });
-        eventually(Duration::from_secs(5), || (received.load(Ordering::Relaxed) > 0).then_some(()));
+        eventually(PATIENCE, || (received.load(Ordering::Relaxed) > 0).then_some(()));
         run();
     });
 }
@@ -64,7 +64,7 @@ fn clients_that_pipeline_without_end_refuse_no_request_of_others_and_are_served(
             assert_eq!(kept.ask(request.as_bytes()).status, 200, "{method}");
         }
         for (counter, before) in counters.iter().zip(before) {
-            eventually(Duration::from_secs(5), || (counter.load(Ordering::Relaxed) > before).then_some(()));
+            eventually(PATIENCE, || (counter.load(Ordering::Relaxed) > before).then_some(()));
         }
     });
 }

@@ -11,6 +11,7 @@ use safespace::http::{Limits, Responder};
 use crate::support::raw::Raw;
 use crate::support::requests::{DEFERRED, GET, WAIT, get};
 use crate::support::server::{TestServer, limits};
+use crate::support::timing::PATIENCE;
 use crate::support::{SHORT, assert_took, eventually};
 
 fn text(text: impl Into<String>) -> impl FnOnce() -> Response + Send + 'static {
@@ -232,7 +233,7 @@ fn a_client_that_has_left_before_its_response_frees_its_slot() {
     drop(raw);
     assert_eq!(server.connect().ask(GET).status, 200);
     responder.respond_with(text("to a disconnected client"));
-    eventually(Duration::from_secs(5), || (server.connect().ask(GET).status == 200).then_some(()));
+    eventually(PATIENCE, || (server.connect().ask(GET).status == 200).then_some(()));
 }
 
 #[test]
@@ -266,7 +267,7 @@ fn stop_waits_for_deferred_responses() {
     let (mut raw, address) = (server.connect(), server.address);
     let responder = server.send_deferred(&mut raw);
     let stop = thread::spawn(move || server.stop(Duration::from_secs(10)));
-    eventually(Duration::from_secs(5), || TcpStream::connect(address).is_err().then_some(()));
+    eventually(PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
     assert!(!stop.is_finished());
     responder.respond_with(text("the last"));
     let answer = raw.answer();

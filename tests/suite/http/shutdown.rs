@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::support::raw::Raw;
 use crate::support::requests::{GET, WAIT};
 use crate::support::server::{TestServer, limits};
+use crate::support::timing::PATIENCE;
 use crate::support::{SHORT, assert_took, eventually, timed};
 
 #[test]
@@ -27,7 +28,7 @@ fn stop_answers_requests_in_progress_and_closes_idle_connections() {
         let stopped = scope.spawn(|| timed(|| server.stop(Duration::from_secs(10))));
         idle.assert_closed();
         fresh.assert_closed();
-        eventually(Duration::from_secs(5), || TcpStream::connect(address).is_err().then_some(()));
+        eventually(PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
         begun.send(&GET[10..]);
         half.send(b"lo");
         for raw in [&mut begun, &mut half] {
@@ -80,7 +81,7 @@ fn stop_under_load_is_quick_and_truncates_no_response() {
                 })
             })
             .collect();
-        eventually(Duration::from_secs(5), || (server.received().len() > 100).then_some(()));
+        eventually(PATIENCE, || (server.received().len() > 100).then_some(()));
         let (answered, took) = timed(|| server.stop(Duration::from_secs(10)));
         assert!(answered);
         assert!(took < Duration::from_secs(2), "{took:?}");

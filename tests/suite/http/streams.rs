@@ -285,7 +285,8 @@ fn a_sender_of_one_connection_reaches_no_other_in_its_slot() {
 #[test]
 fn two_thousand_open_streams_hold_no_worker() {
     let _ = safespace::http::raise_limit();
-    let server = TestServer::start(Limits { workers: 2, ..limits() });
+    // All requests can arrive before a worker runs.
+    let server = TestServer::start(Limits { workers: 2, max_queued: 2000, ..limits() });
     let mut clients: Vec<Raw> = (0..2000).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|raw| raw.send(DEFERRED));
     let senders: Vec<StreamSender> =

@@ -217,7 +217,7 @@ fn a_request_that_exceeds_its_timeout_gets_504_and_its_worker_is_replaced() {
     assert_eq!(waiting.ask(GET).status, 503);
     // The late responses are discarded, and their workers continue.
     server.gate().open();
-    eventually(Duration::from_secs(5), || (server.connect().ask(GET).status == 200).then_some(()));
+    eventually(PATIENCE, || (server.connect().ask(GET).status == 200).then_some(()));
     for _ in 0..20 {
         assert_eq!(server.connect().ask(GET).status, 200);
     }
@@ -249,7 +249,7 @@ fn a_request_that_waits_too_long_for_a_worker_gets_503() {
     assert_took(took, SHORT);
     waiting.assert_closed();
     server.gate().open();
-    eventually(Duration::from_secs(5), || (server.connect().ask(GET).status == 200).then_some(()));
+    eventually(PATIENCE, || (server.connect().ask(GET).status == 200).then_some(()));
     assert_eq!(
         server.received().iter().filter(|request| *request == "GET /").count(),
         1,

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::process::Output;
-use std::time::Duration;
 
 use crate::support::cluster::{Cluster, DataFolder, Schema, send_signal};
 use crate::support::eventually;
 use crate::support::fake_model::{FakeModel, MARKER, answers};
 use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
 
 fn check(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
     arguments.iter().fold(Binary::new(variables).argument("check"), |binary, argument| binary.argument(argument)).run()
@@ -193,9 +193,9 @@ fn a_service_whose_standard_output_is_closed_goes_on() {
     // Its tables, and then the pool; the greeting follows.
     let mut sql = schema.client();
     let migrated = "SELECT WHERE to_regclass('messages') IS NOT NULL";
-    eventually(Duration::from_secs(5), || (!sql.query(migrated, &[]).unwrap().is_empty()).then_some(()));
+    eventually(PATIENCE, || (!sql.query(migrated, &[]).unwrap().is_empty()).then_some(()));
     send_signal("TERM", process.id());
-    let status = eventually(Duration::from_secs(20), || process.try_wait().unwrap());
+    let status = eventually(PATIENCE, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0), "{}", process.log());
     assert!(!process.log().contains("anicked"), "{}", process.log());
 }

@@ -2,13 +2,13 @@
 
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
 
 use safespace::store::migrations;
 
 use crate::support::cluster::{Cluster, Schema, send_signal};
 use crate::support::process::Binary;
 use crate::support::raw::Raw;
+use crate::support::timing::PATIENCE;
 use crate::support::{eventually, wait_for_lock};
 
 #[test]
@@ -116,7 +116,7 @@ fn a_signal_lets_requests_in_flight_finish() {
             service.signal(signal);
             service.wait_for_log("Stopping");
             // New connections are refused; a request whose head has begun is answered with 503.
-            eventually(Duration::from_secs(5), || TcpStream::connect(service.address).is_err().then_some(()));
+            eventually(PATIENCE, || TcpStream::connect(service.address).is_err().then_some(()));
             let answer = begun.ask(b"1\r\n\r\n");
             answer.assert_problem(503);
             assert_eq!(answer.header("Connection"), Some("close"));
@@ -150,7 +150,7 @@ fn a_signal_while_waiting_for_the_database_ends_the_start() {
     let mut process = Binary::new(&[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")]).start();
     process.wait_for_log("Database not reached");
     send_signal("TERM", process.id());
-    let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
+    let status = eventually(PATIENCE, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
 }
 
@@ -167,10 +167,10 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
                    WHERE application_name = 'safespace' AND xact_start < clock_timestamp() - interval '0.2 s'
                      AND query LIKE '%safespace migrations%'";
     let mut observer = schema.client();
-    eventually(Duration::from_secs(5), || (!observer.query(waiting, &[]).unwrap().is_empty()).then_some(()));
+    eventually(PATIENCE, || (!observer.query(waiting, &[]).unwrap().is_empty()).then_some(()));
     assert!(process.try_wait().unwrap().is_none());
     send_signal("TERM", process.id());
-    let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
+    let status = eventually(PATIENCE, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0), "{}", process.log());
 }
 
@@ -179,7 +179,7 @@ fn a_signal_during_migrate_exits_with_1() {
     let mut process = Binary::new(&[("DATABASE_URL", "postgres://u:p@127.0.0.1:1/d")]).argument("migrate").start();
     process.wait_for_log("Database not reached");
     send_signal("TERM", process.id());
-    let status = eventually(Duration::from_secs(5), || process.try_wait().unwrap());
+    let status = eventually(PATIENCE, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(1));
     assert!(process.log().contains("stopped while starting"), "{}", process.log());
 }

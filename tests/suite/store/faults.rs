@@ -37,9 +37,9 @@ fn send_a_hundred(send: &(dyn Fn() -> Answer + Sync)) {
 }
 
 fn wait_until_served(client: &Client) {
-    eventually(Duration::from_secs(10), || (client.get("/health/ready").status == 200).then_some(()));
-    eventually(Duration::from_secs(5), || (client.post("/api/v1/sessions").status == 201).then_some(()));
-    eventually(Duration::from_secs(10), || (client.get("/health/db").status == 200).then_some(()));
+    eventually(PATIENCE, || (client.get("/health/ready").status == 200).then_some(()));
+    eventually(PATIENCE, || (client.post("/api/v1/sessions").status == 201).then_some(()));
+    eventually(PATIENCE, || (client.get("/health/db").status == 200).then_some(()));
 }
 
 #[track_caller]
@@ -131,8 +131,7 @@ fn refuse_for_a_while(case: &Case) {
     let new_session =
         || client.post("/api/v1/sessions").assert_status(201).json()["session_id"].as_str().unwrap().to_owned();
     let (chatting, erased) = (new_session(), new_session());
-    let before =
-        eventually(Duration::from_secs(5), || Some(connections(&mut sql, &name)).filter(|found| found.len() == 5));
+    let before = eventually(PATIENCE, || Some(connections(&mut sql, &name)).filter(|found| found.len() == 5));
 
     let run = |sql: &mut postgres::Client, statement: &str| {
         sql.batch_execute(&statement.replace("CURRENT_ROLE_OF_SERVICE", &name)).unwrap();
@@ -159,7 +158,7 @@ fn refuse_for_a_while(case: &Case) {
     run(&mut sql, case.end);
     if case.sqlstate == "58030" {
         // It is over when nothing failed for a minute: another page may be damaged.
-        eventually(Duration::from_secs(10), || (client.get("/health/ready").status == 200).then_some(()));
+        eventually(PATIENCE, || (client.get("/health/ready").status == 200).then_some(()));
         client.post_json(&chat, &json!({"message": "hello"}), &[]).assert_status(200);
         assert_eq!(service.stop().matches(BEGIN).count(), 1);
     } else {
@@ -185,8 +184,7 @@ fn serve_read_only(cluster: &Cluster) -> (Service, postgres::Client) {
 fn a_read_only_database_keeps_its_connections_and_is_used_again_once_it_can_be_written() {
     let cluster = Cluster::start();
     let (mut service, mut sql) = serve_read_only(&cluster);
-    let pool =
-        eventually(Duration::from_secs(5), || Some(connections(&mut sql, "safespace")).filter(|it| it.len() >= 5));
+    let pool = eventually(PATIENCE, || Some(connections(&mut sql, "safespace")).filter(|it| it.len() >= 5));
     send_a_hundred(&|| service.client.post("/api/v1/sessions"));
     let kept = connections(&mut sql, "safespace");
     assert!(kept.intersection(&pool).count() >= 5, "{pool:?} {kept:?}");

@@ -12,6 +12,7 @@ use postgres::NoTls;
 use crate::support::cluster::{Cluster, DataFolder, children, send_signal};
 use crate::support::eventually;
 use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
 
 const SOCKET_LOCK: &str = "socket/.s.PGSQL.5432.lock";
 const PID_FILE: &str = "cluster/postmaster.pid";
@@ -139,10 +140,8 @@ fn a_server_whose_restart_meets_a_stale_pid_file_starts() {
     let postmaster = folder.postgres().unwrap();
     fs::write(folder.path().join(PID_FILE), bystander.pid_file()).unwrap();
     send_signal("KILL", postmaster);
-    eventually(Duration::from_secs(10), || {
-        folder.postgres().filter(|process| ![postmaster, bystander.0.id()].contains(process))
-    });
-    eventually(Duration::from_secs(10), || (service.client.get("/health/db").status == 200).then_some(()));
+    eventually(PATIENCE, || folder.postgres().filter(|process| ![postmaster, bystander.0.id()].contains(process)));
+    eventually(PATIENCE, || (service.client.get("/health/db").status == 200).then_some(()));
 }
 
 /// The postmasters that work in a cluster: they are the parents of the other processes there.

@@ -15,6 +15,7 @@ use crate::support::app::{TestApp, configure};
 use crate::support::cluster::Cluster;
 use crate::support::eventually;
 use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
 
 /// Restarts PostgreSQL under four clients that create and delete sessions without a pause. They see successes and 503s, and
 /// within 2 s of the restart each of them creates a session again.
@@ -43,9 +44,9 @@ fn restart_under_load(signal: Option<&str>) {
                 }
             });
         }
-        eventually(Duration::from_secs(5), || counts().iter().all(|count| *count > 0).then_some(()));
+        eventually(PATIENCE, || counts().iter().all(|count| *count > 0).then_some(()));
         cluster.stop(signal);
-        eventually(Duration::from_secs(10), || (unavailable.load(Ordering::Relaxed) > 4).then_some(()));
+        eventually(PATIENCE, || (unavailable.load(Ordering::Relaxed) > 4).then_some(()));
         app.client.get("/health/live").assert_status(200);
         app.client.get("/health/ready").assert_problem(503);
         let health = app.client.get("/health/db").assert_status(503).json();
@@ -89,7 +90,7 @@ fn broken_idle_connections_fail_no_request() {
     let mut cluster = Cluster::start();
     let app = TestApp::at(&cluster.url(), &[("DB_POOL_MIN_SIZE", "4")]);
     let pool = |field: &str| app.client.get("/health/db").json()["connection_pool"][field].as_u64();
-    eventually(Duration::from_secs(5), || (pool("available") == Some(4)).then_some(()));
+    eventually(PATIENCE, || (pool("available") == Some(4)).then_some(()));
     cluster.stop(None);
     cluster.start_again();
     // Longer than a connection is used without a probe.
@@ -157,7 +158,7 @@ fn a_network_that_swallowed_many_connections_is_used_again_once_it_works() {
     assert!(refusals > 0, "pending attempts are bounded");
     // Closing the sockets ends the pending attempts, and the next attempt is made at once.
     drop(silent);
-    eventually(Duration::from_secs(10), || match connector.connect().err()? {
+    eventually(PATIENCE, || match connector.connect().err()? {
         ConnectError::Failed(_) => Some(()),
         _ => None,
     });
@@ -170,7 +171,7 @@ fn a_connection_limit_of_the_role_is_not_an_outage() {
     sql.batch_execute("CREATE ROLE few SUPERUSER LOGIN; ALTER ROLE few NOSUPERUSER CONNECTION LIMIT 3; GRANT ALL ON SCHEMA public TO few").unwrap();
     let url = cluster.url().replacen("safespace@", "few@", 1);
     let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
-    eventually(Duration::from_secs(5), || service.log().contains("gives no more connections").then_some(()));
+    eventually(PATIENCE, || service.log().contains("gives no more connections").then_some(()));
     service.client.post("/api/v1/sessions").assert_status(201);
     assert!(!service.log().contains("went away"), "{}", service.log());
 }
@@ -184,10 +185,10 @@ fn an_outage_is_two_lines_in_the_log() {
         service.client.post("/api/v1/sessions").assert_problem(503);
     }
     cluster.start_again();
-    eventually(Duration::from_secs(5), || (service.client.post("/api/v1/sessions").status == 201).then_some(()));
+    eventually(PATIENCE, || (service.client.post("/api/v1/sessions").status == 201).then_some(()));
     // The log may be written a little later than the response.
     let is_back = || service.log().contains("Database is back").then_some(());
-    eventually(Duration::from_secs(5), is_back);
+    eventually(PATIENCE, is_back);
     let log = service.log();
     assert_eq!(log.matches("Database went away").count(), 1, "{log}");
     assert_eq!(log.matches("Database is back").count(), 1, "{log}");
@@ -230,7 +231,7 @@ fn a_database_frozen_under_load_is_503_or_504_in_time_and_then_used_again() {
                 }
             });
         }
-        eventually(Duration::from_secs(10), || (created.load(Ordering::Relaxed) > 200).then_some(()));
+        eventually(PATIENCE, || (created.load(Ordering::Relaxed) > 200).then_some(()));
         cluster.freeze();
         frozen.store(true, Ordering::SeqCst);
         let started = Instant::now();

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use postgres::NoTls;
 use safespace::config::PrivateServer;
@@ -11,6 +10,7 @@ use safespace::private_postgres::{PrivatePostgres, PrivatePostgresError};
 use crate::support::cluster::{Cluster, DataFolder, send_signal};
 use crate::support::eventually;
 use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
 
 pub(super) fn start_error(config: &PrivateServer) -> PrivatePostgresError {
     PrivatePostgres::start(config, &[], &AtomicBool::new(false)).err().expect("it does not start")
@@ -93,7 +93,7 @@ fn the_log_quotes_no_statement_and_no_value() {
         let _ = sql.batch_execute("INSERT INTO t VALUES ('hunter3')");
     }
     let log = cluster.folder().join("postgres.log");
-    let log = eventually(Duration::from_secs(5), || {
+    let log = eventually(PATIENCE, || {
         let text = std::fs::read_to_string(&log).unwrap();
         text.contains("duplicate key").then_some(text)
     });
@@ -147,7 +147,7 @@ fn an_interrupted_first_start_is_repeated() {
     let folder = DataFolder::new();
     let variables = [("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())];
     let mut first = Binary::new(&variables).start();
-    eventually(Duration::from_secs(10), || {
+    eventually(PATIENCE, || {
         let mut entries = std::fs::read_dir(folder.path()).unwrap();
         entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("cluster.")).then_some(())
     });
@@ -162,12 +162,12 @@ fn an_interrupted_first_start_is_repeated() {
 fn a_signal_ends_the_first_start() {
     let folder = DataFolder::new();
     let mut service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).start();
-    eventually(Duration::from_secs(10), || {
+    eventually(PATIENCE, || {
         let mut entries = std::fs::read_dir(folder.path()).unwrap();
         entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("cluster.")).then_some(())
     });
     send_signal("INT", service.id());
-    let status = eventually(Duration::from_secs(5), || service.try_wait().unwrap());
+    let status = eventually(PATIENCE, || service.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
     assert_eq!(folder.postgres(), None);
 }
@@ -188,8 +188,8 @@ fn a_killed_server_is_restarted() {
     let path =
         format!("/api/v1/sessions/{}", service.client.post("/api/v1/sessions").json()["session_id"].as_str().unwrap());
     send_signal("KILL", folder.postgres().unwrap());
-    eventually(Duration::from_secs(10), || (service.client.get("/health/db").status == 503).then_some(()));
-    eventually(Duration::from_secs(10), || (service.client.get(&path).status == 200).then_some(()));
+    eventually(PATIENCE, || (service.client.get("/health/db").status == 503).then_some(()));
+    eventually(PATIENCE, || (service.client.get(&path).status == 200).then_some(()));
     assert!(service.log().contains("The private PostgreSQL ended; starting it again"), "{}", service.log());
 }
 
@@ -228,9 +228,7 @@ fn a_server_that_keeps_failing_is_one_line_in_the_log() {
     std::fs::rename(folder.path().join("cluster/global/pg_control"), folder.path().join("cluster/gone")).unwrap();
     send_signal("KILL", folder.postgres().unwrap());
     let log = folder.path().join("postgres.log");
-    eventually(Duration::from_secs(10), || {
-        (std::fs::read_to_string(&log).unwrap().matches("pg_control").count() > 2).then_some(())
-    });
+    eventually(PATIENCE, || (std::fs::read_to_string(&log).unwrap().matches("pg_control").count() > 2).then_some(()));
     assert_eq!(service.log().matches("starting it again").count(), 1, "{}", service.log());
 }
 

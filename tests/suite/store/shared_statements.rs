@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::net::TcpStream;
 use std::thread;
-use std::time::Duration;
 
 use safespace::session_id::SessionId;
 
@@ -11,6 +10,7 @@ use crate::support::app::TestApp;
 use crate::support::cluster::Schema;
 use crate::support::raw::Raw;
 use crate::support::requests::{GET, POST_SESSION};
+use crate::support::timing::PATIENCE;
 use crate::support::{eventually, wait_for_locks};
 
 const HEALTH: &[u8] = b"GET /health/db HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -193,7 +193,7 @@ fn a_stop_answers_every_request_that_waits_for_a_batch() {
         }
     }
     let stop = thread::spawn(move || drop(app));
-    eventually(Duration::from_secs(5), || TcpStream::connect(address).is_err().then_some(()));
+    eventually(PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
     assert!(!stop.is_finished());
     lock.commit().unwrap();
     let ids: HashSet<String> = raws.iter_mut().map(session_id).collect();
@@ -211,7 +211,7 @@ fn a_flood_of_probes_takes_one_connection_of_the_pool_at_most() {
         let count = |field: &str| health["connection_pool"][field].as_u64().unwrap();
         (count("total"), count("available"))
     };
-    eventually(Duration::from_secs(5), || (pool(app.client.get("/health/db").json()) == (4, 4)).then_some(()));
+    eventually(PATIENCE, || (pool(app.client.get("/health/db").json()) == (4, 4)).then_some(()));
     let mut sql = app.sql();
     let mut lock = sql.transaction().unwrap();
     lock.batch_execute("LOCK TABLE sessions").unwrap();

@@ -6,7 +6,6 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use nix::unistd::{User, geteuid};
 use postgres::NoTls;
@@ -18,6 +17,7 @@ use safespace::private_postgres::PrivatePostgres;
 use crate::support::cluster::{DataFolder, try_signal};
 use crate::support::eventually;
 use crate::support::http::Client;
+use crate::support::timing::PATIENCE;
 use crate::support::variables;
 
 /// A PostgreSQL on TCP with TLS, the authority of its certificate, and another authority.
@@ -68,7 +68,7 @@ impl Secured {
         let process = command.spawn().unwrap();
         let mut local = postgres::Config::new();
         local.host_path(path("socket")).port(port).user("client").dbname("safespace");
-        eventually(Duration::from_secs(20), || local.connect(NoTls).ok());
+        eventually(PATIENCE, || local.connect(NoTls).ok());
         let (authority, other_authority) = (path("authority.pem"), path("other.pem"));
         Secured { process, _folder: folder, port, authority, other_authority }
     }

@@ -15,7 +15,7 @@ use postgres::NoTls;
 use safespace::config::PrivateServer;
 use safespace::private_postgres::PrivatePostgres;
 
-use super::timing::eventually;
+use super::timing::{PATIENCE, eventually};
 
 /// A PostgreSQL of one test, in a temporary folder.
 pub(crate) struct Cluster {
@@ -64,7 +64,7 @@ impl Cluster {
             try_signal("STOP", process);
             // A process that ended meanwhile is gone, or a zombie while its parent is suspended.
             let is_suspended = || stat(process).is_none_or(|(state, _)| state == "T" || state == "Z");
-            eventually(Duration::from_secs(5), || is_suspended().then_some(()));
+            eventually(PATIENCE, || is_suspended().then_some(()));
         };
         freeze(postmaster);
         children(postmaster).into_iter().for_each(freeze);
@@ -231,5 +231,5 @@ pub(crate) fn wait_for_lock(sql: &mut postgres::Client) {
 #[track_caller]
 pub(crate) fn wait_for_locks(sql: &mut postgres::Client, count: usize) {
     let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
-    eventually(Duration::from_secs(5), || (sql.query(waiting, &[]).unwrap().len() == count).then_some(()));
+    eventually(PATIENCE, || (sql.query(waiting, &[]).unwrap().len() == count).then_some(()));
 }

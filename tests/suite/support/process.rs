@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::Duration;
 
 use super::cluster::send_signal;
 use super::eventually;
 use super::http::Client;
+use super::timing::PATIENCE;
 
 /// A command line of the binary with an empty working folder and only the given environment variables.
 pub(crate) struct Binary {
@@ -144,7 +144,7 @@ impl Running {
     /// Waits until the log contains `text`.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) {
-        eventually(Duration::from_secs(5), || self.log().contains(text).then_some(()));
+        eventually(PATIENCE, || self.log().contains(text).then_some(()));
     }
 }
 
@@ -194,7 +194,7 @@ impl Service {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        eventually(Duration::from_secs(20), || self.process.try_wait().unwrap())
+        eventually(PATIENCE, || self.process.try_wait().unwrap())
     }
 
     pub(crate) fn process_id(&self) -> u32 {
@@ -210,7 +210,7 @@ impl Service {
     /// Waits until the log contains `text`, and returns the log.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, text: &str) -> String {
-        eventually(Duration::from_secs(5), || Some(self.log()).filter(|log| log.contains(text)))
+        eventually(PATIENCE, || Some(self.log()).filter(|log| log.contains(text)))
     }
 
     /// Stops it in order and returns the whole log.

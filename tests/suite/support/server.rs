@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::raw::Raw;
 use super::requests::DEFERRED;
-use super::timing::eventually;
+use super::timing::{PATIENCE, eventually};
 
 /// The defaults of the service, with few workers.
 pub(crate) fn limits() -> Limits {
@@ -71,7 +71,7 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn wait_until_blocked(&self, count: usize) {
         let mut blocked = 0;
-        eventually(Duration::from_secs(5), || {
+        eventually(PATIENCE, || {
             blocked += self.received().iter().filter(|request| *request == "GET /wait").count();
             (blocked == count).then_some(())
         });
@@ -86,7 +86,7 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn wait_for_responders(&self, count: usize) -> Vec<Responder> {
         let mut responders = Vec::new();
-        eventually(Duration::from_secs(5), || {
+        eventually(PATIENCE, || {
             responders.extend(self.responders());
             (responders.len() >= count).then_some(())
         });
