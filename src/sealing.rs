@@ -4,7 +4,8 @@
 //!
 //! - the lookup: the session's primary key in the database;
 //! - the key that seals the session's data;
-//! - the ids of its messages, from the client's `Idempotency-Key`, so that a resent request finds its own messages.
+//! - the ids of its messages: a question's from the client's `Idempotency-Key`, so that a resent request finds its own
+//!   messages, and an answer's from its question's id.
 //!
 //! The id itself is not stored. It has 122 random bits from the operating system, too many for a brute-force search, so no
 //! slow hash is needed, and no server key that can be lost, stolen or demanded. The derivation is one-way: a lookup does not
@@ -111,11 +112,12 @@ impl SealingKey {
         self.lookup
     }
 
-    /// Derives the id of one message of the turn with this idempotency key.
+    /// Derives the id of one message of a turn: the question's from the client's `Idempotency-Key`, the answer's from the id of
+    /// its question.
     #[must_use]
-    pub fn message_id(&self, part: Part, idempotency_key: &[u8]) -> Uuid {
+    pub fn message_id(&self, part: Part, from: &[u8]) -> Uuid {
         let part = if part == Part::Question { " question " } else { " answer " };
-        uuid(&expand(&self.derivation, &[MESSAGE_ID_LABEL, part.as_bytes(), idempotency_key]))
+        uuid(&expand(&self.derivation, &[MESSAGE_ID_LABEL, part.as_bytes(), from]))
     }
 
     /// Seals a plaintext under a random nonce: the same plaintext never gives the same bytes twice.

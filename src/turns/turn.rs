@@ -58,8 +58,13 @@ pub(super) struct Turn<'a> {
     /// `None` while another turn of the session runs: then only a stored answer can be returned.
     guard: Option<&'a TurnGuard>,
     sink: &'a EventSink,
-    question_id: Uuid,
-    answer_id: Uuid,
+}
+
+/// The ids of the two messages of a turn.
+#[derive(Clone, Copy)]
+struct Ids {
+    question: Uuid,
+    answer: Uuid,
 }
 
 impl<'a> Turn<'a> {
@@ -69,11 +74,7 @@ impl<'a> Turn<'a> {
         guard: Option<&'a TurnGuard>,
         sink: &'a EventSink,
     ) -> Turn<'a> {
-        // Without an idempotency key the ids are random, derived all the same so that they have one form.
-        let random = Uuid::new_v4();
-        let key = question.idempotency_key.as_deref().map_or(random.as_bytes().as_slice(), str::as_bytes);
-        let [question_id, answer_id] = [Part::Question, Part::Answer].map(|part| question.key.message_id(part, key));
-        Turn { resources, question, guard, sink, question_id, answer_id }
+        Turn { resources, question, guard, sink }
     }
 
     /// Runs the turn, and returns the answer as it is stored. `recent`: the newest messages, if they are read already.
@@ -88,18 +89,12 @@ impl<'a> Turn<'a> {
             Some(rows) => self.open_history(&rows)?,
             None => self.read_history()?,
         };
-        let is_resent = match self.find_earlier()? {
+        let (ids, is_resent) = self.ids(history.last());
+        let is_resent = match self.find_earlier(ids)? {
             (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
             (_, Some(answer)) => return Ok(answer),
-            (question, None) => question.is_some(),
+            (question, None) => is_resent || question.is_some(),
         };
-        // A client without keys sends the words again after an error: that continues the turn that has no answer.
-        let unanswered = history.last().filter(|newest| {
-            let is_same = newest.role == Role::User && newest.text == self.question.text;
-            is_same && self.question.idempotency_key.is_none()
-        });
-        let question_id = unanswered.map_or(self.question_id, |question| question.id);
-        let is_resent = is_resent || unanswered.is_some();
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
         self.check_room(end, is_resent)?;
         if !is_resent {
@@ -107,20 +102,35 @@ impl<'a> Turn<'a> {
             if self.resources.store.watermark.is_full() {
                 return Err(Failure::StorageFull);
             }
-            let mut question = new_message(self.question_id, Role::User, self.question.text.clone());
+            let mut question = new_message(ids.question, Role::User, self.question.text.clone());
             match self.append(&mut question, &mut end)? {
                 Appended::Stored => {}
                 Appended::NoSession => return Err(Failure::NoSession),
                 Appended::PositionTaken => return Err(Failure::AlreadyRunning),
             }
         }
-        let earlier = history.into_iter().filter(|message| message.id != question_id);
+        let earlier = history.into_iter().filter(|message| message.id != ids.question);
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
-        let (text, finish) = self.call_companion(&conversation, guard)?;
-        let answer = new_message(self.answer_id, self.resources.companion.role(), text);
-        self.store_answer(Message { is_cut: finish == Finish::Cut, ..answer }, end)
+        let (text, finish) = self.call_companion(&conversation, ids.answer, guard)?;
+        let answer = new_message(ids.answer, self.resources.companion.role(), text);
+        self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)
+    }
+
+    /// The ids of this turn's messages, and whether it continues the turn of the newest message, which is stored then: a
+    /// client without idempotency keys sends the words again after an error.
+    fn ids(&self, newest: Option<&Message>) -> (Ids, bool) {
+        let Question { key, text, idempotency_key, .. } = self.question;
+        let unanswered = newest.filter(|newest| newest.role == Role::User && newest.text == *text);
+        let (question, is_resent) = match (idempotency_key, unanswered) {
+            (Some(idempotency_key), _) => (key.message_id(Part::Question, idempotency_key.as_bytes()), false),
+            (None, Some(unanswered)) => (unanswered.id, true),
+            // Derived all the same, so that ids have one form.
+            (None, None) => (key.message_id(Part::Question, Uuid::new_v4().as_bytes()), false),
+        };
+        // From the question's id, so that a question has one answer whether or not it is sent again with its key.
+        (Ids { question, answer: key.message_id(Part::Answer, question.as_bytes()) }, is_resent)
     }
 
     /// Whether the session has room for the question, unless it is stored, and for the longest answer: an answer is stored
@@ -135,7 +145,12 @@ impl<'a> Turn<'a> {
     }
 
     /// Calls the companion under a permit, and returns the text of its answer.
-    fn call_companion(&self, conversation: &[ChatMessage], guard: &TurnGuard) -> Result<(String, Finish), Failure> {
+    fn call_companion(
+        &self,
+        conversation: &[ChatMessage],
+        answer_id: Uuid,
+        guard: &TurnGuard,
+    ) -> Result<(String, Finish), Failure> {
         let resources = self.resources;
         // The rest of the timeout is for storing the answer.
         let deadline = self.question.received_at + resources.timeout * 15 / 16;
@@ -146,7 +161,7 @@ impl<'a> Turn<'a> {
         let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         // At most a sixteenth of the timeout has gone to the thread, the database and the permit.
         let has_full_time = deadline.saturating_duration_since(Instant::now()) >= resources.timeout * 14 / 16;
-        self.sink.send(Event::Started(self.answer_id));
+        self.sink.send(Event::Started(answer_id));
         let _gauge = resources.metrics.turn_with_companion();
         let call = Call { deadline, has_full_time, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
@@ -162,7 +177,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Stores the answer behind all messages of the session.
-    fn store_answer(&self, mut answer: Message, mut end: End) -> Result<Message, Failure> {
+    fn store_answer(&self, ids: Ids, mut answer: Message, mut end: End) -> Result<Message, Failure> {
         for _ in 0..MAX_APPENDS {
             match self.append(&mut answer, &mut end)? {
                 Appended::Stored => return Ok(answer),
@@ -170,7 +185,7 @@ impl<'a> Turn<'a> {
                 Appended::PositionTaken => {}
             }
             // Another service on this database wrote to the session; perhaps the answer to this very question.
-            if let (_, Some(answer)) = self.find_earlier()? {
+            if let (_, Some(answer)) = self.find_earlier(ids)? {
                 return Ok(answer);
             }
             (_, end) = self.read_history()?;
@@ -178,16 +193,16 @@ impl<'a> Turn<'a> {
         Err(Failure::AlreadyRunning)
     }
 
-    /// The stored question and answer with this idempotency key.
-    fn find_earlier(&self) -> Result<(Option<Message>, Option<Message>), Failure> {
+    /// The stored question and answer, with an idempotency key: no others can be stored.
+    fn find_earlier(&self, Ids { question, answer }: Ids) -> Result<(Option<Message>, Option<Message>), Failure> {
         if self.question.idempotency_key.is_none() {
             return Ok((None, None));
         }
-        let ids = [self.question_id, self.answer_id];
+        let ids = [question, answer];
         let rows = self.wait(|callback| self.resources.store.messages.find(self.session(), ids, callback))?;
         let mut messages = self.open(&rows)?;
         let mut take = |id| messages.extract_if(.., |message| message.id == id).next();
-        Ok((take(self.question_id), take(self.answer_id)))
+        Ok((take(question), take(answer)))
     }
 
     /// The newest messages, the oldest first; and the end of the session.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 use crate::support::chat::Chat;
@@ -18,6 +18,24 @@ use crate::support::server::Gate;
 fn fail_next_call(model: &FakeModel) {
     model.next(|reply| reply.refuse(500));
     model.next(|reply| reply.refuse(500));
+}
+
+/// Says hello, and returns the message of the answer, or the problem.
+#[track_caller]
+fn say(chat: &Chat<'_>, key: Option<&str>, is_streamed: bool) -> Value {
+    match key {
+        _ if is_streamed => match chat.try_stream(key, "hello") {
+            Ok(mut events) => loop {
+                let event = events.next().expect("a terminal event");
+                if matches!(event.name.as_str(), "message.end" | "error") {
+                    break event.data;
+                }
+            },
+            Err(answer) => answer.json(),
+        },
+        Some(key) => chat.send_with_key(key, "hello").json(),
+        None => chat.send("hello").json(),
+    }
 }
 
 /// Sends one message from eight clients, `pace` apart: while the first turn runs, and when it is about to end.
@@ -161,30 +179,58 @@ fn a_key_belongs_to_its_session_and_is_erased_with_it() {
 }
 
 #[test]
-fn resending_a_failed_message_with_its_key_answers_it_without_a_duplicate() {
-    for is_streamed in [false, true] {
-        let model = FakeModel::start();
-        let app = model.app(&[]);
-        let chat = Chat::new(&app);
-        chat.send("before").assert_status(200);
-        fail_next_call(&model);
-        if is_streamed {
-            chat.stream_with_key("key", "hello").error(503);
-        } else {
-            chat.send_with_key("key", "hello").assert_problem(503);
+fn resending_a_failed_message_with_its_key_or_without_one_continues_its_turn() {
+    for (first, again) in [(Some("key"), Some("key")), (None, None), (Some("key"), None)] {
+        for is_streamed in [false, true] {
+            let case = format!("{first:?}, then {again:?}, streamed: {is_streamed}");
+            let model = FakeModel::start();
+            let app = model.app(&[]);
+            let chat = Chat::new(&app);
+            chat.send("before").assert_status(200);
+            for key in [first, again] {
+                fail_next_call(&model);
+                assert_eq!(say(&chat, key, is_streamed)["code"], "no_answer", "{case}");
+            }
+            let question = chat.messages()[2].clone();
+            model.always(Arc::new(answers(&["better late"])));
+            let answer = say(&chat, again, is_streamed);
+            assert_eq!(chat.transcript()[2..], ["user: hello", "model: better late"], "{case}");
+            assert_eq!(chat.messages()[2], question, "{case}");
+            let requests = model.requests();
+            let last: Vec<&str> =
+                requests.last().unwrap().messages[1..].iter().map(|(_, text)| text.as_str()).collect();
+            assert_eq!(last, ["before", "I am here, and I listen.", "hello"], "the model receives it once: {case}");
+            if first.is_some() {
+                assert_eq!(say(&chat, first, is_streamed), answer, "{case}");
+                assert_eq!(model.requests().len(), requests.len(), "{case}");
+            }
         }
-        model.always(Arc::new(answers(&["better late"])));
-        assert_invalid_key(&chat.send_with_key("key", "something else"), "another message");
-        assert_eq!(chat.transcript()[2..], ["user: hello"], "streamed: {is_streamed}");
-        let question = chat.messages()[2].clone();
-        let answer = chat.send_with_key("key", "hello").assert_status(200).json();
-        assert_eq!(chat.transcript()[2..], ["user: hello", "model: better late"], "streamed: {is_streamed}");
-        assert_eq!(chat.messages()[2], question);
-        assert_eq!(chat.stream_with_key("key", "hello").message(), answer);
-        let requests = model.requests();
-        let last: Vec<&str> = requests.last().unwrap().messages[1..].iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(last, ["before", "I am here, and I listen.", "hello"], "the model receives the question once");
     }
+}
+
+#[test]
+fn without_a_key_only_the_same_words_without_an_answer_are_a_resend() {
+    let model = FakeModel::start();
+    let app = model.app(&[]);
+    let chat = Chat::new(&app);
+    chat.send("hello").assert_status(200);
+    chat.send("hello").assert_status(200);
+    fail_next_call(&model);
+    chat.send("hello").assert_problem(503);
+    chat.send("Hello").assert_status(200);
+    let answer = "model: I am here, and I listen.";
+    assert_eq!(chat.transcript(), ["user: hello", answer, "user: hello", answer, "user: hello", "user: Hello", answer]);
+}
+
+#[test]
+fn reusing_the_key_of_a_failed_message_with_another_message_is_422() {
+    let model = FakeModel::start();
+    let app = model.app(&[]);
+    let chat = Chat::new(&app);
+    fail_next_call(&model);
+    chat.send_with_key("key", "hello").assert_problem(503);
+    assert_invalid_key(&chat.send_with_key("key", "something else"), "another message");
+    assert_eq!(chat.transcript(), ["user: hello"]);
 }
 
 #[test]
@@ -261,42 +307,4 @@ fn resending_a_key_after_stop_returns_the_stored_answer() {
     assert_eq!((end["content"].as_str(), delta.as_str()), (Some("half"), "half"));
     assert_eq!(chat.send_with_key("key", "hello").assert_status(200).json(), end);
     assert_eq!(model.requests().len(), 1);
-}
-
-#[test]
-fn resending_a_failed_message_without_a_key_continues_its_turn() {
-    for is_streamed in [false, true] {
-        let model = FakeModel::start();
-        let app = model.app(&[]);
-        let chat = Chat::new(&app);
-        chat.send("before").assert_status(200);
-        fail_next_call(&model);
-        chat.send("hello").assert_problem(503);
-        let question = chat.messages()[2].clone();
-        fail_next_call(&model);
-        let answer = chat.send("hello");
-        answer.assert_problem(503);
-        assert_eq!(answer.json()["code"], "no_answer");
-        model.always(Arc::new(answers(&["better late"])));
-        if is_streamed {
-            chat.stream("hello").message();
-        } else {
-            chat.send("hello").assert_status(200);
-        }
-        assert_eq!(chat.transcript()[2..], ["user: hello", "model: better late"], "streamed: {is_streamed}");
-        assert_eq!(chat.messages()[2], question);
-        let requests = model.requests();
-        let last: Vec<&str> = requests.last().unwrap().messages[1..].iter().map(|(_, text)| text.as_str()).collect();
-        assert_eq!(last, ["before", "I am here, and I listen.", "hello"], "the model receives the question once");
-        // What was answered is said again, and another message is another one.
-        chat.send("hello").assert_status(200);
-        fail_next_call(&model);
-        chat.send("hello").assert_problem(503);
-        model.always(Arc::new(answers(&["yes"])));
-        chat.send("Hello").assert_status(200);
-        assert_eq!(
-            chat.transcript()[4..],
-            ["user: hello", "model: better late", "user: hello", "user: Hello", "model: yes"]
-        );
-    }
 }
