@@ -161,13 +161,15 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
     let mut turn = sql.transaction().unwrap();
     let taken = turn.query_one(include_str!("../../../sql/schema/lock_migrations.sql"), &[]).unwrap();
     assert!(taken.get::<_, bool>(0));
-    let mut process = Binary::new(&[("DATABASE_URL", &schema.url())]).start();
+    let mut observer = schema.client();
+    let name: String = observer.query_one("SELECT current_schema()::text", &[]).unwrap().get(0);
+    let url = format!("{}&application_name={name}", schema.url());
+    let mut process = Binary::new(&[("DATABASE_URL", &url)]).start();
     // The service polls the advisory lock in one transaction.
     let waiting = "SELECT FROM pg_stat_activity
-                   WHERE application_name = 'safespace' AND xact_start < clock_timestamp() - interval '0.2 s'
+                   WHERE application_name = $1 AND xact_start < clock_timestamp() - interval '0.2 s'
                      AND query LIKE '%safespace migrations%'";
-    let mut observer = schema.client();
-    eventually(PATIENCE, || (!observer.query(waiting, &[]).unwrap().is_empty()).then_some(()));
+    eventually(PATIENCE, || (!observer.query(waiting, &[&name]).unwrap().is_empty()).then_some(()));
     assert!(process.try_wait().unwrap().is_none());
     send_signal("TERM", process.id());
     let status = eventually(PATIENCE, || process.try_wait().unwrap());

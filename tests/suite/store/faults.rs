@@ -62,9 +62,18 @@ struct Case {
     sqlstate: &'static str,
     reason: &'static str,
     sentence: &'static str,
-    begin: &'static str,
+    begin: String,
     end: &'static str,
     creates: bool,
+}
+
+/// Makes a table refuse rows with this SQLSTATE.
+fn refuse_rows(table: &str, sqlstate: &str) -> String {
+    format!(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '{sqlstate}'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
 }
 
 #[test]
@@ -74,9 +83,7 @@ fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() 
             sqlstate: "53100",
             reason: "within a trigger or a function",
             sentence: "A disk of PostgreSQL is full.",
-            begin: "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                    $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '53100'; END $$;
-                    CREATE TRIGGER refuse BEFORE INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()",
+            begin: refuse_rows("sessions", "53100"),
             end: "DROP TRIGGER refuse ON sessions",
             creates: true,
         },
@@ -84,7 +91,7 @@ fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() 
             sqlstate: "42501",
             reason: "permission denied for table messages",
             sentence: "The role of the service lacks a privilege.",
-            begin: "REVOKE INSERT ON messages FROM CURRENT_ROLE_OF_SERVICE",
+            begin: "REVOKE INSERT ON messages FROM CURRENT_ROLE_OF_SERVICE".to_owned(),
             end: "GRANT INSERT ON messages TO CURRENT_ROLE_OF_SERVICE",
             creates: false,
         },
@@ -92,7 +99,7 @@ fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() 
             sqlstate: "42P01",
             reason: "does not exist",
             sentence: "The tables are not as the service needs them.",
-            begin: "ALTER TABLE sessions RENAME TO other",
+            begin: "ALTER TABLE sessions RENAME TO other".to_owned(),
             end: "ALTER TABLE other RENAME TO sessions",
             creates: true,
         },
@@ -100,9 +107,7 @@ fn a_refusing_database_is_one_warning_and_not_ready_and_keeps_its_connections() 
             sqlstate: "58030",
             reason: "within a trigger or a function",
             sentence: "PostgreSQL cannot read or write some of its files.",
-            begin: "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                    $$ BEGIN RAISE EXCEPTION 'secretword' USING ERRCODE = '58030'; END $$;
-                    CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()",
+            begin: refuse_rows("messages", "58030"),
             end: "DROP TRIGGER refuse ON messages",
             creates: false,
         },
@@ -136,7 +141,7 @@ fn refuse_for_a_while(case: &Case) {
     let run = |sql: &mut postgres::Client, statement: &str| {
         sql.batch_execute(&statement.replace("CURRENT_ROLE_OF_SERVICE", &name)).unwrap();
     };
-    run(&mut sql, case.begin);
+    run(&mut sql, &case.begin);
     let chat = format!("/api/v1/sessions/{chatting}/chat");
     if case.creates {
         send_a_hundred(&|| client.post("/api/v1/sessions"));
