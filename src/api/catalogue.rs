@@ -112,7 +112,7 @@ impl Text {
 }
 
 pub(super) static CATALOGUE: LazyLock<Catalogue> =
-    LazyLock::new(|| toml::from_str(include_str!("problems.toml")).expect("a test reads it"));
+    LazyLock::new(|| toml::from_str(include_str!("problems.toml")).expect("the embedded file has every code and text"));
 
 impl Code {
     pub(super) fn entry(self) -> &'static Entry {
@@ -139,4 +139,25 @@ impl FieldCode {
 fn name(code: impl Serialize) -> String {
     let name = serde_json::to_value(code).ok();
     name.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The names in braces.
+    fn values(text: &str) -> BTreeSet<&str> {
+        text.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect()
+    }
+
+    #[test]
+    fn every_text_has_a_translation_with_the_same_values() {
+        let problems = CATALOGUE.problems.values().flat_map(|entry| [&entry.title, &entry.detail]);
+        for text in problems.chain(CATALOGUE.fields.values().map(|entry| &entry.message)) {
+            assert_ne!(text.en, text.id);
+            assert_eq!(values(&text.en), values(&text.id), "{}", text.en);
+        }
+    }
 }

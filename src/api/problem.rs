@@ -123,6 +123,7 @@ impl Problem {
 
     /// The same, and what else is wrong with the request.
     pub(super) fn and(mut self, other: Option<Problem>) -> Problem {
+        let other = other.filter(|other| (self.code, other.code) == (Code::InvalidRequest, Code::InvalidRequest));
         self.errors.extend(other.into_iter().flat_map(|other| other.errors));
         self
     }
@@ -213,22 +214,22 @@ pub(super) fn both<A, B>(a: Result<A, Problem>, b: Result<B, Problem>) -> Result
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
-        let code = match refusal {
-            Refusal::Malformed(_) => Code::Malformed,
-            Refusal::HeadTooSlow(_) => Code::HeadTooSlow,
-            Refusal::BodyTooSlow(_) => Code::BodyTooSlow,
-            Refusal::BodyTooLarge(_) => Code::BodyTooLarge,
-            Refusal::RequestLineTooLong(_) => Code::RequestLineTooLong,
-            Refusal::ExpectationUnknown => Code::ExpectationUnknown,
-            Refusal::HeadTooLarge(_) => Code::HeadTooLarge,
-            Refusal::TooManyFields(_) => Code::TooManyFields,
-            Refusal::ApplicationFailed => Code::InternalError,
-            Refusal::TransferCodingUnknown => Code::TransferCodingUnknown,
-            Refusal::Busy => Code::Busy,
-            Refusal::AnswerTooSlow => Code::RequestTimeout,
-            Refusal::VersionUnknown => Code::VersionUnknown,
-        };
-        Problem::new(code).value("reason", refusal.to_string())
+        let limit = |code, limit: String| Problem::new(code).value("limit", limit);
+        match refusal {
+            Refusal::Malformed(reason) => Problem::new(Code::Malformed).value("reason", reason.to_owned()),
+            Refusal::HeadTooSlow(time) => limit(Code::HeadTooSlow, time.as_secs_f32().to_string()),
+            Refusal::BodyTooSlow(time) => limit(Code::BodyTooSlow, time.as_secs_f32().to_string()),
+            Refusal::BodyTooLarge(bytes) => limit(Code::BodyTooLarge, bytes.to_string()),
+            Refusal::RequestLineTooLong(bytes) => limit(Code::RequestLineTooLong, bytes.to_string()),
+            Refusal::ExpectationUnknown => Problem::new(Code::ExpectationUnknown),
+            Refusal::HeadTooLarge(bytes) => limit(Code::HeadTooLarge, bytes.to_string()),
+            Refusal::TooManyFields(count) => limit(Code::TooManyFields, count.to_string()),
+            Refusal::ApplicationFailed => Problem::new(Code::InternalError),
+            Refusal::TransferCodingUnknown => Problem::new(Code::TransferCodingUnknown),
+            Refusal::Busy => Problem::new(Code::Busy),
+            Refusal::AnswerTooSlow => Problem::new(Code::RequestTimeout),
+            Refusal::VersionUnknown => Problem::new(Code::VersionUnknown),
+        }
     }
 }
 

@@ -87,11 +87,12 @@ impl AnswerText<'_> {
         let mut allowed = words.chars().filter(|char| is_allowed(*char));
         let text: String = allowed.by_ref().take(self.chars_left).collect();
         self.is_cut_off |= allowed.next().is_some();
-        self.has_words |= !text.trim().is_empty();
-        // White space alone is no answer, so it waits for nothing and is left out.
-        if self.has_words && !text.is_empty() {
+        // White space alone is no answer, and none begins with it, however its pieces are cut.
+        let text = if self.has_words { text.as_str() } else { text.trim_start() };
+        if !text.is_empty() {
+            self.has_words = true;
             self.chars_left -= text.chars().count();
-            (self.on_delta)(&text);
+            (self.on_delta)(text);
         }
     }
 }

@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-use super::completion_request;
-use super::endpoint::Endpoint;
 use super::interface::{Call, ChatMessage, Companion, Unavailable};
-use super::request_options::RequestOptions;
+use super::model;
 use crate::config::{CompanionSettings, Kind};
 use crate::message::Role;
 use crate::sync::CancellationToken;
@@ -16,36 +14,33 @@ const QUESTION: &str = "Hello.";
 /// Characters of an answer or a refusal that are shown.
 const MAX_CHARS: usize = 400;
 
-/// Bytes of a refusal that are read.
-const MAX_BYTES: u64 = 16 * 1024;
-
 /// Sends a fixed sentence to the companion and returns the beginning of its answer, without control characters.
 ///
 /// # Errors
 /// Why it does not answer within `COMPANION_TIMEOUT`. If the model's server refused, it is asked once more for its words.
 pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<String, String> {
     let question = [ChatMessage { role: Role::User, text: QUESTION.to_owned() }];
-    let deadline = Instant::now() + settings.timeout;
-    let call = Call { deadline, has_full_time: true, cancellation: CancellationToken::default() };
+    let call = || Call {
+        deadline: Instant::now() + settings.timeout,
+        has_full_time: true,
+        cancellation: CancellationToken::default(),
+    };
     let mut answer = String::new();
-    match companion.answer(&question, &call, &mut |text| answer.push_str(text)) {
+    match companion.answer(&question, &call(), &mut |text| answer.push_str(text)) {
         Ok(_) => Ok(printable(&answer)),
-        Err(reason) => Err(match quote(settings, reason) {
+        Err(reason @ Unavailable::Refused(_)) => Err(match quote(settings, &call()) {
             Some(words) => format!("{reason}: {words}"),
             None => reason.to_string(),
         }),
+        Err(reason) => Err(reason.to_string()),
     }
 }
 
-/// What the server says, where it says something.
-fn quote(settings: &CompanionSettings, reason: Unavailable) -> Option<String> {
+/// What the server says, where it refuses a request without anything of a conversation too.
+fn quote(settings: &CompanionSettings, call: &Call) -> Option<String> {
     let Kind::Model(model) = &settings.kind else { return None };
-    if !matches!(reason, Unavailable::Refused(_) | Unavailable::MalformedReply | Unavailable::Empty) {
-        return None;
-    }
-    let json = completion_request::probe(model, RequestOptions::new(model));
-    let (status, body) = Endpoint::new(model).ok()?.quote(&json, settings.timeout, MAX_BYTES)?;
-    Some(format!("{status} {}", printable(&String::from_utf8_lossy(&body))))
+    let (status, body) = model::refusal_of_probe(model, call)?;
+    Some(format!("{status} {}", printable(&body)))
 }
 
 /// One line of text. Control characters, also those of C1, could change what a terminal shows.

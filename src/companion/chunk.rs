@@ -4,12 +4,12 @@
 use serde_json::value::RawValue;
 
 use super::interface::Unavailable;
-use super::lenient_json::{Object, array, is_something, object, string};
+use super::lenient_json::{Object, array, is_something, object, string, without_infinities};
 
 /// What is read of a chunk.
 #[derive(Default)]
 pub(super) struct Chunk {
-    /// Whether it has `choices` at all, be there none.
+    /// Whether it has a member `choices`, also an empty one.
     pub(super) is_completion: bool,
     /// The next piece of the answer, in WTF-8; may be empty.
     pub(super) piece: Vec<u8>,
@@ -47,7 +47,8 @@ struct Words {
 impl Chunk {
     /// Reads a chunk; `None` if it is not JSON. `is_error`: the server calls the whole an error.
     pub(super) fn parse(json: &str, is_error: bool) -> Option<Chunk> {
-        let json: &RawValue = serde_json::from_str(json).ok()?;
+        let json = without_infinities(json);
+        let json: &RawValue = serde_json::from_str(&json).ok()?;
         Some(object(json).map(|chunk| Chunk::read(&chunk, is_error)).unwrap_or_default())
     }
 
@@ -142,7 +143,8 @@ fn error(chunk: &Object<'_>, is_error: bool) -> Option<Unavailable> {
         return Some(object(error).map_or(Unavailable::MalformedReply, |error| reason(&error)));
     }
     let is = |name: &str, value: &[u8]| chunk.get(name).and_then(|json| string(json)).is_some_and(|text| text == value);
-    if is_error || is("object", b"error") || is("type", b"error") || chunk.contains_key("error_message") {
+    let has_message = chunk.get("error_message").is_some_and(|message| is_something(message));
+    if is_error || is("object", b"error") || is("type", b"error") || has_message {
         return Some(reason(chunk));
     }
     // Groq says here that a stream stopped early.

@@ -1,17 +1,17 @@
 //! Reads the response of a chat completions endpoint: whole, or as a stream of chunks. The first bytes tell which it is,
 //! since the labels of servers and proxies are not reliable.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 
-use flate2::bufread::MultiGzDecoder;
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 use super::answer_text::AnswerText;
 use super::chunk::{Chunk, FinishReason};
 use super::event_stream::{EventStream, MAX_STREAM_BYTES, StreamError};
+use super::gzip;
 use super::interface::{Finish, Unavailable};
-use super::lenient_json::array;
+use super::lenient_json::{array, without_infinities};
 
 /// Bytes of a response that is not streamed.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -60,17 +60,8 @@ pub(super) fn read(body: impl Read, answer: &mut AnswerText<'_>, on_finish: &dyn
         has_unreadable: false,
         said: Vec::new(),
     };
-    let end = read_body(BufReader::new(body), &mut completion);
+    let end = gzip::decoded(body).map_err(ReadError::from).and_then(|text| read_text(text, &mut completion));
     completion.conclude(end)
-}
-
-/// Reads a body, also a compressed one: some proxies compress although nobody asks for it, and some do not say so.
-fn read_body(mut reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Result<(), ReadError> {
-    // The first byte of gzip's magic number, which begins no text.
-    if reader.fill_buf()?.first() == Some(&0x1f) {
-        return read_text(BufReader::new(MultiGzDecoder::new(reader)), completion);
-    }
-    read_text(reader, completion)
 }
 
 fn read_text(mut reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Result<(), ReadError> {
@@ -103,6 +94,7 @@ fn read_whole(reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Resu
         return Err(Unavailable::MalformedReply.into());
     }
     let text = String::from_utf8_lossy(&bytes);
+    let text = without_infinities(&text);
     let mut values = Deserializer::from_str(&text).into_iter::<&RawValue>();
     while let Some(Ok(value)) = values.next() {
         // Google sends errors in a list.
@@ -124,9 +116,14 @@ fn read_stream(mut events: EventStream<impl BufRead>, completion: &mut Completio
         if data.trim_matches(['"', '[', ']']).eq_ignore_ascii_case("DONE") {
             break;
         }
-        if !data.is_empty() {
-            let is_readable = completion.add(data, event.is_error);
-            completion.has_unreadable |= !is_readable && !event.is_truncated;
+        if data.is_empty() || completion.add(data, event.is_error) {
+            continue;
+        }
+        completion.has_unreadable |= !event.is_truncated;
+        if data.starts_with('{') && completion.finish.is_none() {
+            // It may have had words, and without them the words behind it could mean something else.
+            let reason = if event.is_truncated { Unavailable::Interrupted } else { Unavailable::MalformedReply };
+            return Err(reason.into());
         }
     }
     Ok(())
@@ -166,6 +163,7 @@ impl Completion<'_, '_> {
         }
         self.error = self.error.or(chunk.error);
         let had_finish = self.finish.is_some();
+        self.is_filtered |= !had_finish && chunk.error == Some(Unavailable::Filtered);
         match chunk.finish {
             Some(FinishReason::Filter) => self.is_filtered |= !had_finish,
             Some(FinishReason::Failure) => self.error = self.error.or(Some(Unavailable::Interrupted)),

@@ -1,6 +1,5 @@
 //! One HTTP exchange with an OpenAI-compatible chat completions endpoint.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -125,16 +124,6 @@ impl Endpoint {
             ReadError::Transport(Error::Io(_)) => Unavailable::Interrupted,
             ReadError::Transport(_) => Unavailable::MalformedReply,
         }))
-    }
-
-    /// Sends a request, and returns the status and the beginning of the body, whatever they are. Only for a request without
-    /// anything of a conversation: the server may quote it.
-    pub(super) fn quote(&self, json: &[u8], time_left: Duration, max_bytes: u64) -> Option<(u16, Vec<u8>)> {
-        let agent = self.agent(time_left, Arc::default());
-        let mut response = agent.run(self.request().body(json).ok()?).ok()?;
-        let mut body = Vec::new();
-        let _ = response.body_mut().as_reader().take(max_bytes).read_to_end(&mut body);
-        Some((response.status().as_u16(), body))
     }
 
     fn exchange(

@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead};
 
-/// Bytes of a line, its end not included. The rest of a longer one is passed over, so that its JSON cannot be read.
-pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
+/// Bytes of a line, its end not included. The rest of a longer one is passed over, so that its JSON cannot be read. Some servers
+/// send what they have found in documents in one line.
+pub(super) const MAX_LINE_BYTES: usize = 1024 * 1024;
 
 /// Bytes of a whole stream.
 pub(super) const MAX_STREAM_BYTES: usize = 8 * 1024 * 1024;

@@ -1,10 +1,37 @@
 //! JSON from servers of many kinds, of which only a part is known: what is missing or has another type is absent.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
+
+/// Numbers that Python's `json` writes and JSON does not have.
+const NOT_FINITE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+
+/// The text with `null` in place of the numbers that are not finite, so that they spoil nothing that stands beside them.
+pub(super) fn without_infinities(json: &str) -> Cow<'_, str> {
+    if !NOT_FINITE[1..].iter().any(|number| json.contains(number)) {
+        return Cow::Borrowed(json);
+    }
+    let mut finite = String::with_capacity(json.len());
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    let mut rest = json;
+    while let Some(char) = rest.chars().next() {
+        let number = NOT_FINITE.iter().find(|number| !is_in_string && rest.starts_with(**number));
+        if let Some(number) = number {
+            finite.push_str("null");
+            rest = &rest[number.len()..];
+            continue;
+        }
+        is_in_string ^= char == '"' && !is_escaped;
+        is_escaped = is_in_string && char == '\\' && !is_escaped;
+        finite.push(char);
+        rest = &rest[char.len_utf8()..];
+    }
+    Cow::Owned(finite)
+}
 
 /// The members of an object; of a name that occurs twice, the last.
 pub(super) type Object<'a> = HashMap<String, &'a RawValue>;

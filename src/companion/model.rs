@@ -24,6 +24,9 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The time that must be left after the delay: less is not enough for an answer.
 const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
+/// Requests for one attempt at most: a server may refuse several fields one after another.
+const MAX_REQUESTS: usize = 4;
+
 /// Makes the JSON of a request with these options.
 type BuildRequest<'a> = dyn Fn(RequestOptions) -> Vec<u8> + 'a;
 
@@ -66,7 +69,7 @@ impl Model {
         call: &Call,
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Unavailable> {
-        let first = self.post(request, call, answer);
+        let first = self.post_and_note_delay(request, call, answer);
         let failure = match first {
             Err(failure) if is_transient(failure) && !answer.has_words() => failure,
             result => return result,
@@ -79,11 +82,15 @@ impl Model {
         if time_left < delay + MIN_RETRY_TIME || is_cancelled_within(delay, &call.cancellation) {
             return Err(failure);
         }
-        self.post(request, call, answer)
+        // Another call may have learned meanwhile that the server wants no request.
+        if self.shared.circuit_breaker.next_probe().is_some_and(|time| Instant::now() < time) {
+            return Err(failure);
+        }
+        self.post_and_note_delay(request, call, answer)
     }
 
     /// Posts, and opens the circuit at once if the server wants no further request for a while.
-    fn post(
+    fn post_and_note_delay(
         &self,
         request: &BuildRequest<'_>,
         call: &Call,
@@ -93,14 +100,13 @@ impl Model {
         if let Err(reason @ Unavailable::RetryAfter { delay, .. }) = result
             && self.shared.circuit_breaker.open_for(delay, Instant::now())
         {
-            self.rest(delay, reason);
+            self.circuit_opened(delay, reason);
         }
         result
     }
 
-    /// The circuit has opened.
-    fn rest(&self, duration: Duration, reason: Unavailable) {
-        log::warn!(rest_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
+    fn circuit_opened(&self, duration: Duration, reason: Unavailable) {
+        log::warn!(open_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
         self.start_probes();
     }
 
@@ -119,6 +125,17 @@ impl Model {
     }
 }
 
+/// Sends a request that is the same for all installations, and returns the status and the body of the server's refusal. `None`
+/// if it does not refuse it.
+pub(super) fn refusal_of_probe(settings: &ModelSettings, call: &Call) -> Option<(u16, String)> {
+    let model = Model::new(settings.clone(), String::new(), Duration::ZERO).ok()?;
+    let request = |options| completion_request::probe(settings, options);
+    match model.shared.post_without_refused_fields(&request, call, &mut AnswerText::new(&mut |_| {})) {
+        Err(Failure::Refused(refusal)) => Some((refusal.status, refusal.body)),
+        _ => None,
+    }
+}
+
 impl Drop for Model {
     fn drop(&mut self) {
         self.end_of_probes.cancel();
@@ -127,31 +144,43 @@ impl Drop for Model {
 
 impl Shared {
     /// Sends a request, and sends it again without what the server refuses of it.
+    fn post_without_refused_fields(
+        &self,
+        request: &BuildRequest<'_>,
+        call: &Call,
+        answer: &mut AnswerText<'_>,
+    ) -> Result<Finish, Failure> {
+        let first = *self.options.lock();
+        let (mut options, mut is_store_refused) = (first, false);
+        let mut result = self.endpoint.post(&request(options), call, answer);
+        for _ in 1..MAX_REQUESTS {
+            let Err(Failure::Refused(refusal)) = &result else { break };
+            let Some(next) = options.after(refusal) else { break };
+            // A 500 may be of something else, and quote the request.
+            is_store_refused |= options.sends_store && !next.sends_store && refusal.status != 500;
+            options = next;
+            result = self.endpoint.post(&request(options), call, answer);
+        }
+        if options != first && !matches!(result, Err(Failure::Refused(_))) {
+            let sends_store = first.sends_store && !is_store_refused;
+            *self.options.lock() = RequestOptions { sends_store, ..options.for_later() };
+            if is_store_refused {
+                log::warn!("The model's server refuses store, so requests no longer ask it not to keep conversations");
+            }
+        }
+        result
+    }
+
     fn post(
         &self,
         request: &BuildRequest<'_>,
         call: &Call,
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Unavailable> {
-        let first = *self.options.lock();
-        let mut options = first;
-        let result = loop {
-            match self.endpoint.post(&request(options), call, answer) {
-                Err(Failure::Refused(refusal)) => match options.after(&refusal) {
-                    Some(next) => options = next,
-                    None => return Err(refusal.reason()),
-                },
-                Err(Failure::Unavailable(reason)) => break Err(reason),
-                Ok(finish) => break Ok(finish),
-            }
-        };
-        if options != first {
-            *self.options.lock() = options.for_later();
-            if first.sends_store && !options.sends_store {
-                log::warn!("The model's server refuses store, so requests no longer ask it not to keep conversations");
-            }
-        }
-        result
+        self.post_without_refused_fields(request, call, answer).map_err(|failure| match failure {
+            Failure::Refused(refusal) => refusal.reason(),
+            Failure::Unavailable(reason) => reason,
+        })
     }
 
     /// Sends a fixed request whenever the circuit has been open for its time, until one shows that the model answers. The
@@ -223,7 +252,7 @@ impl Companion for Model {
         let outcome = outcome(result, call, &answer);
         let opened = outcome.and_then(|outcome| circuit_breaker.report(admission, outcome, Instant::now()));
         if let (Some(duration), Err(reason)) = (opened, result) {
-            self.rest(duration, reason);
+            self.circuit_opened(duration, reason);
         }
         result
     }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use ureq::Body;
 use ureq::http::Response;
 
+use super::gzip;
 use super::interface::Unavailable;
 use super::lenient_json::{array, object, string};
 
@@ -20,11 +21,25 @@ const MAX_DELAY: Duration = Duration::from_secs(3600);
 /// The fields with the delay: the standard one, and that in which LiteLLM passes on what its own provider asks for.
 const DELAY_FIELDS: [&str; 2] = ["retry-after", "llm_provider-retry-after"];
 
+/// Words with which servers refuse a field, in lower case.
+const REFUSING: [&str; 10] = [
+    "support",
+    "unknown",
+    "unrecogni",
+    "unexpected",
+    "extra",
+    "not permitted",
+    "not allowed",
+    "forbid",
+    "invalid",
+    "cannot find",
+];
+
 /// A response with a status other than 200. It cannot be printed: servers quote the request in what they say.
 pub(super) struct Refusal {
     pub(super) status: u16,
     delay: Option<Duration>,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Refusal {
@@ -34,7 +49,8 @@ impl Refusal {
         let fields = DELAY_FIELDS.iter().filter_map(|name| response.headers().get(*name)?.to_str().ok());
         let asked = fields.into_iter().find_map(|value| delay(value, Utc::now()));
         let mut body = Vec::new();
-        let _ = response.into_body().into_reader().take(MAX_BODY_BYTES).read_to_end(&mut body);
+        let _ = gzip::decoded(response.into_body().into_reader())
+            .and_then(|text| text.take(MAX_BODY_BYTES).read_to_end(&mut body));
         let body = String::from_utf8_lossy(&body).into_owned();
         let asked = asked.or_else(|| google_delay(&body));
         // Zero asks for nothing.
@@ -68,11 +84,40 @@ impl Refusal {
 
     /// Whether it has this word between quotation marks, in JSON or in a text in JSON.
     pub(super) fn names(&self, word: &str) -> bool {
-        let is_quote = |char: char| matches!(char, '"' | '\'' | '`' | '\\');
-        self.body
-            .match_indices(word)
-            .any(|(at, _)| self.body[..at].ends_with(is_quote) && self.body[at + word.len()..].starts_with(is_quote))
+        self.places(word).any(is_quoted)
     }
+
+    /// Whether it mentions this field otherwise than in the request, which many servers quote.
+    pub(super) fn mentions(&self, field: &str) -> bool {
+        self.places(field).any(is_mention)
+    }
+
+    /// Whether it names this field, otherwise than in the request, and says that something is not accepted.
+    pub(super) fn refuses(&self, field: &str) -> bool {
+        let body = self.body.to_ascii_lowercase();
+        let is_named = self.places(field).any(|place| is_quoted(place) && is_mention(place));
+        is_named && REFUSING.iter().any(|words| body.contains(words))
+    }
+
+    /// What stands before and behind a word, wherever it occurs.
+    fn places<'a>(&'a self, word: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.body.match_indices(word).map(|(at, _)| (&self.body[..at], &self.body[at + word.len()..]))
+    }
+}
+
+fn is_quoted((before, after): (&str, &str)) -> bool {
+    before.ends_with(is_quote) && after.starts_with(is_quote)
+}
+
+/// Whether a name is no member of an object: that is followed by a colon. So is the name in the words of Google's servers,
+/// `Unknown name "store": Cannot find field.`
+fn is_mention((before, after): (&str, &str)) -> bool {
+    let is_member = after.starts_with(is_quote) && after.trim_start_matches(is_quote).trim_start().starts_with(':');
+    !is_member || before.trim_end_matches(is_quote).ends_with("name ")
+}
+
+fn is_quote(char: char) -> bool {
+    matches!(char, '"' | '\'' | '`' | '\\')
 }
 
 /// The delay of a `Retry-After`: seconds, of which some servers send decimals, or a date (RFC 9110, section 10.2.3). `None` for

@@ -45,11 +45,12 @@ impl RequestOptions {
             return None;
         }
         let mut next = self;
-        next.sends_store &= !refusal.names("store");
+        next.sends_store &= !refusal.refuses("store");
         next.has_system_role &= !NO_SYSTEM_ROLE.iter().any(|words| refusal.says(words));
         let is_too_large = TOO_LARGE.iter().any(|words| refusal.says(words));
         // Neither name contains the other.
-        if refusal.says("max_tokens") || refusal.says("max_completion_tokens") || refusal.says("maximum context") {
+        let is_about_length = ["max_tokens", "max_completion_tokens"].iter().any(|name| refusal.mentions(name));
+        if is_about_length || refusal.says("maximum context") {
             next.length = match self.length {
                 LengthField::MaxTokens if !is_too_large => LengthField::MaxCompletionTokens,
                 _ => LengthField::None,

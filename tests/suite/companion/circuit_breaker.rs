@@ -12,6 +12,7 @@ use serde_json::json;
 use super::fixture::{LONG, ask, call, client, completion, fake_sending, response, status};
 use crate::support::eventually;
 use crate::support::fake_model::{FakeModel, Reply, answers};
+use crate::support::server::Gate;
 use crate::support::timing::PATIENCE;
 
 /// Failures in a row that open the circuit.
@@ -193,6 +194,26 @@ fn a_short_wait_that_a_server_asks_for_fits_into_a_call_and_a_probe_keeps_to_the
         let (result, _) = ask(&*client, &call(LONG));
         matches!(result, Err(Unavailable::CircuitOpen(left)) if left > Duration::from_secs(3000)).then_some(())
     });
+}
+
+#[test]
+fn a_call_that_waits_for_its_retry_keeps_to_the_wait_that_another_call_was_asked_for() {
+    let (model, gate) = (FakeModel::start(), Arc::new(Gate::default()));
+    let sender_gate = gate.clone();
+    model.next(move |reply| {
+        reply.wait(&sender_gate)?;
+        reply.refuse(500)
+    });
+    model.next(|reply| reply.send(refusal(429, "Retry-After: 60\r\n").as_bytes()));
+    let client = client(&model);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| ask(&*client, &call(LONG)).0);
+        model.wait_for_requests(1);
+        assert!(matches!(ask(&*client, &call(LONG)).0, Err(Unavailable::RetryAfter { status: 429, .. })));
+        gate.open();
+        assert_eq!(first.join().unwrap(), Err(Unavailable::Refused(500)));
+    });
+    assert_eq!(model.requests().len(), 2);
 }
 
 #[test]

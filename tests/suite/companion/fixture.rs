@@ -1,5 +1,6 @@
 //! Companions, calls and raw replies of a model's server.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use safespace::companion::{self, BuildError, Call, ChatMessage, Companion, Finish, Unavailable};
@@ -12,7 +13,7 @@ use crate::support::fake_model::{FakeModel, Reply};
 use crate::support::variables;
 
 /// Longer than any call here takes.
-pub(super) const LONG: Duration = Duration::from_secs(10);
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
 /// The last chunk of a stream before `[DONE]`.
 pub(super) const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
@@ -115,6 +116,13 @@ pub(super) fn completion(content: &str) -> String {
     let message = json!({"role": "assistant", "content": content});
     let body = json!({"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
     response("application/json", &body.to_string())
+}
+
+/// A text as gzip compresses it.
+pub(super) fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
 }
 
 /// One chunk of a stream.

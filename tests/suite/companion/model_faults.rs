@@ -63,9 +63,11 @@ fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
         (stream("data: {\"error\":{\"message\":\"x\"}}\n\n"), MalformedReply, 1),
         (stream("data: x\n\n"), MalformedReply, 1),
         ("HTTP/1.1 OK\r\n\r\n".to_owned(), MalformedReply, 1),
-        // More than 1 MiB of a complete answer, more than 64 KiB of a line.
+        // More than 1 MiB of a complete answer, and of a line.
         (completion("a") + &" ".repeat(1024 * 1024), MalformedReply, 1),
-        (stream(&format!("{}{STOP}", delta(&"a".repeat(64 * 1024)))), MalformedReply, 1),
+        (stream(&format!("{}{STOP}", delta(&"a".repeat(1024 * 1024)))), MalformedReply, 1),
+        (stream(&format!("data: {{\"choi\n\n{}{STOP}", delta("x"))), MalformedReply, 1),
+        (stream(&format!("{}data: {{\"error\":{{\"code\":\"content_filter\"}}}}\n\n", delta("a"))), Filtered, 1),
         // The lines of an event are joined with a line feed, which a JSON string cannot contain.
         (
             stream("data: {\"choices\":[{\"delta\":{\"content\":\"a\ndata: b\"}}]}\n\ndata: [DONE]\n\n"),

@@ -1,6 +1,5 @@
 //! Valid replies of a model's server, complete and streamed.
 
-use std::io::Write;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -8,14 +7,12 @@ use safespace::companion::Finish::{self, Complete, Cut};
 use safespace::companion::Unavailable;
 use safespace::message::Role;
 
-use super::fixture::{STOP, ask, call, client, completion, delta, fake_sending, message, response, stream};
+use super::fixture::{LONG, STOP, ask, call, client, completion, delta, fake_sending, gzip, message, response, stream};
 use crate::support::fake_model::FakeModel;
 use crate::support::server::Gate;
 
 /// The limit of an answer in characters.
 const MAX_ANSWER_CHARS: usize = 16_384;
-
-const LIMIT: Duration = Duration::from_secs(5);
 
 #[test]
 fn an_answer_is_read_complete_or_as_a_stream_and_cut_off_at_its_limit() {
@@ -29,12 +26,12 @@ fn an_answer_is_read_complete_or_as_a_stream_and_cut_off_at_its_limit() {
     let two_lines = "data:{\"choices\":\ndata: [{\"delta\":{\"content\":\"a\"}}]}\n\n";
     let a = delta("a");
     for (case, reply, finish, expected) in [
-        ("complete", completion(" a\n"), Complete, vec![" a\n"]),
+        ("complete", completion(" a\n"), Complete, vec!["a\n"]),
         (
             "chunks without text",
             stream(&format!("{role}{}{}{usage}{STOP}data: [DONE]\n\n", delta(" "), delta("b"))),
             Complete,
-            vec![" b"],
+            vec!["b"],
         ),
         ("CRLF and other fields", stream(&crlf), Complete, vec!["a"]),
         ("data in two lines", stream(&format!("{two_lines}data: [DONE]\n\n")), Complete, vec!["a"]),
@@ -45,7 +42,7 @@ fn an_answer_is_read_complete_or_as_a_stream_and_cut_off_at_its_limit() {
         ("complete and too long", completion(&long), Cut, vec![cut_off]),
         ("streamed and too long", stream(&format!("{}{}", delta(cut_off), delta("b"))), Cut, vec![cut_off]),
     ] {
-        let answer = ask(&*client(&fake_sending(reply)), &call(LIMIT));
+        let answer = ask(&*client(&fake_sending(reply)), &call(LONG));
         assert_eq!(answer, (Ok(finish), expected.iter().map(ToString::to_string).collect()), "{case}");
     }
 }
@@ -60,7 +57,7 @@ fn a_stream_in_chunks_of_one_byte_is_read() {
         }
         reply.send(b"0\r\n\r\n")
     });
-    assert_eq!(ask(&*client(&model), &call(LIMIT)), (Ok(Complete), vec!["aé".to_owned(), "b".to_owned()]));
+    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Complete), vec!["aé".to_owned(), "b".to_owned()]));
 }
 
 #[test]
@@ -73,7 +70,7 @@ fn a_piece_is_passed_on_before_the_next_one_is_sent() {
         reply.send(format!("{}{STOP}", delta("b")).as_bytes())
     });
     let (pieces, received) = mpsc::channel();
-    let result = client(&model).answer(&[message(Role::User, "help")], &call(LIMIT), &mut |piece| {
+    let result = client(&model).answer(&[message(Role::User, "help")], &call(LONG), &mut |piece| {
         pieces.send(piece.to_owned()).unwrap();
         gate.open();
     });
@@ -83,15 +80,9 @@ fn a_piece_is_passed_on_before_the_next_one_is_sent() {
 /// The answer to one request that is answered with these bytes.
 fn read(reply: impl Into<Vec<u8>>) -> (Result<Finish, Unavailable>, String) {
     let model = fake_sending(reply);
-    let (result, pieces) = ask(&*client(&model), &call(LIMIT));
+    let (result, pieces) = ask(&*client(&model), &call(LONG));
     assert_eq!(model.requests().len(), 1, "{result:?}");
     (result, pieces.concat())
-}
-
-fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[test]
@@ -134,12 +125,20 @@ fn a_chunk_that_is_not_understood_is_passed_over_and_the_words_are_taken_whereve
             ),
         ),
         ("a name twice", chunk("{\"delta\":{\"content\":\"x\",\"content\":\"Hello.\"}}")),
-        ("unreadable JSON", format!("{hello}data: {{\"choi\n\ndata: Infinity\n\n{tail}")),
-        ("a line that is too long", format!("{hello}data: {{\"sources\":\"{}\"}}\n\n{tail}", "x".repeat(100_000))),
+        ("data that is no object", format!("{hello}data: ping\n\ndata: Infinity\n\ndata: [1,\n\n{tail}")),
+        ("a long line", format!("{hello}data: {{\"sources\":\"{}\"}}\n\n{tail}", "x".repeat(1_000_000))),
+        (
+            "numbers that JSON does not have",
+            format!(
+                "{}{}",
+                chunk("{\"delta\":{\"content\":\"Hel\"},\"logprobs\":[NaN,-Infinity,Infinity]}"),
+                chunk("{\"score\":NaN,\"x\":\"\\\\\",\"delta\":{\"content\":\"lo.\"}}")
+            ),
+        ),
         (
             "errors that say nothing",
             format!(
-                "{hello}data: {{\"error\":null}}\n\ndata: {{\"error\":{{\"message\":\"\",\"code\":null}},\"choices\":[]}}\n\n{tail}"
+                "{hello}data: {{\"error\":null,\"error_message\":null}}\n\ndata: {{\"error\":{{\"message\":\"\",\"code\":null}},\"choices\":[]}}\n\n{tail}"
             ),
         ),
         (
@@ -307,6 +306,11 @@ fn an_answer_that_ends_early_is_cut_and_keeps_its_words() {
         ("a failure of the server", format!("{half}{}", finish("error"))),
         ("an end without a finish_reason", half.clone()),
         ("an end in a chunk", format!("{half}data: {{\"choi")),
+        ("a chunk that cannot be read", format!("{half}data: {{\"choi\n\n{}{}", delta("x"), finish("stop"))),
+        (
+            "a chunk that is too long",
+            format!("{half}data: {{\"x\":\"{}\"}}\n\n{}{}", "x".repeat(1 << 20), delta("x"), finish("stop")),
+        ),
         ("an error", format!("{half}{error}data: [DONE]\n\n")),
         (
             "an error without a member of that name",

@@ -1,14 +1,13 @@
 //! What the client of a model sends.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use safespace::companion::{Finish, Unavailable};
 use safespace::config::ModelSettings;
 use safespace::message::Role;
 use serde_json::{Value, json};
 
-use super::fixture::{answer, ask, build, build_model, call, file, message, model_settings, path};
+use super::fixture::{LONG, answer, ask, build, build_model, call, file, gzip, message, model_settings, path};
 use crate::support::fake_model::FakeModel;
 
 /// The request that a model with these variables gets for a conversation.
@@ -19,7 +18,7 @@ fn request(pairs: &[(&str, &str)], conversation: &[(Role, &str)]) -> String {
     let own =
         [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "llama3.1:8b"), ("COMPANION_PROMPT", path(&prompt))];
     let conversation: Vec<_> = conversation.iter().map(|(role, text)| message(*role, text)).collect();
-    answer(&*build(&[&own, pairs].concat()), &conversation, &call(Duration::from_secs(5))).0.unwrap();
+    answer(&*build(&[&own, pairs].concat()), &conversation, &call(LONG)).0.unwrap();
     model.raw_requests().remove(0)
 }
 
@@ -74,7 +73,7 @@ fn a_provider_that_refuses_store_gets_none() {
     assert!(!model_settings(&same_host).sends_store);
     let model = FakeModel::without_schema();
     let settings = ModelSettings { base_url: model.base_url().parse().unwrap(), ..google };
-    assert_eq!(ask(&*build_model(settings).unwrap(), &call(Duration::from_secs(5))).0, Ok(Finish::Complete));
+    assert_eq!(ask(&*build_model(settings).unwrap(), &call(LONG)).0, Ok(Finish::Complete));
     let body = body(&model.raw_requests()[0]);
     let names: Vec<&String> = body.as_object().unwrap().keys().collect();
     assert_eq!(names, ["max_tokens", "messages", "model", "stream"]);
@@ -132,6 +131,8 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
             vec![BOTH, "max_tokens"],
             "max_tokens",
         ),
+        ("Google", vec![(400, "Unknown name \"store\": Cannot find field.")], vec![BOTH, "max_tokens"], "max_tokens"),
+        ("store, perhaps", vec![(500, "'store' is not supported")], vec![BOTH, "max_tokens"], BOTH),
         ("store and the bound", vec![(422, extra)], vec![BOTH, "max_completion_tokens"], "max_completion_tokens"),
     ] {
         let model = FakeModel::without_schema();
@@ -143,7 +144,7 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
         let url = model.base_url();
         let client = build(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "m")]);
         for _ in 0..2 {
-            assert_eq!(ask(&*client, &call(Duration::from_secs(5))).0, Ok(Finish::Complete), "{case}");
+            assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete), "{case}");
         }
         let sent: Vec<String> = model.raw_requests().iter().map(|request| options(request)).collect();
         assert_eq!(sent, [requests, vec![later]].concat(), "{case}");
@@ -151,16 +152,30 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
 }
 
 #[test]
+fn a_compressed_refusal_is_read() {
+    let model = FakeModel::without_schema();
+    model.next(|reply| {
+        let body = gzip("{\"error\":{\"message\":\"max_tokens is not supported\"}}");
+        reply.send(format!("HTTP/1.1 400 No\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())?;
+        reply.send(&body)
+    });
+    let client = build(&[("OPENAI_BASE_URL", &model.base_url()), ("COMPANION_MODEL", "m")]);
+    assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete));
+}
+
+#[test]
 fn a_refusal_of_anything_else_is_not_sent_again() {
     for (status, body) in [
         (400, "{\"error\":{\"message\":\"the store has no such model\"}}"),
+        (400, "{\"error\":\"unsupported value\",\"request\":{\"store\": false,\"max_tokens\":4096}}"),
+        (400, "{\"error\":\"invalid: {\\\"store\\\":false,\\\"max_tokens\\\":4096}\"}"),
         (401, "{\"error\":{\"message\":\"'max_tokens'\"}}"),
         (400, ""),
     ] {
         let model = FakeModel::without_schema();
         model.always(Arc::new(move |reply| reply.respond(&format!("{status} No"), "application/json", body)));
         let client = build(&[("OPENAI_BASE_URL", &model.base_url()), ("COMPANION_MODEL", "m")]);
-        assert_eq!(ask(&*client, &call(Duration::from_secs(5))).0, Err(Unavailable::Refused(status)), "{body}");
+        assert_eq!(ask(&*client, &call(LONG)).0, Err(Unavailable::Refused(status)), "{body}");
         assert_eq!(model.raw_requests().len(), 1, "{body}");
     }
 }
@@ -175,7 +190,7 @@ fn a_prompt_whose_role_the_server_refuses_is_joined_with_the_first_message() {
     let pairs = [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "m"), ("COMPANION_PROMPT", path(&prompt))];
     let client = build(&pairs);
     for _ in 0..2 {
-        assert_eq!(ask(&*client, &call(Duration::from_secs(5))).0, Ok(Finish::Complete));
+        assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete));
     }
     let messages: Vec<Value> = model.raw_requests().iter().map(|request| body(request)["messages"].clone()).collect();
     let joined = json!([{"role": "user", "content": "Listen.\n\nhelp"}]);
