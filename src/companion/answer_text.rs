@@ -13,7 +13,7 @@ pub(super) struct AnswerText<'a> {
     thoughts: Thoughts,
     end_token: EndToken,
     chars_left: usize,
-    has_words: bool,
+    passed_on: String,
     has_begun: bool,
     is_cut_off: bool,
     is_probe: bool,
@@ -27,7 +27,7 @@ impl AnswerText<'_> {
             thoughts: Thoughts::default(),
             end_token: EndToken::default(),
             chars_left: MAX_ANSWER_CHARS,
-            has_words: false,
+            passed_on: String::new(),
             has_begun: false,
             is_cut_off: false,
             is_probe: false,
@@ -41,7 +41,12 @@ impl AnswerText<'_> {
 
     /// Whether any words were passed on: there is an answer, and a retry would repeat it.
     pub(super) fn has_words(&self) -> bool {
-        self.has_words
+        !self.passed_on.is_empty()
+    }
+
+    /// The words that were passed on.
+    pub(super) fn passed_on(&self) -> &str {
+        &self.passed_on
     }
 
     /// Whether the first piece has arrived, be it thoughts, which are not passed on.
@@ -67,7 +72,9 @@ impl AnswerText<'_> {
     /// Adds a piece, in WTF-8.
     pub(super) fn push(&mut self, piece: &[u8]) {
         self.has_begun |= !piece.is_empty();
-        let piece = self.surrogates.decode(piece);
+        let mut piece = self.surrogates.decode(piece);
+        // First, so that none hides a tag.
+        piece.retain(is_allowed);
         let words = self.thoughts.strip(&piece);
         let words = self.end_token.strip(&words);
         self.pass_on(&words);
@@ -84,13 +91,13 @@ impl AnswerText<'_> {
     }
 
     fn pass_on(&mut self, words: &str) {
-        let mut allowed = words.chars().filter(|char| is_allowed(*char));
-        let text: String = allowed.by_ref().take(self.chars_left).collect();
-        self.is_cut_off |= allowed.next().is_some();
+        let mut chars = words.chars();
+        let text: String = chars.by_ref().take(self.chars_left).collect();
+        self.is_cut_off |= chars.next().is_some();
         // White space alone is no answer, and none begins with it, however its pieces are cut.
-        let text = if self.has_words { text.as_str() } else { text.trim_start() };
+        let text = if self.has_words() { text.as_str() } else { text.trim_start() };
         if !text.is_empty() {
-            self.has_words = true;
+            self.passed_on.push_str(text);
             self.chars_left -= text.chars().count();
             (self.on_delta)(text);
         }
@@ -100,7 +107,7 @@ impl AnswerText<'_> {
 /// Whether a character may be in an answer. Control characters (C0 but for tab and line feed, DEL and C1) could steer a
 /// terminal or end a string early. Bidirectional embeddings and overrides make a text look like another one; the marks and
 /// isolates that Arabic, Hebrew and Persian need stay. U+FEFF is an invisible byte order mark. A CR LF becomes a line feed.
-fn is_allowed(char: char) -> bool {
+pub(super) fn is_allowed(char: char) -> bool {
     match char {
         '\n' | '\t' => true,
         '\u{202a}'..='\u{202e}' | '\u{feff}' => false,

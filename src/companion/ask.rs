@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::answer_text::is_allowed;
 use super::interface::{Call, ChatMessage, Companion, Unavailable};
 use super::model;
 use crate::config::{CompanionSettings, Kind};
@@ -40,12 +41,14 @@ pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<St
 fn quote(settings: &CompanionSettings, call: &Call) -> Option<String> {
     let Kind::Model(model) = &settings.kind else { return None };
     let (status, body) = model::refusal_of_probe(model, call)?;
+    let key = model.api_key.as_ref().map_or("", |key| key.expose());
+    let body = if key.is_empty() { body } else { body.replace(key, "\u{2026}") };
     Some(format!("{status} {}", printable(&body)))
 }
 
-/// One line of text. Control characters, also those of C1, could change what a terminal shows.
+/// One line of text, without the characters that could change what a terminal shows.
 fn printable(text: &str) -> String {
     let words: Vec<&str> =
-        text.split(|it: char| it.is_whitespace() || it.is_control()).filter(|it| !it.is_empty()).collect();
+        text.split(|it: char| it.is_whitespace() || !is_allowed(it)).filter(|it| !it.is_empty()).collect();
     words.join(" ").chars().take(MAX_CHARS).collect()
 }

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::answer_text::AnswerText;
 use super::chunk::{Chunk, FinishReason};
+use super::decoding;
 use super::event_stream::{EventStream, MAX_STREAM_BYTES, StreamError};
-use super::gzip;
 use super::interface::{Finish, Unavailable};
-use super::lenient_json::{array, without_infinities};
+use super::lenient_json::{array, repaired};
 
 /// Bytes of a response that is not streamed.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -43,7 +43,8 @@ impl From<std::io::Error> for ReadError {
     }
 }
 
-/// Passes the answer in a body on. `on_finish` is called when the server says that the answer is finished.
+/// Passes the answer in a body on. `on_finish` is called when the server says that the answer is finished, and again with each
+/// piece behind that.
 ///
 /// # Errors
 /// Why there is no answer. Once there are words, only a content filter takes them back: whatever else ends the answer early
@@ -59,8 +60,10 @@ pub(super) fn read(body: impl Read, answer: &mut AnswerText<'_>, on_finish: &dyn
         has_others: false,
         has_unreadable: false,
         said: Vec::new(),
+        choice: None,
+        has_words_behind_finish: false,
     };
-    let end = gzip::decoded(body).map_err(ReadError::from).and_then(|text| read_text(text, &mut completion));
+    let end = decoding::decoded(body).map_err(ReadError::from).and_then(|text| read_text(text, &mut completion));
     completion.conclude(end)
 }
 
@@ -72,9 +75,9 @@ fn read_text(mut reader: impl BufRead, completion: &mut Completion<'_, '_>) -> R
     }
 }
 
-/// Skips a byte order mark and white space, which some servers send to keep the connection open. Returns the next byte.
+/// Skips byte order marks and white space, which some servers send to keep the connection open. Returns the next byte.
 fn skip_blank(reader: &mut impl BufRead) -> Result<Option<u8>, ReadError> {
-    let mut mark = [0xef, 0xbb, 0xbf].into_iter().peekable();
+    let mut mark = [0xef, 0xbb, 0xbf].into_iter().cycle().peekable();
     for _ in 0..MAX_STREAM_BYTES {
         match reader.fill_buf()?.first().copied() {
             Some(b' ' | b'\t' | b'\r' | b'\n') => {}
@@ -93,8 +96,10 @@ fn read_whole(reader: impl BufRead, completion: &mut Completion<'_, '_>) -> Resu
     if bytes.len() > MAX_BODY_BYTES {
         return Err(Unavailable::MalformedReply.into());
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let text = without_infinities(&text);
+    let mut text = String::from_utf8_lossy(&bytes);
+    if matches!(Deserializer::from_str(&text).into_iter::<&RawValue>().next(), Some(Err(_))) {
+        text = repaired(&text).into();
+    }
     let mut values = Deserializer::from_str(&text).into_iter::<&RawValue>();
     while let Some(Ok(value)) = values.next() {
         // Google sends errors in a list.
@@ -116,11 +121,11 @@ fn read_stream(mut events: EventStream<impl BufRead>, completion: &mut Completio
         if data.trim_matches(['"', '[', ']']).eq_ignore_ascii_case("DONE") {
             break;
         }
-        if data.is_empty() || completion.add(data, event.is_error) {
+        if data.is_empty() || completion.add(data, event.is_error) || completion.add_lines(data, event.is_error) {
             continue;
         }
         completion.has_unreadable |= !event.is_truncated;
-        if data.starts_with('{') && completion.finish.is_none() {
+        if (data.starts_with('{') || data.contains("\"choices\"")) && completion.finish.is_none() {
             // It may have had words, and without them the words behind it could mean something else.
             let reason = if event.is_truncated { Unavailable::Interrupted } else { Unavailable::MalformedReply };
             return Err(reason.into());
@@ -144,25 +149,33 @@ struct Completion<'a, 'b> {
     has_unreadable: bool,
     /// The pieces so far, in WTF-8.
     said: Vec<u8>,
+    /// The index of the choice that is read, once there are words.
+    choice: Option<u64>,
+    has_words_behind_finish: bool,
 }
 
 impl Completion<'_, '_> {
     /// Adds a chunk or a whole completion; false if it cannot be read. Behind a `finish_reason`, words still count, because
     /// some servers have one in each chunk; whatever else follows changes nothing.
     fn add(&mut self, json: &str, is_error: bool) -> bool {
-        let Some(chunk) = Chunk::parse(json, is_error) else { return false };
+        let Some(chunk) = Chunk::parse(json, is_error, self.choice) else { return false };
         self.has_completions |= chunk.is_completion;
         self.has_others |= !chunk.is_completion;
         if chunk.has_thoughts {
             self.answer.think();
         }
-        let piece = if chunk.piece.is_empty() { self.unsaid(&chunk) } else { &chunk.piece };
+        if chunk.has_text() && self.choice.is_none() {
+            self.choice = chunk.index;
+        }
+        let had_finish = self.finish.is_some();
+        let piece = if chunk.piece.is_empty() { self.new_part(&chunk) } else { &chunk.piece };
         self.answer.push(piece);
+        self.has_words_behind_finish |= had_finish && !piece.is_empty();
+        let goes_on = !piece.is_empty() || chunk.has_thoughts;
         if self.said.len() + piece.len() <= MAX_COMPARED_BYTES {
             self.said.extend_from_slice(piece);
         }
         self.error = self.error.or(chunk.error);
-        let had_finish = self.finish.is_some();
         self.is_filtered |= !had_finish && chunk.error == Some(Unavailable::Filtered);
         match chunk.finish {
             Some(FinishReason::Filter) => self.is_filtered |= !had_finish,
@@ -171,14 +184,27 @@ impl Completion<'_, '_> {
             Some(FinishReason::Length) => self.finish = Some(Finish::Cut),
             None => {}
         }
-        if !had_finish && self.finish.is_some() {
+        // Without words, they may still come. With some, the rest is waited for as long as it comes.
+        if self.finish.is_some() && self.answer.has_words() && (goes_on || !had_finish) {
             (self.on_finish)();
         }
         true
     }
 
+    /// Adds the lines of an event each for itself: some servers leave the empty line between two events out, or write the name of
+    /// the field twice. Returns false if one of them cannot be read.
+    fn add_lines(&mut self, data: &str, is_error: bool) -> bool {
+        let lines = data.lines().map(|line| line.trim().trim_start_matches("data:").trim());
+        let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && *line != "[DONE]").collect();
+        lines.iter().all(|line| line.starts_with('{')) && lines.iter().all(|line| self.add(line, is_error))
+    }
+
     /// What the message of a chunk adds. Some servers repeat in it all that was said, with the next piece beside it or at the end.
-    fn unsaid<'c>(&self, chunk: &'c Chunk) -> &'c [u8] {
+    fn new_part<'c>(&self, chunk: &'c Chunk) -> &'c [u8] {
+        // Without the thoughts, which stand before the pieces.
+        if chunk.message.trim_ascii() == self.answer.passed_on().trim().as_bytes() {
+            return &[];
+        }
         match chunk.message.strip_prefix(self.said.as_slice()) {
             Some(rest) => rest,
             None if chunk.has_delta => &[],
@@ -201,6 +227,8 @@ impl Completion<'_, '_> {
             let is_early = self.error.is_some() || end.is_err() || self.answer.is_full();
             return Ok(match self.finish {
                 _ if self.answer.is_cut_off() => Finish::Cut,
+                // The server was wrong about its end, and this may not be the end either.
+                Some(_) if self.has_words_behind_finish && end.is_err() => Finish::Cut,
                 Some(finish) => finish,
                 None if is_early => Finish::Cut,
                 None => Finish::Complete,

@@ -1,14 +1,22 @@
 //! Takes out the token with which a model ends its text, where a server leaves it in the answer.
 
 /// Tokens of the chat templates of open models.
-const TOKENS: [&str; 8] = [
+const TOKENS: [&str; 16] = [
     "</s>",
     "<|end|>",
     "<|im_end|>",
     "<|return|>",
     "<|eot_id|>",
     "<|endoftext|>",
+    "<|im_end|><|endoftext|>",
+    "<|eot|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<|END_RESPONSE|>",
+    "<|end_of_solution|>",
+    "<|end_of_box|>",
     "<end_of_turn>",
+    "<eos>",
+    "</answer>",
     "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
 ];
 
@@ -24,7 +32,7 @@ impl EndToken {
     pub(super) fn strip(&mut self, piece: &str) -> String {
         self.held.push_str(piece);
         let may_be_token = |at: &usize| TOKENS.iter().any(|token| token.starts_with(self.held[*at..].trim_end()));
-        let at = self.held.rfind('<').filter(may_be_token).unwrap_or(self.held.len());
+        let at = self.held.match_indices('<').map(|(at, _)| at).find(may_be_token).unwrap_or(self.held.len());
         let rest = self.held.split_off(at);
         std::mem::replace(&mut self.held, rest)
     }
@@ -46,6 +54,8 @@ mod tests {
             ("Hello.", "Hello."),
             ("Hello.<|im_end|>", "Hello."),
             ("Hello.</s>\n", "Hello."),
+            ("Hello. <<|im_end|><|endoftext|>", "Hello. <"),
+            ("Hello.</answer>", "Hello."),
             ("Hello.<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>", "Hello."),
             ("Hello.<|im_end", "Hello.<|im_end"),
             ("Hello <3", "Hello <3"),

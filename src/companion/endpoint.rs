@@ -15,7 +15,7 @@ use super::answer_text::AnswerText;
 use super::completion_reader::{self, ReadError};
 use super::connector::{self, Connection, EgressResolver, ObservedConnector};
 use super::interface::{Call, Finish, Unavailable};
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use crate::config::ModelSettings;
 
 /// Bytes of each of the two buffers of a call.
@@ -28,6 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// refusal.
 const REST_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The successful statuses of responses without a body (RFC 9110, section 15.3).
+const HAS_NO_BODY: [StatusCode; 2] = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT];
+
 /// Why an exchange gave no answer.
 pub(super) enum Failure {
     Unavailable(Unavailable),
@@ -37,6 +40,12 @@ pub(super) enum Failure {
 enum ExchangeError {
     Read(ReadError),
     Refused(Refusal),
+}
+
+impl From<Unavailable> for ExchangeError {
+    fn from(reason: Unavailable) -> ExchangeError {
+        ExchangeError::Read(reason.into())
+    }
 }
 
 impl From<ReadError> for ExchangeError {
@@ -136,11 +145,16 @@ impl Endpoint {
         let request = self.request().body(json).expect("the URL and the header fields are valid");
         let response = agent.run(request).map_err(ReadError::from)?;
         let end_soon = || connection.end_reading_after(REST_TIMEOUT);
-        if response.status() != StatusCode::OK {
+        if !response.status().is_success() || HAS_NO_BODY.contains(&response.status()) {
             end_soon();
             return Err(ExchangeError::Refused(Refusal::read(response)));
         }
-        Ok(completion_reader::read(response.into_body().into_reader(), answer, &end_soon)?)
+        let delay = refusal::delay_in(response.headers());
+        completion_reader::read(response.into_body().into_reader(), answer, &end_soon).map_err(|error| match error {
+            // The server has begun its response before it knew that it would refuse.
+            ReadError::Unavailable(Unavailable::Refused(status)) => refusal::reason(status, delay).into(),
+            error => error.into(),
+        })
     }
 
     fn request(&self) -> Builder {

@@ -75,8 +75,10 @@ impl<R: BufRead> EventStream<R> {
                 let (field, value) = text.split_once(':').unwrap_or((&text, ""));
                 let value = value.strip_prefix(' ').unwrap_or(value);
                 self.has_fields |= matches!(field, "" | "data" | "event" | "id" | "retry");
+                // Some servers write a space, a mark or capitals into the name of the field.
+                let is_data = field == "data" || !field.is_empty() && value.contains("\"choices\"");
                 match field {
-                    "data" => {
+                    _ if is_data => {
                         if has_data {
                             event.data.push('\n');
                         }

@@ -1,44 +1,48 @@
 //! JSON from servers of many kinds, of which only a part is known: what is missing or has another type is absent.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Numbers that Python's `json` writes and JSON does not have.
 const NOT_FINITE: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// The text with `null` in place of the numbers that are not finite, so that they spoil nothing that stands beside them.
-pub(super) fn without_infinities(json: &str) -> Cow<'_, str> {
-    if !NOT_FINITE[1..].iter().any(|number| json.contains(number)) {
-        return Cow::Borrowed(json);
-    }
-    let mut finite = String::with_capacity(json.len());
+/// Text that is not quite JSON as JSON: `null` in place of numbers that are not finite, control characters in strings as
+/// escapes, and no comma behind the last item of a list.
+pub(super) fn repaired(json: &str) -> String {
+    let mut repaired = String::with_capacity(json.len());
     let (mut is_in_string, mut is_escaped) = (false, false);
     let mut rest = json;
     while let Some(char) = rest.chars().next() {
         let number = NOT_FINITE.iter().find(|number| !is_in_string && rest.starts_with(**number));
         if let Some(number) = number {
-            finite.push_str("null");
+            repaired.push_str("null");
             rest = &rest[number.len()..];
             continue;
         }
+        rest = &rest[char.len_utf8()..];
+        if is_in_string && char.is_ascii_control() {
+            let _ = write!(repaired, "\\u{:04x}", u32::from(char));
+        } else {
+            if !is_in_string && matches!(char, '}' | ']') && repaired.trim_end().ends_with(',') {
+                repaired.truncate(repaired.trim_end().len() - 1);
+            }
+            repaired.push(char);
+        }
         is_in_string ^= char == '"' && !is_escaped;
         is_escaped = is_in_string && char == '\\' && !is_escaped;
-        finite.push(char);
-        rest = &rest[char.len_utf8()..];
     }
-    Cow::Owned(finite)
+    repaired
 }
 
-/// The members of an object; of a name that occurs twice, the last.
+/// The members of an object; of a name that occurs twice, the last that is not null.
 pub(super) type Object<'a> = HashMap<String, &'a RawValue>;
 
 /// The members of an object; `None` for any other value.
 pub(super) fn object(json: &RawValue) -> Option<Object<'_>> {
-    serde_json::from_str(json.get()).ok()
+    serde_json::from_str(json.get()).ok().map(|Members(members)| members)
 }
 
 /// The items of an array; `None` for any other value.
@@ -82,5 +86,50 @@ impl<'de> Deserialize<'de> for Wtf8 {
         }
         // A string would be refused for a lone half of a surrogate pair.
         deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+struct Members<'a>(Object<'a>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members<'de>, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = HashMap::new();
+                while let Some((Wtf8(name), value)) = map.next_entry::<Wtf8, &'de RawValue>()? {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    if value.get() != "null" || !members.contains_key(&name) {
+                        members.insert(name, value);
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_not_quite_json_is_repaired_and_json_is_not_changed() {
+        for (text, expected) in [
+            (r#"{"a":[NaN,-Infinity,1],"NaN":"Infinity \" NaN"}"#, r#"{"a":[null,null,1],"NaN":"Infinity \" NaN"}"#),
+            ("{\"a\":\"x\ty\n\"}", r#"{"a":"x\u0009y\u000a"}"#),
+            ("{\"a\":[1,2, ],\n}", "{\"a\":[1,2]}"),
+            (r#"{"a":",]","b":"\\"}"#, r#"{"a":",]","b":"\\"}"#),
+        ] {
+            assert_eq!(repaired(text), expected);
+            assert!(serde_json::from_str::<&RawValue>(&repaired(text)).is_ok(), "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! - `ask`: the question of `safespace check --ask`.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
 //! - `completion_request`, `request_options`, `refusal`: the request, and what a refusal changes in it.
-//! - `completion_reader`: how a response is read, with `gzip`, `event_stream`, `chunk` and `lenient_json`; `answer_text`,
+//! - `completion_reader`: how a response is read, with `decoding`, `event_stream`, `chunk` and `lenient_json`; `answer_text`,
 //!   `thoughts` and `end_token` make the text of it.
 
 mod answer_text;
@@ -17,10 +17,10 @@ mod circuit_breaker;
 mod completion_reader;
 mod completion_request;
 mod connector;
+mod decoding;
 mod end_token;
 mod endpoint;
 mod event_stream;
-mod gzip;
 mod interface;
 mod lenient_json;
 mod model;

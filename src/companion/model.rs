@@ -13,6 +13,7 @@ use super::circuit_breaker::{CircuitBreaker, Outcome};
 use super::completion_request;
 use super::endpoint::{Endpoint, EndpointError, Failure};
 use super::interface::{Call, ChatMessage, Companion, Finish, Unavailable};
+use super::refusal;
 use super::request_options::RequestOptions;
 use crate::config::ModelSettings;
 use crate::message::Role;
@@ -83,7 +84,7 @@ impl Model {
             return Err(failure);
         }
         // Another call may have learned meanwhile that the server wants no request.
-        if self.shared.circuit_breaker.next_probe().is_some_and(|time| Instant::now() < time) {
+        if self.shared.circuit_breaker.is_waiting(Instant::now()) {
             return Err(failure);
         }
         self.post_and_note_delay(request, call, answer)
@@ -100,27 +101,26 @@ impl Model {
         if let Err(reason @ Unavailable::RetryAfter { delay, .. }) = result
             && self.shared.circuit_breaker.open_for(delay, Instant::now())
         {
-            self.circuit_opened(delay, reason);
+            log_opening(delay, reason);
+            self.start_probes();
         }
         result
     }
 
-    fn circuit_opened(&self, duration: Duration, reason: Unavailable) {
-        log::warn!(open_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
-        self.start_probes();
-    }
-
-    /// Probes the model from now on, on a thread that ends when the circuit closes.
+    /// Probes the model from now on, on a thread that ends when the circuit closes, unless there is one.
     fn start_probes(&self) {
+        if !self.shared.circuit_breaker.begin_probes() {
+            return;
+        }
         let (shared, end) = (self.shared.clone(), self.end_of_probes.clone());
         let probe = move || {
             // The panic hook has logged a panic.
             let _ = catch_unwind(AssertUnwindSafe(|| shared.probe_until_closed(&end)));
-            shared.circuit_breaker.close();
+            shared.circuit_breaker.give_up_probing();
         };
         if thread::Builder::new().name("model probe".to_owned()).spawn(probe).is_err() {
             // Nothing else would close it.
-            self.shared.circuit_breaker.close();
+            self.shared.circuit_breaker.give_up_probing();
         }
     }
 }
@@ -151,20 +151,23 @@ impl Shared {
         answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Failure> {
         let first = *self.options.lock();
-        let (mut options, mut is_store_refused) = (first, false);
-        let mut result = self.endpoint.post(&request(options), call, answer);
+        let (mut options, mut is_certain) = (first, true);
+        let mut json = request(options);
+        let mut result = self.endpoint.post(&json, call, answer);
         for _ in 1..MAX_REQUESTS {
             let Err(Failure::Refused(refusal)) = &result else { break };
-            let Some(next) = options.after(refusal) else { break };
-            // A 500 may be of something else, and quote the request.
-            is_store_refused |= options.sends_store && !next.sends_store && refusal.status != 500;
+            let Some(next) = options.after(refusal).filter(|_| !self.circuit_breaker.is_waiting(Instant::now())) else {
+                break;
+            };
+            // A server that quotes what a person says, or fails for another reason, changes this request only.
+            is_certain &= refusal.status != 500 && !options.are_named_in(&json);
             options = next;
-            result = self.endpoint.post(&request(options), call, answer);
+            json = request(options);
+            result = self.endpoint.post(&json, call, answer);
         }
-        if options != first && !matches!(result, Err(Failure::Refused(_))) {
-            let sends_store = first.sends_store && !is_store_refused;
-            *self.options.lock() = RequestOptions { sends_store, ..options.for_later() };
-            if is_store_refused {
+        if options != first && is_certain && result.is_ok() {
+            *self.options.lock() = options.for_later(first);
+            if first.sends_store && !options.sends_store {
                 log::warn!("The model's server refuses store, so requests no longer ask it not to keep conversations");
             }
         }
@@ -183,14 +186,13 @@ impl Shared {
         })
     }
 
-    /// Sends a fixed request whenever the circuit has been open for its time, until one shows that the model answers. The
-    /// connection of each is closed after the first piece.
+    /// Sends a fixed request, and again whenever the circuit has been open for its time, until one shows that the model answers.
+    /// The connection of each is closed after the first piece.
     fn probe_until_closed(&self, end: &CancellationToken) {
         let request = |options| completion_request::probe(&self.settings, options);
-        while let Some(time) = self.circuit_breaker.next_probe() {
-            let left = time.saturating_duration_since(Instant::now());
-            if !left.is_zero() {
-                if is_cancelled_within(left, end) {
+        while let Some((wait, admission)) = self.circuit_breaker.next_probe(Instant::now()) {
+            if !wait.is_zero() {
+                if is_cancelled_within(wait, end) {
                     return;
                 }
                 // A call that began before may have moved the time meanwhile.
@@ -204,17 +206,18 @@ impl Shared {
             if end.is_cancelled() {
                 return;
             }
-            match outcome(result, &call, &answer) {
-                Some(Outcome::Success) => {
-                    self.circuit_breaker.close();
+            if outcome(result, &call, &answer) == Some(Outcome::Success) {
+                if self.circuit_breaker.probe_succeeded(admission) {
                     log::info!("The model answers again");
                 }
-                _ => {
-                    self.circuit_breaker.stay_open(Instant::now());
-                    if let Err(Unavailable::RetryAfter { delay, .. }) = result {
-                        self.circuit_breaker.open_for(delay, Instant::now());
-                    }
-                }
+                continue;
+            }
+            let opened = self.circuit_breaker.probe_failed(Instant::now());
+            if let (Some(duration), Err(reason)) = (opened, result) {
+                log_opening(duration, reason);
+            }
+            if let Err(Unavailable::RetryAfter { delay, .. }) = result {
+                self.circuit_breaker.open_for(delay, Instant::now());
             }
         }
     }
@@ -249,13 +252,16 @@ impl Companion for Model {
         let result = self.post_with_retry(&request, call, &mut answer);
         // First, because a connection that the cancellation closed can look like the end of an answer.
         let result = if call.cancellation.is_cancelled() { Err(Unavailable::Cancelled) } else { result };
-        let outcome = outcome(result, call, &answer);
-        let opened = outcome.and_then(|outcome| circuit_breaker.report(admission, outcome, Instant::now()));
-        if let (Some(duration), Err(reason)) = (opened, result) {
-            self.circuit_opened(duration, reason);
+        if let Some(outcome) = outcome(result, call, &answer) {
+            circuit_breaker.report(admission, outcome);
+            self.start_probes();
         }
         result
     }
+}
+
+fn log_opening(duration: Duration, reason: Unavailable) {
+    log::warn!(open_s = duration.as_secs(), reason:% = reason; "The model is not asked for a while");
 }
 
 /// What a call shows of the server's health. After the first piece the server answers, whatever ends the call: a long answer
@@ -275,11 +281,9 @@ fn outcome(result: Result<Finish, Unavailable>, call: &Call, answer: &AnswerText
 
 /// Whether the same request may succeed a moment later.
 fn is_transient(failure: Unavailable) -> bool {
-    use Unavailable::{Interrupted, NotReached, Refused, RetryAfter};
     match failure {
-        NotReached | Interrupted | RetryAfter { .. } => true,
-        // 498 is Groq's for a lack of capacity, 520 to 524 are Cloudflare's, 529 is Anthropic's for an overload.
-        Refused(status) => matches!(status, 408 | 425 | 429 | 498 | 500 | 502..=504 | 520..=524 | 529),
+        Unavailable::NotReached | Unavailable::Interrupted | Unavailable::RetryAfter { .. } => true,
+        Unavailable::Refused(status) => refusal::is_transient(status),
         _ => false,
     }
 }

@@ -59,10 +59,22 @@ impl RequestOptions {
         (next != self).then_some(next)
     }
 
+    /// Whether a request with these options also has a name or words that a refusal is searched for in its conversation.
+    pub(super) fn are_named_in(self, json: &[u8]) -> bool {
+        let json = String::from_utf8_lossy(json);
+        let fields = [
+            ("store", usize::from(self.sends_store)),
+            ("max_tokens", usize::from(self.length == LengthField::MaxTokens)),
+            ("max_completion_tokens", usize::from(self.length == LengthField::MaxCompletionTokens)),
+        ];
+        let is_field = fields.iter().any(|(name, count)| json.matches(name).count() > *count);
+        is_field || NO_SYSTEM_ROLE.iter().any(|words| json.contains(words))
+    }
+
     /// What later requests begin with. A bound that was refused once can suit the next conversation.
-    pub(super) fn for_later(self) -> RequestOptions {
+    pub(super) fn for_later(self, first: RequestOptions) -> RequestOptions {
         match self.length {
-            LengthField::None => RequestOptions { length: LengthField::MaxTokens, ..self },
+            LengthField::None => RequestOptions { length: first.length, ..self },
             _ => self,
         }
     }

@@ -1,5 +1,6 @@
 //! Reads and validates the requests of chat.
 
+use rouille::input::parse_priority_header;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
@@ -52,11 +53,10 @@ fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
     }
 }
 
-/// Whether the client accepts server-sent events.
+/// Whether the client accepts server-sent events: whether it names them, whatever it prefers.
 pub(super) fn accepts_events(request: &Request) -> bool {
-    let accepted = request.header("Accept").unwrap_or_default();
-    let mut media_types = accepted.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
-    media_types.any(|media_type| media_type.eq_ignore_ascii_case("text/event-stream"))
+    parse_priority_header(request.header("Accept").unwrap_or_default())
+        .any(|(media_type, weight)| media_type.eq_ignore_ascii_case("text/event-stream") && weight > 0.0)
 }
 
 /// The parameter `limit`.

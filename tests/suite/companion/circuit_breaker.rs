@@ -31,19 +31,58 @@ fn ask_all(client: &dyn Companion, has_full_time: bool) -> Vec<Result<Finish, Un
 }
 
 fn is_open(client: &dyn Companion) -> bool {
-    matches!(ask(client, &call(LONG)).0, Err(Unavailable::CircuitOpen(_)))
+    matches!(ask(client, &call(SHORT_CALL)).0, Err(Unavailable::CircuitOpen(_)))
+}
+
+/// Asserts that the failures so far open the circuit as soon as a probe has failed too, or that they do not.
+#[track_caller]
+fn assert_opens(client: &dyn Companion, opens: bool, case: &str) {
+    if opens {
+        eventually(PATIENCE, || is_open(client).then_some(()));
+    } else {
+        assert!(!is_open(client), "{case}");
+    }
 }
 
 #[test]
-fn after_five_failures_in_a_row_no_request_is_sent() {
+fn after_five_failures_in_a_row_and_a_failed_probe_no_request_is_sent() {
     let model = fake_sending(status(401));
     let client = client(&model);
     for failure in 1..=5 {
         assert_eq!(ask(&*client, &call(LONG)).0, Err(Unavailable::Refused(401)), "failure {failure}");
     }
-    let (Err(Unavailable::CircuitOpen(left)), _) = ask(&*client, &call(LONG)) else { panic!("the circuit is closed") };
+    let left = eventually(PATIENCE, || match ask(&*client, &call(LONG)).0 {
+        Err(Unavailable::CircuitOpen(left)) => Some(left),
+        result => {
+            assert_eq!(result, Err(Unavailable::Refused(401)));
+            None
+        }
+    });
     assert!(left > Duration::from_secs(3) && left <= Duration::from_secs(5), "{left:?}");
-    assert_eq!(model.requests().len(), 5);
+    let requests = model.requests();
+    assert!(requests[..5].iter().all(|request| !request.is_probe()));
+    assert_eq!(requests.iter().filter(|request| request.is_probe()).count(), 1);
+    for _ in 0..10 {
+        assert!(is_open(&*client));
+    }
+    assert_eq!(model.requests().len(), requests.len());
+}
+
+#[test]
+fn failures_do_not_open_the_circuit_while_probes_are_answered() {
+    for reply in
+        [status(403), status(500), response("application/json", "{\"error\":{\"message\":\"context length\"}}")]
+    {
+        let model = FakeModel::start();
+        model.always(Arc::new(move |answer| {
+            if answer.question == "Hello." { answer.delta("a") } else { answer.send(reply.as_bytes()) }
+        }));
+        let client = client(&model);
+        for call_number in 0..20 {
+            let result = ask(&*client, &call(LONG)).0;
+            assert!(!matches!(result, Ok(_) | Err(Unavailable::CircuitOpen(_))), "call {call_number}: {result:?}");
+        }
+    }
 }
 
 #[test]
@@ -82,8 +121,7 @@ fn no_first_piece_in_time_opens_the_circuit_and_any_piece_of_a_model_does_not() 
                 let expected = if case == "a piece" { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
                 let results = ask_all(&*client, true);
                 assert!(results.iter().all(|result| *result == expected), "{case}: {results:?}");
-                model.always(Arc::new(answers(&["a"])));
-                assert_eq!(is_open(&*client), opens, "{case}");
+                assert_opens(&*client, opens, case);
             });
         }
     });
@@ -100,7 +138,7 @@ fn a_deadline_of_a_call_that_had_to_wait_before_does_not_open_the_circuit() {
     // Other failures count whatever the time.
     model.always(Arc::new(|reply| reply.refuse(401)));
     ask_all(&*client, false);
-    assert!(is_open(&*client));
+    assert_opens(&*client, true, "refusals");
 }
 
 #[test]
@@ -114,7 +152,7 @@ fn an_interruption_after_the_first_piece_does_not_open_the_circuit() {
         let client = client(&model);
         let results = ask_all(&*client, true);
         assert!(results.iter().all(|result| *result == expected), "{case}: {results:?}");
-        assert_eq!(is_open(&*client), opens, "{case}");
+        assert_opens(&*client, opens, case);
     }
 }
 
@@ -124,6 +162,7 @@ fn only_a_probe_with_a_fixed_text_closes_the_circuit_and_its_connection_ends_aft
     model.always(Arc::new(|reply| reply.refuse(401)));
     let client = client(&model);
     ask_all(&*client, true);
+    assert_opens(&*client, true, "refusals");
     let (opened, asked) = (Instant::now(), model.requests().len());
     // It would be answered, but the circuit is open: no call is sent.
     model.always(Arc::new(|reply| reply.delta("a").and_then(|()| reply.stall())));
@@ -133,7 +172,7 @@ fn only_a_probe_with_a_fixed_text_closes_the_circuit_and_its_connection_ends_aft
     });
     assert!(opened.elapsed() > Duration::from_secs(4), "{:?}", opened.elapsed());
     let requests = model.requests();
-    assert!(requests[..asked].iter().all(|request| !request.is_probe()) && requests[asked].is_probe());
+    assert!(requests[asked].is_probe());
     assert_eq!(requests.len(), asked + 2, "one probe, then one call");
     model.wait_for_disconnects(2);
 }

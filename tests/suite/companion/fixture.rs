@@ -118,10 +118,17 @@ pub(super) fn completion(content: &str) -> String {
     response("application/json", &body.to_string())
 }
 
-/// A text as gzip compresses it.
-pub(super) fn gzip(text: &str) -> Vec<u8> {
+/// Bytes as gzip compresses them.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Bytes as zlib compresses them.
+pub(super) fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 

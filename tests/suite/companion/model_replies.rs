@@ -1,13 +1,16 @@
 //! Valid replies of a model's server, complete and streamed.
 
 use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use safespace::companion::Finish::{self, Complete, Cut};
 use safespace::companion::Unavailable;
 use safespace::message::Role;
 
-use super::fixture::{LONG, STOP, ask, call, client, completion, delta, fake_sending, gzip, message, response, stream};
+use super::fixture::{
+    LONG, STOP, ask, call, client, completion, delta, fake_sending, gzip, message, response, stream, zlib,
+};
 use crate::support::fake_model::FakeModel;
 use crate::support::server::Gate;
 
@@ -180,6 +183,59 @@ fn a_chunk_that_is_not_understood_is_passed_over_and_the_words_are_taken_whereve
             ),
         ),
         (
+            "the whole message in the end, without the thoughts",
+            format!("{}{hello}{tail}{}", delta("<think>x</think>"), chunk("{\"message\":{\"content\":\"Hello.\"}}")),
+        ),
+        (
+            "thoughts of Google",
+            format!(
+                "{}{}{hello}{tail}",
+                chunk("{\"delta\":{\"content\":\"x\",\"extra_content\":{\"google\":{\"thought\":true}}}}"),
+                chunk("{\"delta\":{\"content\":[{\"text\":\"x\",\"thought\":true}]}}")
+            ),
+        ),
+        (
+            "several choices",
+            format!(
+                "{}{}{tail}",
+                chunk("{\"index\":0,\"delta\":{\"content\":\"Hel\"}},{\"index\":1,\"delta\":{\"content\":\"x\"}}"),
+                chunk("{\"index\":1,\"delta\":{\"content\":\"x\"}}")
+            ),
+        ),
+        (
+            "words in the second choice",
+            format!(
+                "{}{}",
+                chunk("{\"index\":0,\"delta\":{}},{\"index\":1,\"delta\":{\"content\":\"Hel\"}}"),
+                chunk("{\"index\":1,\"delta\":{\"content\":\"lo.\"}}")
+            ),
+        ),
+        (
+            "null beside the words",
+            format!(
+                "{}{}",
+                chunk("{\"delta\":{\"content\":\"Hel\",\"content\":null,\"refusal\":\"None\"}}"),
+                chunk("{\"delta\":{\"content\":null},\"text\":\"lo.\"}")
+            ),
+        ),
+        (
+            "an error without a fault",
+            format!("{hello}data: {{\"error\":{{\"code\":0,\"message\":\"ok\"}},\"choices\":[]}}\n\n{tail}"),
+        ),
+        (
+            "a name that is half of a pair",
+            format!("data: {{\"\\ud83d\":1,\"choices\":[{{\"delta\":{{\"content\":\"Hel\"}}}}]}}\n\n{tail}"),
+        ),
+        ("no empty line between events", format!("{}{tail}", hello.replace("\n\n", "\n"))),
+        ("the field twice", format!("data: {hello}data: {tail}")),
+        ("other names of the field", format!(" {hello}{}\u{feff}{}", delta(""), tail.replace("data", "DATA"))),
+        (
+            "a line feed within a string",
+            format!("{}{tail}", chunk("{\"delta\":{\"content\":\"Hel\",\"x\":\"\ndata: \"}}")),
+        ),
+        ("chunks as strings", format!("data: {}\n\n{tail}", serde_json::json!(hello[6..].trim()))),
+        ("a comma too many", format!("{}{tail}", chunk("{\"delta\":{\"content\":\"Hel\",},}"))),
+        (
             "thoughts",
             format!(
                 "{}{hello}{}{tail}",
@@ -193,7 +249,7 @@ fn a_chunk_that_is_not_understood_is_passed_over_and_the_words_are_taken_whereve
             "unknown finish reasons",
             format!(
                 "{}{}",
-                chunk("{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":\"\"}"),
+                chunk("{\"delta\":{\"content\":\"Hel\"},\"finish_reason\":\"in_progress\"}"),
                 chunk("{\"delta\":{\"content\":\"lo.\"},\"finish_reason\":\"eos\"}")
             ),
         ),
@@ -244,10 +300,17 @@ fn the_first_bytes_tell_how_a_response_is_read_and_not_its_label() {
             let answer = read(response(media_type, body));
             assert_eq!(answer, (Ok(Complete), "Hello.".to_owned()), "{case} as {media_type:?}");
         }
-        for encoding in ["Content-Encoding: gzip\r\n", "Content-Encoding: identity\r\n", ""] {
-            let mut reply = format!("HTTP/1.1 200 OK\r\n{encoding}Connection: close\r\n\r\n").into_bytes();
-            reply.extend(if encoding.contains("identity") { body.clone().into_bytes() } else { gzip(body) });
-            assert_eq!(read(reply), (Ok(Complete), "Hello.".to_owned()), "{case}, {encoding:?}");
+        for (label, bytes) in [
+            ("gzip", gzip(body.as_bytes())),
+            ("", gzip(body.as_bytes())),
+            ("gzip, gzip", gzip(&gzip(body.as_bytes()))),
+            ("deflate", zlib(body.as_bytes())),
+            ("identity", body.clone().into_bytes()),
+            ("gzip", body.clone().into_bytes()),
+        ] {
+            let head = format!("HTTP/1.1 203 OK\r\nContent-Encoding: {label}\r\nConnection: close\r\n\r\n");
+            let answer = read([head.into_bytes(), bytes].concat());
+            assert_eq!(answer, (Ok(Complete), "Hello.".to_owned()), "{case}, {label:?}");
         }
     }
     let no_type = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{streamed}");
@@ -292,6 +355,42 @@ fn a_server_that_keeps_the_connection_open_behind_the_finish_reason_is_waited_fo
     let answer = ask(&*client(&model), &call(Duration::from_secs(30)));
     assert_eq!(answer, (Ok(Complete), vec!["a".to_owned()]));
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn words_that_come_behind_the_finish_reason_are_waited_for_as_long_as_they_come() {
+    let chunk = |text: &str| {
+        let delta = serde_json::json!({"content": text, "reasoning": if text.is_empty() { "x" } else { "" }});
+        let choice = serde_json::json!({"delta": delta, "finish_reason": "stop"});
+        format!("data: {}\n\n", serde_json::json!({"choices": [choice]}))
+    };
+    for (case, pauses, breaks, expected) in [
+        ("a finish_reason in each chunk", [0, 1200, 1200], false, Complete),
+        ("one beside thoughts", [2500, 0, 0], false, Complete),
+        ("one in each chunk, and no end", [0, 0, 0], true, Cut),
+    ] {
+        let model = FakeModel::start();
+        model.next(move |reply| {
+            reply.send(stream(&chunk("")).as_bytes())?;
+            for (pause, text) in pauses.into_iter().zip(["One ", "two ", "three."]) {
+                thread::sleep(Duration::from_millis(pause));
+                reply.send(chunk(text).as_bytes())?;
+            }
+            if breaks { reply.stall() } else { reply.send(b"data: [DONE]\n\n") }
+        });
+        let (result, pieces) = ask(&*client(&model), &call(LONG));
+        assert_eq!((result, pieces.concat()), (Ok(expected), "One two three.".to_owned()), "{case}");
+    }
+}
+
+#[test]
+fn a_retry_takes_out_the_thoughts_of_its_answer() {
+    for first in [stream(""), stream(": ping\n\n"), stream(&delta("<think>a"))] {
+        let model = fake_sending(stream(&format!("{}{STOP}", delta("<think>b</think>Hello."))));
+        model.next(move |reply| reply.send(first.as_bytes()));
+        let (result, pieces) = ask(&*client(&model), &call(LONG));
+        assert_eq!((result, pieces.concat()), (Ok(Complete), "Hello.".to_owned()));
+    }
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
     for (case, refusals, requests, later) in [
         ("OpenAI", vec![(400, swap)], vec![BOTH, OTHER], OTHER),
         ("by its name alone", vec![(422, "max_tokens: extra fields not permitted")], vec![BOTH, OTHER], OTHER),
-        ("through a gateway", vec![(500, swap)], vec![BOTH, OTHER], OTHER),
+        ("through a gateway", vec![(500, swap)], vec![BOTH, OTHER], BOTH),
         ("both", vec![(400, swap), (400, "max_completion_tokens")], vec![BOTH, OTHER, NO_BOUND], BOTH),
         ("a small context", vec![(400, too_long)], vec![BOTH, NO_BOUND], BOTH),
         ("a small limit", vec![(400, too_large)], vec![BOTH, NO_BOUND], BOTH),
@@ -155,7 +155,7 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
 fn a_compressed_refusal_is_read() {
     let model = FakeModel::without_schema();
     model.next(|reply| {
-        let body = gzip("{\"error\":{\"message\":\"max_tokens is not supported\"}}");
+        let body = gzip(b"{\"error\":{\"message\":\"max_tokens is not supported\"}}");
         reply.send(format!("HTTP/1.1 400 No\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())?;
         reply.send(&body)
     });
