@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::answer_text::is_allowed;
 use super::interface::{Call, ChatMessage, Companion, Unavailable};
 use super::model;
+use super::system_prompt;
 use crate::config::{CompanionSettings, Kind};
 use crate::message::Role;
 use crate::sync::CancellationToken;
@@ -29,7 +30,7 @@ pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<St
     let mut answer = String::new();
     match companion.answer(&question, &call(), &mut |text| answer.push_str(text)) {
         Ok(_) => Ok(printable(&answer)),
-        Err(reason @ Unavailable::Refused(_)) => Err(match quote(settings, &call()) {
+        Err(reason @ Unavailable::Refused(_)) => Err(match quote(settings, &question, &call()) {
             Some(words) => format!("{reason}: {words}"),
             None => reason.to_string(),
         }),
@@ -37,13 +38,13 @@ pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<St
     }
 }
 
-/// What the server says, where it refuses a request without anything of a conversation too.
-fn quote(settings: &CompanionSettings, call: &Call) -> Option<String> {
+/// What the server says, where it refuses the question once more.
+fn quote(settings: &CompanionSettings, question: &[ChatMessage], call: &Call) -> Option<String> {
     let Kind::Model(model) = &settings.kind else { return None };
-    let (status, body) = model::refusal_of_probe(model, call)?;
+    let body = model::refusal_of(model, &system_prompt(model).ok()?, question, call)?;
     let key = model.api_key.as_ref().map_or("", |key| key.expose());
     let body = if key.is_empty() { body } else { body.replace(key, "\u{2026}") };
-    Some(format!("{status} {}", printable(&body)))
+    Some(printable(&body))
 }
 
 /// One line of text, without the characters that could change what a terminal shows.

@@ -39,7 +39,9 @@ pub(super) fn request(
 ) -> Vec<u8> {
     let role = if options.has_system_role { "system" } else { "user" };
     let mut messages = vec![PromptMessage { role, content: prompt.to_owned() }];
-    for message in last_messages(conversation, settings.context_chars) {
+    let length: usize = conversation.iter().map(|message| message.text.chars().count()).sum();
+    let max_chars = settings.context_chars.min(length) / options.context_divisor;
+    for message in last_messages(conversation, max_chars) {
         let role = if message.role == Role::User { "user" } else { "assistant" };
         match messages.last_mut() {
             // A turn without an answer leaves two messages of the user in a row. The chat templates of several open

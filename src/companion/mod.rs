@@ -39,7 +39,7 @@ pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Companion, Finish, Unavailable};
 pub use script::ScriptError;
 
-use crate::config::{CompanionSettings, Kind};
+use crate::config::{CompanionSettings, Kind, ModelSettings};
 
 /// Bytes of a script or of a system prompt.
 const MAX_FILE_BYTES: usize = 256 * 1024;
@@ -86,11 +86,12 @@ pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildEr
             let path = path.clone().unwrap_or_default();
             Ok(Box::new(script::Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
         }
-        Kind::Model(model) => {
-            let prompt = read_file("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"))?;
-            Ok(Box::new(model::Model::new(model.clone(), prompt, settings.timeout)?))
-        }
+        Kind::Model(model) => Ok(Box::new(model::Model::new(model.clone(), system_prompt(model)?, settings.timeout)?)),
     }
+}
+
+fn system_prompt(model: &ModelSettings) -> Result<String, BuildError> {
+    read_file("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"))
 }
 
 /// The text of the file that the variable names, or the embedded one.

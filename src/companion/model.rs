@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +27,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 const MIN_RETRY_TIME: Duration = Duration::from_secs(1);
 
 /// Requests for one attempt at most: a server may refuse several fields one after another.
-const MAX_REQUESTS: usize = 4;
+const MAX_REQUESTS: usize = 5;
 
 /// Makes the JSON of a request with these options.
 type BuildRequest<'a> = dyn Fn(RequestOptions) -> Vec<u8> + 'a;
@@ -45,6 +46,8 @@ struct Shared {
     circuit_breaker: CircuitBreaker,
     /// What the server accepts, as far as it is known.
     options: Mutex<RequestOptions>,
+    /// Whether it was logged that a conversation is longer than the model's context.
+    is_context_told: AtomicBool,
     /// The time for the first piece of the answer to a probe.
     probe_timeout: Duration,
 }
@@ -59,7 +62,9 @@ impl Model {
         let endpoint = Endpoint::new(&settings)?;
         let options = RequestOptions::new(&settings);
         let (circuit_breaker, options) = (CircuitBreaker::default(), Mutex::new(options));
-        let shared = Arc::new(Shared { settings, prompt, endpoint, circuit_breaker, options, probe_timeout });
+        let is_context_told = AtomicBool::new(false);
+        let shared = Shared { settings, prompt, endpoint, circuit_breaker, options, is_context_told, probe_timeout };
+        let shared = Arc::new(shared);
         Ok(Model { shared, end_of_probes: CancellationToken::default() })
     }
 
@@ -125,13 +130,18 @@ impl Model {
     }
 }
 
-/// Sends a request that is the same for all installations, and returns the status and the body of the server's refusal. `None`
-/// if it does not refuse it.
-pub(super) fn refusal_of_probe(settings: &ModelSettings, call: &Call) -> Option<(u16, String)> {
+/// Sends a question with this prompt, and returns the status and the body of the server's refusal. `None` if it does not refuse
+/// it. Only for a question without anything of a conversation: the server may quote it.
+pub(super) fn refusal_of(
+    settings: &ModelSettings,
+    prompt: &str,
+    question: &[ChatMessage],
+    call: &Call,
+) -> Option<String> {
     let model = Model::new(settings.clone(), String::new(), Duration::ZERO).ok()?;
-    let request = |options| completion_request::probe(settings, options);
+    let request = |options| completion_request::request(settings, options, prompt, question);
     match model.shared.post_without_refused_fields(&request, call, &mut AnswerText::new(&mut |_| {})) {
-        Err(Failure::Refused(refusal)) => Some((refusal.status, refusal.body)),
+        Err(Failure::Refused(refusal)) => Some(refusal.body),
         _ => None,
     }
 }
@@ -162,7 +172,10 @@ impl Shared {
             // A server that quotes what a person says, or fails for another reason, changes this request only.
             is_certain &= refusal.status != 500 && !options.are_named_in(&json);
             options = next;
-            json = request(options);
+            let previous = std::mem::replace(&mut json, request(options));
+            if json == previous {
+                break;
+            }
             result = self.endpoint.post(&json, call, answer);
         }
         if options != first && is_certain && result.is_ok() {
@@ -170,6 +183,9 @@ impl Shared {
             if first.sends_store && !options.sends_store {
                 log::warn!("The model's server refuses store, so requests no longer ask it not to keep conversations");
             }
+        }
+        if options.context_divisor > 1 && !self.is_context_told.swap(true, Ordering::Relaxed) {
+            log::warn!("The model's context is shorter than a conversation; lower COMPANION_CONTEXT_CHARS");
         }
         result
     }

@@ -73,7 +73,7 @@ impl Refusal {
 
     /// Whether it is about the content of the request. Gateways pass such a refusal of another server on as 500.
     pub(super) fn is_of_request(&self) -> bool {
-        matches!(self.status, 400 | 416 | 422 | 500)
+        matches!(self.status, 400 | 413 | 416 | 422 | 500)
     }
 
     /// Whether it has this text.

@@ -14,6 +14,8 @@ pub(super) struct RequestOptions {
     pub(super) length: LengthField,
     /// Whether `"store": false` is sent.
     pub(super) sends_store: bool,
+    /// The part of the conversation that is sent, of at most `COMPANION_CONTEXT_CHARS`: 1 is the whole, 4 a quarter.
+    pub(super) context_divisor: usize,
     /// Whether the prompt has a role of its own. The chat templates of some open models (Gemma 1 and 2) know none.
     pub(super) has_system_role: bool,
 }
@@ -30,13 +32,30 @@ pub(super) enum LengthField {
 /// Words of servers that refuse the number, and not the field: the context of the model, or its longest answer, is shorter.
 const TOO_LARGE: [&str; 5] = ["too large", "at most", "maximum context", "exceeds", "less than or equal"];
 
+/// Words of servers for a conversation that is longer than the model's context.
+const TOO_LONG: [&str; 8] = [
+    "exceed_context_size",
+    "available context size",
+    "context_length_exceeded",
+    "maximum context",
+    "context window",
+    "context length",
+    "prompt is too long",
+    "input is too long",
+];
+
 /// Words of chat templates that refuse the role of the prompt.
 const NO_SYSTEM_ROLE: [&str; 2] = ["System role not supported", "Only user and assistant roles are supported"];
 
 impl RequestOptions {
     /// The options before anything is known of the server.
     pub(super) fn new(settings: &ModelSettings) -> RequestOptions {
-        RequestOptions { length: LengthField::MaxTokens, sends_store: settings.sends_store, has_system_role: true }
+        RequestOptions {
+            length: LengthField::MaxTokens,
+            sends_store: settings.sends_store,
+            context_divisor: 1,
+            has_system_role: true,
+        }
     }
 
     /// The options for the next attempt, where the refusal is about one of them.
@@ -50,9 +69,12 @@ impl RequestOptions {
         let is_too_large = TOO_LARGE.iter().any(|words| refusal.says(words));
         // Neither name contains the other.
         let is_about_length = ["max_tokens", "max_completion_tokens"].iter().any(|name| refusal.mentions(name));
-        if is_about_length || refusal.says("maximum context") {
+        let is_too_long = TOO_LONG.iter().any(|words| refusal.says(words));
+        if is_too_long && self.length == LengthField::None {
+            next.context_divisor *= 4;
+        } else if is_about_length || is_too_long {
             next.length = match self.length {
-                LengthField::MaxTokens if !is_too_large => LengthField::MaxCompletionTokens,
+                LengthField::MaxTokens if !is_too_large && !is_too_long => LengthField::MaxCompletionTokens,
                 _ => LengthField::None,
             };
         }
@@ -71,11 +93,9 @@ impl RequestOptions {
         is_field || NO_SYSTEM_ROLE.iter().any(|words| json.contains(words))
     }
 
-    /// What later requests begin with. A bound that was refused once can suit the next conversation.
+    /// What later requests begin with. A bound or a conversation that was refused once can suit the next conversation.
     pub(super) fn for_later(self, first: RequestOptions) -> RequestOptions {
-        match self.length {
-            LengthField::None => RequestOptions { length: first.length, ..self },
-            _ => self,
-        }
+        let length = if self.length == LengthField::None { first.length } else { self.length };
+        RequestOptions { length, context_divisor: first.context_divisor, ..self }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use safespace::companion::{Finish, Unavailable};
+use safespace::companion::{ChatMessage, Finish, Unavailable};
 use safespace::config::ModelSettings;
 use safespace::message::Role;
 use serde_json::{Value, json};
@@ -149,6 +149,33 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
         let sent: Vec<String> = model.raw_requests().iter().map(|request| options(request)).collect();
         assert_eq!(sent, [requests, vec![later]].concat(), "{case}");
     }
+}
+
+#[test]
+fn a_conversation_that_is_longer_than_the_context_of_the_model_is_shortened() {
+    let model = FakeModel::without_schema();
+    let refusal = "{\"error\":{\"message\":\"request exceeds the available context size\",\"type\":\"exceed_context_size_error\"}}";
+    model.always(Arc::new(move |reply| match reply.length {
+        4000.. => reply.respond("400 No", "application/json", refusal),
+        _ => reply.delta("a").and_then(|()| reply.finish("stop")),
+    }));
+    let prompt = file(b"Listen.");
+    let url = model.base_url();
+    let pairs = [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "m"), ("COMPANION_PROMPT", path(&prompt))];
+    let client = build(&pairs);
+    let long = "x".repeat(900);
+    let mut conversation: Vec<ChatMessage> = Vec::new();
+    for turn in 0..12 {
+        conversation.push(message(Role::User, &long));
+        let result = client.answer(&conversation, &call(LONG), &mut |_| {});
+        assert_eq!(result, Ok(Finish::Complete), "turn {turn}");
+        conversation.push(message(Role::Model, "a"));
+    }
+    // What is too long alone is not sent again and again.
+    let asked = model.raw_requests().len();
+    let result = client.answer(&[message(Role::User, &"x".repeat(4000))], &call(LONG), &mut |_| {});
+    assert_eq!(result, Err(Unavailable::Refused(400)));
+    assert_eq!(model.raw_requests().len(), asked + 2, "with a bound and without");
 }
 
 #[test]

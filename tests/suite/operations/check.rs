@@ -146,8 +146,7 @@ fn ask_prints_the_answer_or_what_the_provider_says_without_control_characters() 
     model.always(std::sync::Arc::new(|reply| {
         reply.respond("401 No", "application/json", &format!("{{\"error\":\n\"{MARKER}\u{1b}\u{9b}31m\"}}"))
     }));
-    let refused =
-        format!("the companion does not answer: it refused with status 401: 401 {{\"error\": \"{MARKER} 31m\"}}");
+    let refused = format!("the companion does not answer: it refused with status 401: {{\"error\": \"{MARKER} 31m\"}}");
     assert_would_not_serve(&check(&all, &["--ask"]), &refused);
     // Without the argument the model is not asked.
     assert_would_serve(&check(&all, &[]));

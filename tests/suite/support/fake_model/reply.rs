@@ -52,6 +52,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) is_byte_by_byte: bool,
     /// The last message of the request.
     pub(crate) question: String,
+    /// The bytes of the request.
+    pub(crate) length: usize,
     has_head: bool,
     is_finished: bool,
     /// The content so far of a reply that is not streamed.
@@ -66,6 +68,7 @@ impl<'a> Reply<'a> {
             is_streamed: false,
             is_byte_by_byte: false,
             question: String::new(),
+            length: 0,
             has_head: false,
             is_finished: false,
             content: String::new(),

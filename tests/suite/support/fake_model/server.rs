@@ -203,6 +203,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
                 return reply.refuse(400);
             }
         };
+        reply.length = request.raw().len();
         if let Some(completion_request) = &completion_request {
             reply.is_streamed = completion_request.is_streamed;
             completion_request.question().clone_into(&mut reply.question);
