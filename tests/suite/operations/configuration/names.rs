@@ -82,6 +82,31 @@ fn service_links_of_kubernetes_are_ignored_with_one_warning() {
 }
 
 #[test]
+fn the_name_and_the_environment_of_a_docker_link_are_ignored_with_it() {
+    let links = [
+        ("APP_ENV_LANG", "C"),
+        ("APP_NAME", "/web/app"),
+        ("APP_PORT", "tcp://172.17.0.4:80"),
+        ("DB_ENV_PGDATA", "/var/lib/postgresql/data"),
+        ("DB_NAME", "/web/db"),
+        ("DB_PORT", "tcp://172.17.0.5:5432"),
+    ];
+    let with = |own: &[(&'static str, &'static str)]| [links.as_slice(), own].concat();
+    let warnings = read(&with(&[("HOME", "/h")])).warnings();
+    let names = "APP_ENV_LANG, APP_NAME, APP_PORT, DB_ENV_PGDATA, DB_NAME, DB_PORT: ignored";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(names), "{warnings:?}");
+    // What the operator sets beside them is read.
+    let own = [("DB_HOST", "/run/postgresql"), ("DB_USER", "u"), ("DB_PASSWORD", "p")];
+    let config = read(&with(&own));
+    assert!(server(&config).to_string().contains("/run/postgresql"), "{}", server(&config));
+    let config = read(&[own.as_slice(), &[("DB_NAME", "d")]].concat());
+    assert!(server(&config).to_string().starts_with("d as u"), "{}", server(&config));
+    // Without a link the name is a name.
+    let config = read(&[own.as_slice(), &[("DB_NAME", "/web/db")]].concat());
+    assert!(server(&config).to_string().starts_with("/web/db as u"), "{}", server(&config));
+}
+
+#[test]
 fn ports_that_look_like_no_service_link_are_read() {
     for value in ["http://10.0.0.5:80", "10.0.0.5:80", "tcp"] {
         let found = problems(&[("HOME", "/h"), ("APP_PORT", value)]);
