@@ -121,7 +121,8 @@ fn read_pid(cluster: &Path) -> Option<Pid> {
     process.checked_abs().filter(|process| *process > 0).map(Pid::from_raw)
 }
 
-/// Whether a living process is a PostgreSQL whose data folder is `cluster`. In doubt it is: PostgreSQL then refuses to start.
+/// Whether a living process is a PostgreSQL whose data folder is `cluster`. A PostgreSQL whose folder is not told counts as
+/// one: PostgreSQL then refuses to start. A process whose name cannot be read is none: it ended meanwhile.
 fn works_with(process: Pid, cluster: &Path) -> bool {
     if !Path::new("/proc/self/cwd").exists() {
         return kill(process, None).is_ok();

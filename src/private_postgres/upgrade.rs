@@ -30,7 +30,7 @@ const UPGRADE_PORT: &str = "5433";
 /// The first version whose initdb turns checksums on without being asked.
 const CHECKSUMS_BY_DEFAULT: u32 = 18;
 
-/// Where pg_upgrade leaves its logs in the new cluster when it fails.
+/// Where pg_upgrade leaves its logs in the new cluster when it fails. They are kept beside the data until the next upgrade.
 const LOGS: &str = "pg_upgrade_output.d";
 
 /// What an upgrade has done.
@@ -63,6 +63,7 @@ pub fn upgrade(
     let (old, new) = binaries::find_for_upgrade(config, programs, from)?;
     let folder = Arc::new(DataFolder::open(&config.data_folder, owner()?)?);
     left_over::clear(&folder, stop)?;
+    let _ = fs::remove_dir_all(folder.path.join(LOGS));
     check_upgradable(&folder, &old, &new)?;
     on_line(&format!("Upgrading from PostgreSQL {} in {}", old.version, old.folder.display()));
     on_line(&format!("            to PostgreSQL {} in {}", new.version, new.folder.display()));
@@ -119,8 +120,9 @@ fn check_upgradable(folder: &DataFolder, old: &Binaries, new: &Binaries) -> Resu
         ));
     }
     // pg_upgrade passes paths through a shell.
-    let is_quoted = |path: &&Path| path.to_string_lossy().contains(['\'', '"', '$', '`', '\\', '\n']);
-    if let Some(path) = [folder.path.as_path(), &old.folder, &new.folder].iter().find(|path| is_quoted(path)) {
+    let has_shell_character = |path: &&Path| path.to_string_lossy().contains(['\'', '"', '$', '`', '\\', '\n']);
+    if let Some(path) = [folder.path.as_path(), &old.folder, &new.folder].iter().find(|path| has_shell_character(path))
+    {
         return refuse(format!("{} has a character that pg_upgrade cannot carry, such as ' or $", path.display()));
     }
     let needed = size_of(&cluster).unwrap_or(0) + NEW_CLUSTER_BYTES;
@@ -223,7 +225,6 @@ fn fill(
 /// Moves the logs of a failed upgrade out of the folder that is removed then.
 fn keep_logs(folder: &DataFolder, name: &str) -> Option<PathBuf> {
     let kept = folder.path.join(LOGS);
-    let _ = fs::remove_dir_all(&kept);
     fs::rename(folder.path.join(name).join(LOGS), &kept).ok()?;
     Some(kept)
 }
