@@ -16,7 +16,7 @@ use safespace::arguments::{Arguments, Command};
 use safespace::check;
 use safespace::config::Config;
 use safespace::logging;
-use safespace::private_postgres::NamedPrograms;
+use safespace::private_postgres::{self, NamedPrograms};
 
 #[cfg(target_os = "linux")]
 #[global_allocator]
@@ -128,6 +128,7 @@ impl StopSignals {
                     if signal == SIGHUP {
                         continue;
                     }
+                    private_postgres::kill_programs();
                     if let Some(on_abort) = on_abort.get() {
                         on_abort();
                     }

@@ -16,4 +16,5 @@ mod upgrade;
 pub use self::postgres::PrivatePostgres;
 pub use binaries::{Binaries, NamedPrograms};
 pub use error::Error as PrivatePostgresError;
+pub use program::kill_programs;
 pub use upgrade::{Upgrade, delete_old_data, upgrade};

@@ -7,16 +7,20 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 
 use super::error::Error;
 use super::reason;
 
 /// How often the state of a process is polled.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long the output of a program that has ended may take to arrive.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The output that is kept: its last lines, and so many bytes of each.
 const MAX_LINES: usize = 200;
@@ -35,11 +39,12 @@ pub(super) fn run(mut command: Command, stop: &AtomicBool, on_line: &mut dyn FnM
     let (reader, writer) = io::pipe().map_err(failed)?;
     command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
     let mut child = command.spawn().map_err(failed)?;
+    let running = Running::add(Pid::from_raw(child.id().cast_signed()));
     // Closes this process's ends of the pipe.
     drop(command);
     let (sender, lines) = mpsc::sync_channel(MAX_LINES);
     thread::spawn(move || read_lines(reader, &sender));
-    let mut kept = VecDeque::new();
+    let (mut kept, mut ended_at) = (VecDeque::new(), None);
     loop {
         match lines.recv_timeout(POLL_INTERVAL) {
             Ok(line) => {
@@ -50,13 +55,14 @@ pub(super) fn run(mut command: Command, stop: &AtomicBool, on_line: &mut dyn FnM
                 }
             }
             Err(RecvTimeoutError::Disconnected) => break,
-            // A server that the program started may keep the pipe open.
             Err(RecvTimeoutError::Timeout) if matches!(child.try_wait(), Ok(None)) => {}
+            // The last lines may be on their way; or a server that the program started keeps the pipe open.
+            Err(RecvTimeoutError::Timeout) if ended_at.get_or_insert_with(Instant::now).elapsed() < OUTPUT_TIMEOUT => {}
             Err(RecvTimeoutError::Timeout) => break,
         }
-        if stop.load(Ordering::Relaxed) {
-            // The child is not reaped yet, so its process group exists.
-            let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+        // The id of a child that has been waited for may belong to another process.
+        if ended_at.is_none() && stop.load(Ordering::Relaxed) {
+            kill_group(running.group);
             let _ = child.wait();
             return Err(Error::Interrupted);
         }
@@ -67,6 +73,39 @@ pub(super) fn run(mut command: Command, stop: &AtomicBool, on_line: &mut dyn FnM
         return Ok(output);
     }
     Err(Error::Failed(format!("{program} failed ({status}): {}", reason::find(&output))))
+}
+
+/// Kills all programs that run, and their children, for a process that exits at once.
+pub fn kill_programs() {
+    for group in RUNNING.lock().iter() {
+        kill_group(*group);
+    }
+}
+
+/// The process groups of the programs that run.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// A program in [`RUNNING`]; removed when dropped.
+struct Running {
+    group: Pid,
+}
+
+impl Running {
+    fn add(group: Pid) -> Running {
+        RUNNING.lock().push(group);
+        Running { group }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.lock().retain(|group| *group != self.group);
+    }
+}
+
+fn kill_group(group: Pid) {
+    // An error means that it has ended.
+    let _ = killpg(group, Signal::SIGKILL);
 }
 
 fn read_lines(reader: PipeReader, lines: &SyncSender<String>) {

@@ -195,6 +195,67 @@ fn a_killed_server_is_restarted() {
 
 #[test]
 fn the_owner_of_the_data_can_create_no_link_that_root_follows() {
+#[test]
+fn what_a_connection_met_is_not_the_reason_of_a_killed_or_stopped_server() {
+    let folder = DataFolder::new();
+    let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
+    // A kill, and a fast shutdown.
+    for (round, signal) in ["KILL", "INT"].into_iter().enumerate() {
+        let url = folder.url().replacen("//safespace@", "//nobody_x@", 1);
+        assert!(eventually(PATIENCE, || postgres::Client::connect(&url, NoTls).err()).as_db_error().is_some());
+        send_signal(signal, folder.postgres().unwrap());
+        eventually(PATIENCE, || (service.log().matches("starting it again").count() > round).then_some(()));
+        assert!(!service.log().contains("nobody_x"), "{}", service.log());
+        eventually(PATIENCE, || (service.client.get("/health/db").status == 200).then_some(()));
+        // The next end is logged only of a server that ran for a while.
+        std::thread::sleep(Duration::from_secs(if round == 0 { 11 } else { 0 }));
+    }
+}
+
+#[test]
+fn a_large_log_is_cut_down_to_its_newest_half() {
+    let cluster = Cluster::start();
+    let path = cluster.folder().join("postgres.log");
+    let mut log = std::fs::File::options().append(true).open(&path).unwrap();
+    log.write_all("an old line\n".repeat(17 << 20 >> 4).as_bytes()).unwrap();
+    log.write_all("a new line\n".repeat(1 << 19).as_bytes()).unwrap();
+    log.write_all(b"the newest line\n").unwrap();
+    eventually(PATIENCE, || (path.metadata().unwrap().len() < 9 << 20).then_some(()));
+    let mut sql = postgres::Client::connect(&cluster.url(), NoTls).unwrap();
+    let _ = sql.batch_execute("SELECT * FROM nothing_there");
+    let text = eventually(PATIENCE, || {
+        Some(std::fs::read_to_string(&path).unwrap()).filter(|text| text.contains("nothing_there"))
+    });
+    assert!(text.starts_with("an old line\n") || text.starts_with("a new line\n"), "{}", &text[..100]);
+    assert!(text.contains("\nthe newest line\n") && !text.contains('\0'));
+}
+
+#[test]
+fn two_signals_during_the_first_start_leave_no_program_running() {
+    let (folder, bin) = (DataFolder::new(), DataFolder::new());
+    std::fs::set_permissions(bin.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, script) in [("postgres", "echo 'postgres (PostgreSQL) 15.1'"), ("initdb", "sleep 100")] {
+        let program = bin.path().join(name);
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let data = folder.path().join("data");
+    let variables = [("SAFESPACE_DATA_DIR", data.to_str().unwrap()), ("PG_BIN", bin.path().to_str().unwrap())];
+    let mut service = Binary::new(&variables).start();
+    let programs = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter(|entry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data)).count()
+    };
+    // The script and its `sleep`.
+    eventually(PATIENCE, || (programs() == 2).then_some(()));
+    send_signal("INT", service.id());
+    send_signal("TERM", service.id());
+    let code = eventually(PATIENCE, || service.try_wait().unwrap()).code();
+    // The program ends with the first signal, and the service too if that takes no time.
+    assert!(matches!(code, Some(0 | 130)), "{code:?}");
+    eventually(PATIENCE, || (programs() == 0).then_some(()));
+}
+
     if !nix::unistd::geteuid().is_root() {
         // PostgreSQL runs as this user then.
         return;
