@@ -6,21 +6,18 @@ use std::path::Path;
 
 use crate::app::{self, StartError};
 use crate::companion::{self, Companion};
-use crate::config::{self, Address, Config, PrivateServer, Server, StorageReserve, StorageSettings};
+use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
 use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::store::migrations::{self, MigrationError};
-use crate::store::{Disk, Findings, ServerStorage, Usage, inspect};
+use crate::store::{Disk, ServerFindings, ServerStorage, Usage, inspect};
 
-/// What a new PostgreSQL takes: 40 MiB with its first segment of the log, and the database.
-const NEW_DATA_BYTES: u64 = 64 << 20;
-
-/// Reads the configuration and the database, changes neither, and appends its findings to `findings`, one line each. With
+/// Reads the configuration and the database, changes neither, and appends what it finds to `output`, one line each. With
 /// `asks` it also sends a fixed sentence to the companion.
 ///
 /// # Errors
 /// [`StartError::WouldNotServe`] with everything for which the service would not start, or would refuse every message.
-pub fn check(config: &Config, asks: bool, findings: &mut String) -> Result<(), StartError> {
-    let mut report = Report { findings, problems: Vec::new() };
+pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), StartError> {
+    let mut report = Report { output, problems: Vec::new() };
     report.line("Environment", format_args!("{:?}", config.environment));
     report.line("Address", format_args!("{}, {} workers", config.http.address, config.http.workers));
     if let Some(address) = &config.metrics {
@@ -39,12 +36,12 @@ pub fn check(config: &Config, asks: bool, findings: &mut String) -> Result<(), S
         Err(error) => report.problem(StartError::from(error)),
     }
     for address in [Some(&config.http.address), config.metrics.as_ref()].into_iter().flatten() {
-        report.host(address);
+        report.check_host(address);
     }
     match &config.database {
         config::Database::Server(server) => {
             report.line("Database", server);
-            if let Some(findings) = report.database(server, config) {
+            if let Some(findings) = report.check_database(server, config) {
                 let folder = findings.storage.data_folder.clone();
                 let local = folder.filter(|folder| server.is_on_this_machine() && folder.exists());
                 report.storage(config, local.as_deref(), Some(&findings.storage));
@@ -60,13 +57,14 @@ pub fn check(config: &Config, asks: bool, findings: &mut String) -> Result<(), S
             }
             let folder = Some(private.data_folder.as_path());
             if PrivatePostgres::is_running(private) {
-                let findings = report.database(&PrivatePostgres::server(private), config);
+                let findings = report.check_database(&PrivatePostgres::server(private), config);
                 report.storage(config, folder, findings.as_ref().map(|findings| &findings.storage));
             } else {
-                if let Err(error) = PrivatePostgres::check_folder(private) {
-                    report.problem(StartError::from(error));
+                for checked in [PrivatePostgres::check_folder(private), PrivatePostgres::check_room(private)] {
+                    if let Err(error) = checked {
+                        report.problem(StartError::from(error));
+                    }
                 }
-                report.room_for_new_data(private);
                 report.storage(config, folder, None);
                 report.line("PostgreSQL", "not running; it starts and stops with the service");
             }
@@ -76,31 +74,22 @@ pub fn check(config: &Config, asks: bool, findings: &mut String) -> Result<(), S
 }
 
 struct Report<'a> {
-    findings: &'a mut String,
+    output: &'a mut String,
     /// Why the service would not serve.
     problems: Vec<String>,
 }
 
 impl Report<'_> {
     fn line(&mut self, name: &str, value: impl fmt::Display) {
-        let _ = writeln!(self.findings, "{name:<12} {value}");
+        let _ = writeln!(self.output, "{name:<12} {value}");
     }
 
     fn problem(&mut self, problem: impl fmt::Display) {
         self.problems.push(problem.to_string());
     }
 
-    /// Whether the first start has room for a new PostgreSQL.
-    fn room_for_new_data(&mut self, private: &PrivateServer) {
-        let free = Disk::measure(&private.data_folder, StorageReserve::Bytes(0)).map(|disk| disk.free);
-        if let Some(free) = free.filter(|free| *free < NEW_DATA_BYTES && !PrivatePostgres::has_data(private)) {
-            let (free, needed) = (free >> 20, NEW_DATA_BYTES >> 20);
-            self.problem(format_args!("the disk has {free} MiB free, and a new PostgreSQL needs {needed} MiB"));
-        }
-    }
-
     /// Whether this machine has the address of a host. A port in use is no problem: the service may be running.
-    fn host(&mut self, address: &Address) {
+    fn check_host(&mut self, address: &Address) {
         if let Err(error) = TcpListener::bind((address.host.as_str(), 0)) {
             self.problem(StartError::Listen(address.to_string(), error));
         }
@@ -114,10 +103,10 @@ impl Report<'_> {
     }
 
     /// What is found in the database; `None` if it cannot be reached or read.
-    fn database(&mut self, server: &Server, config: &Config) -> Option<Findings> {
+    fn check_database(&mut self, server: &Server, config: &Config) -> Option<ServerFindings> {
         match inspect(server, &config.pool) {
             Ok(findings) => {
-                self.findings(&findings);
+                self.report_server(&findings);
                 Some(findings)
             }
             Err(error) => {
@@ -148,7 +137,7 @@ impl Report<'_> {
             );
         }
         if usage.is_full(false) {
-            self.line("Warning", "the storage is full: new sessions and messages get 503");
+            self.problem("the storage is full: new sessions and messages would get 503");
         }
         let max_wal = server.map(|server| server.max_wal_bytes);
         if let Some((Disk { reserve, .. }, max_wal)) = usage.disk.zip(max_wal)
@@ -160,7 +149,7 @@ impl Report<'_> {
         }
     }
 
-    fn findings(&mut self, findings: &Findings) {
+    fn report_server(&mut self, findings: &ServerFindings) {
         let tls = findings.tls.as_deref().unwrap_or("no TLS");
         self.line("PostgreSQL", format_args!("{}, {tls}", findings.version));
         let (found, known) = (findings.schema, migrations::NEWEST);

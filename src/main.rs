@@ -74,9 +74,9 @@ fn run(command: Command, config: &Config) -> Result<(), StartError> {
             Ok(())
         }
         Command::Check { ask } => {
-            let mut findings = String::new();
-            let result = check::check(config, ask, &mut findings);
-            print(&findings);
+            let mut output = String::new();
+            let result = check::check(config, ask, &mut output);
+            print(&output);
             result
         }
     }

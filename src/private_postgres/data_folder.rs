@@ -5,21 +5,22 @@
 //! cluster.old-15/ the data before an upgrade from PostgreSQL 15
 //! socket/         the Unix socket
 //! safespace.lock  a file lock, which the kernel releases when the service is killed
-//! postgres.log    PostgreSQL's log since its last start
+//! postgres.log    PostgreSQL's log since the start of the service, at most the last 16 MiB
 //! ```
 
 use std::env;
 use std::fmt::Display;
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{Statvfs, statvfs};
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::error::Error;
@@ -38,14 +39,24 @@ pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 /// Bytes of a Unix socket's path without the terminating NUL; `sun_path` has 108 bytes on Linux and 104 on macOS.
 const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
+/// The operating system's words for a full disk.
+const NO_SPACE: &str = "No space left on device";
+
 /// What mkfs leaves in the root of a volume.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// The end of the log in which the reason of a failure is looked for.
-const LOG_TAIL_BYTES: usize = 8 * 1024;
+const LOG_TAIL_BYTES: u64 = 8 * 1024;
 
-/// With fewer free blocks PostgreSQL does not start.
+/// A log that is larger is cut down to its newest half.
+const MAX_LOG_BYTES: u64 = 16 << 20;
+
+/// With fewer free blocks, or free inodes, PostgreSQL does not start.
 const FULL_DISK_BLOCKS: u64 = 16;
+
+/// What a new cluster takes: 40 MiB with its first segment of the log, and the database; and its files.
+const NEW_DATA_BYTES: u64 = 64 << 20;
+const NEW_DATA_FILES: u64 = 2000;
 
 /// How long, and how often, a lock is tried that another process has.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -57,6 +68,8 @@ pub(super) struct DataFolder {
     /// The user PostgreSQL runs as; `None` for the user of this process.
     owner: Option<User>,
     log: File,
+    /// Where the log of the last program began.
+    last_program: AtomicU64,
     _lock: File,
 }
 
@@ -90,8 +103,8 @@ impl DataFolder {
         let log = open_file(path, LOG)?;
         // Only after the checks on the open file, and under the lock: it is the log of another service otherwise.
         log.set_len(0).map_err(problem)?;
-        let folder = DataFolder { path: path.to_owned(), owner, log, _lock: lock };
-        folder.check_owner_can_enter()?;
+        let folder = DataFolder { path: path.to_owned(), owner, log, last_program: AtomicU64::new(0), _lock: lock };
+        check_owner_can_enter(path, folder.owner.as_ref())?;
         folder.create_below(SOCKETS)?;
         Ok(folder)
     }
@@ -103,6 +116,7 @@ impl DataFolder {
     /// requests in flight.
     pub(super) fn command(&self, program: &Path) -> Result<Command, Error> {
         let log = self.log.try_clone().map_err(|error| Error::Folder(error.to_string()))?;
+        self.last_program.store(self.log_length(), Ordering::Relaxed);
         let mut command = Command::new(program);
         command.current_dir(&self.path).env_clear().envs(env::var_os("PATH").map(|path| ("PATH", path)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
@@ -162,19 +176,46 @@ impl DataFolder {
         Ok(())
     }
 
-    /// The reason of a failure, from the log; on a full disk the log does not hold it.
+    /// The reason for which the last program ended, from its log; on a full disk the log does not hold it.
     pub(super) fn reason(&self) -> String {
         let log = self.log_tail();
         let message = reason::find_message(&log);
-        let is_full = || statvfs(&self.path).is_ok_and(|disk| disk.blocks_available() < FULL_DISK_BLOCKS);
-        message.unwrap_or_else(|| reason::find(if is_full() { "No space left on device" } else { &log }))
+        message.unwrap_or_else(|| reason::find(if is_full(&self.path) { NO_SPACE } else { &log }))
     }
 
     fn log_tail(&self) -> String {
-        let length = self.log.metadata().map_or(0, |log| log.len());
-        let mut tail = vec![0; LOG_TAIL_BYTES];
-        let read = self.log.read_at(&mut tail, length.saturating_sub(LOG_TAIL_BYTES as u64)).unwrap_or(0);
-        String::from_utf8_lossy(&tail[..read]).into_owned()
+        let start = self.log_length().saturating_sub(LOG_TAIL_BYTES).max(self.last_program.load(Ordering::Relaxed));
+        let tail = self.read_log(start, LOG_TAIL_BYTES).unwrap_or_default();
+        String::from_utf8_lossy(&tail).into_owned()
+    }
+
+    fn log_length(&self) -> u64 {
+        self.log.metadata().map_or(0, |log| log.len())
+    }
+
+    fn read_log(&self, start: u64, max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(max).unwrap_or(usize::MAX)];
+        let read = self.log.read_at(&mut bytes, start)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// Bounds the log of a running server. A line that is written meanwhile can be lost. The server appends, so it goes on
+    /// behind what is kept.
+    pub(super) fn cut_log(&self) -> io::Result<()> {
+        let length = self.log_length();
+        if length <= MAX_LOG_BYTES {
+            return Ok(());
+        }
+        let start = length - MAX_LOG_BYTES / 2;
+        let kept = self.read_log(start, MAX_LOG_BYTES / 2)?;
+        let first_line = kept.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        self.log.set_len(0)?;
+        (&self.log).write_all(&kept[first_line..])?;
+        let removed = start + first_line as u64;
+        let last_program = self.last_program.load(Ordering::Relaxed).saturating_sub(removed);
+        self.last_program.store(last_program, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Creates a folder that only PostgreSQL's user can enter.
@@ -189,29 +230,70 @@ impl DataFolder {
         };
         create().map_err(|error| problem(&path, &error))
     }
-
-    fn check_owner_can_enter(&self) -> Result<(), Error> {
-        let Some(owner) = &self.owner else { return Ok(()) };
-        let is_barrier = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| !can_enter(&folder, owner));
-        let Some(barrier) = self.path.ancestors().skip(1).find(is_barrier) else { return Ok(()) };
-        let reason = format!(
-            "the user {}, who runs PostgreSQL, may not enter {}; choose a folder elsewhere, such as /var/lib/safespace",
-            owner.name,
-            barrier.display()
-        );
-        Err(problem(&self.path, &reason))
-    }
 }
 
 /// Finds why [`DataFolder::open`] could not use a folder, and changes nothing.
-pub(super) fn check(path: &Path) -> Result<(), Error> {
+pub(super) fn check(path: &Path, owner: Option<&User>) -> Result<(), Error> {
     check_path(path)?;
     check_location(path, path)?;
-    let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(path);
+    let existing = existing(path);
     if existing == path {
         check_ownership(path)?;
     }
-    access(existing, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| problem(existing, &error))
+    access(existing, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| problem(existing, &error))?;
+    check_owner_can_enter(path, owner)
+}
+
+/// Finds that the disk has no room for a start: for a new cluster, or for the few files that one with data writes then.
+pub(super) fn check_room(path: &Path) -> Result<(), Error> {
+    let existing = existing(path);
+    if is_full(existing) {
+        return Err(problem(path, &reason::find(NO_SPACE)));
+    }
+    let Ok(disk) = statvfs(existing) else { return Ok(()) };
+    if cluster_version(path).is_some() {
+        return Ok(());
+    }
+    let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+    if free < NEW_DATA_BYTES {
+        let (free, needed) = (free >> 20, NEW_DATA_BYTES >> 20);
+        return Err(problem(path, &format!("the disk has {free} MiB free, and a new PostgreSQL needs {needed} MiB")));
+    }
+    if has_inodes(&disk) && (disk.files_available() as u64) < NEW_DATA_FILES {
+        let free = disk.files_available();
+        let reason = format!("the disk has {free} inodes free, and a new PostgreSQL needs {NEW_DATA_FILES}");
+        return Err(problem(path, &reason));
+    }
+    Ok(())
+}
+
+/// The folder itself, or the nearest one above it that exists.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|folder| folder.exists()).unwrap_or(path)
+}
+
+fn is_full(folder: &Path) -> bool {
+    statvfs(folder).is_ok_and(|disk| {
+        disk.blocks_available() < FULL_DISK_BLOCKS || (has_inodes(&disk) && disk.files_available() < FULL_DISK_BLOCKS)
+    })
+}
+
+/// Whether the number of files is limited; some file systems, such as btrfs, have no such limit.
+fn has_inodes(disk: &Statvfs) -> bool {
+    disk.files() > 0
+}
+
+/// Refuses a folder that the user who runs PostgreSQL could not enter, by the folders above it that exist.
+fn check_owner_can_enter(path: &Path, owner: Option<&User>) -> Result<(), Error> {
+    let Some(owner) = owner else { return Ok(()) };
+    let is_barrier = |folder: &&Path| fs::metadata(folder).is_ok_and(|folder| !can_enter(&folder, owner));
+    let Some(barrier) = path.ancestors().skip(1).find(is_barrier) else { return Ok(()) };
+    let reason = format!(
+        "the user {}, who runs PostgreSQL, may not enter {}; choose a folder elsewhere, such as /var/lib/safespace",
+        owner.name,
+        barrier.display()
+    );
+    Err(problem(path, &reason))
 }
 
 fn problem(path: &Path, reason: &dyn Display) -> Error {

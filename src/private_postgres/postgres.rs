@@ -87,18 +87,20 @@ impl PrivatePostgres {
         left_over::has_listener(&config.data_folder)
     }
 
-    /// Whether the configured folder has data of an earlier start.
-    #[must_use]
-    pub fn has_data(config: &PrivateServer) -> bool {
-        data_folder::cluster_version(&config.data_folder).is_some()
-    }
-
     /// Finds why a start could not use the configured folder, and changes nothing.
     ///
     /// # Errors
-    /// [`Error::Folder`].
+    /// [`Error::Folder`] and [`Error::NoUser`].
     pub fn check_folder(config: &PrivateServer) -> Result<(), Error> {
-        data_folder::check(&config.data_folder)
+        data_folder::check(&config.data_folder, owner()?.as_ref())
+    }
+
+    /// Finds that the disk has no room for a start.
+    ///
+    /// # Errors
+    /// [`Error::Folder`].
+    pub fn check_room(config: &PrivateServer) -> Result<(), Error> {
+        data_folder::check_room(&config.data_folder)
     }
 
     /// The installed PostgreSQL whose version matches the configured folder, or that a new folder would get.

@@ -16,6 +16,7 @@ use super::data_folder::{DataFolder, SOCKETS};
 use super::error::Error;
 use super::left_over::{self, STOP_SIGNALS, STOP_TIMEOUT};
 use super::program::POLL_INTERVAL;
+use super::reason::LOG_LINE_PREFIX;
 
 /// The name of the database and of its user.
 pub(super) const NAME: &str = "safespace";
@@ -113,6 +114,7 @@ impl Process {
             if self.stopping.load(Ordering::SeqCst) {
                 return;
             }
+            let _ = self.folder.cut_log();
             let Ok(Some(status)) = child.try_wait() else {
                 if started_at.elapsed() > STABLE_AFTER {
                     interval = MIN_CHECK_INTERVAL;
@@ -120,7 +122,9 @@ impl Process {
                 continue;
             };
             if interval == MIN_CHECK_INTERVAL {
-                log::error!(status:% = status, reason = self.folder.reason().as_str(); "The private PostgreSQL ended; starting it again");
+                // A server that a signal killed did not log why.
+                let reason = if status.code().is_some() { self.folder.reason() } else { "killed".to_owned() };
+                log::error!(status:% = status, reason = reason.as_str(); "The private PostgreSQL ended; starting it again");
             }
             interval = (interval * 2).min(MAX_CHECK_INTERVAL);
             started_at = Instant::now();
@@ -175,6 +179,7 @@ fn spawn(binaries: &Binaries, folder: &DataFolder, cluster: &str, settings: &[St
         // PostgreSQL's log must quote neither the statement nor the row of an error.
         "log_min_error_statement=panic",
         "log_error_verbosity=terse",
+        LOG_LINE_PREFIX,
     ];
     let mut command = folder.command(&binaries.folder.join("postgres"))?;
     // The setting is a list, so the value is quoted.

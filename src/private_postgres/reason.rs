@@ -13,13 +13,13 @@ const REMEDIES: [(&str, &str); 18] = [
     ("is still in use", "processes of a killed PostgreSQL still work with this data; end them"),
     ("\"postmaster.pid\": Is a directory", "move that folder out of the cluster"),
     ("database files are incompatible", "run `safespace upgrade-data`, or install the version that made the data"),
+    ("has invalid permissions", WRONG_OWNER),
+    ("has wrong ownership", WRONG_OWNER),
+    ("Permission denied", WRONG_OWNER),
     ("not a valid data directory", DAMAGED),
     ("could not find the database system", DAMAGED),
     ("pg_control", DAMAGED),
     ("checkpoint record", DAMAGED),
-    ("has invalid permissions", WRONG_OWNER),
-    ("has wrong ownership", WRONG_OWNER),
-    ("Permission denied", WRONG_OWNER),
     ("configuration", "postgres.log names the line; correct it in postgresql.conf or postgresql.auto.conf"),
 ];
 const FULL_DISK: &str = "make room on the disk, or set SAFESPACE_DATA_DIR to a folder on another one";
@@ -30,8 +30,13 @@ const WRONG_OWNER: &str =
 /// What precedes the message of an error that ends a server.
 const SEVERITIES: [&str; 2] = ["FATAL:  ", "PANIC:  "];
 
-/// Messages of single connections, not of the server: those that ask while it starts, and those that it ends.
-const OF_CONNECTIONS: [&str; 2] = ["FATAL:  the database system is ", "FATAL:  terminating "];
+/// The setting of PostgreSQL that marks the lines of client connections: what these meet is no reason for the end of the
+/// server, and can quote values.
+pub(super) const LOG_LINE_PREFIX: &str = "log_line_prefix=%m [%p] %qclient ";
+const OF_CLIENT: &str = "] client ";
+
+/// The message of a background process that the server ends.
+const ENDED_BY_SERVER: &str = "FATAL:  terminating ";
 
 /// The lines that are quoted if none tells the reason.
 const QUOTED_LINES: usize = 3;
@@ -46,8 +51,7 @@ pub(super) fn find(output: &str) -> String {
 
 /// The last message that ended the program, and what to do about it.
 pub(super) fn find_message(output: &str) -> Option<String> {
-    let is_of_server = |line: &&str| !OF_CONNECTIONS.iter().any(|text| line.contains(text));
-    let fatal = lines(output).filter(is_of_server).filter_map(|line| {
+    let fatal = lines(output).filter(|line| !line.contains(ENDED_BY_SERVER)).filter_map(|line| {
         let start = SEVERITIES.iter().find_map(|severity| line.find(severity))?;
         Some(&line[start..])
     });
@@ -57,7 +61,7 @@ pub(super) fn find_message(output: &str) -> Option<String> {
 }
 
 fn lines(output: &str) -> impl Iterator<Item = &str> {
-    output.lines().map(str::trim).filter(|line| !line.is_empty())
+    output.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains(OF_CLIENT))
 }
 
 fn with_remedy(reason: String) -> String {

@@ -133,7 +133,7 @@ fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
 
 /// The versions of a database, and its storage.
 #[derive(Debug)]
-pub struct Findings {
+pub struct ServerFindings {
     /// The version of PostgreSQL.
     pub version: String,
     /// The version of TLS on the connection; `None` without TLS.
@@ -150,7 +150,7 @@ pub struct Findings {
 ///
 /// # Errors
 /// When the database cannot be reached or does not answer.
-pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<Findings, MigrationError> {
+pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, MigrationError> {
     let mut client = Connector::new(server, pool, pool.query_timeout)?.connect()?;
     let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
     let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
@@ -159,5 +159,5 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<Findings, Migrati
     let rights = rights.first().map(Rights::read);
     let rights = rights.ok_or_else(|| MigrationError::Failed("the server did not say what is allowed".to_owned()))?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
-    Ok(Findings { version: row.get("version"), tls: row.get("tls"), schema, rights, storage })
+    Ok(ServerFindings { version: row.get("version"), tls: row.get("tls"), schema, rights, storage })
 }

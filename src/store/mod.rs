@@ -37,7 +37,7 @@ pub use error::Error;
 pub use fault::Fault;
 pub use health::{Health, Readiness};
 pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Row};
-pub use migrations::{Findings, inspect};
+pub use migrations::{ServerFindings, inspect};
 pub use pool::PoolState;
 pub use rights::Rights;
 pub use sessions::Sessions;

@@ -1,11 +1,16 @@
 //! `safespace check`: exit code 1 and the reason where the service would not serve.
 
+use std::fs;
 use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Output;
 
 use crate::support::cluster::{Cluster, DataFolder, Schema, send_signal};
 use crate::support::eventually;
 use crate::support::fake_model::{FakeModel, MARKER, answers};
+use crate::support::http::Client;
 use crate::support::process::Binary;
 use crate::support::timing::PATIENCE;
 
@@ -112,7 +117,7 @@ fn a_read_only_database_is_a_reason() {
 #[test]
 fn every_reason_is_told_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("other"), "").unwrap();
+    fs::write(folder.path().join("other"), "").unwrap();
     let data = folder.path().to_str().unwrap();
     // A documentation address (RFC 5737), which no machine has.
     let variables = [("SAFESPACE_DATA_DIR", data), ("APP_HOST", "192.0.2.1"), ("COMPANION_SCRIPT", "/nowhere.toml")];
@@ -127,9 +132,25 @@ fn every_reason_is_told_at_once() {
 #[test]
 fn a_data_folder_that_a_start_would_make_is_not_made() {
     let folder = DataFolder::new();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let data = folder.path().join("new/folder");
     assert_would_serve(&check(&[("SAFESPACE_DATA_DIR", data.to_str().unwrap())], &[]));
     assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn a_folder_that_the_user_of_postgresql_may_not_enter_is_a_reason() {
+    if !nix::unistd::geteuid().is_root() {
+        // PostgreSQL runs as this user then.
+        return;
+    }
+    let folder = DataFolder::new();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    for data in ["x", "new/folder"] {
+        let data = folder.path().join(data);
+        let variables = [("SAFESPACE_DATA_DIR", data.to_str().unwrap())];
+        assert_would_not_serve(&check(&variables, &[]), "the user postgres, who runs PostgreSQL, may not enter");
+    }
 }
 
 #[test]
@@ -185,14 +206,29 @@ fn a_closed_standard_output_changes_no_exit_code() {
     }
 }
 
+/// The address on 127.0.0.1 on which a process listens.
+fn listening_address(process: u32) -> Option<SocketAddr> {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
+    let files: Vec<_> = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
+    let sockets = fs::read_to_string(format!("/proc/{process}/net/tcp")).ok()?;
+    sockets.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (address, state, inode) = (columns.get(1)?, columns.get(3)?, columns.get(9)?);
+        let is_own = files.contains(&PathBuf::from(format!("socket:[{inode}]")));
+        let port = u16::from_str_radix(address.strip_prefix("0100007F:")?, 16).ok()?;
+        (*state == "0A" && is_own).then(|| SocketAddr::from(([127, 0, 0, 1], port)))
+    })
+}
+
 #[test]
 fn a_service_whose_standard_output_is_closed_goes_on() {
     let schema = Schema::new();
+    // The greeting, which has the port, is not readable: the port is that of the socket on which the process listens.
     let mut process = Binary::new(&[("DATABASE_URL", &schema.url())]).start_with_stdout(closed_pipe());
-    // Its tables, and then the pool; the greeting follows.
-    let mut sql = schema.client();
-    let migrated = "SELECT WHERE to_regclass('messages') IS NOT NULL";
-    eventually(PATIENCE, || (!sql.query(migrated, &[]).unwrap().is_empty()).then_some(()));
+    let address = eventually(PATIENCE, || listening_address(process.id()));
+    let client = Client::new(address);
+    client.post("/api/v1/sessions").assert_status(201);
+    eventually(PATIENCE, || (client.get("/health/ready").status == 200).then_some(()));
     send_signal("TERM", process.id());
     let status = eventually(PATIENCE, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0), "{}", process.log());

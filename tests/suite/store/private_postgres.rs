@@ -1,7 +1,9 @@
 //! The private PostgreSQL of the service.
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use postgres::NoTls;
 use safespace::config::PrivateServer;
@@ -194,8 +196,6 @@ fn a_killed_server_is_restarted() {
 }
 
 #[test]
-fn the_owner_of_the_data_can_create_no_link_that_root_follows() {
-#[test]
 fn what_a_connection_met_is_not_the_reason_of_a_killed_or_stopped_server() {
     let folder = DataFolder::new();
     let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
@@ -256,6 +256,8 @@ fn two_signals_during_the_first_start_leave_no_program_running() {
     eventually(PATIENCE, || (programs() == 0).then_some(()));
 }
 
+#[test]
+fn the_owner_of_the_data_can_create_no_link_that_root_follows() {
     if !nix::unistd::geteuid().is_root() {
         // PostgreSQL runs as this user then.
         return;

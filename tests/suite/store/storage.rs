@@ -113,30 +113,34 @@ fn a_role_that_may_not_know_the_data_folder_is_a_warning_and_no_limit() {
 }
 
 #[test]
-fn check_prints_the_room_and_what_is_wrong_with_it() {
+fn check_prints_the_room_and_a_full_storage_is_a_reason() {
     let schema = Schema::new();
     let check = |further: &[(&str, &str)]| {
         let output =
             Binary::new(&[&[("DATABASE_URL", schema.url().as_str())], further].concat()).argument("check").run();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
     };
-    for (further, lines) in [
+    for (further, code, lines) in [
         (
             [FULL, ("DB_MAX_BYTES", "")],
+            1,
             vec!["Storage      ", " MiB free on the disk, ", " MiB reserved\n", "the storage is full"],
         ),
         (
             [("STORAGE_RESERVE", "1048576"), ("DB_MAX_BYTES", "")],
+            0,
             vec!["max_wal_size, 1024 MiB, is more than the reserve"],
         ),
         (
             [("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "1048576")],
+            1,
             vec!["Storage      database of ", ", at most 1 MiB\n", "the storage is full"],
         ),
-        ([("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "")], vec!["Storage      no reserve"]),
+        ([("STORAGE_RESERVE", "0"), ("DB_MAX_BYTES", "")], 0, vec!["Storage      no reserve"]),
     ] {
-        let found = check(&further);
+        let (exit_code, found) = check(&further);
+        assert_eq!(exit_code, Some(code), "{further:?}: {found}");
         for line in lines {
             assert!(found.contains(line), "{further:?}, {line}: {found}");
         }

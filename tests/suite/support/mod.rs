@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod chat;
 pub(crate) mod cluster;
+pub(crate) mod disk;
 pub(crate) mod events;
 pub(crate) mod fake_model;
 pub(crate) mod http;
