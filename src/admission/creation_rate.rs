@@ -98,7 +98,7 @@ impl CreationRate {
             log::warn!("Many sessions are created, new ones require proof of work");
         } else if self.is_flooded && self.all.level_at(&ALL, now) < ALL.burst / 2.0 {
             self.is_flooded = false;
-            log::info!("Fewer sessions are created, new ones require no proof of work");
+            log::warn!("Fewer sessions are created, new ones require no proof of work");
         }
     }
 

@@ -11,7 +11,7 @@ use super::respond;
 use super::responder::{Answer, Context};
 use crate::http::Request;
 use crate::message;
-use crate::store::{Fault, PoolState, Readiness};
+use crate::store::{Error, Fault, PoolState, Readiness};
 
 /// That the service runs.
 #[derive(Serialize, ToSchema)]
@@ -93,15 +93,12 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
             let PoolState { total, idle: available, max, .. } = store.pool_state();
             let (timestamp, connection_pool) =
                 (respond::timestamp(message::now()), ConnectionPool { total, available, max });
-            let fault = store.health.fault().map(Fault::sentence);
-            let (status, database, error) = match (probe, fault) {
-                (Ok(()), None) => (DatabaseStatus::Healthy, DatabaseConnection::Connected, None),
-                (Ok(()), fault) => (DatabaseStatus::Unhealthy, DatabaseConnection::Connected, fault),
-                (Err(_), fault) => {
-                    let error = fault.or(Some("The database cannot be reached."));
-                    (DatabaseStatus::Unhealthy, DatabaseConnection::Disconnected, error)
-                }
+            let (database, error) = match probe {
+                Ok(()) => (DatabaseConnection::Connected, store.health.fault().map(Fault::sentence)),
+                Err(Error::Faulty(fault)) => (DatabaseConnection::Disconnected, Some(fault.sentence())),
+                Err(_) => (DatabaseConnection::Disconnected, Some("The database cannot be reached.")),
             };
+            let status = if error.is_none() { DatabaseStatus::Healthy } else { DatabaseStatus::Unhealthy };
             let health = DatabaseHealth { status, database, error, timestamp, connection_pool };
             if error.is_none() {
                 return Ok(respond::json(200, &health));
@@ -151,7 +148,7 @@ pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<An
         context.store.health.readiness(responder.on(|readiness| match readiness {
             Ok(Readiness::Ready) => Ok(respond::json(200, &ProcessHealth { status: ProcessStatus::Ready })),
             Ok(Readiness::OtherSchema) => Err(Problem::new(Code::SchemaMismatch)),
-            Ok(Readiness::Blocked(_)) => Err(Problem::new(Code::DatabaseRefuses)),
+            Ok(Readiness::Blocked(_)) | Err(Error::Faulty(_)) => Err(Problem::new(Code::DatabaseRefuses)),
             Err(_) => Err(Problem::new(Code::DatabaseUnavailable)),
         }));
     })

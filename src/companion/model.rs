@@ -224,7 +224,7 @@ impl Shared {
             }
             if outcome(result, &call, &answer) == Some(Outcome::Success) {
                 if self.circuit_breaker.probe_succeeded(admission) {
-                    log::info!("The model answers again");
+                    log::warn!("The model answers again");
                 }
                 continue;
             }

@@ -52,7 +52,7 @@ impl Acceptor {
             }
         }
         if self.resume_at.take().is_some() {
-            log::info!("Accepting connections again");
+            log::warn!("Accepting connections again");
         }
         accepted
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row};
 
-use super::condition::Condition;
 use super::error::Error;
 use super::fault::{self, Fault};
+use super::fault_monitor::FaultMonitor;
 
 /// A parameter of a statement and its type. Stating the type saves the round trip that asks PostgreSQL for it.
 ///
@@ -26,15 +26,15 @@ pub(super) struct Connection {
     client: Option<Client>,
     opened_at: Instant,
     last_answer: Instant,
-    condition: Arc<Condition>,
+    monitor: Arc<FaultMonitor>,
     /// Whether an error makes further use unsafe.
     suspect: bool,
 }
 
 impl Connection {
     /// A connection whose first round trip, the login, began at `opened_at`.
-    pub(super) fn new(client: Client, opened_at: Instant, condition: Arc<Condition>) -> Connection {
-        Connection { client: Some(client), opened_at, last_answer: Instant::now(), condition, suspect: false }
+    pub(super) fn new(client: Client, opened_at: Instant, monitor: Arc<FaultMonitor>) -> Connection {
+        Connection { client: Some(client), opened_at, last_answer: Instant::now(), monitor, suspect: false }
     }
 
     /// Executes a statement and returns its rows.
@@ -43,14 +43,14 @@ impl Connection {
         self.last_answer = Instant::now();
         result.map_err(|error| {
             self.suspect |= !error.as_db_error().is_some_and(fault::keeps_connection);
-            self.condition.failed(&error);
+            self.monitor.statement_failed(&error);
             Error::from(error)
         })
     }
 
     /// Notes a fault that no statement has met yet.
     pub(super) fn report(&self, fault: Fault, sqlstate: &str, reason: &str) {
-        self.condition.begin(fault, sqlstate, || reason.to_owned());
+        self.monitor.statements_refused(fault, sqlstate, || reason.to_owned());
     }
 
     /// Executes an empty query. A connection that does not answer within `timeout` is never used again.
@@ -64,7 +64,7 @@ impl Connection {
     /// Probes the connection unless it answered recently: the server of an idle connection may be gone, and the driver
     /// notices only on use. A connection with outdated settings is never used again.
     pub(super) fn probe_if_stale(&mut self, timeout: Duration) -> Result<(), Error> {
-        if self.condition.is_outdated(self.opened_at) {
+        if self.monitor.is_outdated(self.opened_at) {
             self.suspect = true;
             return Err(Error::Unavailable);
         }

@@ -49,12 +49,12 @@ pub struct Connector {
 struct Pending {
     count: usize,
     last_began: Option<Instant>,
-    /// The last login that was refused, and why, until one succeeds.
-    refused_login: Option<(Instant, String)>,
+    /// When and why PostgreSQL refused a connection, if it did at the last attempt.
+    refused: Option<(Instant, ConnectError)>,
 }
 
 /// Why there is no connection. The text is for the operator; it may name a host or a user, never a password.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     /// TCP, TLS and login together took longer than `DB_CONNECTION_TIMEOUT`.
     #[error("no connection within {} s (DB_CONNECTION_TIMEOUT)", .0.as_secs())]
@@ -62,13 +62,17 @@ pub enum ConnectError {
     /// Too many earlier attempts are pending, so none was made.
     #[error("{MANY_PENDING} earlier attempts still hang")]
     TooManyPending,
-    /// PostgreSQL is reachable, and refuses another connection for lack of a resource (SQLSTATE class 53).
-    #[error("{0}")]
-    ConnectionLimit(String),
-    /// PostgreSQL refuses the login: the password, the role, the database or `pg_hba.conf` (class 28, 3D000).
-    #[error("{0}")]
-    Login(String),
-    /// The network, TLS or PostgreSQL refused the connection.
+    /// PostgreSQL is reachable, and refuses the connection for a fault that an operator can mend.
+    #[error("{reason} (SQLSTATE {sqlstate})")]
+    Refused {
+        /// What is wrong.
+        fault: Fault,
+        /// The SQLSTATE.
+        sqlstate: String,
+        /// PostgreSQL's words.
+        reason: String,
+    },
+    /// The network or TLS failed, or PostgreSQL is starting or stopping.
     #[error("{0}")]
     Failed(String),
 }
@@ -144,16 +148,23 @@ impl Connector {
             self.end(false);
             return Err(ConnectError::Failed(error.to_string()));
         }
-        match receiver.recv_timeout(self.timeout) {
-            Ok(result) => result.map_err(|error| {
-                let error = ConnectError::from(&error);
-                if let ConnectError::Login(reason) = &error {
-                    self.pending.lock().refused_login = Some((Instant::now(), reason.clone()));
-                }
-                error
-            }),
+        let result = match receiver.recv_timeout(self.timeout) {
+            Ok(result) => result.map_err(|error| ConnectError::from(&error)),
             Err(mpsc::RecvTimeoutError::Timeout) => Err(ConnectError::TimedOut(self.timeout)),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(ConnectError::Failed("the attempt broke off".to_owned())),
+        };
+        if let Err(error) = &result {
+            let is_refused = matches!(error, ConnectError::Refused { .. });
+            self.pending.lock().refused = is_refused.then(|| (Instant::now(), error.clone()));
+        }
+        result
+    }
+
+    /// The fault for which PostgreSQL refused the last attempt, if it did.
+    pub(super) fn refusal(&self) -> Option<Fault> {
+        match self.pending.lock().refused {
+            Some((_, ConnectError::Refused { fault, .. })) => Some(fault),
+            _ => None,
         }
     }
 
@@ -178,9 +189,9 @@ impl Connector {
         if pending.count >= MANY_PENDING && is_recent {
             return Err(ConnectError::TooManyPending);
         }
-        if let Some((at, reason)) = &mut pending.refused_login {
+        if let Some((at, refusal @ ConnectError::Refused { fault: Fault::Login, .. })) = &mut pending.refused {
             if at.elapsed() < INTERVAL_OF_REFUSED_LOGINS {
-                return Err(ConnectError::Login(reason.clone()));
+                return Err(refusal.clone());
             }
             // The others wait for the outcome of this one.
             *at = Instant::now();
@@ -195,7 +206,7 @@ impl Connector {
         let mut pending = self.pending.lock();
         pending.count = if success { 0 } else { pending.count.saturating_sub(1) };
         if success {
-            pending.refused_login = None;
+            pending.refused = None;
         }
     }
 }
@@ -203,11 +214,14 @@ impl Connector {
 impl From<&postgres::Error> for ConnectError {
     fn from(error: &postgres::Error) -> ConnectError {
         let Some(code) = error.code() else { return ConnectError::Failed(root_cause(error)) };
-        let reason = format!("{} (SQLSTATE {})", root_cause(error), code.code());
+        let (sqlstate, reason) = (code.code().to_owned(), root_cause(error));
         match Fault::of(code) {
-            Some(Fault::Resources) => ConnectError::ConnectionLimit(reason),
-            Some(Fault::Login) => ConnectError::Login(reason),
-            _ => ConnectError::Failed(reason),
+            // For CONNECT on the database.
+            Some(Fault::Privilege) => ConnectError::Refused { fault: Fault::Login, sqlstate, reason },
+            Some(Fault::Schema | Fault::ReadOnly) | None => {
+                ConnectError::Failed(format!("{reason} (SQLSTATE {sqlstate})"))
+            }
+            Some(fault) => ConnectError::Refused { fault, sqlstate, reason },
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum Error {
     /// The driver received something unexpected, so it is unknown whether the statement was executed.
     #[error("the database said something unexpected")]
     Protocol,
-    /// PostgreSQL cannot execute such statements at the moment; the statement was rolled back.
-    #[error("the database refuses statements: {}", .0.sentence())]
+    /// PostgreSQL cannot execute such statements at the moment, or gives no connection; nothing was executed.
+    #[error("the database refuses to work: {}", .0.sentence())]
     Faulty(Fault),
     /// PostgreSQL rejected the statement: a bug, or a trigger that is not the service's.
     #[error("the database refused the statement ({0})")]

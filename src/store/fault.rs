@@ -1,4 +1,4 @@
-//! Why PostgreSQL refuses statements that are right: by SQLSTATE, with words that hold no value of a row.
+//! Why PostgreSQL refuses connections, or statements that are right: by SQLSTATE, with words that hold no value of a row.
 
 use postgres::error::{DbError, Severity, SqlState};
 
@@ -12,6 +12,8 @@ pub enum Fault {
     DiskFull,
     /// It lacks memory or locks, or a limit of its configuration is reached (class 53).
     Resources,
+    /// It has no connection left: the limit of the server, the database or the role is reached (53300).
+    Connections,
     /// The server is a standby, or the database or the role was made read-only (25006).
     ReadOnly,
     /// The role lacks a privilege (42501).
@@ -30,6 +32,7 @@ impl Fault {
         let code = code.code();
         match (code, code.get(..2)?) {
             ("53100", _) => Some(Fault::DiskFull),
+            ("53300", _) => Some(Fault::Connections),
             ("25006", _) => Some(Fault::ReadOnly),
             ("42501", _) => Some(Fault::Privilege),
             ("XX001" | "XX002", _) => Some(Fault::Damaged),
@@ -48,6 +51,7 @@ impl Fault {
         match self {
             Fault::DiskFull => "A disk of PostgreSQL is full.",
             Fault::Resources => "PostgreSQL lacks memory, locks or another resource.",
+            Fault::Connections => "PostgreSQL has no connection left for the service.",
             Fault::ReadOnly => "The database is read-only.",
             Fault::Privilege => "The role of the service lacks a privilege.",
             Fault::Schema => "The tables are not as the service needs them.",
@@ -59,6 +63,11 @@ impl Fault {
     /// Whether other statements of a batch may succeed: one block of one table can be damaged.
     pub(super) fn may_concern_one_item(self) -> bool {
         self == Fault::Damaged
+    }
+
+    /// Whether connections that are open do not meet it.
+    pub(super) fn concerns_new_connections(self) -> bool {
+        matches!(self, Fault::Connections | Fault::Login)
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use postgres::error::SqlState;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, max_blocked_callers};
-use super::condition::Condition;
 use super::connection::Connection;
 use super::error::Error;
 use super::fault::Fault;
+use super::fault_monitor::FaultMonitor;
 use super::migrations;
 use super::pool::Pool;
 use super::rights::Rights;
@@ -41,19 +41,17 @@ pub enum Readiness {
 pub struct Health {
     probe: Batcher<(), ()>,
     readiness: Batcher<(), Readiness>,
-    condition: Arc<Condition>,
-    pool: Arc<Pool>,
+    monitor: Arc<FaultMonitor>,
 }
 
 impl Health {
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(POLICY.max_in_flight);
 
-    pub(super) fn new(pool: &Arc<Pool>, condition: &Arc<Condition>, metrics: &Metrics) -> Health {
+    pub(super) fn new(pool: &Arc<Pool>, monitor: &Arc<FaultMonitor>, metrics: &Metrics) -> Health {
         Health {
             probe: Batcher::new(pool, probe, POLICY, metrics.batch_sizes("health/probe")),
             readiness: Batcher::new(pool, readiness, POLICY, metrics.batch_sizes("schema/version")),
-            condition: condition.clone(),
-            pool: pool.clone(),
+            monitor: monitor.clone(),
         }
     }
 
@@ -62,19 +60,19 @@ impl Health {
         self.probe.run((), callback);
     }
 
-    /// Finds out whether requests can be served: by what became of them and of a trial since, by the version of the schema,
+    /// Finds out whether requests can be served: by what became of them and of a write probe since, by the version of the schema,
     /// and by the privileges of the role.
     pub fn readiness(&self, callback: Callback<Readiness>) {
-        match self.condition.blocking() {
+        match self.monitor.blocking() {
             Some(fault) => callback(Ok(Readiness::Blocked(fault))),
             None => self.readiness.run((), callback),
         }
     }
 
-    /// Why PostgreSQL refuses statements or the login at the moment, if it does.
+    /// Why PostgreSQL refuses statements at the moment, if it does and answers probes.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        self.pool.availability.fault().or_else(|| self.condition.current())
+        self.monitor.current()
     }
 }
 

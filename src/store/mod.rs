@@ -5,19 +5,19 @@
 //! - `erasing`: the lane in which sessions are erased.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
-//! - `condition`, `fault`: that PostgreSQL answers and refuses statements, why, and since when.
+//! - `fault_monitor`, `fault`: that PostgreSQL answers and refuses, why, and since when.
 //! - `rights`: what the role may do.
 //! - [`Watermark`]: whether there is room for more rows.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
 //! - [`migrations`]: the schema, at the start and for `safespace check`.
 
 mod batcher;
-mod condition;
 mod connection;
 mod connector;
 mod erasing;
 mod error;
 mod fault;
+mod fault_monitor;
 mod health;
 mod messages;
 pub mod migrations;
@@ -46,15 +46,15 @@ pub use watermark::{DataLocation, Usage, Watermark};
 
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
-use condition::Condition;
 use erasing::Erasing;
+use fault_monitor::FaultMonitor;
 use pool::{Pool, PoolPolicy};
 
 /// Connections of the watermark's thread.
 const WATERMARK_CONNECTIONS: u32 = 1;
 
-/// Connections of the trials while PostgreSQL refuses statements.
-const TRIAL_CONNECTIONS: u32 = 1;
+/// Connections of the write probes while PostgreSQL refuses.
+const WRITE_PROBE_CONNECTIONS: u32 = 1;
 
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
@@ -72,7 +72,7 @@ pub struct Store {
     pub health: Health,
     /// Whether there is room for more rows.
     pub watermark: Arc<Watermark>,
-    condition: Arc<Condition>,
+    monitor: Arc<FaultMonitor>,
     pool: Arc<Pool>,
 }
 
@@ -85,7 +85,7 @@ impl Store {
     /// Descriptors that all connections need: for each its socket, and what the driver's runtime polls it with.
     #[must_use]
     pub fn max_descriptors(settings: &PoolSettings) -> usize {
-        let others = erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS + TRIAL_CONNECTIONS;
+        let others = erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS + WRITE_PROBE_CONNECTIONS;
         (settings.max_size + others) as usize * DESCRIPTORS_PER_CONNECTION
     }
 
@@ -98,8 +98,8 @@ impl Store {
         metrics: &Arc<Metrics>,
     ) -> Store {
         let availability = Arc::default();
-        let condition = Arc::new(Condition::new(connector.clone()));
-        let open = |connector, policy| Pool::open(connector, policy, &availability, &condition, metrics.clone());
+        let monitor = Arc::new(FaultMonitor::new(connector.clone()));
+        let open = |connector, policy| Pool::open(connector, policy, &availability, &monitor, metrics.clone());
         // The connections for erasing first: PostgreSQL may have none left for them later.
         let timeout = settings.query_timeout.max(erasing::MIN_STATEMENT_TIMEOUT);
         let erasing =
@@ -113,9 +113,9 @@ impl Store {
         Store {
             sessions: Sessions::new(&pool, erasing, settings.acquire_timeout, metrics),
             messages: Messages::new(&pool, settings.acquire_timeout, metrics),
-            health: Health::new(&pool, &condition, metrics),
+            health: Health::new(&pool, &monitor, metrics),
             watermark,
-            condition,
+            monitor,
             pool,
         }
     }
@@ -129,7 +129,7 @@ impl Store {
     /// Ends the measuring of storage, and the logging of outages: a service that stops may stop its database too.
     pub fn close(&self) {
         self.watermark.close();
-        self.condition.close();
+        self.monitor.close();
         self.pool.availability.close();
     }
 }

@@ -1,6 +1,5 @@
 //! The pool of connections: r2d2, with probes of idle connections, short waits while the database hangs, and a log of outages.
 
-use std::fmt::Display;
 use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -9,11 +8,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, NopErrorHandler};
 
-use super::condition::Condition;
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::Error;
-use super::fault::Fault;
+use super::fault_monitor::FaultMonitor;
 use crate::metrics::Metrics;
 
 /// How long a checkout waits for the answer to a probe. The minimum holds even at the end of the checkout's own time: a
@@ -28,9 +26,6 @@ pub(super) const STALLED_WAIT: Duration = Duration::from_millis(1);
 /// r2d2 waits at most half of this between two attempts to connect, so it finds a database that is back within 0.5 s.
 const MAX_RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the log repeats that PostgreSQL is at its connection limit.
-const CONNECTION_LIMIT_LOG_INTERVAL: Duration = Duration::from_secs(60);
-
 /// Where a batch leader gets its connection.
 pub(super) trait ConnectionSource {
     type Connection;
@@ -38,7 +33,8 @@ pub(super) trait ConnectionSource {
     /// Borrows a connection that works, waiting at most `timeout`.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when none came free in time.
+    /// [`Error::Unavailable`] when none came free in time; [`Error::Faulty`] if there is none, because PostgreSQL refuses
+    /// every connection.
     fn acquire(&self, timeout: Duration) -> Result<impl DerefMut<Target = Self::Connection>, Error>;
 
     /// Counts a batch as waiting for a permit and a connection until the guard is dropped.
@@ -62,6 +58,7 @@ pub(super) struct PoolPolicy {
 pub(super) struct Pool {
     pool: r2d2::Pool<Manager>,
     policy: PoolPolicy,
+    connector: Connector,
     pub(super) availability: Arc<Availability>,
     /// Whether the last checkout that waited timed out.
     stalled: AtomicBool,
@@ -83,15 +80,17 @@ pub struct PoolState {
 }
 
 impl Pool {
-    /// Pools of one database share its availability and its condition, so that the log has each outage once.
+    /// Pools of one database share its availability and its faults, so that the log has each outage once.
     pub(super) fn open(
         connector: Connector,
         policy: PoolPolicy,
         availability: &Arc<Availability>,
-        condition: &Arc<Condition>,
+        monitor: &Arc<FaultMonitor>,
         metrics: Arc<Metrics>,
     ) -> Pool {
         let availability = availability.clone();
+        let manager =
+            Manager { connector: connector.clone(), availability: availability.clone(), monitor: monitor.clone() };
         let pool = r2d2::Pool::builder()
             .max_size(policy.max_size)
             .min_idle(Some(policy.min_idle))
@@ -99,14 +98,20 @@ impl Pool {
             .connection_timeout(MAX_RECONNECT_INTERVAL)
             // `Manager::connect` logs the first failure of an outage; r2d2 would log every one.
             .error_handler(Box::new(NopErrorHandler))
-            .build_unchecked(Manager { connector, availability: availability.clone(), condition: condition.clone() });
+            .build_unchecked(manager);
         let (stalled, waiting) = (AtomicBool::new(false), AtomicU32::new(0));
-        Pool { pool, policy, availability, stalled, waiting, metrics }
+        Pool { pool, policy, connector, availability, stalled, waiting, metrics }
     }
 
     pub(super) fn state(&self) -> PoolState {
         let r2d2::State { connections: total, idle_connections: idle, .. } = self.pool.state();
         PoolState { total, idle, max: self.pool.max_size(), waiting: self.waiting.load(Ordering::Relaxed) }
+    }
+
+    /// Why no connection came free.
+    fn acquire_error(&self) -> Error {
+        let is_empty = self.pool.state().connections == 0;
+        self.connector.refusal().filter(|_| is_empty).map_or(Error::Unavailable, Error::Faulty)
     }
 }
 
@@ -121,7 +126,7 @@ impl ConnectionSource for Pool {
             let wait = if hardly_waits { STALLED_WAIT.min(remaining()) } else { remaining() };
             let connection = self.pool.get_timeout(wait);
             self.stalled.store(connection.is_err(), Ordering::Relaxed);
-            let mut connection = connection.map_err(|_| Error::Unavailable)?;
+            let mut connection = connection.map_err(|_| self.acquire_error())?;
             // All idle connections die together, so one broken connection does not end the search: the pool discards it.
             match connection.probe_if_stale(remaining().clamp(MIN_PROBE_TIMEOUT, MAX_PROBE_TIMEOUT)) {
                 Ok(()) => return Ok(connection),
@@ -153,7 +158,7 @@ impl Drop for WaitGuard<'_> {
 struct Manager {
     connector: Connector,
     availability: Arc<Availability>,
-    condition: Arc<Condition>,
+    monitor: Arc<FaultMonitor>,
 }
 
 impl ManageConnection for Manager {
@@ -165,10 +170,13 @@ impl ManageConnection for Manager {
         let result = self.connector.connect();
         match &result {
             Ok(_) => self.availability.succeeded(began),
-            Err(error @ ConnectError::ConnectionLimit(_)) => self.availability.connection_limit_reached(error),
+            Err(ConnectError::Refused { fault, sqlstate, reason }) => {
+                self.availability.succeeded(began);
+                self.monitor.connection_refused(*fault, sqlstate, reason);
+            }
             Err(error) => self.availability.failed(began, error),
         }
-        result.map(|client| Connection::new(client, began, self.condition.clone()))
+        result.map(|client| Connection::new(client, began, self.monitor.clone()))
     }
 
     /// Not called, since `test_on_check_out` is off: it would add a round trip to every request.
@@ -186,8 +194,6 @@ impl ManageConnection for Manager {
 #[derive(Default)]
 pub(super) struct Availability {
     last_transition: Mutex<Transition>,
-    connection_limit_logged_at: Mutex<Option<Instant>>,
-    is_login_refused: AtomicBool,
     is_closed: AtomicBool,
 }
 
@@ -219,37 +225,21 @@ impl Availability {
         self.is_closed.store(true, Ordering::Relaxed);
     }
 
-    /// Why the last attempt to connect failed, if PostgreSQL refused the login.
-    pub(super) fn fault(&self) -> Option<Fault> {
-        self.is_login_refused.load(Ordering::Relaxed).then_some(Fault::Login)
-    }
-
     /// An attempt to connect that began at `began` failed.
     fn failed(&self, began: Instant, reason: &ConnectError) {
-        self.is_login_refused.store(matches!(reason, ConnectError::Login(_)), Ordering::Relaxed);
         let mut transition = self.last_transition.lock();
         if !self.is_closed.load(Ordering::Relaxed) && transition.change(true, began).is_some() {
             log::warn!(reason:% = reason; "Database went away");
         }
     }
 
-    /// An attempt to connect that began at `began` succeeded.
+    /// PostgreSQL answered an attempt to connect that began at `began`.
     ///
     /// The line is written under the lock, so it is in the log before any connection of the new state is used.
     fn succeeded(&self, began: Instant) {
-        self.is_login_refused.store(false, Ordering::Relaxed);
         let mut transition = self.last_transition.lock();
         if let Some(outage) = transition.change(false, began) {
-            log::info!(after_s = outage.as_secs(); "Database is back");
-        }
-    }
-
-    /// PostgreSQL is reachable and refuses another connection for lack of a resource.
-    fn connection_limit_reached(&self, reason: &dyn Display) {
-        let mut logged_at = self.connection_limit_logged_at.lock();
-        if logged_at.is_none_or(|at| at.elapsed() > CONNECTION_LIMIT_LOG_INTERVAL) {
-            *logged_at = Some(Instant::now());
-            log::warn!(reason:% = reason; "PostgreSQL gives no more connections; lower DB_POOL_MIN_SIZE and DB_POOL_MAX_SIZE");
+            log::warn!(after_s = outage.as_secs(); "Database is back");
         }
     }
 }

@@ -143,7 +143,7 @@ impl Watermark {
             }
             (false, Some(since)) => {
                 *full_since = None;
-                log::info!(after_s = since.elapsed().as_secs(); "The storage has room again");
+                log::warn!(after_s = since.elapsed().as_secs(); "The storage has room again");
             }
             _ => {}
         }

@@ -171,8 +171,12 @@ fn a_connection_limit_of_the_role_is_not_an_outage() {
     sql.batch_execute("CREATE ROLE few SUPERUSER LOGIN; ALTER ROLE few NOSUPERUSER CONNECTION LIMIT 3; GRANT ALL ON SCHEMA public TO few").unwrap();
     let url = cluster.url().replacen("safespace@", "few@", 1);
     let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
-    eventually(PATIENCE, || service.log().contains("gives no more connections").then_some(()));
+    eventually(PATIENCE, || service.log().contains("too many connections for role").then_some(()));
     service.client.post("/api/v1/sessions").assert_status(201);
+    // The connections that there are do what is needed.
+    for health in ["/health/ready", "/health/db"] {
+        service.client.get(health).assert_status(200);
+    }
     assert!(!service.log().contains("went away"), "{}", service.log());
 }
 
