@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row};
 
+use super::connector;
 use super::error::Error;
 use super::fault::{self, Fault};
 use super::fault_monitor::FaultMonitor;
@@ -83,11 +84,8 @@ impl Connection {
 }
 
 impl Drop for Connection {
-    /// Closes the client on a thread of its own: the driver waits for the server without a limit (rust-postgres issue 755),
-    /// and the pool drops connections on threads that serve requests.
+    /// The pool drops connections on threads that serve requests.
     fn drop(&mut self) {
-        let client = self.client.take();
-        // If no thread can be spawned, the closure and the client are dropped here.
-        let _ = thread::Builder::new().name("db-close".to_owned()).spawn(move || drop(client));
+        self.client.take().map(connector::close);
     }
 }

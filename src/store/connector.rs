@@ -211,6 +211,12 @@ impl Connector {
     }
 }
 
+/// Closes a connection on a thread of its own: the driver waits for the server without a limit (rust-postgres issue 755).
+pub(super) fn close(client: Client) {
+    // If no thread can be spawned, the closure and the client are dropped here.
+    let _ = thread::Builder::new().name("db-close".to_owned()).spawn(move || drop(client));
+}
+
 impl From<&postgres::Error> for ConnectError {
     fn from(error: &postgres::Error) -> ConnectError {
         let Some(code) = error.code() else { return ConnectError::Failed(root_cause(error)) };

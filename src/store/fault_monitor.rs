@@ -11,11 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use postgres::Client;
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::connection::Connection;
-use super::connector::{ConnectError, Connector};
+use super::connector::{self, ConnectError, Connector};
 use super::error::Error;
 use super::fault::{self, Fault};
 
@@ -117,7 +117,8 @@ impl FaultMonitor {
         state.begin(fault, sqlstate, reason, Instant::now());
         if !state.is_probing {
             let monitor = self.clone();
-            let spawned = thread::Builder::new().name("db-write-probe".to_owned()).spawn(move || monitor.run_probes());
+            let spawned =
+                thread::Builder::new().name("db-write-probe".to_owned()).spawn(move || monitor.probe_until_over());
             state.is_probing = spawned.is_ok();
             if spawned.is_err() {
                 state.forget();
@@ -147,17 +148,10 @@ impl FaultMonitor {
         self.closed.notify_all();
     }
 
-    fn run_probes(self: &Arc<Self>) {
-        // The driver can panic.
-        if catch_unwind(AssertUnwindSafe(|| self.probe_until_over())).is_err() {
-            self.state.lock().forget();
-        }
-    }
-
     fn probe_until_over(self: &Arc<Self>) {
         loop {
             let began = Instant::now();
-            let outcome = self.write_probe(began);
+            let outcome = self.write_probe();
             let mut state = self.state.lock();
             if state.is_closed {
                 return;
@@ -182,15 +176,19 @@ impl FaultMonitor {
     }
 
     /// Stores a session and a message, reads and deletes them, and takes all of it back.
-    fn write_probe(self: &Arc<Self>, began: Instant) -> ProbeOutcome {
-        let client = match self.connector.connect() {
+    fn write_probe(self: &Arc<Self>) -> ProbeOutcome {
+        let mut client = match self.connector.connect() {
             Ok(client) => client,
             Err(ConnectError::Refused { .. } | ConnectError::TimedOut(_) | ConnectError::TooManyPending) => {
                 return ProbeOutcome::Unknown;
             }
             Err(ConnectError::Failed(_)) => return ProbeOutcome::Away,
         };
-        match store_and_undo(&mut Connection::new(client, began, self.clone())) {
+        // The driver can panic, and no other probe would follow.
+        let result = catch_unwind(AssertUnwindSafe(|| store_and_undo(&mut client)));
+        connector::close(client);
+        let Ok(result) = result else { return ProbeOutcome::Unknown };
+        match result.inspect_err(|error| self.statement_failed(error)).map_err(Error::from) {
             Ok(()) => ProbeOutcome::Stored,
             Err(Error::Faulty(fault)) => ProbeOutcome::Refused(fault),
             Err(Error::Unavailable) => ProbeOutcome::Away,
@@ -260,20 +258,21 @@ impl State {
     }
 }
 
-fn store_and_undo(connection: &mut Connection) -> Result<(), Error> {
+fn store_and_undo(client: &mut Client) -> Result<(), postgres::Error> {
     let (session, message) = (Uuid::new_v4(), Uuid::new_v4());
     let (nothing, sealed) = (Vec::<u8>::new(), vec![0_u8; PROBE_BYTES]);
     let id = || (&session as _, Type::UUID);
-    connection.query("BEGIN", &[])?;
+    let mut transaction = client.transaction()?;
     let create = include_str!("../../sql/sessions/create.sql");
-    connection.query(create, &[id(), (&nothing, Type::BYTEA)])?;
+    transaction.query_typed(create, &[id(), (&nothing, Type::BYTEA)])?;
     let append = include_str!("../../sql/messages/append.sql");
     let [position, total] = [(&1_i32 as _, Type::INT4), (&1_i64 as _, Type::INT8)];
-    connection.query(append, &[id(), position, (&message, Type::UUID), (&sealed, Type::BYTEA), total])?;
+    let message = [id(), position, (&message, Type::UUID), (&sealed, Type::BYTEA), total];
+    transaction.query_typed(append, &message)?;
     let recent = include_str!("../../sql/messages/recent.sql");
-    connection.query(recent, &[id(), (&1_i32, Type::INT4), (&1_i64, Type::INT8)])?;
-    connection.query(include_str!("../../sql/sessions/delete.sql"), &[id()])?;
-    connection.query("ROLLBACK", &[]).map(drop)
+    transaction.query_typed(recent, &[id(), (&1_i32, Type::INT4), (&1_i64, Type::INT8)])?;
+    transaction.query_typed(include_str!("../../sql/sessions/delete.sql"), &[id()])?;
+    transaction.rollback()
 }
 
 #[cfg(test)]
