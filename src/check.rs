@@ -55,15 +55,16 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
                 }
                 Err(error) => report.problem(StartError::from(error)),
             }
+            if let Err(error) = PrivatePostgres::check_room(private) {
+                report.problem(StartError::from(error));
+            }
             let folder = Some(private.data_folder.as_path());
             if PrivatePostgres::is_running(private) {
                 let findings = report.check_database(&PrivatePostgres::server(private), config);
                 report.storage(config, folder, findings.as_ref().map(|findings| &findings.storage));
             } else {
-                for checked in [PrivatePostgres::check_folder(private), PrivatePostgres::check_room(private)] {
-                    if let Err(error) = checked {
-                        report.problem(StartError::from(error));
-                    }
+                if let Err(error) = PrivatePostgres::check_folder(private) {
+                    report.problem(StartError::from(error));
                 }
                 report.storage(config, folder, None);
                 report.line("PostgreSQL", "not running; it starts and stops with the service");

@@ -71,8 +71,12 @@ fn version(cluster: &Path) -> u32 {
 fn upgraded_data_is_served_by_the_new_version_and_the_old_is_kept_until_it_is_deleted() {
     let versions = Versions::find();
     let (folder, session) = folder_with_session(&versions);
+    // Of an upgrade that failed.
+    let logs = folder.path().join("pg_upgrade_output.d");
+    fs::create_dir(&logs).unwrap();
     let (code, text) = upgrade(folder.path(), &["--new-bin", &versions.new_bin]);
     assert_eq!(code, Some(0), "{text}");
+    assert!(!logs.exists());
     let kept = folder.path().join(format!("cluster.old-{}", versions.old));
     for line in ["Copying user relation files", kept.to_str().unwrap(), "PG_BIN=", "--delete-old"] {
         assert!(text.contains(line), "{line}: {text}");

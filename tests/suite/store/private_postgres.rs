@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use postgres::NoTls;
 use safespace::config::PrivateServer;
@@ -197,18 +196,15 @@ fn a_killed_server_is_restarted() {
 
 #[test]
 fn what_a_connection_met_is_not_the_reason_of_a_killed_or_stopped_server() {
-    let folder = DataFolder::new();
-    let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
     // A kill, and a fast shutdown.
-    for (round, signal) in ["KILL", "INT"].into_iter().enumerate() {
+    for signal in ["KILL", "INT"] {
+        let folder = DataFolder::new();
+        let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
         let url = folder.url().replacen("//safespace@", "//nobody_x@", 1);
-        assert!(eventually(PATIENCE, || postgres::Client::connect(&url, NoTls).err()).as_db_error().is_some());
+        assert!(postgres::Client::connect(&url, NoTls).is_err_and(|error| error.as_db_error().is_some()));
         send_signal(signal, folder.postgres().unwrap());
-        eventually(PATIENCE, || (service.log().matches("starting it again").count() > round).then_some(()));
-        assert!(!service.log().contains("nobody_x"), "{}", service.log());
-        eventually(PATIENCE, || (service.client.get("/health/db").status == 200).then_some(()));
-        // The next end is logged only of a server that ran for a while.
-        std::thread::sleep(Duration::from_secs(if round == 0 { 11 } else { 0 }));
+        let log = service.wait_for_log("starting it again");
+        assert!(!log.contains("nobody_x"), "{log}");
     }
 }
 
@@ -230,30 +226,45 @@ fn a_large_log_is_cut_down_to_its_newest_half() {
     assert!(text.contains("\nthe newest line\n") && !text.contains('\0'));
 }
 
-#[test]
-fn two_signals_during_the_first_start_leave_no_program_running() {
-    let (folder, bin) = (DataFolder::new(), DataFolder::new());
-    std::fs::set_permissions(bin.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    for (name, script) in [("postgres", "echo 'postgres (PostgreSQL) 15.1'"), ("initdb", "sleep 100")] {
-        let program = bin.path().join(name);
+/// A folder of programs in which `initdb` is a script.
+fn programs(initdb: &str) -> DataFolder {
+    let folder = DataFolder::new();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, script) in [("postgres", "echo 'postgres (PostgreSQL) 15.1'"), ("initdb", initdb)] {
+        let program = folder.path().join(name);
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
+    folder
+}
+
+#[test]
+fn the_last_lines_of_a_program_are_its_reason_also_if_they_come_late() {
+    let bin = programs("(sleep 0.3; echo 'initdb: error: the late reason' >&2) & exit 1");
+    let data_folder = DataFolder::new();
+    let config = PrivateServer { binaries: Some(bin.path().to_owned()), ..data_folder.config() };
+    let error = start_error(&config).to_string();
+    assert!(error.ends_with("initdb: error: the late reason"), "{error}");
+}
+
+#[test]
+fn two_signals_during_the_first_start_leave_no_program_running() {
+    let (folder, bin) = (DataFolder::new(), programs("sleep 100"));
     let data = folder.path().join("data");
     let variables = [("SAFESPACE_DATA_DIR", data.to_str().unwrap()), ("PG_BIN", bin.path().to_str().unwrap())];
     let mut service = Binary::new(&variables).start();
-    let programs = || {
+    let running = || {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         processes.filter(|entry| std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd == data)).count()
     };
     // The script and its `sleep`.
-    eventually(PATIENCE, || (programs() == 2).then_some(()));
+    eventually(PATIENCE, || (running() == 2).then_some(()));
     send_signal("INT", service.id());
     send_signal("TERM", service.id());
     let code = eventually(PATIENCE, || service.try_wait().unwrap()).code();
     // The program ends with the first signal, and the service too if that takes no time.
     assert!(matches!(code, Some(0 | 130)), "{code:?}");
-    eventually(PATIENCE, || (programs() == 0).then_some(()));
+    eventually(PATIENCE, || (running() == 0).then_some(()));
 }
 
 #[test]
