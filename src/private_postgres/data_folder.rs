@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::statvfs::{Statvfs, statvfs};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::error::Error;
@@ -51,8 +51,9 @@ const LOG_TAIL_BYTES: u64 = 8 * 1024;
 /// A log that is larger is cut down to its newest half.
 const MAX_LOG_BYTES: u64 = 16 << 20;
 
-/// With fewer free blocks, or free inodes, PostgreSQL does not start.
-const FULL_DISK_BLOCKS: u64 = 16;
+/// With less of these free PostgreSQL does not start.
+const MIN_FREE_BLOCKS: u64 = 16;
+const MIN_FREE_FILES: u64 = 8;
 
 /// What a new cluster takes: 40 MiB with its first segment of the log, and the database; and its files.
 const NEW_DATA_BYTES: u64 = 64 << 20;
@@ -250,21 +251,37 @@ pub(super) fn check_room(path: &Path) -> Result<(), Error> {
     if is_full(existing) {
         return Err(problem(path, &reason::find(NO_SPACE)));
     }
-    let Ok(disk) = statvfs(existing) else { return Ok(()) };
     if cluster_version(path).is_some() {
         return Ok(());
     }
-    let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
-    if free < NEW_DATA_BYTES {
-        let (free, needed) = (free >> 20, NEW_DATA_BYTES >> 20);
+    let room = Room::measure(existing).map_err(|error| problem(existing, &error))?;
+    if room.bytes < NEW_DATA_BYTES {
+        let (free, needed) = (room.bytes >> 20, NEW_DATA_BYTES >> 20);
         return Err(problem(path, &format!("the disk has {free} MiB free, and a new PostgreSQL needs {needed} MiB")));
     }
-    if has_inodes(&disk) && (disk.files_available() as u64) < NEW_DATA_FILES {
-        let free = disk.files_available();
+    if let Some(free) = room.files.filter(|free| *free < NEW_DATA_FILES) {
         let reason = format!("the disk has {free} inodes free, and a new PostgreSQL needs {NEW_DATA_FILES}");
         return Err(problem(path, &reason));
     }
     Ok(())
+}
+
+/// What a user other than root can still write to a disk.
+struct Room {
+    blocks: u64,
+    bytes: u64,
+    /// `None` on file systems without a limit, such as btrfs.
+    files: Option<u64>,
+}
+
+impl Room {
+    #[allow(clippy::useless_conversion, reason = "a block count has 32 bits on macOS")]
+    fn measure(folder: &Path) -> io::Result<Room> {
+        let disk = statvfs(folder)?;
+        let blocks = u64::from(disk.blocks_available());
+        let files = (disk.files() > 0).then(|| u64::from(disk.files_available()));
+        Ok(Room { blocks, bytes: blocks * disk.fragment_size(), files })
+    }
 }
 
 /// The folder itself, or the nearest one above it that exists.
@@ -273,14 +290,8 @@ fn existing(path: &Path) -> &Path {
 }
 
 fn is_full(folder: &Path) -> bool {
-    statvfs(folder).is_ok_and(|disk| {
-        disk.blocks_available() < FULL_DISK_BLOCKS || (has_inodes(&disk) && disk.files_available() < FULL_DISK_BLOCKS)
-    })
-}
-
-/// Whether the number of files is limited; some file systems, such as btrfs, have no such limit.
-fn has_inodes(disk: &Statvfs) -> bool {
-    disk.files() > 0
+    Room::measure(folder)
+        .is_ok_and(|room| room.blocks < MIN_FREE_BLOCKS || room.files.is_some_and(|files| files < MIN_FREE_FILES))
 }
 
 /// Refuses a folder that the user who runs PostgreSQL could not enter, by the folders above it that exist.

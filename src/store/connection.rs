@@ -86,6 +86,8 @@ impl Connection {
 impl Drop for Connection {
     /// The pool drops connections on threads that serve requests.
     fn drop(&mut self) {
-        self.client.take().map(connector::close);
+        if let Some(client) = self.client.take() {
+            connector::close(client);
+        }
     }
 }
