@@ -61,7 +61,9 @@ pub(super) fn find_message(output: &str) -> Option<String> {
 }
 
 fn lines(output: &str) -> impl Iterator<Item = &str> {
-    output.lines().map(str::trim).filter(|line| !line.is_empty() && !line.contains(OF_CLIENT))
+    // PostgreSQL continues a message on lines that begin with a tab.
+    let lines = output.lines().filter(|line| !line.starts_with('\t') && !line.contains(OF_CLIENT));
+    lines.map(str::trim).filter(|line| !line.is_empty())
 }
 
 fn with_remedy(reason: String) -> String {

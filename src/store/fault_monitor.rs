@@ -278,6 +278,34 @@ fn store_and_undo(client: &mut Client) -> Result<(), postgres::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Authorities, PoolSettings, Server, SslMode};
+
+    #[test]
+    fn a_statement_that_fails_for_a_known_fault_blocks_again_and_a_refused_connection_does_not() {
+        let server =
+            Server { connect: postgres::Config::new(), ssl_mode: SslMode::Disable, authorities: Authorities::None };
+        let timeout = Duration::from_secs(1);
+        let pool = PoolSettings {
+            min_size: 0,
+            max_size: 1,
+            query_timeout: timeout,
+            connection_timeout: timeout,
+            acquire_timeout: timeout,
+        };
+        let monitor = Arc::new(FaultMonitor::new(
+            Connector::new(&server, &pool, timeout).expect("it has no certificates to read"),
+        ));
+        // No write probe, which would reset it.
+        monitor.state.lock().is_probing = true;
+        for _ in 0..2 {
+            monitor.statements_refused(Fault::DiskFull, "53100", String::new);
+            assert_eq!(monitor.blocking(), Some(Fault::DiskFull));
+            monitor.state.lock().blocking = None;
+        }
+        monitor.connection_refused(Fault::Login, "28000", "");
+        monitor.connection_refused(Fault::DiskFull, "53100", "");
+        assert_eq!((monitor.blocking(), monitor.current()), (None, Some(Fault::DiskFull)));
+    }
 
     /// A failure and, three seconds later, a write probe that succeeds; returns whether the log has these.
     fn fail_once(state: &mut State, at: Instant) -> bool {
