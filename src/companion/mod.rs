@@ -4,6 +4,7 @@
 //! - `interface`: the trait and its types.
 //! - `script`: prewritten replies, selected by the words of the last message.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
+//! - `files`: the script and the system prompt in files.
 //! - `ask`: the question of `safespace check --ask`.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
 //! - `completion_request`, `request_options`, `refusal`: the request, and what a refusal changes in it.
@@ -21,6 +22,7 @@ mod decoding;
 mod end_token;
 mod endpoint;
 mod event_stream;
+mod files;
 mod interface;
 mod lenient_json;
 mod model;
@@ -29,32 +31,23 @@ mod request_options;
 mod script;
 mod thoughts;
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use answer_text::MAX_ANSWER_CHARS;
 pub use ask::ask;
 pub use endpoint::EndpointError;
+pub use files::FileError;
 pub use interface::{Call, ChatMessage, Companion, Finish, Unavailable};
 pub use script::ScriptError;
 
-use crate::config::{CompanionSettings, Kind, ModelSettings};
-
-/// Bytes of a script or of a system prompt.
-const MAX_FILE_BYTES: usize = 256 * 1024;
+use crate::config::{CompanionSettings, Kind};
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A file cannot be read, is too large, not UTF-8, or empty but for white space.
-    #[error("{variable}: {problem}")]
-    File {
-        /// The variable that names the file.
-        variable: &'static str,
-        /// The file, what is wrong, and what is allowed.
-        problem: String,
-    },
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file of `COMPANION_SCRIPT` is not a valid script.
     #[error("COMPANION_SCRIPT: {}: {reason}", .path.display())]
     Script {
@@ -82,34 +75,12 @@ pub fn max_descriptors(settings: &CompanionSettings) -> usize {
 pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildError> {
     match &settings.kind {
         Kind::Script { path } => {
-            let text = read_file("COMPANION_SCRIPT", path.as_deref(), include_str!("script.toml"))?;
+            let text = files::read("COMPANION_SCRIPT", path.as_deref(), include_str!("script.toml"))?;
             let path = path.clone().unwrap_or_default();
             Ok(Box::new(script::Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
         }
-        Kind::Model(model) => Ok(Box::new(model::Model::new(model.clone(), system_prompt(model)?, settings.timeout)?)),
+        Kind::Model(model) => {
+            Ok(Box::new(model::Model::new(model.clone(), files::system_prompt(model)?, settings.timeout)?))
+        }
     }
-}
-
-fn system_prompt(model: &ModelSettings) -> Result<String, BuildError> {
-    read_file("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"))
-}
-
-/// The text of the file that the variable names, or the embedded one.
-fn read_file(variable: &'static str, path: Option<&Path>, embedded: &str) -> Result<String, BuildError> {
-    let Some(path) = path else { return Ok(embedded.to_owned()) };
-    let unusable = |problem: &str| BuildError::File { variable, problem: format!("{} {problem}", path.display()) };
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| BuildError::File { variable, problem: format!("cannot read {}: {error}", path.display()) })?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(unusable(&format!("has more than {MAX_FILE_BYTES} bytes")));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| unusable("is not UTF-8; save it as UTF-8"))?;
-    // Some editors write a byte order mark first.
-    let text = text.trim_start_matches('\u{feff}');
-    if text.trim().is_empty() {
-        return Err(unusable("is empty; write something into it, or leave the variable out"));
-    }
-    Ok(text.to_owned())
 }
