@@ -20,6 +20,7 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
     let mut report = Report { output, problems: Vec::new() };
     report.line("Environment", format_args!("{:?}", config.environment));
     report.line("Address", format_args!("{}, {} workers", config.http.address, config.http.workers));
+    report.line("Origins", &config.allowed_origins);
     if let Some(address) = &config.metrics {
         report.line("Metrics", address);
     }

@@ -3,8 +3,8 @@
 //! - `variables`: the list of all variables; `reader` reads single ones and collects the problems.
 //! - `environment` and `dotenv`: where variables come from; `names`: those that are not used because of their names.
 //! - `host`: names and addresses; `connection_url` and `connection_parameters`: `DATABASE_URL`.
-//! - `database` (with TLS), `companion`, `protection` (from abuse), `settings` (everything else): one file per group of
-//!   settings.
+//! - `database` (with TLS), `companion`, `origins` (CORS), `protection` (from abuse), `settings` (everything else): one file
+//!   per group of settings.
 
 mod companion;
 mod connection_parameters;
@@ -14,6 +14,7 @@ mod dotenv;
 mod environment;
 mod host;
 mod names;
+mod origins;
 mod protection;
 mod reader;
 mod settings;
@@ -28,6 +29,7 @@ use reader::Reader;
 
 pub use companion::{CompanionSettings, Kind, ModelSettings, Secret};
 pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
+pub use origins::AllowedOrigins;
 pub use protection::{ByAddress, ProofOfWork, ProtectionSettings, SessionLimits, StorageReserve, StorageSettings};
 pub use reader::Problems;
 pub use settings::{Address, Environment, HttpSettings, LogFormat, LogSettings, MAX_HEAD_FIELDS, PoolSettings};
@@ -42,6 +44,8 @@ pub struct Config {
     pub pool: PoolSettings,
     /// The HTTP server.
     pub http: HttpSettings,
+    /// The other origins whose pages may use the API.
+    pub allowed_origins: AllowedOrigins,
     /// The companion that answers in a chat.
     pub companion: CompanionSettings,
     /// Rates, and proof of work.
@@ -92,6 +96,7 @@ impl Config {
         let http = settings::read_http(&mut reader);
         let mut config = Config {
             pool: settings::read_pool(&mut reader),
+            allowed_origins: origins::read(&mut reader, environment),
             companion: companion::read(&mut reader, http.request_timeout),
             protection: protection::read_protection(&mut reader, environment),
             session_limits: protection::read_session_limits(&mut reader),

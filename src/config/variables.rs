@@ -47,6 +47,8 @@ pub static VARIABLES: &[Variable] = &[
         "Folder with initdb and postgres for the private PostgreSQL; if not set, SafeSpace searches for them"),
     variable("APP_HOST", "0.0.0.0", "Address to listen on; 127.0.0.1 behind a proxy on the same machine"),
     variable("APP_PORT", "8000", "Port to listen on; 0 selects a free port"),
+    variable("CORS_ALLOWED_ORIGINS", "",
+        "Other origins whose pages may use the API, separated by commas, such as https://chat.example; if not set: none, in development any port of localhost, 127.0.0.1 and [::1]"),
     variable("METRICS_PORT", "",
         "Port of the Prometheus endpoint /metrics; if not set, there is none; 0 selects a free port"),
     variable("METRICS_HOST", "127.0.0.1", "Address of the Prometheus endpoint"),
@@ -118,9 +120,10 @@ pub(super) fn variable_named(name: &str) -> &'static Variable {
 const OF_THE_SYSTEM: [&str; 2] = ["HOME", "XDG_DATA_HOME"];
 
 /// A variable with one of these in front that does not exist is most likely misspelled.
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 11] = [
     "APP_",
     "COMPANION_",
+    "CORS_",
     "DB_",
     "METRICS_",
     "PROOF_",

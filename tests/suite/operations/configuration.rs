@@ -4,6 +4,7 @@ mod addresses;
 mod connection_url;
 mod dotenv;
 mod names;
+mod origins;
 mod values;
 
 use std::time::Duration;
@@ -102,6 +103,7 @@ fn every_problem_is_reported_by_its_variable() {
         ("SESSION_MAX_BYTES", "1024"),
         ("RATE_LIMIT", "auto"),
         ("RATE_LIMIT_BY_ADDRESS", "yes"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, proxy.example.org"),
         ("PROOF_OF_WORK", "on"),
         ("STORAGE_RESERVE", "100%"),
@@ -126,6 +128,7 @@ fn every_problem_is_reported_by_its_variable() {
         "SESSION_MAX_BYTES",
         "RATE_LIMIT",
         "RATE_LIMIT_BY_ADDRESS",
+        "CORS_ALLOWED_ORIGINS",
         "TRUSTED_PROXIES",
         "PROOF_OF_WORK",
         "STORAGE_RESERVE",

@@ -38,6 +38,7 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "COMPANION_TIMEOUT" => ("11", vec![]),
         "SESSION_MAX_BYTES" | "APP_ANSWER_MEMORY" | "DB_MAX_BYTES" => ("5000000", vec![]),
         "RATE_LIMIT" | "RATE_LIMIT_BY_ADDRESS" | "PROOF_OF_WORK" => ("off", vec![]),
+        "CORS_ALLOWED_ORIGINS" => ("https://chat.example", vec![]),
         "TRUSTED_PROXIES" => ("10.0.0.0/8", vec![]),
         "STORAGE_RESERVE" => ("7%", vec![]),
         "ENVIRONMENT" => ("production", vec![("DATABASE_URL", "postgres://u:p@h/d")]),
