@@ -58,6 +58,7 @@ impl App {
         let turn_limits = TurnLimits { timeout, concurrency, session: config.session_limits };
         let context = Arc::new(Context {
             store: store.clone(),
+            allowed_origins: config.allowed_origins.clone(),
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),

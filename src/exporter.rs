@@ -146,7 +146,7 @@ impl Application for Exporter {
         None
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response {
+    fn refuse(&self, refusal: Refusal, _: Option<&str>) -> Response {
         Response::text(format!("{refusal}\n")).with_status_code(refusal.status())
     }
 }

@@ -41,8 +41,11 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
         codes.push(SessionNotFound);
         fields.push(SessionIdInvalid);
     }
+    if method != "get" {
+        codes.push(ForeignOrigin);
+    }
     if method == "post" {
-        codes.extend([ForeignOrigin, BodyTooLarge, MediaTypeUnsupported, ContentEncodingUnsupported]);
+        codes.extend([BodyTooLarge, MediaTypeUnsupported, ContentEncodingUnsupported]);
     }
     match (method, path) {
         ("post", "/api/v1/sessions") => {

@@ -5,6 +5,7 @@ mod body;
 mod catalogue;
 mod challenge;
 mod chat;
+mod cors;
 mod docs;
 mod examples;
 mod health;
@@ -23,6 +24,7 @@ use std::time::Instant;
 
 use crate::http::{self, Application, Refusal, Request, Response};
 use crate::peers::PeerKey;
+use cors::Cors;
 use language::Language;
 use problem::Problem;
 pub use responder::Context;
@@ -34,20 +36,21 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
     let (started, method) = (Instant::now(), routes::known_method(request.method()));
     let (route, found) = routes::find(request.method(), request.raw_url());
     let (metrics, language) = (context.metrics.clone(), Language::of(request));
-    (found, AccessLog { method, route, started, metrics, language, fields: Vec::new() })
+    let cors = Cors::of(&context.allowed_origins, request);
+    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new() })
 }
 
 /// Refuses a request by its head alone.
-fn check_head(request: &Request) -> Result<(), Problem> {
-    origin::check(request)?;
+fn check_head(context: &Context, request: &Request) -> Result<(), Problem> {
+    origin::check(request, &context.allowed_origins)?;
     body::check_head(request)
 }
 
-/// Erasing, stopping an answer, and the probes of health.
+/// Erasing, for which a page of another origin needs a preflight first, stopping an answer, and the probes of health.
 fn is_never_refused(beginning: &[u8]) -> bool {
     let mut parts = beginning.split(|byte| *byte == b' ');
     match (parts.next(), parts.next()) {
-        (Some(b"DELETE"), _) => true,
+        (Some(b"DELETE" | b"OPTIONS"), _) => true,
         (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
         (Some(b"POST"), Some(target)) => {
             target.split(|byte| *byte == b'?').next().is_some_and(|path| path.ends_with(b"/chat/stop"))
@@ -66,7 +69,7 @@ impl Application for Context {
             Found::Answer(answer) => return responder.respond(answer),
         };
         let answer = catch_panic(|| {
-            check_head(&request)?;
+            check_head(self, &request)?;
             (route.handler)(self, &request, &parameter)
         });
         match answer {
@@ -87,15 +90,16 @@ impl Application for Context {
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         let (found, access_log) = begin(self, request);
         let problem = match found {
-            Found::Route(..) => check_head(request).err()?,
+            Found::Route(..) => check_head(self, request).err()?,
             Found::Answer(answer) => answer.err()?,
         };
         Some(access_log.complete(Err(problem)))
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response {
+    fn refuse(&self, refusal: Refusal, origin: Option<&str>) -> Response {
         // The server may not have read what language the client prefers.
         let response = respond::with_common_fields(Problem::from(refusal).response(Language::default()));
+        let response = Cors::of_refused(&self.allowed_origins, origin).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {
             return response;
@@ -105,6 +109,10 @@ impl Application for Context {
         let id = request_id.as_str();
         log::info!(status = response.status_code, request_id = id, reason:% = refusal; "Request refused");
         response.with_additional_header("X-Request-Id", request_id)
+    }
+
+    fn distinguishes_origin(&self, origin: &str) -> bool {
+        self.allowed_origins.contains(origin)
     }
 }
 
@@ -117,6 +125,7 @@ mod tests {
         let session = "/api/v1/sessions/550e8400-e29b-41d4-a716-446655440000";
         for (request, is_never) in [
             (format!("DELETE {session} HTTP/1.1\r\n"), true),
+            (format!("OPTIONS {session} HTTP/1.1\r\n"), true),
             (format!("POST {session}/chat/stop HTTP/1.1\r\n"), true),
             ("GET /health/live HTTP/1.1\r\n".to_owned(), true),
             ("HEAD /health/ready HTTP/1.1\r\n".to_owned(), true),

@@ -1,23 +1,28 @@
-//! Refuses what a page of another origin sends. A browser hides the response from such a page, but has sent the request.
+//! Refuses what a page of a foreign origin sends. A browser hides the response from such a page, but has sent the request.
 
 use super::catalogue::Code;
+use super::cors;
 use super::problem::Problem;
+use crate::config::AllowedOrigins;
 use crate::http::Request;
 
-/// Checks a request before it has any effect. Only `POST` reaches the service from a page of another origin: before any other
-/// method that changes something a browser asks for permission (Fetch standard, CORS preflight).
+/// Checks a request before it has any effect.
 ///
 /// # Errors
-/// 403 if a browser says that a page of another origin sent it.
-pub(super) fn check(request: &Request) -> Result<(), Problem> {
-    let is_own = match (request.header("Sec-Fetch-Site"), request.header("Origin")) {
-        _ if request.method() != "POST" => true,
+/// 403 if the request may change something, and a browser says that a page sent it whose origin is neither allowed nor the
+/// service's own.
+pub(super) fn check(request: &Request, allowed: &AllowedOrigins) -> Result<(), Problem> {
+    let is_welcome = match (request.header("Sec-Fetch-Site"), cors::origin(request)) {
+        _ if ["GET", "HEAD", "OPTIONS"].contains(&request.method()) => true,
+        (_, Some(origin)) if allowed.contains(origin) => true,
+        // A form of an own page with `Referrer-Policy: no-referrer` has it, and a sandboxed page of any site.
+        (site, Some("null")) => site == Some("same-origin"),
         // The browser compared the origins itself, whatever a proxy made of `Host`. `none` is the person, not a page.
         (Some(site), _) => ["same-origin", "none"].contains(&site),
         (None, Some(origin)) => is_origin_of(origin, request.header("Host").unwrap_or_default()),
         (None, None) => true,
     };
-    if is_own { Ok(()) } else { Err(Problem::new(Code::ForeignOrigin)) }
+    if is_welcome { Ok(()) } else { Err(Problem::new(Code::ForeignOrigin)) }
 }
 
 /// Whether an origin has this host and port. The scheme is not compared: a proxy may have ended TLS.

@@ -14,11 +14,20 @@ const COMMON_FIELDS: [(&str, &str); 3] =
 
 /// Adds the fields that every response has, but for those that it has already.
 pub(super) fn with_common_fields(mut response: Response) -> Response {
-    response.headers.reserve(COMMON_FIELDS.len() + 1);
+    response.headers.reserve(COMMON_FIELDS.len() + 4);
     COMMON_FIELDS.into_iter().fold(response, |response, (name, value)| {
         let has_it = response.headers.iter().any(|(own, _)| own == name);
         if has_it { response } else { response.with_additional_header(name, value) }
     })
+}
+
+/// Names another field of the request on which the response depends (RFC 9110, section 12.5.5).
+pub(super) fn with_vary(mut response: Response, name: &str) -> Response {
+    match response.headers.iter_mut().find(|(field, _)| field == "Vary") {
+        Some((_, names)) => names.to_mut().extend([", ", name]),
+        None => response.headers.push(("Vary".into(), name.to_owned().into())),
+    }
+    response
 }
 
 /// A JSON document with a status.

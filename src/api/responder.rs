@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use super::cors::Cors;
 use super::language::Language;
 use super::problem::Problem;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
+use crate::config::AllowedOrigins;
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
 use crate::peers::PeerKey;
@@ -26,6 +28,8 @@ pub struct Context {
     pub turns: Arc<Turns>,
     /// Who is admitted.
     pub admission: Admission,
+    /// The other origins whose pages may use the API.
+    pub allowed_origins: AllowedOrigins,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// Keeps silent streams alive.
@@ -149,6 +153,7 @@ pub(super) struct AccessLog {
     pub(super) metrics: Arc<Metrics>,
     /// The language of an error.
     pub(super) language: Language,
+    pub(super) cors: Cors,
     /// Further fields of the response.
     pub(super) fields: Vec<(&'static str, String)>,
 }
@@ -156,7 +161,7 @@ pub(super) struct AccessLog {
 impl AccessLog {
     /// Counts and logs the request, and adds the fields that every response has.
     pub(super) fn complete(self, result: Result<Response, Problem>) -> Response {
-        let AccessLog { method, route, started, metrics, language, fields } = self;
+        let AccessLog { method, route, started, metrics, language, cors, fields } = self;
         let (response, cause) = match result {
             Ok(response) => (response, None),
             Err(problem) => (problem.response(language), problem.cause),
@@ -174,7 +179,7 @@ impl AccessLog {
             let level = if is_frequent { log::Level::Debug } else { log::Level::Info };
             log::log!(level, method, route, status, duration_ms, request_id = id; "Request");
         }
-        let response = with_common_fields(response).with_additional_header("X-Request-Id", request_id);
+        let response = cors.add_to(with_common_fields(response)).with_additional_header("X-Request-Id", request_id);
         fields.into_iter().fold(response, |response, (name, value)| response.with_additional_header(name, value))
     }
 }
@@ -200,18 +205,17 @@ mod tests {
 
     impl Application for Dropping {
         fn answer(&self, _: Request, responder: http::Responder) {
-            let (started, metrics, language) = (Instant::now(), self.0.clone(), Language::default());
-            drop(Responder::new(
-                responder,
-                AccessLog { method: "GET", route: "/", started, metrics, language, fields: Vec::new() },
-            ));
+            let (method, route, started, metrics) = ("GET", "/", Instant::now(), self.0.clone());
+            let (language, cors, fields) = Default::default();
+            let access_log = AccessLog { method, route, started, metrics, language, cors, fields };
+            drop(Responder::new(responder, access_log));
         }
 
         fn refuse_head(&self, _: &Request) -> Option<Response> {
             None
         }
 
-        fn refuse(&self, _: Refusal) -> Response {
+        fn refuse(&self, _: Refusal, _: Option<&str>) -> Response {
             Response::text("a refusal").with_status_code(503)
         }
     }

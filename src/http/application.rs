@@ -1,7 +1,9 @@
 //! What an application implements, and the refusals that it words.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rouille::{Request, Response};
@@ -31,20 +33,27 @@ pub trait Application: Send + Sync + 'static {
         false
     }
 
-    /// The response for a refusal by the server itself. The one for [`Refusal::Busy`] is made at most once a second and
-    /// sent many times.
-    fn refuse(&self, refusal: Refusal) -> Response;
+    /// The response for a refusal by the server itself. `origin` is the value of `Origin` in the request, as far as that was
+    /// received; `None` also where it was there several times. The response for [`Refusal::Busy`] is made at most once a
+    /// second for each origin, and sent many times.
+    fn refuse(&self, refusal: Refusal, origin: Option<&str>) -> Response;
+
+    /// Whether [`Application::refuse`] has a response of its own for this origin. All others share one.
+    fn distinguishes_origin(&self, _origin: &str) -> bool {
+        false
+    }
 }
 
 /// The bytes of a refusal, after which the connection is closed; a bare 500 if the application fails even at that.
 pub(super) fn refusal_writer(
     application: &dyn Application,
     refusal: Refusal,
+    origin: Option<&str>,
     head_only: bool,
     clock: &mut DateClock,
 ) -> ResponseWriter {
     let client = ClientCapabilities { is_1_1: true, head_only, keep_alive: false };
-    let make = || ResponseWriter::new(application.refuse(refusal), None, client, clock).ok();
+    let make = || ResponseWriter::new(application.refuse(refusal, origin), None, client, clock).ok();
     catch_unwind(AssertUnwindSafe(make)).ok().flatten().unwrap_or_else(|| {
         ResponseWriter::raw(*b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     })
@@ -53,7 +62,8 @@ pub(super) fn refusal_writer(
 /// The refusal of requests when the run queue or the table is full. It is made once a second and sent many times, so that
 /// a flood costs little.
 pub(super) struct BusyRefusal {
-    response: Vec<u8>,
+    /// The response for each origin that the application distinguishes, and for all others.
+    responses: HashMap<Option<Arc<str>>, Vec<u8>>,
     made_at: Instant,
     /// Requests that were refused since the last log line.
     refused: u64,
@@ -67,19 +77,30 @@ impl BusyRefusal {
     /// The least time between two log lines about refusals.
     const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-    pub(super) fn new(application: &dyn Application, clock: &mut DateClock, now: Instant) -> BusyRefusal {
-        let response = refusal_writer(application, Refusal::Busy, false, clock).unwritten().to_vec();
-        BusyRefusal { response, made_at: now, refused: 0, next_log: now }
+    /// Responses that are kept. An application may distinguish more origins than that.
+    const MAX_RESPONSES: usize = 128;
+
+    pub(super) fn new(now: Instant) -> BusyRefusal {
+        BusyRefusal { responses: HashMap::new(), made_at: now, refused: 0, next_log: now }
     }
 
     /// Counts a refusal and returns the bytes of its response.
-    pub(super) fn response(&mut self, application: &dyn Application, clock: &mut DateClock, now: Instant) -> &[u8] {
-        if now.saturating_duration_since(self.made_at) >= BusyRefusal::MAX_AGE {
-            let BusyRefusal { refused, next_log, .. } = *self;
-            *self = BusyRefusal { refused, next_log, ..BusyRefusal::new(application, clock, now) };
+    pub(super) fn response(
+        &mut self,
+        application: &dyn Application,
+        origin: Option<Arc<str>>,
+        clock: &mut DateClock,
+        now: Instant,
+    ) -> &[u8] {
+        let is_old = now.saturating_duration_since(self.made_at) >= BusyRefusal::MAX_AGE;
+        if is_old || self.responses.len() >= BusyRefusal::MAX_RESPONSES {
+            (self.responses, self.made_at) = (HashMap::new(), now);
         }
         self.refused += 1;
-        &self.response
+        let origin = origin.filter(|origin| application.distinguishes_origin(origin));
+        self.responses.entry(origin).or_insert_with_key(|origin| {
+            refusal_writer(application, Refusal::Busy, origin.as_deref(), false, clock).unwritten().to_vec()
+        })
     }
 
     /// When [`BusyRefusal::log`] has something to do.

@@ -37,6 +37,8 @@ pub(super) struct Connection {
     is_drained: bool,
     /// What the client of the current request understands.
     capabilities: ClientCapabilities,
+    /// The origin of the current request, for its refusal.
+    origin: Option<Arc<str>>,
     /// The application works on the response to the current request, or on the pieces of its body.
     pub(super) awaits_application: bool,
     state: ConnectionState,
@@ -64,7 +66,17 @@ impl Connection {
         let (stream, capabilities) = (Arc::new(stream), ClientCapabilities::default());
         let state = ReadingHead(HeadScanner::default());
         let input = Vec::new();
-        Connection { stream, client, peer, input, is_drained: false, capabilities, awaits_application: false, state }
+        Connection {
+            stream,
+            client,
+            peer,
+            input,
+            is_drained: false,
+            capabilities,
+            origin: None,
+            awaits_application: false,
+            state,
+        }
     }
 
     pub(super) fn stream(&self) -> &Arc<TcpStream> {
@@ -73,7 +85,17 @@ impl Connection {
 
     /// How far the response has got, for a call of the application.
     pub(super) fn response_state(&self) -> ResponseState {
-        ResponseState { head_sent: matches!(self.state, Writing(..)), head_only: self.capabilities.head_only }
+        let (head_sent, head_only) = (matches!(self.state, Writing(..)), self.capabilities.head_only);
+        ResponseState { head_sent, head_only, origin: self.origin.clone() }
+    }
+
+    /// The origin of a request that the poller refuses, after it has read these bytes.
+    pub(super) fn into_origin(mut self, received: &[u8]) -> Option<Arc<str>> {
+        if !matches!(self.state, ReadingHead(_)) {
+            return self.origin;
+        }
+        self.input.extend_from_slice(received);
+        head::find_origin(&self.input)
     }
 
     /// What the client of the current request understands.
@@ -87,7 +109,11 @@ impl Connection {
     pub(super) fn advance(&mut self, limits: &Limits, buffer: &mut Vec<u8>) -> Step {
         loop {
             let transition = match self.take_state() {
-                ReadingHead(scanner) => self.read_head(scanner, limits, buffer),
+                ReadingHead(scanner) => self.read_head(scanner, limits, buffer).inspect_err(|step| {
+                    if let Step::Refuse(_) = step {
+                        self.origin = head::find_origin(&self.input);
+                    }
+                }),
                 ReadingBody(head, body) => self.continue_body(head, body, buffer),
                 Writing(writer, next) => self.write(writer, next, limits, buffer),
                 waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
@@ -149,10 +175,11 @@ impl Connection {
             };
         };
         let head = head::parse(&self.input[range.clone()], limits)?;
+        let body = Body::new(head.length, limits.max_body_bytes)?;
         self.input.drain(..range.end);
+        self.origin.clone_from(&head.origin);
         self.capabilities =
             ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
-        let body = Body::new(head.length, limits.max_body_bytes)?;
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
             return self.stop(CheckingHead(head, body), Step::CheckHead(request));

@@ -1,12 +1,16 @@
 //! The head of a request: finds its end and parses it (RFC 9112, sections 2 to 6).
 
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use super::limits::Limits;
 use super::refusal::Refusal;
 
 /// The highest value of [`Limits::max_head_fields`]: the parser keeps the fields on the stack.
 pub const MAX_FIELDS: usize = 256;
+
+/// The longest origin has `https://`, a name of 254 characters and a port.
+const MAX_ORIGIN_BYTES: usize = 300;
 
 /// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub(super) struct Head {
     pub(super) target: String,
     /// Names and values in their order. Bytes of a value that are not UTF-8 become U+FFFD.
     pub(super) fields: Vec<(String, String)>,
+    /// The value of `Origin`, if that is there once and not too long.
+    pub(super) origin: Option<Arc<str>>,
     pub(super) length: Length,
     /// The client speaks HTTP/1.1, and not 1.0.
     pub(super) is_1_1: bool,
@@ -164,8 +170,29 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         // The target's word counts (RFC 9112, section 3.2.2).
         authority.clone_into(&mut fields[host].1);
     }
+    let origin = single_origin(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     let (method, keep_alive) = (method.to_owned(), !close && (is_1_1 || stay));
-    Ok(Head { method, target, fields, length, is_1_1, keep_alive, expects_continue })
+    Ok(Head { method, target, fields, origin, length, is_1_1, keep_alive, expects_continue })
+}
+
+/// The value of `Origin` in a head that may be incomplete or wrong, for the refusal of its request. A line counts once its end
+/// has come.
+pub(super) fn find_origin(input: &[u8]) -> Option<Arc<str>> {
+    let input = input.strip_prefix(b"\r\n").unwrap_or(input);
+    let lines = input.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n"));
+    let lines = lines.skip(1).map(<[u8]>::trim_ascii_end).take_while(|line| !line.is_empty());
+    single_origin(lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
+        Some((name, value[1..].trim_ascii()))
+    }))
+}
+
+/// The value of the field `Origin`, unless it is there several times, which no browser sends.
+fn single_origin<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Arc<str>> {
+    let mut origins = fields.filter(|(name, _)| name.eq_ignore_ascii_case(b"Origin"));
+    let (origin, second) = (origins.next(), origins.next());
+    let (_, value) = origin.filter(|(_, value)| value.len() <= MAX_ORIGIN_BYTES && second.is_none())?;
+    str::from_utf8(value).ok().map(Arc::from)
 }
 
 /// The target without scheme and host, and the host where it had one (RFC 9112, section 3.2).

@@ -66,10 +66,9 @@ impl Poller {
         let Limits { head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout, .. } = shared.limits;
         let timeouts = [head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout];
         let shortest = timeouts.into_iter().min().unwrap_or(TICK);
-        let mut clock = DateClock::default();
         let (running, finished) = mpsc::channel();
         let poller = Poller {
-            busy: BusyRefusal::new(&*application, &mut clock, Instant::now()),
+            busy: BusyRefusal::new(Instant::now()),
             tick: TICK.min(shortest / 10).max(MIN_TICK),
             shared,
             application,
@@ -77,7 +76,7 @@ impl Poller {
             events: Events::with_capacity(MAX_EVENTS),
             acceptor: Some(acceptor),
             has_more_expired: false,
-            clock,
+            clock: DateClock::default(),
             buffer: vec![0; 16 * 1024].into(),
             running: Some(running),
         };

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use super::limits::Limits;
 use super::poller::Poller;
 use super::refusal::Refusal;
 use super::shared::Shared;
-use super::slot::Expired;
+use super::slot::{Expired, ResponseState};
 
 /// Connections whose deadline has passed that are ended before others are served.
 const MAX_EXPIRED: usize = 64;
@@ -59,13 +60,20 @@ impl Poller {
             read => read.unwrap_or(0),
         };
         count(&self.shared).fetch_add(1, Ordering::Relaxed);
-        let _ = stream.write(self.busy.response(&*self.application, &mut self.clock, now));
+        let origin = self.take_origin(key, read);
+        let _ = stream.write(self.busy.response(&*self.application, origin, &mut self.clock, now));
         if is_whole_request(&self.buffer[..read], &self.shared.limits) {
             // The client sends nothing more, and there may be many of these.
             self.shared.close(key);
         } else {
             self.linger(key, stream, now);
         }
+    }
+
+    /// The origin of a request that is refused, after so many bytes were read from its socket.
+    fn take_origin(&self, key: usize, read: usize) -> Option<Arc<str>> {
+        let connection = self.shared.lock().table.slots[key].connection.take();
+        connection.and_then(|connection| connection.into_origin(&self.buffer[..read]))
     }
 
     /// Refuses incomplete requests of peers that have too many.
@@ -90,15 +98,17 @@ impl Poller {
             match expired {
                 Expired::Queued => {}
                 Expired::Refuse(key, stream, refusal) => {
-                    let _ = (&*stream).read(&mut self.buffer);
-                    self.write_refusal(&stream, refusal, false);
+                    let read = (&*stream).read(&mut self.buffer).unwrap_or(0);
+                    let origin = self.take_origin(key, read);
+                    self.write_refusal(&stream, refusal, origin.as_deref(), false);
                     self.linger(key, &stream, now);
                 }
                 Expired::Close(removed) => self.shared.close_removed(removed),
                 Expired::Abandon { removed, response, is_worker_stuck } => {
                     stuck_workers += usize::from(is_worker_stuck);
                     if !response.head_sent {
-                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, response.head_only);
+                        let ResponseState { head_only, origin, .. } = response;
+                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, origin.as_deref(), head_only);
                     }
                     self.shared.close_removed(removed);
                 }
@@ -107,8 +117,8 @@ impl Poller {
         stuck_workers
     }
 
-    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, head_only: bool) {
-        let writer = refusal_writer(&*self.application, refusal, head_only, &mut self.clock);
+    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, origin: Option<&str>, head_only: bool) {
+        let writer = refusal_writer(&*self.application, refusal, origin, head_only, &mut self.clock);
         let _ = stream.write(writer.unwritten());
     }
 }

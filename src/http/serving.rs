@@ -15,7 +15,7 @@ use super::response_head::ClientCapabilities;
 use super::response_writer::{Pull, ResponseWriter, Source};
 use super::scheduler::Scheduler;
 use super::shared::wake;
-use super::slot::Token;
+use super::slot::{ResponseState, Token};
 use super::step::{Disposition, Step};
 use super::worker::{Work, Worker};
 
@@ -122,14 +122,16 @@ impl Worker {
         if refusal == Refusal::Busy {
             self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
         }
-        let head_only = connection.response_state().head_only;
-        connection.refuse(refusal_writer(&*self.application, refusal, head_only, &mut self.clock));
+        let ResponseState { head_only, origin, .. } = connection.response_state();
+        let (application, origin) = (&*self.application, origin.as_deref());
+        connection.refuse(refusal_writer(application, refusal, origin, head_only, &mut self.clock));
     }
 
     /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
     /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
     fn call(&mut self, work: &mut Work, run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome) -> bool {
         let response = work.connection.response_state();
+        let head_sent = response.head_sent;
         let mut state = self.shared.lock();
         let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
         work.token = token;
@@ -138,7 +140,7 @@ impl Worker {
         drop(state);
         wake(successor);
         let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
-        let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
+        let failed = if head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
         let outcome = outcome.unwrap_or(failed);
         let mut state = self.shared.lock();
         state.scheduler.active_workers += 1;

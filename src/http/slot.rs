@@ -82,11 +82,13 @@ pub(super) struct Readiness {
 }
 
 /// How far the response has got when the application is called.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct ResponseState {
     /// A part of the response is sent, so a refusal would corrupt it.
     pub(super) head_sent: bool,
     pub(super) head_only: bool,
+    /// The origin of the request, for its refusal.
+    pub(super) origin: Option<Arc<str>>,
 }
 
 /// Called when the client of a request is gone.

@@ -2,6 +2,7 @@
 //! so it knows neither sockets' bytes nor threads. The server keeps it behind one lock.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
@@ -192,7 +193,7 @@ impl<C, R> Table<C, R> {
 
     fn expire_one(&mut self, key: usize, now: Instant) -> Option<Expired<C, R>> {
         let (phase, slot) = (self.deadlines.phase(key), &mut self.slots[key]);
-        let (holder, response, duration) = (slot.holder, slot.response, self.deadlines.duration(phase));
+        let (holder, response, duration) = (slot.holder, mem::take(&mut slot.response), self.deadlines.duration(phase));
         let refusal = match (phase, holder) {
             (Phase::Answering, _) => {
                 let is_worker_stuck = holder == Holder::Worker;

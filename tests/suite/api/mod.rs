@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bounds;
+mod cors;
 mod health;
 mod origin;
 mod problems;

@@ -137,7 +137,7 @@ fn errors_are_in_the_language_that_the_client_prefers() {
         assert_eq!(answer.json()["title"], title, "{accepted}");
         assert!(detail.starts_with(title) && detail.contains("session_id"), "{accepted}: {detail}");
         assert_eq!(answer.header("Content-Language"), Some(language), "{accepted}");
-        assert_eq!(answer.header("Vary"), Some("Accept-Language"), "{accepted}");
+        assert_eq!(answer.header("Vary"), Some("Accept-Language, Origin"), "{accepted}");
     }
 }
 

@@ -221,7 +221,7 @@ impl Application for Echo {
         }
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response {
+    fn refuse(&self, refusal: Refusal, _: Option<&str>) -> Response {
         Response::text(refusal.to_string()).with_status_code(refusal.status())
     }
 }
