@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page. Where that takes proof
-# of work, it does so with the code in docs/sessions.md, and chats with the page in docs/chat.md.
+# of work, it does so with the code in docs/sessions.md, and chats with the page in docs/chat.md. Pages on other ports use the
+# service if it allows their origin.
 # Usage: tests/browser.sh [BINARY] [SCREENSHOT.png]
-# Needs chromedriver (Debian: chromium-driver), curl and jq.
+# Needs chromedriver (Debian: chromium-driver), curl, jq and python3.
 set -euo pipefail
 
 binary=$(realpath "${1:-target/release/safespace}")
-docs=$(dirname "$(realpath "$0")")/../docs
+tests=$(dirname "$(realpath "$0")")
+docs=$tests/../docs
 screenshot=${2:-}
 files=$(mktemp -d)
 folders=()
@@ -144,3 +146,44 @@ done
 [ "$left" = https://www.wikipedia.org/ ] || { echo "FAILED  Erase did not leave the page: $left" >&2; exit 1; }
 wait_for '/Session deleted/p' "$files/guarded.log" >/dev/null
 echo "ok      Erase cleared the screen at once, deleted the session and left the page"
+
+# serve_page NAME: serves the folder of this script on a port of its own, and sets $origin.
+serve_page() {
+    PYTHONUNBUFFERED=1 python3 -m http.server --bind 127.0.0.1 --directory "$tests" 0 >"$files/$1.log" 2>&1 &
+    processes+=($!)
+    origin=http://127.0.0.1:$(wait_for 's/.* port \([0-9]*\) .*/\1/p' "$files/$1.log")
+}
+# on_page ORIGIN EXPRESSION: opens the page of another origin, and prints what the expression resolves to.
+on_page() {
+    webdriver POST "$page/url" "{\"url\": \"$1/other_origin.html\"}" >/dev/null
+    local script="const done = arguments[0]; $2.then(done, (error) => done(String(error)));"
+    webdriver POST "$page/execute/async" "$(jq -cn --arg script "$script" '{script: $script, args: []}')"
+}
+serve_page foreign
+foreign=$origin
+serve_page allowed
+allowed=$origin
+serve api CORS_ALLOWED_ORIGINS="$allowed" METRICS_PORT=0
+found=$(on_page "$allowed" "use('$url')" | jq -cS .)
+expected='{"erased":204,"gone":"session_not_found","id":true,"messages":2,"refused":429,"role":"model","waits":true}'
+[ "$found" = "$expected" ] || { echo "FAILED  a page of an allowed origin: $found" >&2; exit 1; }
+echo "ok      a page of an allowed origin created a session, chatted, read Retry-After and deleted the session"
+
+session=$(on_page "$allowed" "create('$url')" | jq -r .)
+on_page "$allowed" "Promise.resolve(leave('$session'))" >/dev/null
+webdriver POST "$page/url" '{"url": "about:blank"}' >/dev/null
+for _ in $(seq 50); do
+    status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$session")
+    [ "$status" = 200 ] || break
+    sleep 0.1
+done
+[ "$status" = 404 ] || { echo "FAILED  a session whose page was left: $status" >&2; exit 1; }
+echo "ok      a page of an allowed origin deleted its session while it was left"
+
+metrics=$(sed -n 's/^  Metrics  //p' "$files/api.out")
+creations() { curl -sS -m 10 "$metrics" | sed -n 's/^safespace_http_requests_total{method="POST",route="\/api\/v1\/sessions",status="'"$1"'"} //p'; }
+before=$(creations 201)
+found=$(on_page "$foreign" "intrude('$url')")
+[ "$found" = 0 ] && [ "$(creations 201)" = "$before" ] && [ "$(creations 403)" = 2 ] ||
+    { echo "FAILED  a page of a foreign origin read $found answers; sessions: $before, then $(creations 201)" >&2; exit 1; }
+echo "ok      a page of a foreign origin created no session and could read nothing"
