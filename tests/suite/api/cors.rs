@@ -102,6 +102,9 @@ fn an_origin_that_is_cut_repeated_or_in_the_body_is_not_named_in_a_refusal() {
         (format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\nOrigin: {ALLOWED}\r\n"), 413),
         // In the request that follows.
         (format!("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nOrigin: {ALLOWED}\r\n\r\n"), 400),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\n\r\n", "a".repeat(10)), 200),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\n\r\n", "a".repeat(1_000)), 200),
+        (format!("GET / HTTP/1.1\r\nOrigin: {}\r\n\r\n", "a".repeat(1_000)), 400),
         (format!("GET / HTTP/1.1\r\nHost: x\r\nOrigin: {}\r\n\r\n", "a".repeat(20_000)), 431),
     ] {
         let mut raw = connect();
@@ -259,20 +262,21 @@ fn a_preflight_of_every_route_names_its_methods() {
 fn what_is_no_preflight_of_an_allowed_origin_gets_no_permission() {
     let app = start(&[]);
     let method = "Access-Control-Request-Method: DELETE\r\n";
-    for (path, fields, status) in [
-        ("/api/v1/sessions", format!("Origin: {FOREIGN}\r\n{method}"), 204),
-        ("/api/v1/sessions", format!("Origin: null\r\n{method}"), 204),
-        ("/api/v1/sessions", format!("Origin: {ALLOWED}\r\nOrigin: {ALLOWED}\r\n{method}"), 204),
-        ("/api/v1/sessions", method.to_owned(), 204),
-        ("/api/v1/sessions", format!("Origin: {ALLOWED}\r\n"), 204),
-        ("/nowhere", format!("Origin: {ALLOWED}\r\n{method}"), 404),
+    for (line, fields, status) in [
+        ("OPTIONS /api/v1/sessions", format!("Origin: {FOREIGN}\r\n{method}"), 204),
+        ("OPTIONS /api/v1/sessions", format!("Origin: null\r\n{method}"), 204),
+        ("OPTIONS /api/v1/sessions", format!("Origin: {ALLOWED}\r\nOrigin: {ALLOWED}\r\n{method}"), 204),
+        ("OPTIONS /api/v1/sessions", method.to_owned(), 204),
+        ("OPTIONS /api/v1/sessions", format!("Origin: {ALLOWED}\r\n"), 204),
+        ("PUT /api/v1/sessions", format!("Origin: {ALLOWED}\r\n{method}"), 405),
+        ("OPTIONS /nowhere", format!("Origin: {ALLOWED}\r\n{method}"), 404),
     ] {
-        let answer = app.client.raw(format!("OPTIONS {path} HTTP/1.1\r\nHost: x\r\n{fields}\r\n").as_bytes());
+        let answer = app.client.raw(format!("{line} HTTP/1.1\r\nHost: x\r\n{fields}\r\n").as_bytes());
         let answer = answer.assert_status(status);
         for name in ["Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Max-Age"] {
-            assert_eq!(answer.header(name), None, "{path} {fields}");
+            assert_eq!(answer.header(name), None, "{line} {fields}");
         }
-        assert!(answer.header("Allow").is_some() || status == 404, "{path} {fields}");
+        assert!(answer.header("Allow").is_some() || status == 404, "{line} {fields}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests from pages of other origins: refused before they have an effect, unless the origin is allowed.
 
+use safespace::api::routes::ROUTES;
 use serde_json::json;
 
 use crate::support::app::TestApp;
@@ -29,7 +30,6 @@ fn send(app: &TestApp, line: &str, (origin, site): Sender<'_>) -> Answer {
 fn what_a_page_of_a_foreign_origin_sends_has_no_effect() {
     let app = start();
     let chat = Chat::new(&app);
-    let session = format!("/api/v1/sessions/{}", chat.id);
     let (own, rows) = (format!("http://{}", app.client.address()), count_rows(&mut app.sql()));
     let senders = [
         ("https://evil.example", ""),
@@ -54,12 +54,8 @@ fn what_a_page_of_a_foreign_origin_sends_has_no_effect() {
         ("null", "same-site"),
         ("null", "none"),
     ];
-    for line in [
-        "POST /api/v1/sessions".to_owned(),
-        format!("POST {session}/chat"),
-        format!("POST {session}/chat/stop"),
-        format!("DELETE {session}"),
-    ] {
+    for route in ROUTES.iter().filter(|route| route.method != "GET") {
+        let line = format!("{} {}", route.method, route.pattern.replace("{session_id}", &chat.id));
         for sender in senders {
             let answer = send(&app, &line, sender);
             answer.assert_problem(403);
