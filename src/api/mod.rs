@@ -12,6 +12,7 @@ mod health;
 mod language;
 pub mod openapi;
 mod origin;
+mod prefer;
 mod problem;
 mod proof_of_work;
 mod respond;

@@ -3,15 +3,16 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::body;
 use super::catalogue::{Code, FieldCode};
 use super::problem::Problem;
 use super::respond;
 use super::responder::{Answer, Context};
+use super::{body, prefer};
 use crate::http::Request;
 use crate::message;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
+use crate::store::Erased;
 
 /// An anonymous session.
 #[derive(Serialize, ToSchema)]
@@ -84,28 +85,50 @@ pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
     })
 }
 
+/// How many rows an erasure removed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Erasure {
+    deleted: DeletedRows,
+}
+
+/// Rows by table.
+#[derive(Serialize, ToSchema)]
+struct DeletedRows {
+    #[schema(example = 1)]
+    sessions: i64,
+    #[schema(example = 2)]
+    messages: i64,
+}
+
 /// Erases a session and all that belongs to it
 ///
-/// The panic button: after a 204, all rows are deleted, and a running turn is cancelled and stores nothing. Of two at once,
-/// exactly one gets 204.
+/// After a 200 or a 204, all rows are deleted, and a running turn is cancelled and stores nothing. Of two at once, exactly one
+/// gets it. With `Prefer: return=representation` (RFC 7240) the answer is 200 with the number of deleted rows.
 #[utoipa::path(delete, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
-    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session's id"),
+        ("Prefer" = Option<String>, Header, description = "`return=representation` asks for the number of deleted rows"),
+    ),
     responses(
+    (status = 200, description = "Erased, and what was erased, where the client prefers to be told", body = Erasure,
+     headers(("Preference-Applied" = String, description = "`return=representation`"))),
     (status = 204, description = "Erased"),
     (status = 503, description = "The database is not available: the session may still be there, try again"),
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]
-pub(super) fn delete<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
+pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session = parse_id(session_id)?.lookup();
+    let is_counted = prefer::representation(request);
     Answer::defer(move |responder| {
         context.turns.erase(
             session,
-            responder.on(|existed| {
-                if !existed? {
-                    return Err(Problem::new(Code::SessionNotFound));
+            responder.on(move |erased: Result<Option<Erased>, _>| {
+                let Erased { messages } = erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+                if !is_counted {
+                    return Ok(respond::no_content());
                 }
-                log::info!("Session deleted");
-                Ok(respond::no_content())
+                let erasure = Erasure { deleted: DeletedRows { sessions: 1, messages } };
+                Ok(respond::json(200, &erasure).with_additional_header("Preference-Applied", "return=representation"))
             }),
         );
     })

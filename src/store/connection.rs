@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::types::{ToSql, Type};
-use postgres::{Client, Row};
+use postgres::{Client, Row, Transaction};
 
 use super::connector;
 use super::error::Error;
@@ -41,6 +41,24 @@ impl Connection {
     /// Executes a statement and returns its rows.
     pub(super) fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
         let result = self.client().query_typed(statement, parameters);
+        self.finish(result)
+    }
+
+    /// Executes statements in one transaction, which is rolled back if one of them fails.
+    pub(super) fn transaction<T>(
+        &mut self,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
+    ) -> Result<T, Error> {
+        let result = self.client().transaction().and_then(|mut transaction| {
+            let value = run(&mut transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        });
+        self.finish(result)
+    }
+
+    /// Notes what the end of a statement says of the connection and of PostgreSQL.
+    fn finish<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, Error> {
         self.last_answer = Instant::now();
         result.map_err(|error| {
             self.suspect |= !error.as_db_error().is_some_and(fault::keeps_connection);

@@ -1,7 +1,9 @@
 //! Erasing sessions: with connections and threads that nothing else uses, so that it needs no room from other requests.
 //!
-//! Small sessions are deleted in batches. A batch never takes long: the statement passes over sessions that are large or
-//! locked, and these are deleted behind it, each alone, the smallest first: a flood of large ones delays no smaller one.
+//! Small sessions are deleted in batches. A batch never takes long: it passes over sessions that are large or locked, and
+//! these are deleted behind it, each alone, the smallest first: a flood of large ones delays no smaller one.
+//!
+//! Each deletion locks first and deletes then, in one transaction, so that it knows how many rows it deletes.
 
 mod queue;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use postgres::Transaction;
 use postgres::types::Type;
 use uuid::Uuid;
 
@@ -69,11 +72,18 @@ struct Lane {
     acquire_timeout: Duration,
 }
 
-/// What the statement of a batch did with a session.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// The rows that went with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// Rows of the table `messages`.
+    pub messages: i64,
+}
+
+/// What a batch did with a session.
+#[derive(Clone, Copy)]
 enum Outcome {
-    Deleted,
-    NoSession,
+    /// It is deleted, or did not exist.
+    Done(Option<Erased>),
     /// It is large or locked, and must be deleted alone. It has this many sealed bytes.
     Postponed(i64),
 }
@@ -109,14 +119,15 @@ impl Erasing {
         }))
     }
 
-    /// Deletes a session; the result is whether it existed.
-    pub(super) fn run(&self, session: Lookup, callback: Callback<bool>) {
+    /// Deletes a session; the result is `None` if it did not exist.
+    pub(super) fn run(&self, session: Lookup, callback: Callback<Option<Erased>>) {
         let (lane, pending) = (self.0.clone(), Pending(Some(callback)));
         let batch = move || {
             let behind = lane.clone();
             let finish = move |outcome| match outcome {
                 Ok(Outcome::Postponed(bytes)) => behind.delete_alone(session, bytes, pending),
-                outcome => pending.complete(outcome.map(|outcome| outcome == Outcome::Deleted)),
+                Ok(Outcome::Done(erased)) => pending.complete(Ok(erased)),
+                Err(error) => pending.complete(Err(error)),
             };
             lane.batches.run(session, Box::new(finish));
         };
@@ -150,16 +161,16 @@ impl Lane {
         let waiters = self.queue.lock().finish(session);
         for waiter in waiters {
             waiter.complete(result.clone());
-            result = result.map(|_| false);
+            result = result.map(|_| None);
         }
     }
 }
 
 /// A callback that is called with an error if it is dropped: by a thread pool without a thread, or by a panic.
-struct Pending(Option<Callback<bool>>);
+struct Pending(Option<Callback<Option<Erased>>>);
 
 impl Pending {
-    fn complete(mut self, result: Result<bool, Error>) {
+    fn complete(mut self, result: Result<Option<Erased>, Error>) {
         if let Some(callback) = self.0.take() {
             callback(result);
         }
@@ -174,23 +185,44 @@ impl Drop for Pending {
     }
 }
 
-fn delete_one(connection: &mut Connection, session: Lookup) -> Result<bool, Error> {
-    let statement = include_str!("../../sql/sessions/delete.sql");
-    Ok(!connection.query(statement, &[(session.expose(), Type::UUID)])?.is_empty())
+fn delete_one(connection: &mut Connection, session: Lookup) -> Result<Option<Erased>, Error> {
+    let lock = include_str!("../../sql/sessions/lock.sql");
+    connection.transaction(|transaction| {
+        let locked = transaction.query_typed(lock, &[(session.expose(), Type::UUID)])?;
+        let ids: Vec<Uuid> = locked.iter().map(|row| row.get("id")).collect();
+        Ok(delete(transaction, &ids)?.remove(session.expose()))
+    })
 }
 
 fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Outcome>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
-    let statement = include_str!("../../sql/sessions/delete_many.sql");
+    let lock = include_str!("../../sql/sessions/lock_many.sql");
     let bounds = [(&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
-    let rows = connection.query(statement, &[&[(&ids as _, Type::UUID_ARRAY)], bounds.as_slice()].concat())?;
-    let outcome =
-        |row: &postgres::Row| row.get::<_, Option<i64>>("bytes_left").map_or(Outcome::Deleted, Outcome::Postponed);
-    let mut outcomes: HashMap<Uuid, Outcome> = rows.iter().map(|row| (row.get("id"), outcome(row))).collect();
+    let parameters = [&[(&ids as _, Type::UUID_ARRAY)], bounds.as_slice()].concat();
+    let (left, mut erased) = connection.transaction(|transaction| {
+        let (mut locked, mut left) = (Vec::new(), HashMap::new());
+        for row in transaction.query_typed(lock, &parameters)? {
+            match row.get::<_, Option<i64>>("bytes_left") {
+                Some(bytes) => _ = left.insert(row.get::<_, Uuid>("id"), bytes),
+                None => locked.push(row.get("id")),
+            }
+        }
+        Ok((left, delete(transaction, &locked)?))
+    })?;
     // Of several deletes of a session in the batch, one has deleted it. While it exists, all of them wait for its deletion.
-    let outcome = |id| match outcomes.get(id) {
-        Some(Outcome::Postponed(bytes)) => Outcome::Postponed(*bytes),
-        _ => outcomes.remove(id).unwrap_or(Outcome::NoSession),
+    let outcome = |id: &Uuid| match left.get(id) {
+        Some(bytes) => Outcome::Postponed(*bytes),
+        None => Outcome::Done(erased.remove(id)),
     };
     Ok(ids.into_iter().map(outcome).collect())
+}
+
+/// Deletes sessions that the transaction has locked.
+fn delete(transaction: &mut Transaction<'_>, locked: &[Uuid]) -> Result<HashMap<Uuid, Erased>, postgres::Error> {
+    if locked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let statement = include_str!("../../sql/sessions/delete.sql");
+    let rows = transaction.query_typed(statement, &[(&locked as _, Type::UUID_ARRAY)])?;
+    Ok(rows.iter().map(|row| (row.get("id"), Erased { messages: row.get("messages") })).collect())
 }

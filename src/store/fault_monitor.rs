@@ -271,7 +271,10 @@ fn store_and_undo(client: &mut Client) -> Result<(), postgres::Error> {
     transaction.query_typed(append, &message)?;
     let recent = include_str!("../../sql/messages/recent.sql");
     transaction.query_typed(recent, &[id(), (&1_i32, Type::INT4), (&1_i64, Type::INT8)])?;
-    transaction.query_typed(include_str!("../../sql/sessions/delete.sql"), &[id()])?;
+    transaction.query_typed(
+        include_str!("../../sql/sessions/delete.sql"),
+        &[(&[session].as_slice() as _, Type::UUID_ARRAY)],
+    )?;
     transaction.rollback()
 }
 

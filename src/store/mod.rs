@@ -33,6 +33,7 @@ use std::time::Duration;
 
 pub use batcher::{Callback, wait};
 pub use connector::{ConnectError, Connector};
+pub use erasing::Erased;
 pub use error::Error;
 pub use fault::Fault;
 pub use health::{Health, Readiness};

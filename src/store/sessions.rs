@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
 use super::connection::Connection;
-use super::erasing::Erasing;
+use super::erasing::{Erased, Erasing};
 use super::error::Error;
 use super::pool::Pool;
 use crate::metrics::Metrics;
@@ -64,13 +64,16 @@ impl Sessions {
         self.find.run(session, callback);
     }
 
-    /// Erases a session and everything that belongs to it. The result is whether the session existed; of several
-    /// concurrent deletes of one session, exactly one gets `true`.
-    pub fn delete(&self, session: Lookup, callback: Callback<bool>) {
+    /// Erases a session and everything that belongs to it. The result is `None` if the session did not exist; of several
+    /// concurrent deletes of one session, exactly one gets `Some`.
+    pub fn delete(&self, session: Lookup, callback: Callback<Option<Erased>>) {
         let deleted = self.deleted.clone();
-        let count = move |existed: Result<bool, Error>| {
-            deleted.inc_by(u64::from(existed == Ok(true)));
-            callback(existed);
+        let count = move |erased: Result<Option<Erased>, Error>| {
+            if let Ok(Some(_)) = erased {
+                deleted.inc();
+                log::info!("Session deleted");
+            }
+            callback(erased);
         };
         self.erasing.run(session, Box::new(count));
     }

@@ -16,7 +16,7 @@ use crate::config::SessionLimits;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
-use crate::store::{Callback, Error, Row, Store};
+use crate::store::{Callback, Erased, Error, Row, Store};
 use crate::sync::{ThreadPool, ThreadPoolSettings, Timer, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
@@ -174,15 +174,15 @@ impl Turns {
         }
     }
 
-    /// Erases a session: its rows, then its turn with the call to the companion. `callback` receives whether the session
-    /// existed. Where the rows may still be there, the turn goes on.
-    pub fn erase(&self, session: Lookup, callback: Callback<bool>) {
+    /// Erases a session: its rows, then its turn with the call to the companion. `callback` receives `None`
+    /// if the session did not exist. Where the rows may still be there, the turn goes on.
+    pub fn erase(&self, session: Lookup, callback: Callback<Option<Erased>>) {
         let active = self.active.clone();
-        let erased = move |existed: Result<bool, Error>| {
-            if existed.is_ok() {
+        let erased = move |erased: Result<Option<Erased>, Error>| {
+            if erased.is_ok() {
                 active.cancel(session, Failure::NoSession, None);
             }
-            callback(existed);
+            callback(erased);
         };
         self.resources.store.sessions.delete(session, Box::new(erased));
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bounds;
 mod cors;
+mod erase_counts;
 mod health;
 mod origin;
 mod problems;

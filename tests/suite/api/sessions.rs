@@ -10,6 +10,7 @@ use safespace::session_id::SessionId;
 use uuid::Uuid;
 
 use crate::support::app::TestApp;
+use crate::support::raw::Raw;
 use crate::support::{lock_table, wait_for_lock};
 
 #[test]
@@ -130,13 +131,18 @@ fn debug_output_and_errors_do_not_contain_the_session_id() {
 
 #[test]
 fn a_statement_that_exceeds_its_timeout_gets_504() {
-    let app = TestApp::with(&[("DB_QUERY_TIMEOUT", "1")]);
-    let id = app.create_session();
+    let app = TestApp::with(&[("DB_QUERY_TIMEOUT", "1"), ("APP_REQUEST_TIMEOUT", "60")]);
+    let path = format!("/api/v1/sessions/{}", app.create_session());
     let mut sql = app.sql();
     let lock = lock_table(&mut sql, "sessions");
-    app.client.delete(&format!("/api/v1/sessions/{id}")).assert_problem(504);
+    app.client.get(&path).assert_problem(504);
+    // A deletion has 30 s at least.
+    let delete = format!("DELETE {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let answer = Raw::connect(app.client.address()).ask(delete.as_bytes());
+    answer.assert_problem(504);
+    assert_eq!(answer.json()["code"], "database_timeout");
     lock.commit().unwrap();
-    app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
+    app.client.delete(&path).assert_status(204);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
     let statuses =
         |method: &str| sessions[method]["responses"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(statuses("get"), ["200", "404", "422", "500", "503", "504", "default"]);
-    assert_eq!(statuses("delete"), ["204", "403", "404", "422", "500", "503", "504", "default"]);
+    assert_eq!(statuses("delete"), ["200", "204", "403", "404", "422", "500", "503", "504", "default"]);
     let session = &document["components"]["schemas"]["Session"];
     assert_eq!(session["required"], serde_json::json!(["session_id", "created_at"]));
     assert_eq!(session["properties"]["session_id"]["format"], "uuid");

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
 
-use postgres::{Client, Transaction};
+use postgres::Client;
 use safespace::session_id::SessionId;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::support::chat::{Chat, count_rows};
 use crate::support::cluster::Cluster;
 use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
-use crate::support::{eventually, lock_table, timed, wait_for_locks};
+use crate::support::{eventually, lock_table, timed, wait_for_locks, wait_for_row_locks};
 
 /// A session with this many messages.
 fn session(app: &TestApp, sql: &mut Client, messages: i32) -> String {
@@ -36,15 +36,6 @@ fn send_all(app: &TestApp, requests: impl IntoIterator<Item = Vec<u8>>) -> Vec<R
         raw
     };
     requests.into_iter().map(send).collect()
-}
-
-/// Waits until `count` connections wait for a lock of this transaction, or for one that does.
-#[track_caller]
-fn wait_for_row_locks(sql: &mut Client, transaction: &mut Transaction<'_>, count: i64) {
-    let holder: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) OR EXISTS (
-        SELECT FROM unnest(pg_blocking_pids(pid)) AS blocker WHERE $1 = ANY (pg_blocking_pids(blocker)))";
-    eventually(PATIENCE, || (sql.query_one(waiting, &[&holder]).unwrap().get::<_, i64>(0) >= count).then_some(()));
 }
 
 #[test]

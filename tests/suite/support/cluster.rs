@@ -233,3 +233,12 @@ pub(crate) fn wait_for_locks(sql: &mut postgres::Client, count: usize) {
     let waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'sessions'::regclass";
     eventually(PATIENCE, || (sql.query(waiting, &[]).unwrap().len() == count).then_some(()));
 }
+
+/// Waits until `count` connections wait for a lock of this transaction, or for one that does.
+#[track_caller]
+pub(crate) fn wait_for_row_locks(sql: &mut postgres::Client, transaction: &mut postgres::Transaction<'_>, count: i64) {
+    let holder: i32 = transaction.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)) OR EXISTS (
+        SELECT FROM unnest(pg_blocking_pids(pid)) AS blocker WHERE $1 = ANY (pg_blocking_pids(blocker)))";
+    eventually(PATIENCE, || (sql.query_one(waiting, &[&holder]).unwrap().get::<_, i64>(0) >= count).then_some(()));
+}

@@ -23,6 +23,7 @@ impl Client {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            .max_redirects(0)
             .timeout_global(Some(Duration::from_secs(30)))
             .build()
             .into();
@@ -40,8 +41,7 @@ impl Client {
     /// The same with this field `Accept`.
     #[track_caller]
     pub(crate) fn get_as(&self, path: &str, accept: &str) -> Answer {
-        let request = self.request("GET", path).header("Accept", accept).body(()).unwrap();
-        Answer::read(self.agent.run(request).unwrap())
+        self.send_with("GET", path, &[("Accept", accept)])
     }
 
     pub(crate) fn post(&self, path: &str) -> Answer {
@@ -61,6 +61,14 @@ impl Client {
     pub(crate) fn try_send(&self, method: &str, path: &str) -> Result<Answer, ureq::Error> {
         let request = self.request(method, path).body(()).unwrap();
         self.agent.run(request).map(Answer::read)
+    }
+
+    /// Sends a request without a body and with header fields.
+    #[track_caller]
+    pub(crate) fn send_with(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let add = |request: ureq::http::request::Builder, (name, value): &(&str, &str)| request.header(*name, *value);
+        let request = fields.iter().fold(self.request(method, path), add);
+        Answer::read(self.agent.run(request.body(()).unwrap()).unwrap())
     }
 
     /// Sends a request with a body.
@@ -105,6 +113,12 @@ impl Answer {
         let headers = lines.map(|line| line.split_once(": ").unwrap());
         let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
         Answer { status, headers, body: body.as_bytes().to_vec() }
+    }
+
+    /// The names and values of all fields but `Date` and `X-Request-Id`, which differ from one response to the next.
+    pub(crate) fn constant_fields(&self) -> Vec<(String, String)> {
+        let differs = |name: &str| ["date", "x-request-id"].contains(&name);
+        self.headers.iter().filter(|(name, _)| !differs(name)).cloned().collect()
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

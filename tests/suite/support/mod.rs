@@ -14,5 +14,5 @@ pub(crate) mod server;
 pub(crate) mod timing;
 
 pub(crate) use app::{Variables, variables};
-pub(crate) use cluster::{lock_table, wait_for_lock, wait_for_locks};
+pub(crate) use cluster::{lock_table, wait_for_lock, wait_for_locks, wait_for_row_locks};
 pub(crate) use timing::{SHORT, assert_took, eventually, timed};

@@ -1,0 +1,16 @@
+-- Locks those of several sessions that have at most $2 messages and $3 sealed bytes, and that no other transaction has locked,
+-- so that a batch of deletes never takes long. One row for each session that exists: NULL where it is locked now, else its sealed
+-- bytes. Locks are taken in the order of ids, as everywhere, so that concurrent statements do not deadlock.
+WITH found AS (
+    SELECT sessions.id, newest.position, coalesce(newest.total_bytes, 0) AS total_bytes
+    FROM sessions LEFT JOIN LATERAL (
+        SELECT position, total_bytes FROM messages WHERE session_id = sessions.id ORDER BY position DESC LIMIT 1
+    ) AS newest ON true
+    WHERE sessions.id = ANY($1::uuid[])
+), locked AS (
+    SELECT id FROM sessions
+    WHERE id IN (SELECT id FROM found WHERE coalesce(position, 0) <= $2::integer AND total_bytes <= $3::bigint)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+)
+SELECT found.id, CASE WHEN locked.id IS NULL THEN found.total_bytes END AS bytes_left
+FROM found LEFT JOIN locked ON locked.id = found.id
