@@ -62,6 +62,7 @@ impl App {
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),
+            exit_urls: config.exit_urls.clone(),
             timers: Arc::default(),
             stopping: AtomicBool::new(false),
         });

@@ -6,10 +6,13 @@ use serde_json::{Map, Value};
 
 use super::catalogue::{Code, FieldCode};
 use super::problem::Problem;
-use crate::http::Request;
+use crate::http::{Refusal, Request};
 
 /// What some editors and libraries write before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Bytes of a form: an id and an address, and what a browser writes around them.
+const MAX_FORM_BYTES: usize = 1024;
 
 /// Refuses a body by its head alone, on any route.
 ///
@@ -20,14 +23,28 @@ pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
     if length(request) == 0 && request.header("Transfer-Encoding").is_none() {
         return Ok(());
     }
+    check_encoding(request)?;
+    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
+    let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
+    if is_json { Ok(()) } else { Err(Problem::new(Code::MediaTypeUnsupported)) }
+}
+
+/// Refuses the body of a form by its head, or by its length where that is known only now.
+///
+/// # Errors
+/// 415 for one that is compressed, 413 above [`MAX_FORM_BYTES`].
+pub(super) fn check_form_head(request: &Request) -> Result<(), Problem> {
+    check_encoding(request)?;
+    if length(request) <= MAX_FORM_BYTES { Ok(()) } else { Err(Refusal::BodyTooLarge(MAX_FORM_BYTES).into()) }
+}
+
+fn check_encoding(request: &Request) -> Result<(), Problem> {
     let mut encodings = request.header("Content-Encoding").unwrap_or_default().split(',').map(str::trim);
     if !encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")) {
         let problem = Problem::new(Code::ContentEncodingUnsupported);
         return Err(problem.header("Accept-Encoding", "identity".to_owned()));
     }
-    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
-    let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
-    if is_json { Ok(()) } else { Err(Problem::new(Code::MediaTypeUnsupported)) }
+    Ok(())
 }
 
 /// Bytes of the body; 0 of one in chunks that is still to come.
@@ -40,10 +57,7 @@ pub(super) fn length(request: &Request) -> usize {
 /// # Errors
 /// 422 for a body that is not an object, with the position where it is wrong.
 pub(super) fn json_object(request: &Request) -> Result<Map<String, Value>, Problem> {
-    let mut body = Vec::new();
-    if let Some(mut data) = request.data() {
-        data.read_to_end(&mut body).map_err(|_| Problem::internal("the body of a request cannot be read"))?;
-    }
+    let mut body = read(request)?;
     if body.is_empty() {
         return Ok(Map::new());
     }
@@ -61,6 +75,43 @@ pub(super) fn json_object(request: &Request) -> Result<Map<String, Value>, Probl
             let is_too_deep = error.to_string().starts_with("recursion limit exceeded");
             let code = if is_too_deep { FieldCode::BodyTooDeep } else { FieldCode::BodyNotJson };
             Err(Problem::invalid_at(code, skipped + position(json, &error)))
+        }
+    }
+}
+
+fn read(request: &Request) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    if let Some(mut data) = request.data() {
+        data.read_to_end(&mut body).map_err(|_| Problem::internal("the body of a request cannot be read"))?;
+    }
+    Ok(body)
+}
+
+/// The body of a form.
+pub(super) struct Form(String);
+
+impl Form {
+    pub(super) fn read(request: &Request) -> Result<Form, Problem> {
+        Ok(Form(String::from_utf8_lossy(&read(request)?).into_owned()))
+    }
+
+    /// The body as a whole.
+    pub(super) fn text(&self) -> &str {
+        self.0.trim()
+    }
+
+    /// A member of a JSON object, or a field of a form, URL-encoded or multipart. The body itself tells which: a page may
+    /// send any of them as `text/plain`.
+    pub(super) fn field(&self, name: &str) -> Option<String> {
+        match self.text().as_bytes().first()? {
+            b'{' => serde_json::from_str::<Value>(self.text()).ok()?[name].as_str().map(ToOwned::to_owned),
+            b'-' => {
+                let (_, part) = self.0.split_once(&format!(" name=\"{name}\""))?;
+                let (_, value) = part.split_once("\r\n\r\n")?;
+                value.split("\r\n").next().map(ToOwned::to_owned)
+            }
+            _ => form_urlencoded::parse(self.text().as_bytes())
+                .find_map(|(field, value)| (field == name).then(|| value.into_owned())),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::language::Language;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Code {
     Malformed,
+    AuthorizationRequired,
     ForeignOrigin,
     PathNotFound,
     SessionNotFound,

@@ -5,6 +5,7 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 
 use super::catalogue::{Code, FieldCode};
 use super::language::Language;
+use super::leaving;
 use super::problem::Problem;
 use crate::admission::{Challenge, Denied, ProofRequired};
 use crate::http::Refusal;
@@ -45,7 +46,10 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
         codes.push(ForeignOrigin);
     }
     if method == "post" {
-        codes.extend([BodyTooLarge, MediaTypeUnsupported, ContentEncodingUnsupported]);
+        codes.extend([BodyTooLarge, ContentEncodingUnsupported]);
+    }
+    if method == "post" && path.starts_with("/api/v1/sessions") {
+        codes.push(MediaTypeUnsupported);
     }
     match (method, path) {
         ("post", "/api/v1/sessions") => {
@@ -60,6 +64,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
             fields.extend(body);
         }
         ("get", "/api/v1/sessions/{session_id}/chat") => fields.extend([LimitInvalid, BeforeInvalid]),
+        (_, leaving::PANIC_PATH) => codes.extend([DatabaseUnavailable, DatabaseRefuses, DatabaseTimeout]),
         (_, "/health/ready") => codes.extend([Stopping, SchemaMismatch, DatabaseUnavailable, DatabaseRefuses]),
         (_, "/docs/{asset}") => codes.push(PathNotFound),
         _ => {}
@@ -69,6 +74,11 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
     let by_field = fields.into_iter().map(|code| example(None, &invalid(code)));
     let by_server = refusals.into_iter().map(|refusal| example(Some("default"), &refusal.into()));
     by_code.chain(by_field).chain(by_server).collect()
+}
+
+/// The error of an operation without the session's id in `Authorization`.
+pub(super) fn without_authorization() -> ErrorExample {
+    example(None, &Problem::new(Code::AuthorizationRequired))
 }
 
 fn problem(code: Code) -> Problem {

@@ -1,6 +1,7 @@
 //! What a client sees: the routes are in [`routes`], one file per resource. The life of a request is
 //! [`Context::answer`](Application::answer) below.
 
+mod bearer;
 mod body;
 mod catalogue;
 mod challenge;
@@ -10,6 +11,7 @@ mod docs;
 mod examples;
 mod health;
 mod language;
+mod leaving;
 pub mod openapi;
 mod origin;
 mod prefer;
@@ -30,7 +32,7 @@ use language::Language;
 use problem::Problem;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
-use routes::Found;
+use routes::{Found, Input, Route};
 
 /// The route of a request, and its log from here on.
 fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) {
@@ -42,9 +44,13 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
 }
 
 /// Refuses a request by its head alone.
-fn check_head(context: &Context, request: &Request) -> Result<(), Problem> {
+fn check_head(context: &Context, route: &Route, request: &Request) -> Result<(), Problem> {
     origin::check(request, &context.allowed_origins)?;
-    body::check_head(request)
+    match route.input {
+        Input::Json => body::check_head(request),
+        Input::Bearer => bearer::session_id(request).and_then(|_| body::check_head(request)),
+        Input::Form => body::check_form_head(request),
+    }
 }
 
 /// Erasing, for which a page of another origin needs a preflight first, stopping an answer, and the probes of health.
@@ -54,7 +60,9 @@ fn is_never_refused(beginning: &[u8]) -> bool {
         (Some(b"DELETE" | b"OPTIONS"), _) => true,
         (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
         (Some(b"POST"), Some(target)) => {
-            target.split(|byte| *byte == b'?').next().is_some_and(|path| path.ends_with(b"/chat/stop"))
+            let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+            [leaving::PANIC_PATH.as_bytes(), leaving::EXIT_PATH.as_bytes()].contains(&path)
+                || path.ends_with(b"/chat/stop")
         }
         _ => false,
     }
@@ -70,8 +78,10 @@ impl Application for Context {
             Found::Answer(answer) => return responder.respond(answer),
         };
         let answer = catch_panic(|| {
-            check_head(self, &request)?;
-            (route.handler)(self, &request, &parameter)
+            check_head(self, route, &request)?;
+            let is_bearer = route.input == Input::Bearer;
+            let parameter = if is_bearer { bearer::session_id(&request)? } else { &parameter };
+            (route.handler)(self, &request, parameter)
         });
         match answer {
             Ok(Answer::Deferred(start)) => start(responder),
@@ -91,7 +101,7 @@ impl Application for Context {
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         let (found, access_log) = begin(self, request);
         let problem = match found {
-            Found::Route(..) => check_head(self, request).err()?,
+            Found::Route(route, _) => check_head(self, route, request).err()?,
             Found::Answer(answer) => answer.err()?,
         };
         Some(access_log.complete(Err(problem)))
@@ -128,6 +138,14 @@ mod tests {
             (format!("DELETE {session} HTTP/1.1\r\n"), true),
             (format!("OPTIONS {session} HTTP/1.1\r\n"), true),
             (format!("POST {session}/chat/stop HTTP/1.1\r\n"), true),
+            ("DELETE /api/v1/session HTTP/1.1\r\n".to_owned(), true),
+            ("POST /api/v1/session/chat/stop HTTP/1.1\r\n".to_owned(), true),
+            ("POST /api/v1/panic HTTP/1.1\r\n".to_owned(), true),
+            ("POST /api/v1/panic?now HTTP/1.1\r\n".to_owned(), true),
+            ("POST /api/v1/exit HTTP/1.1\r\n".to_owned(), true),
+            ("POST /api/v1/exits HTTP/1.1\r\n".to_owned(), false),
+            ("GET /api/v1/exit HTTP/1.1\r\n".to_owned(), false),
+            ("POST /api/v1/session/chat HTTP/1.1\r\n".to_owned(), false),
             ("GET /health/live HTTP/1.1\r\n".to_owned(), true),
             ("HEAD /health/ready HTTP/1.1\r\n".to_owned(), true),
             (format!("POST {session}/chat HTTP/1.1\r\n"), false),

@@ -4,13 +4,14 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::{Content, Header, Object, Ref, RefOr, Required, Response, Type};
+use utoipa::openapi::path::{Operation, Parameter, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, Header, Object, OpenApi, Ref, RefOr, Required, Response, Type};
 
-use super::examples;
+use super::examples::{self, ErrorExample};
 use super::problem::{FieldError, Problem, ProblemDocument};
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, health, respond, sessions};
+use super::{challenge, chat, docs, health, leaving, respond, sessions};
 use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
@@ -27,12 +28,14 @@ use crate::http::Request;
     tags(
         (name = "Sessions", description = "Anonymous sessions"),
         (name = "Chat", description = "What is said in a session"),
+        (name = "Leaving", description = "Erasing a session in the worst moment"),
         (name = "Health", description = "For operators"),
         (name = "Service", description = "The service itself and its description"),
     ),
     paths(
         health::root, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
         challenge::read, sessions::create, sessions::read, sessions::delete, chat::history, chat::send, chat::stop,
+        leaving::panic, leaving::exit,
     ),
     components(schemas(ProblemDocument<'static>, FieldError, chat::ChatEvents)),
 )]
@@ -43,10 +46,14 @@ struct Described;
 pub fn describe() -> Value {
     let mut document = <Described as utoipa::OpenApi>::openapi();
     for (path, item) in &mut document.paths.paths {
-        for (method, operation) in [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)] {
-            if let Some(operation) = operation {
-                add_common_parts(method, path, operation);
-            }
+        for (method, operation) in operations(item) {
+            add_errors(operation, examples::of_operation(method, path));
+        }
+    }
+    add_bearer_paths(&mut document);
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            add_fields(operation, method == "post" && path.ends_with("/chat"));
         }
     }
     // The macro can make a body optional only by allowing null in it.
@@ -60,25 +67,54 @@ pub fn describe() -> Value {
     document
 }
 
-/// The errors of an operation, each with its examples. Every response has a request id, and every error that does not say
-/// otherwise is a problem document.
-fn add_common_parts(method: &str, path: &str, operation: &mut Operation) {
-    let responses = &mut operation.responses.responses;
-    let errors = examples::of_operation(method, path);
-    let is_limited = errors.iter().any(|example| example.name == "rate_limited");
-    for example in errors {
-        let response = responses.entry(example.status).or_insert_with(|| Response::new("").into());
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Adds errors to an operation, each with its example. Every error that does not say otherwise is a problem document.
+fn add_errors(operation: &mut Operation, errors: Vec<ErrorExample>) {
+    for error in errors {
+        let response = operation.responses.responses.entry(error.status).or_insert_with(|| Response::new("").into());
         let RefOr::T(response) = response else { continue };
         if response.description.is_empty() {
-            response.description.clone_from(&example.title);
+            response.description.clone_from(&error.title);
         }
         let new = || Content::new(Some(Ref::from_schema_name("Problem")));
         let content = response.content.entry("application/problem+json".to_owned()).or_insert_with(|| new().into());
         if let RefOr::T(content) = content {
-            content.examples.insert(example.name, example.value.into());
+            content.examples.insert(error.name, error.value.into());
         }
     }
-    for (status, response) in responses {
+}
+
+/// Adds the paths that take the session's id from `Authorization`: each is as the one that has it in the path.
+fn add_bearer_paths(document: &mut OpenApi) {
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The session's id")).build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    let mut paths = Vec::new();
+    for (path, item) in &document.paths.paths {
+        let Some((before, after)) = path.split_once("s/{session_id}") else { continue };
+        let mut item = item.clone();
+        for (_, operation) in operations(&mut item) {
+            operation.operation_id = operation.operation_id.take().map(|id| format!("{id}_by_bearer"));
+            let is_id = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(it) if it.name == "session_id");
+            operation.parameters.iter_mut().for_each(|all| all.retain(|parameter| !is_id(parameter)));
+            operation.security = Some(vec![SecurityRequirement::new(BEARER, [] as [&str; 0])]);
+            add_errors(operation, vec![examples::without_authorization()]);
+        }
+        paths.push((format!("{before}{after}"), item));
+    }
+    document.paths.paths.extend(paths);
+}
+
+/// The name of the security scheme.
+const BEARER: &str = "bearer";
+
+/// Adds the fields of the responses of an operation. Every response has a request id.
+fn add_fields(operation: &mut Operation, is_limited: bool) {
+    for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let mut add = |name: &str, kind, description| {
             response.headers.insert(name.to_owned(), header(kind, description));
@@ -90,6 +126,9 @@ fn add_common_parts(method: &str, path: &str, operation: &mut Operation) {
         }
         if matches!(status.as_str(), "409" | "503") || (status == "429" && is_limited) {
             add("Retry-After", Type::Integer, "Seconds to wait before the next try");
+        }
+        if status == "401" {
+            add("WWW-Authenticate", Type::String, "`Bearer realm=\"session\"`");
         }
         if status == "415" {
             add("Accept-Encoding", Type::String, "`identity`, where the body was compressed");

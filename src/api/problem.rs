@@ -33,8 +33,10 @@ pub(super) struct Problem {
     errors: Vec<InvalidField>,
     retry_after: Option<u32>,
     proof_of_work: Option<Box<ProofOfWork>>,
-    /// `Allow` with 405, `Accept-Encoding` with 415.
+    /// `Allow` with 405, `Accept-Encoding` with 415, `WWW-Authenticate` with 401.
     header: Option<Box<(&'static str, String)>>,
+    /// Where the browser goes on, if the response is a page in the place of a document.
+    leads_to: Option<Box<str>>,
     /// What the log says of an internal error.
     pub(super) cause: Option<Box<str>>,
 }
@@ -104,7 +106,7 @@ impl Problem {
             _ => (code.entry().status == 503).then_some(RETRY_AFTER_S),
         };
         let (values, errors) = (Vec::new(), Vec::new());
-        Problem { code, values, errors, retry_after, proof_of_work: None, header: None, cause: None }
+        Problem { code, values, errors, retry_after, proof_of_work: None, header: None, leads_to: None, cause: None }
     }
 
     pub(super) fn method_not_allowed(allow: String) -> Problem {
@@ -136,6 +138,11 @@ impl Problem {
     /// The same with a field in the head of its response.
     pub(super) fn header(self, name: &'static str, value: String) -> Problem {
         Problem { header: Some(Box::new((name, value))), ..self }
+    }
+
+    /// The same as a page that leads to another one at once.
+    pub(super) fn leading_to(self, url: String) -> Problem {
+        Problem { leads_to: Some(url.into()), ..self }
     }
 
     /// The same with a value for a name in braces of the detail.
@@ -177,10 +184,12 @@ impl Problem {
 
     pub(super) fn response(&self, language: Language) -> Response {
         let document = self.document(language);
-        let body = respond::to_json(&document);
-        let mut response = respond::with_body(document.status, "application/problem+json", body)
-            .with_additional_header("Content-Language", language.tag())
-            .with_additional_header("Vary", "Accept-Language");
+        let mut response = match self.leads_to.as_deref() {
+            Some(url) => respond::page_leading_to(document.status, url),
+            None => respond::with_body(document.status, "application/problem+json", respond::to_json(&document))
+                .with_additional_header("Content-Language", language.tag())
+                .with_additional_header("Vary", "Accept-Language"),
+        };
         if let Some(seconds) = self.retry_after {
             response = response.with_additional_header("Retry-After", seconds.to_string());
         }

@@ -56,6 +56,17 @@ pub(super) fn with_body(
     }
 }
 
+/// A page that leads to another one at once, and says nothing else: somebody may look at the screen.
+pub(super) fn page_leading_to(status: u16, url: &str) -> Response {
+    // The configuration allows no quotes and angle brackets in it.
+    let link = url.replace('&', "&amp;");
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><p><a href=\"{link}\">{link}</a>"
+    );
+    with_body(status, "text/html; charset=utf-8", page.into_bytes())
+        .with_additional_header("Refresh", format!("0; url={url}"))
+}
+
 /// The bytes of a JSON document.
 pub(super) fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our own types have string keys and nothing that can fail")

@@ -32,7 +32,9 @@ pub struct Context {
     pub allowed_origins: AllowedOrigins,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
-    /// Keeps silent streams alive.
+    /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
+    pub exit_urls: Vec<String>,
+    /// Keeps silent streams alive, and holds responses back.
     pub timers: Arc<Timers>,
     /// Set once the service begins to stop.
     pub stopping: AtomicBool,

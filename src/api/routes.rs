@@ -7,10 +7,11 @@ use percent_encoding::percent_decode_str;
 use super::catalogue::Code;
 use super::problem::Problem;
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, health, openapi, respond, sessions};
+use super::{challenge, chat, docs, health, leaving, openapi, respond, sessions};
 use crate::http::{Request, Response};
 
-/// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, or empty.
+/// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, the session's id of
+/// `Authorization`, or empty.
 pub(super) type Handler = for<'a> fn(&'a Context, &'a Request, &'a str) -> Result<Answer<'a>, Problem>;
 
 /// One line of the table.
@@ -21,6 +22,19 @@ pub struct Route {
     pub pattern: &'static str,
     /// What answers.
     pub(super) handler: Handler,
+    /// What a request has to have.
+    pub(super) input: Input,
+}
+
+/// What a request has to have besides its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// If it has a body, one of JSON.
+    Json,
+    /// The same, and the session's id in `Authorization`.
+    Bearer,
+    /// A short text of any media type: what a form, or `navigator.sendBeacon`, sends without asking for permission.
+    Form,
 }
 
 /// Every route there is.
@@ -40,10 +54,25 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/api/v1/sessions/{session_id}/chat", chat::history),
     route("POST", "/api/v1/sessions/{session_id}/chat", chat::send),
     route("POST", "/api/v1/sessions/{session_id}/chat/stop", chat::stop),
+    bearer("GET", "/api/v1/session", sessions::read),
+    bearer("DELETE", "/api/v1/session", sessions::delete),
+    bearer("GET", "/api/v1/session/chat", chat::history),
+    bearer("POST", "/api/v1/session/chat", chat::send),
+    bearer("POST", "/api/v1/session/chat/stop", chat::stop),
+    form("POST", leaving::PANIC_PATH, leaving::panic),
+    form("POST", leaving::EXIT_PATH, leaving::exit),
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
-    Route { method, pattern, handler }
+    Route { method, pattern, handler, input: Input::Json }
+}
+
+const fn bearer(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
+    Route { input: Input::Bearer, ..route(method, pattern, handler) }
+}
+
+const fn form(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
+    Route { input: Input::Form, ..route(method, pattern, handler) }
 }
 
 /// What the table has for a request.

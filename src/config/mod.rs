@@ -3,8 +3,8 @@
 //! - `variables`: the list of all variables; `reader` reads single ones and collects the problems.
 //! - `environment` and `dotenv`: where variables come from; `names`: those that are not used because of their names.
 //! - `host`: names and addresses; `connection_url` and `connection_parameters`: `DATABASE_URL`.
-//! - `database` (with TLS), `companion`, `origins` (CORS), `protection` (from abuse), `settings` (everything else): one file
-//!   per group of settings.
+//! - `database` (with TLS), `companion`, `origins` (CORS), `protection` (from abuse), `exit_urls`, `settings` (everything
+//!   else): one file per group of settings.
 
 mod companion;
 mod connection_parameters;
@@ -12,6 +12,7 @@ mod connection_url;
 mod database;
 mod dotenv;
 mod environment;
+mod exit_urls;
 mod host;
 mod names;
 mod origins;
@@ -54,6 +55,8 @@ pub struct Config {
     pub session_limits: SessionLimits,
     /// The bounds of what is stored.
     pub storage: StorageSettings,
+    /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
+    pub exit_urls: Vec<String>,
     /// The address of the metrics; `None` turns them off.
     pub metrics: Option<Address>,
     /// The log.
@@ -101,6 +104,7 @@ impl Config {
             protection: protection::read_protection(&mut reader, environment),
             session_limits: protection::read_session_limits(&mut reader),
             storage: protection::read_storage(&mut reader),
+            exit_urls: exit_urls::read(&mut reader),
             metrics: settings::read_metrics(&mut reader),
             log: settings::read_log(&mut reader),
             database,

@@ -47,6 +47,15 @@ pub struct Timer {
 impl Timers {
     /// Runs `callback` at `time` on the timers' thread, where it delays all later ones: it must be short.
     pub fn schedule(&self, time: Instant, callback: impl FnOnce() + Send + 'static) -> Timer {
+        Timer { shared: self.0.clone(), key: self.add(time, callback) }
+    }
+
+    /// The same for a callback that nothing cancels.
+    pub fn run_at(&self, time: Instant, callback: impl FnOnce() + Send + 'static) {
+        self.add(time, callback);
+    }
+
+    fn add(&self, time: Instant, callback: impl FnOnce() + Send + 'static) -> Key {
         let mut state = self.0.state.lock();
         let key = (time, state.next_number);
         state.next_number += 1;
@@ -60,7 +69,7 @@ impl Timers {
         if is_sooner {
             self.0.wake.notify_one();
         }
-        Timer { shared: self.0.clone(), key }
+        key
     }
 }
 

@@ -31,8 +31,17 @@ fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
         client.send("PATCH", &path).assert_status(405);
         client.send("OPTIONS", &path).assert_status(204);
         client.send("HEAD", &path).assert_status(200);
+        let bearer = format!("bearer {id}");
+        client.send_with("GET", "/api/v1/session", &[("Authorization", &bearer)]).assert_status(200);
+        client.send_with("GET", "/api/v1/session/chat", &[("Authorization", &format!("{bearer}0"))]).assert_status(422);
+        client
+            .send_with("GET", "/api/v1/session", &[("Authorization", &format!("secretword {id}"))])
+            .assert_status(401);
         client.delete(&path).assert_status(204);
         client.delete(&path).assert_status(404);
+        client.post_body("/api/v1/panic", "text/plain", id.as_bytes()).assert_status(204);
+        let form = format!("session_id={id}&url=https://secretword.example");
+        client.post_body("/api/v1/exit", "application/x-www-form-urlencoded", form.as_bytes()).assert_status(422);
         client.get(&format!("{path}/more")).assert_status(404);
         client.get(&format!("{path}0")).assert_status(422);
         secrets.push(id.replace('-', ""));
@@ -89,8 +98,8 @@ fn every_request_is_one_json_line_with_its_route() {
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
 
     let requests: Vec<&Value> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
-    // 5 rounds of 10, 8 paths, 3 odd requests, 3 around the internal errors.
-    assert_eq!(requests.len(), 5 * 10 + 8 + 3 + 3);
+    // 5 rounds of 15, 8 paths, 3 odd requests, 3 around the internal errors.
+    assert_eq!(requests.len(), 5 * 15 + 8 + 3 + 3);
     let ids: HashSet<&str> = requests.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), requests.len());
     let count = |method: &str, route: &str, status: u16| {

@@ -40,6 +40,7 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "RATE_LIMIT" | "RATE_LIMIT_BY_ADDRESS" | "PROOF_OF_WORK" => ("off", vec![]),
         "CORS_ALLOWED_ORIGINS" => ("https://chat.example", vec![]),
         "TRUSTED_PROXIES" => ("10.0.0.0/8", vec![]),
+        "EXIT_URLS" => ("https://weather.example/", vec![]),
         "STORAGE_RESERVE" => ("7%", vec![]),
         "ENVIRONMENT" => ("production", vec![("DATABASE_URL", "postgres://u:p@h/d")]),
         "LOG_LEVEL" => ("debug", vec![]),

@@ -1,0 +1,166 @@
+//! `/api/v1/panic` and `/api/v1/exit`: erasing a session in the worst moment, with what a page can send without JavaScript.
+//!
+//! The response does not tell whether there was a session: its status and its fields are the same, and so is its time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use utoipa::ToSchema;
+
+use super::body::Form;
+use super::catalogue::Code;
+use super::problem::Problem;
+use super::respond;
+use super::responder::{Answer, Context, Responder};
+use crate::http::{Request, Response};
+use crate::sealing::Lookup;
+use crate::session_id::SessionId;
+use crate::store::{self, Erased};
+use crate::sync::Timer;
+
+pub(super) const PANIC_PATH: &str = "/api/v1/panic";
+pub(super) const EXIT_PATH: &str = "/api/v1/exit";
+
+/// From the request to the response. Deleting waits for the disk, some milliseconds, which an unknown id would not.
+const ANSWER_AFTER: Duration = Duration::from_millis(50);
+
+/// Until then there is a response, whatever the database does: a person waits for it, to leave.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+const EXAMPLE_OF_A_PAGE: &str = concat!(
+    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title>",
+    "<p><a href=\"https://www.google.com/\">https://www.google.com/</a>",
+);
+
+/// What a browser keeps of this origin (W3C Clear Site Data).
+const CLEAR_SITE_DATA: &str = "\"cache\", \"cookies\", \"storage\"";
+
+/// Erases a session, whoever asks
+///
+/// The body is the session's id, or a form or a JSON object with the field `session_id`, whatever its `Content-Type`: so
+/// `navigator.sendBeacon` and a plain HTML form reach it. The answer is the same, and comes after the same time, for an id that
+/// exists, an unknown and a malformed one. A running turn is cancelled.
+#[utoipa::path(post, path = "/api/v1/panic", tag = "Leaving",
+    request_body(content(
+        (String = "text/plain", example = json!("550e8400-e29b-41d4-a716-446655440000")),
+        (PanicForm = "application/x-www-form-urlencoded"),
+        (PanicForm = "multipart/form-data"),
+        (PanicForm = "application/json"),
+    ), description = "At most 1,024 bytes"),
+    responses(
+    (status = 204, description = "There is no such session, or there is none any more"),
+    (status = 503, description = "The database is not available, or refuses statements: the session may still be there, try again"),
+    (status = 504, description = "The database took too long: the session may still be there, try again"),
+))]
+pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
+    let session = session(&Form::read(request)?);
+    erase(context, session, Vec::new(), |erased| erased.map(|()| respond::no_content()).map_err(Problem::from))
+}
+
+/// Erases a session and leads to another page
+///
+/// The target of a form that works without JavaScript. It takes the same bodies as `/api/v1/panic`, and clears what the browser
+/// keeps of this origin. `url` is one of the operator's `EXIT_URLS`, by default the first. The page of an error leads there too.
+#[utoipa::path(post, path = "/api/v1/exit", tag = "Leaving",
+    request_body(content(
+        (ExitForm = "application/x-www-form-urlencoded"),
+        (ExitForm = "multipart/form-data"),
+        (ExitForm = "application/json"),
+        (String = "text/plain", example = json!("550e8400-e29b-41d4-a716-446655440000")),
+    ), description = "At most 1,024 bytes"),
+    responses(
+    (status = 303, description = "There is no such session, or there is none any more; leads to the other page", headers(
+        ("Location" = String, description = "One of `EXIT_URLS`"),
+        ("Clear-Site-Data" = String, description = "Cache, cookies and storage, also with an error"),
+    )),
+    (status = 422, description = "Erased, but `url` is none of `EXIT_URLS`; the page leads to the first of these",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
+    (status = 503, description = "The database is not available, or refuses statements: the session may still be there; the page leads to the other page",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
+    (status = 504, description = "The database took too long: the session may still be there; the page leads to the other page",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
+))]
+pub(super) fn exit<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
+    let form = Form::read(request)?;
+    let default = &context.exit_urls[0];
+    let wanted = form.field("url").filter(|url| !url.is_empty());
+    let known = wanted.as_ref().map_or(Some(default), |wanted| context.exit_urls.iter().find(|url| *url == wanted));
+    // Nothing is refused before the session is erased: the person who presses the button is in danger, and the fault is the page's.
+    let (url, is_known) = (known.unwrap_or(default).clone(), known.is_some());
+    let fields = vec![("Clear-Site-Data", CLEAR_SITE_DATA.to_owned())];
+    erase(context, session(&form), fields, move |erased| match erased {
+        Ok(()) if is_known => {
+            Ok(Response { status_code: 303, ..respond::no_content() }.with_additional_header("Location", url))
+        }
+        Ok(()) => Err(Problem::new(Code::InvalidRequest).leading_to(url)),
+        Err(error) => Err(Problem::from(error).leading_to(url)),
+    })
+}
+
+/// The fields of a form that panics.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct PanicForm {
+    /// The session's id.
+    #[schema(value_type = String, example = "550e8400-e29b-41d4-a716-446655440000")]
+    session_id: SessionId,
+}
+
+/// The fields of a form that leaves.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only described")]
+pub(super) struct ExitForm {
+    /// The session's id.
+    #[schema(value_type = String, example = "550e8400-e29b-41d4-a716-446655440000")]
+    session_id: SessionId,
+    /// One of `EXIT_URLS`, exactly as it is there.
+    #[schema(required = false, example = "https://www.google.com/")]
+    url: String,
+}
+
+/// The session that a form names. A malformed id is a random one, so that the same statement is executed for it, and fails for
+/// the same reasons.
+fn session(form: &Form) -> Lookup {
+    let id = form.field("session_id").unwrap_or_else(|| form.text().to_owned());
+    id.trim().parse().unwrap_or_else(|_| SessionId::random()).lookup()
+}
+
+/// Erases a session, and answers with what `make` makes of that between [`ANSWER_AFTER`] and [`ANSWER_WITHIN`]. The response has
+/// these fields too, whichever it is.
+fn erase<'a>(
+    context: &'a Context,
+    session: Lookup,
+    fields: Vec<(&'static str, String)>,
+    make: impl FnOnce(Result<(), store::Error>) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
+    let received_at = Instant::now();
+    Answer::defer(move |responder| {
+        let responder = responder.with_fields(fields);
+        let pending = Arc::new(Pending(Mutex::new(None)));
+        let late = pending.clone();
+        let timer =
+            context.timers.schedule(received_at + ANSWER_WITHIN, move || late.complete(Err(store::Error::Timeout)));
+        *pending.0.lock() = Some((responder, Box::new(make), timer));
+        let timers = context.timers.clone();
+        let erased = move |erased: Result<Option<Erased>, store::Error>| {
+            timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased.map(|_| ())));
+        };
+        context.turns.erase(session, Box::new(erased));
+    })
+}
+
+/// Makes the response of an erasure.
+type Make = Box<dyn FnOnce(Result<(), store::Error>) -> Result<Response, Problem> + Send>;
+
+/// A request that is answered once, by the deletion or by the timer.
+struct Pending(Mutex<Option<(Responder, Make, Timer)>>);
+
+impl Pending {
+    fn complete(&self, result: Result<(), store::Error>) {
+        let pending = self.0.lock().take();
+        if let Some((responder, make, _timer)) = pending {
+            responder.respond_with(move || make(result));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `POST /api/v1/panic`: erasing with what a page can send in its last moment.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use safespace::session_id::SessionId;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::support::app::TestApp;
+use crate::support::chat::{Chat, count_rows};
+use crate::support::cluster::Cluster;
+use crate::support::fake_model::{FakeModel, pauses_at};
+use crate::support::http::Answer;
+use crate::support::server::Gate;
+use crate::support::timing::{PATIENCE, eventually};
+use crate::support::{lock_table, timed, wait_for_row_locks};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn panic(app: &TestApp, body: &str) -> Answer {
+    app.client.post_body("/api/v1/panic", "text/plain;charset=UTF-8", body.as_bytes())
+}
+
+fn multipart(id: &str) -> String {
+    let part = "------b\r\nContent-Disposition: form-data; name=";
+    format!("{part}\"file\"; filename=\"session_id\"\r\n\r\nx\r\n{part}\"session_id\"\r\n\r\n{id}\r\n------b--\r\n")
+}
+
+#[test]
+fn each_form_of_a_body_erases_the_session_whatever_its_media_type() {
+    let app = TestApp::start();
+    for media_type in ["text/plain;charset=UTF-8", FORM, "application/json", "multipart/form-data; boundary=----b", "x"]
+    {
+        for body in [
+            |id: &str| id.to_owned(),
+            |id: &str| format!(" {}\r\n", id.to_uppercase()),
+            |id: &str| format!("a=b&session_id={id}"),
+            |id: &str| format!("session_id=%20{}", id.replace('-', "%2D")),
+            |id: &str| json!({"session_id": id}).to_string(),
+            multipart,
+        ] {
+            let id = app.create_session();
+            let answer = app.client.post_body("/api/v1/panic", media_type, body(&id).as_bytes()).assert_status(204);
+            assert!(answer.body.is_empty());
+            assert_eq!(count_rows(&mut app.sql()), 0, "{media_type}: {}", body("ID"));
+        }
+    }
+}
+
+#[test]
+fn known_unknown_malformed_and_missing_ids_get_the_same_response_after_the_same_time() {
+    let app = TestApp::start();
+    let kept = app.create_session();
+    let known = app.create_session();
+    let expected = panic(&app, &known).assert_status(204).constant_fields();
+    assert_eq!(count_rows(&mut app.sql()), 1);
+    let invalid = format!("{kept}0");
+    for body in [&known, &Uuid::new_v4().to_string(), &invalid, "", "{", "{\"session_id\": 1}", "session_id=", "--x"] {
+        let (answer, took) = timed(|| panic(&app, body));
+        assert_eq!(answer.assert_status(204).constant_fields(), expected, "{body}");
+        assert!(took >= Duration::from_millis(50), "{body}: {took:?}");
+    }
+    app.client.get(&format!("/api/v1/sessions/{kept}")).assert_status(200);
+}
+
+#[test]
+fn panic_cancels_the_running_turn() {
+    let model = FakeModel::start();
+    let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
+    model.next(pauses_at(&Arc::new(Gate::default()), "half", "too late"));
+    let chat = Chat::new(&app);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| chat.assert_erased_while_sending(false));
+        model.wait_for_requests(1);
+        panic(&app, &chat.id).assert_status(204);
+        model.wait_for_disconnects(1);
+        waiting.join().unwrap();
+    });
+    assert_eq!(count_rows(&mut app.sql()), 0);
+}
+
+#[test]
+fn panic_answers_within_100_ms_while_every_connection_of_the_pool_is_held() {
+    let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "2"), ("DB_POOL_MAX_SIZE", "2"), ("DB_ACQUIRE_TIMEOUT_MS", "300")]);
+    let mut sql = app.sql();
+    let chats: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(&app)).collect();
+    let ids: Vec<String> = (0..10).map(|_| app.create_session()).collect();
+    let mut lock = sql.transaction().unwrap();
+    for chat in &chats {
+        let lookup = chat.id.parse::<SessionId>().unwrap().lookup();
+        lock.execute("SELECT FROM sessions WHERE id = $1 FOR UPDATE", &[lookup.expose()]).unwrap();
+    }
+    let mut fastest = Duration::MAX;
+    thread::scope(|scope| {
+        // A message waits for the row of its session. Each holds a connection.
+        for (index, chat) in chats.iter().enumerate() {
+            scope.spawn(|| chat.send("hello"));
+            wait_for_row_locks(&mut app.sql(), &mut lock, index as i64 + 1);
+        }
+        app.client.get(&format!("/api/v1/sessions/{}", ids[0])).assert_problem(503);
+        for id in &ids {
+            let (answer, took) = timed(|| panic(&app, id));
+            answer.assert_status(204);
+            fastest = fastest.min(took);
+        }
+        lock.commit().unwrap();
+    });
+    // Other load on the machine may slow some requests, not all.
+    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
+    ids.iter().for_each(|id| _ = app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404));
+}
+
+#[test]
+fn without_a_database_known_and_malformed_ids_get_503() {
+    let mut cluster = Cluster::start();
+    let app = TestApp::at(&cluster.url(), &[("DB_ACQUIRE_TIMEOUT_MS", "500")]);
+    let known = app.create_session();
+    cluster.stop(None);
+    for id in [&known, &Uuid::new_v4().to_string(), "malformed", ""] {
+        let answer = panic(&app, id);
+        answer.assert_problem(503);
+        assert!(answer.header("Retry-After").is_some(), "{id}");
+    }
+    cluster.start_again();
+    eventually(PATIENCE, || (panic(&app, &known).status == 204).then_some(()));
+    app.client.get(&format!("/api/v1/sessions/{known}")).assert_problem(404);
+}
+
+#[test]
+fn a_deletion_that_waits_gets_504_after_five_seconds_and_is_done_later() {
+    let app = TestApp::start();
+    let (mut sql, id) = (app.sql(), app.create_session());
+    let lock = lock_table(&mut sql, "sessions");
+    let started = Instant::now();
+    panic(&app, &id).assert_problem(504);
+    assert!(started.elapsed() >= Duration::from_secs(5));
+    lock.commit().unwrap();
+    eventually(PATIENCE, || (count_rows(&mut app.sql()) == 0).then_some(()));
+}
+
+#[test]
+fn a_body_of_more_than_1024_bytes_gets_413_and_a_compressed_one_415() {
+    let app = TestApp::start();
+    let id = app.create_session();
+    let body = |length: usize| format!("{:length$}", format!("session_id={id}&more="));
+    app.client.post_body("/api/v1/panic", FORM, body(1_025).as_bytes()).assert_problem(413);
+    let chunked = format!("401\r\n{}\r\n0\r\n\r\n", body(1_025));
+    let head = "POST /api/v1/panic HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut raw = crate::support::raw::Raw::connect(app.client.address());
+    raw.ask(format!("{head}{chunked}").as_bytes()).assert_problem(413);
+    let compressed = [("Content-Encoding", "gzip")];
+    app.client.post_json("/api/v1/panic", &json!({"session_id": id}), &compressed).assert_problem(415);
+    app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
+    app.client.post_body("/api/v1/panic", FORM, body(1_024).as_bytes()).assert_status(204);
+    app.client.get(&format!("/api/v1/sessions/{id}")).assert_problem(404);
+}
