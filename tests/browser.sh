@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Opens /docs in a headless Chromium without access to other hosts, and creates a session with the page. Where that takes proof
-# of work, it does so with the code in docs/sessions.md, and chats with the page in docs/chat.md. Pages on other ports use the
-# service if it allows their origin.
+# of work, it does so with the code in docs/sessions.md, and chats with the page in docs/chat.md, which it leaves with JavaScript
+# and without. Pages on other ports use the service if it allows their origin.
 # Usage: tests/browser.sh [BINARY] [SCREENSHOT.png]
 # Needs chromedriver (Debian: chromium-driver), curl, jq and python3.
 set -euo pipefail
@@ -85,6 +85,8 @@ element() {
     echo "FAILED  no $1 on the page" >&2
     return 1
 }
+# cdp METHOD PARAMETERS: sends a command of the Chrome DevTools Protocol.
+cdp() { webdriver POST "$page/goog/cdp/execute" "{\"cmd\": \"$1\", \"params\": $2}"; }
 click() { webdriver POST "$page/element/$(element "$1")/click" '{}' >/dev/null; }
 text() { webdriver GET "$page/element/$(element "$1")/text" | jq -r .; }
 
@@ -134,18 +136,51 @@ done
 case $answer in "" | … | "No connection"*) echo "FAILED  the page of docs/chat.md shows: $answer" >&2; exit 1 ;; esac
 echo "ok      the page of docs/chat.md created a session and shows an answer"
 
-# Erase: the screen is empty at once, and the page is left after a second.
-click '#erase'
-shown=$(webdriver POST "$page/execute/sync" '{"script": "return document.body.textContent", "args": []}' | jq -r .)
-[ -z "$shown" ] || { echo "FAILED  the screen is not empty after Erase: $shown" >&2; exit 1; }
-for _ in $(seq 50); do
-    left=$(webdriver GET "$page/url" | jq -r .)
-    [ "$left" = "$url/docs" ] || break
-    sleep 0.1
-done
-[ "$left" = https://www.wikipedia.org/ ] || { echo "FAILED  Erase did not leave the page: $left" >&2; exit 1; }
+# left_for PAGE: waits until the browser has left a page, and prints where it is.
+left_for() {
+    local now
+    for _ in $(seq 100); do
+        now=$(webdriver GET "$page/url" | jq -r .)
+        [ "$now" = "$1" ] || break
+        sleep 0.1
+    done
+    echo "$now"
+}
+
+# Leave: the screen is empty at once, and the page is left.
+click '#leave'
+left=$(left_for "$url/docs")
+[ "$left" = https://www.google.com/ ] || { echo "FAILED  Leave did not leave the page: $left" >&2; exit 1; }
 wait_for '/Session deleted/p' "$files/guarded.log" >/dev/null
-echo "ok      Erase cleared the screen at once, deleted the session and left the page"
+wait_for '/route=.api.v1.panic.*status=204/p' "$files/guarded.log" >/dev/null
+echo "ok      Leave deleted the session with sendBeacon and left the page"
+
+# The same page without JavaScript: its form erases. First with a URL that the service refuses, whose page leads on too.
+serve plain EXIT_URLS=https://www.google.com/,https://weather.example/
+for case in '303|https://weather.example/|https://weather.example/' '422|https://evil.example/|https://www.google.com/'; do
+    IFS='|' read -r status wanted expected <<<"$case"
+    id=$(curl -sS -m 10 -X POST "$url/api/v1/sessions" | jq -r .session_id)
+    field="name=\"session_id\" value=\"$id\"><input type=\"hidden\" name=\"url\" value=\"$wanted\""
+    # The page takes the place of one whose policy forbids forms.
+    cdp Page.setBypassCSP '{"enabled": true}' >/dev/null
+    webdriver POST "$page/url" "{\"url\": \"$url/docs/errors\"}" >/dev/null
+    cdp Page.getFrameTree '{}' >"$files/frames"
+    cdp Emulation.setScriptExecutionDisabled '{"value": true}' >/dev/null
+    cdp Page.setDocumentContent "$(jq -cn --arg frame "$(jq -r .frameTree.frame.id "$files/frames")" \
+        --arg html "${html/name=\"session_id\"/$field}" '{frameId: $frame, html: $html}')" >/dev/null
+    # WebDriver finds elements with JavaScript.
+    root=$(cdp DOM.getDocument '{}' | jq .root.nodeId)
+    cdp DOM.focus "$(cdp DOM.querySelector "{\"nodeId\": $root, \"selector\": \"#leave\"}")" >/dev/null
+    cdp Input.dispatchKeyEvent '{"type": "keyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}' >/dev/null
+    left=$(left_for "$url/docs/errors")
+    left=$([ "$left" = "$url/api/v1/exit" ] && left_for "$left" || echo "$left")
+    [ "$left" = "$expected" ] || { echo "FAILED  the form led to $left" >&2; exit 1; }
+    wait_for "/route=.api.v1.exit.*status=$status/p" "$files/plain.log" >/dev/null
+    found=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $id" "$url/api/v1/session")
+    [ "$found" = 404 ] || { echo "FAILED  the form did not erase the session: $found" >&2; exit 1; }
+    cdp Emulation.setScriptExecutionDisabled '{"value": false}' >/dev/null
+    echo "ok      without JavaScript the form erased the session and led to $left ($status)"
+done
 
 # serve_page NAME: serves the folder of this script on a port of its own, and sets $origin.
 serve_page() {

@@ -122,7 +122,7 @@ pub(super) fn variable_named(name: &str) -> &'static Variable {
 const OF_THE_SYSTEM: [&str; 2] = ["HOME", "XDG_DATA_HOME"];
 
 /// A variable with one of these in front that does not exist is most likely misspelled.
-const PREFIXES: [&str; 11] = [
+const PREFIXES: [&str; 12] = [
     "APP_",
     "COMPANION_",
     "CORS_",

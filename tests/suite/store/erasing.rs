@@ -13,7 +13,7 @@ use crate::support::chat::{Chat, count_rows};
 use crate::support::cluster::Cluster;
 use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
-use crate::support::{eventually, lock_table, timed, wait_for_locks, wait_for_row_locks};
+use crate::support::{eventually, lock_table, timed, wait_for_row_locks};
 
 /// A session with this many messages.
 fn session(app: &TestApp, sql: &mut Client, messages: i32) -> String {
@@ -84,9 +84,9 @@ fn no_delete_of_a_large_session_says_404_while_the_session_exists() {
     lock.execute("SELECT FROM messages WHERE position = 1000 FOR UPDATE", &[]).unwrap();
     // Meanwhile the deletes come together in batches.
     let mut table = app.sql();
-    let table = lock_table(&mut table, "sessions");
+    let mut table = lock_table(&mut table, "sessions");
     let mut deletes = send_all(&app, vec![erase(&id); 20]);
-    wait_for_locks(&mut app.sql(), 2);
+    wait_for_row_locks(&mut app.sql(), &mut table, 2);
     table.commit().unwrap();
     wait_for_row_locks(&mut app.sql(), &mut lock, 1);
     app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200);
