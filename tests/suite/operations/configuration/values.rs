@@ -172,6 +172,12 @@ fn values_that_cannot_be_right_are_refused_by_name() {
         ("APP_WORKERS", "0x10", "is not a whole number"),
         ("RATE_LIMIT", "false", "is not one of on, off"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "is not an address"),
+        ("EXIT_URLS", ",", "it names no URL"),
+        ("EXIT_URLS", "https://a.example, www.google.com", "\"www.google.com\" is not a URL such as"),
+        ("EXIT_URLS", "javascript:alert(1)", "is not a URL such as"),
+        ("EXIT_URLS", "https://", "is not a URL such as"),
+        ("EXIT_URLS", "https://a.example/\u{e9}", "is not a URL such as"),
+        ("EXIT_URLS", "https://a.example/\"><b", "is not a URL such as"),
         ("SAFESPACE_DATA_DIR", "$HOME/data", "does not expand variables"),
         ("SAFESPACE_DATA_DIR", "~other/data", "write the whole path"),
     ] {
