@@ -193,11 +193,12 @@ fn a_large_session_is_deleted_by_its_bytes_too() {
 }
 
 #[test]
-fn erasing_needs_no_connection_of_the_pool() {
+fn erasing_needs_no_connection_of_the_pool_and_panic_answers_within_100_ms() {
     let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "2"), ("DB_POOL_MAX_SIZE", "2"), ("DB_ACQUIRE_TIMEOUT_MS", "300")]);
     let mut sql = app.sql();
     let chats: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(&app)).collect();
-    let ids: Vec<String> = (0..10).map(|_| app.create_session()).collect();
+    let ids: Vec<String> = (0..20).map(|_| app.create_session()).collect();
+    let (deleted, panicked) = ids.split_at(10);
     let mut lock = sql.transaction().unwrap();
     for chat in &chats {
         let lookup = chat.id.parse::<SessionId>().unwrap().lookup();
@@ -214,9 +215,13 @@ fn erasing_needs_no_connection_of_the_pool() {
         // Locked sessions wait, and delay no other.
         let waiting = send_all(&app, chats.iter().map(|chat| erase(&chat.id)));
         wait_for_row_locks(&mut app.sql(), &mut lock, 3);
-        for id in &ids {
+        for id in deleted {
             client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
         }
+        let panic = |id: &String| client.post_body("/api/v1/panic", "text/plain", id.as_bytes()).assert_status(204);
+        let fastest = panicked.iter().map(|id| timed(|| panic(id)).1).min().unwrap();
+        // Other load on the machine may slow some requests, not all.
+        assert!(fastest < Duration::from_millis(100), "{fastest:?}");
         client.delete(&format!("/api/v1/sessions/{}", ids[0])).assert_problem(404);
         lock.commit().unwrap();
         for mut raw in waiting {
