@@ -12,7 +12,7 @@ use crate::http::Request;
 /// 403 if the request may change something, and a browser says that a page sent it whose origin is neither allowed nor the
 /// service's own.
 pub(super) fn check(request: &Request, allowed: &AllowedOrigins) -> Result<(), Problem> {
-    let is_welcome = match (request.header("Sec-Fetch-Site"), cors::origin(request)) {
+    let is_allowed = match (request.header("Sec-Fetch-Site"), cors::origin(request)) {
         _ if ["GET", "HEAD", "OPTIONS"].contains(&request.method()) => true,
         (_, Some(origin)) if allowed.contains(origin) => true,
         // A form of an own page with `Referrer-Policy: no-referrer` has it, and a sandboxed page of any site.
@@ -22,7 +22,7 @@ pub(super) fn check(request: &Request, allowed: &AllowedOrigins) -> Result<(), P
         (None, Some(origin)) => is_origin_of(origin, request.header("Host").unwrap_or_default()),
         (None, None) => true,
     };
-    if is_welcome { Ok(()) } else { Err(Problem::new(Code::ForeignOrigin)) }
+    if is_allowed { Ok(()) } else { Err(Problem::new(Code::ForeignOrigin)) }
 }
 
 /// Whether an origin has this host and port. The scheme is not compared: a proxy may have ended TLS.
