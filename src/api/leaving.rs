@@ -38,16 +38,11 @@ const CLEAR_SITE_DATA: &str = "\"cache\", \"cookies\", \"storage\"";
 
 /// Erases a session, whoever asks
 ///
-/// The body is the session's id, or a form or a JSON object with the field `session_id`, whatever its `Content-Type`: so
-/// `navigator.sendBeacon` and a plain HTML form reach it. The answer is the same, and comes after the same time, for an id that
+/// The body is a form, URL-encoded or multipart, a JSON object with the member `session_id`, or the session's id alone, whatever its
+/// `Content-Type`: so `navigator.sendBeacon` and a plain HTML form reach it. The answer is the same, and comes after the same time, for an id that
 /// exists, an unknown and a malformed one. A running turn is cancelled.
 #[utoipa::path(post, path = "/api/v1/panic", tag = "Leaving",
-    request_body(content(
-        (String = "text/plain", example = json!("550e8400-e29b-41d4-a716-446655440000")),
-        (PanicForm = "application/x-www-form-urlencoded"),
-        (PanicForm = "multipart/form-data"),
-        (PanicForm = "application/json"),
-    ), description = "At most 1,024 bytes"),
+    request_body(content = PanicForm, content_type = "application/x-www-form-urlencoded", description = "At most 1,024 bytes"),
     responses(
     (status = 204, description = "There is no such session, or there is none any more"),
     (status = 503, description = "The database is not available, or refuses statements: the session may still be there, try again"),
@@ -63,12 +58,7 @@ pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Res
 /// The target of a form that works without JavaScript. It takes the same bodies as `/api/v1/panic`, and clears what the browser
 /// keeps of this origin. `url` is one of the operator's `EXIT_URLS`, by default the first. The page of an error leads there too.
 #[utoipa::path(post, path = "/api/v1/exit", tag = "Leaving",
-    request_body(content(
-        (ExitForm = "application/x-www-form-urlencoded"),
-        (ExitForm = "multipart/form-data"),
-        (ExitForm = "application/json"),
-        (String = "text/plain", example = json!("550e8400-e29b-41d4-a716-446655440000")),
-    ), description = "At most 1,024 bytes"),
+    request_body(content = ExitForm, content_type = "application/x-www-form-urlencoded", description = "At most 1,024 bytes"),
     responses(
     (status = 303, description = "There is no such session, or there is none any more; leads to the other page", headers(
         ("Location" = String, description = "One of `EXIT_URLS`"),
@@ -103,7 +93,7 @@ pub(super) fn exit<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
 #[expect(dead_code, reason = "only described")]
 pub(super) struct PanicForm {
     /// The session's id.
-    #[schema(value_type = String, example = "550e8400-e29b-41d4-a716-446655440000")]
+    #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     session_id: SessionId,
 }
 
@@ -112,7 +102,7 @@ pub(super) struct PanicForm {
 #[expect(dead_code, reason = "only described")]
 pub(super) struct ExitForm {
     /// The session's id.
-    #[schema(value_type = String, example = "550e8400-e29b-41d4-a716-446655440000")]
+    #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     session_id: SessionId,
     /// One of `EXIT_URLS`, exactly as it is there.
     #[schema(required = false, example = "https://www.google.com/")]
