@@ -9,7 +9,7 @@ use crate::companion::{self, Companion};
 use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
 use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::store::migrations::{self, MigrationError};
-use crate::store::{Disk, ServerFindings, ServerStorage, Usage, inspect};
+use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
 
 /// Reads the configuration and the database, changes neither, and appends what it finds to `output`, one line each. With
 /// `asks` it also sends a fixed sentence to the companion.
@@ -109,6 +109,17 @@ impl Report<'_> {
         match inspect(server, &config.pool) {
             Ok(findings) => {
                 self.report_server(&findings);
+                let (allowed, used) = (findings.max_connections, Store::max_connections(&config.pool));
+                if allowed < used {
+                    let remedy =
+                        "raise max_connections, or the limit of the role or the database, or lower DB_POOL_MAX_SIZE";
+                    self.line(
+                        "Warning",
+                        format_args!(
+                            "PostgreSQL allows {allowed} connections, and the service opens up to {used}: {remedy}"
+                        ),
+                    );
+                }
                 Some(findings)
             }
             Err(error) => {

@@ -57,7 +57,11 @@ pub enum MigrationError {
 
 impl From<postgres::Error> for MigrationError {
     fn from(error: postgres::Error) -> MigrationError {
-        MigrationError::Failed(root_cause(&error))
+        let remedy = match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "; grant this role what docs/setup.md lists",
+            _ => "",
+        };
+        MigrationError::Failed(root_cause(&error) + remedy)
     }
 }
 
@@ -142,6 +146,8 @@ pub struct ServerFindings {
     pub schema: i32,
     /// What the role may do.
     pub rights: Rights,
+    /// Connections that the server, the database and the role allow.
+    pub max_connections: u32,
     /// Its storage.
     pub storage: ServerStorage,
 }
@@ -159,5 +165,6 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, M
     let rights = rights.first().map(Rights::read);
     let rights = rights.ok_or_else(|| MigrationError::Failed("the server did not say what is allowed".to_owned()))?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
-    Ok(ServerFindings { version: row.get("version"), tls: row.get("tls"), schema, rights, storage })
+    let max_connections = u32::try_from(row.get::<_, i32>("max_connections")).unwrap_or(0);
+    Ok(ServerFindings { version: row.get("version"), tls: row.get("tls"), schema, rights, max_connections, storage })
 }

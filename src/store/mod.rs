@@ -86,8 +86,13 @@ impl Store {
     /// Descriptors that all connections need: for each its socket, and what the driver's runtime polls it with.
     #[must_use]
     pub fn max_descriptors(settings: &PoolSettings) -> usize {
-        let others = erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS + WRITE_PROBE_CONNECTIONS;
-        (settings.max_size + others) as usize * DESCRIPTORS_PER_CONNECTION
+        Store::max_connections(settings) as usize * DESCRIPTORS_PER_CONNECTION
+    }
+
+    /// Connections that are open at the same time at most.
+    #[must_use]
+    pub fn max_connections(settings: &PoolSettings) -> u32 {
+        settings.max_size + erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS + WRITE_PROBE_CONNECTIONS
     }
 
     /// A store whose pools open their connections in the background; an unreachable database is not an error here.

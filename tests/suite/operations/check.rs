@@ -87,7 +87,7 @@ fn each_privilege_that_the_role_lacks_is_named() {
         role.run(&format!("GRANT {privilege} ON {table} TO app"));
     }
     role.run("REVOKE SELECT ON refinery_schema_history FROM app");
-    assert_would_not_serve(&role.check(), "permission denied for table refinery_schema_history");
+    assert_would_not_serve(&role.check(), "table refinery_schema_history; grant this role what");
     role.run("GRANT SELECT ON refinery_schema_history TO app; REVOKE INSERT ON messages FROM app");
     role.run("GRANT INSERT (session_id, position, id, sealed, total_bytes) ON messages TO app");
     assert_would_serve(&role.check());
@@ -102,6 +102,23 @@ fn a_schema_that_the_role_may_not_migrate_is_a_reason() {
     assert_would_not_serve(&role.check(), "the role may not bring the schema to version");
     role.run("GRANT CREATE ON SCHEMA app TO app");
     assert_would_serve(&role.check());
+}
+
+#[test]
+fn fewer_connections_than_the_service_opens_are_a_warning() {
+    let cluster = Cluster::start();
+    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
+    sql.batch_execute("CREATE ROLE app LOGIN; GRANT CREATE ON SCHEMA public TO app").unwrap();
+    let url = cluster.url().replacen("//safespace@", "//app@", 1);
+    let variables = [("DATABASE_URL", url.as_str()), ("DB_POOL_MAX_SIZE", "10")];
+    let warning = |allowed| format!("PostgreSQL allows {allowed} connections, and the service opens up to 17: ");
+    for limit in ["ALTER ROLE app", "ALTER DATABASE safespace"] {
+        for (allowed, is_told) in [(16, true), (17, false), (-1, false)] {
+            sql.batch_execute(&format!("{limit} CONNECTION LIMIT {allowed}")).unwrap();
+            let found = assert_would_serve(&check(&variables, &[]));
+            assert_eq!(found.contains(&warning(allowed)), is_told, "{limit} {allowed}: {found}");
+        }
+    }
 }
 
 #[test]
