@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
+use super::reader::is_quoted;
+
 /// The parameters of a connection by libpq's names. An empty one counts as not given.
 pub(super) type Parameters = BTreeMap<String, String>;
 
@@ -16,7 +18,8 @@ const FORM: &str = "not a URL of the form postgres://user:password@host:port/nam
 /// What is wrong, without a part of the URL, which may be one of the password. What libpq reads in a way that is hardly meant
 /// is an error too: white space, and an `@` behind the host, where a password is not percent-encoded.
 pub(super) fn parse(url: &str) -> Result<Parameters, &'static str> {
-    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")).ok_or(FORM)?;
+    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+    let rest = rest.ok_or_else(|| wrong_beginning(url))?;
     if rest.contains(char::is_whitespace) {
         return Err("it has white space inside; write %20");
     }
@@ -47,6 +50,17 @@ pub(super) fn parse(url: &str) -> Result<Parameters, &'static str> {
         parameters.insert(key, value);
     }
     Ok(parameters)
+}
+
+fn wrong_beginning(url: &str) -> &'static str {
+    let is_of_scheme = |character: char| character.is_ascii_alphanumeric() || "+-.:".contains(character);
+    if is_quoted(url) {
+        "it has quotes around it; remove them"
+    } else if url.split_once("://").is_some_and(|(scheme, _)| scheme.chars().all(is_of_scheme)) {
+        "it must begin with postgres:// or postgresql://"
+    } else {
+        FORM
+    }
 }
 
 /// The hosts and the ports, each separated by commas; a host without a port has an empty one.

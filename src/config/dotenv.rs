@@ -13,6 +13,9 @@ use super::variables::{is_known, is_read};
 
 const MAX_BYTES: u64 = 1024 * 1024;
 
+/// Lines that are told one by one.
+const MAX_TOLD: usize = 20;
+
 /// What to do about a value that cannot be read.
 const REMEDY: &str = "put it in single quotes, or in double quotes with \\ before each \", \\ and $";
 
@@ -29,13 +32,17 @@ pub(super) fn add(reader: &mut Reader, path: &Path) {
     let text = String::from_utf8_lossy(&bytes);
     let lines = split_lines(text.trim_start_matches('\u{feff}'));
     let mut seen: Vec<(String, usize)> = Vec::new();
+    let mut wrong_lines = 0;
     for (index, line) in lines.iter().enumerate() {
         let number = index + 1;
         let (name, value) = match parse_line(line, &lines[number..]) {
             Ok(Some(assignment)) => assignment,
             Ok(None) => continue,
             Err(problem) => {
-                reader.problems.push(format!(".env: line {number}: {problem}"));
+                wrong_lines += 1;
+                if wrong_lines <= MAX_TOLD {
+                    reader.problems.push(format!(".env: line {number}: {problem}"));
+                }
                 continue;
             }
         };
@@ -48,13 +55,21 @@ pub(super) fn add(reader: &mut Reader, path: &Path) {
             continue;
         }
         if let Some((_, first)) = seen.iter().find(|(known, _)| *known == name) {
-            reader.problems.push(format!(".env: line {number}: {name} is set in line {first} too; keep one of them"));
+            wrong_lines += 1;
+            if wrong_lines <= MAX_TOLD {
+                reader
+                    .problems
+                    .push(format!(".env: line {number}: {name} is set in line {first} too; keep one of them"));
+            }
             continue;
         }
         reader.add(&name, &value);
         if is_known(&name) {
             seen.push((name, number));
         }
+    }
+    if let Some(more @ 1..) = wrong_lines.checked_sub(MAX_TOLD) {
+        reader.problems.push(format!(".env: and {more} more lines"));
     }
 }
 

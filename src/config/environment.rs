@@ -28,8 +28,9 @@ pub(super) fn add(reader: &mut Reader, variables: impl Iterator<Item = (OsString
     injected.retain(|name| is_known(name) || resembles_known(name));
     if !injected.is_empty() {
         injected.sort_unstable();
+        let it = if injected.len() == 1 { "it for a service of that name" } else { "them for services of those names" };
         reader.name_warnings.push(format!(
-            "{}: ignored, because Kubernetes or Docker set it for a service of that name; set the variables that you \
+            "{}: ignored, because Kubernetes or Docker set {it}; set the variables that you \
              mean yourself, and in a pod `enableServiceLinks: false` to have none of these",
             injected.join(", ")
         ));

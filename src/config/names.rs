@@ -19,14 +19,21 @@ const OF_LIBPQ: [&str; 12] = [
     "PGUSER",
 ];
 
+/// Names that are told one by one.
+const MAX_TOLD: usize = 20;
+
 pub(super) fn warn(reader: &mut Reader) {
     let mut names: Vec<String> = reader.names().map(ToOwned::to_owned).collect();
     names.sort_unstable();
-    for name in names.iter().filter(|name| !is_known(name) && resembles_known(name)) {
+    let misspelled: Vec<&String> = names.iter().filter(|name| !is_known(name) && resembles_known(name)).collect();
+    for name in misspelled.iter().take(MAX_TOLD) {
         let meant =
             similar(name).map_or_else(|| ";".to_owned(), |variable| format!("; did you mean {}?", variable.name));
         let warning = format!("{name} is set and means nothing{meant} --help lists the variables there are");
         reader.name_warnings.push(warning);
+    }
+    if let Some(more @ 1..) = misspelled.len().checked_sub(MAX_TOLD) {
+        reader.name_warnings.push(format!("and {more} more variables that mean nothing"));
     }
     names.retain(|name| OF_LIBPQ.contains(&name.as_str()));
     if !names.is_empty() {

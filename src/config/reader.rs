@@ -46,6 +46,12 @@ fn trim(value: &str) -> &str {
     value.trim_matches(|character: char| character.is_whitespace() || character.is_control() || is_invisible(character))
 }
 
+/// Whether a value has quotes around it: straight ones, or those that word processors and web pages put in their place.
+pub(super) fn is_quoted(value: &str) -> bool {
+    let is_in = |quotes: &str| value.starts_with(|it| quotes.contains(it)) && value.ends_with(|it| quotes.contains(it));
+    value.chars().count() > 1 && ["\"", "'", "`", "“”„‟«»", "‘’‚‛‹›"].into_iter().any(is_in)
+}
+
 impl Reader {
     /// Sets a variable, unless it is set. Empty counts as not set, since container files often cannot omit a variable.
     pub(super) fn add(&mut self, name: &str, value: &str) {
@@ -64,8 +70,7 @@ impl Reader {
         if value.contains(char::is_control) {
             return self.unusable(name, "it has a line break or another control character inside");
         }
-        let is_quoted =
-            value.len() > 1 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote));
+        let is_quoted = is_quoted(value);
         let is_secret = VARIABLES.iter().any(|variable| variable.name == name && variable.secret);
         if is_quoted && is_secret {
             self.warnings.push(format!("{name} has quotes around it, and they are a part of its value"));

@@ -159,7 +159,7 @@ fn contradictions_are_problems() {
         (vec![("DATABASE_URL", "postgres:///d")], "DATABASE_URL: it names no host"),
         (vec![("DATABASE_URL", "postgres:///d?host=/var/run/postgresql")], ""),
         (vec![("DATABASE_URL", "postgres://u:p@h:port/d")], "DATABASE_URL: its port is not"),
-        (vec![("DATABASE_URL", "mysql://u:p@h/d")], "DATABASE_URL: not a URL"),
+        (vec![("DATABASE_URL", "mysql://u:p@h/d")], "DATABASE_URL: it must begin with postgres"),
         (vec![("DATABASE_URL", "postgres://u:p@h/d?sslmode=always")], "DATABASE_URL: its sslmode"),
         (
             vec![("DATABASE_URL", "postgres://h/d?sslmode=require"), ("DB_SSLMODE", "require")],

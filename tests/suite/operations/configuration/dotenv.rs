@@ -167,6 +167,20 @@ fn the_problems_of_a_dotenv_file_and_of_the_environment_are_reported_together() 
 }
 
 #[test]
+fn of_many_wrong_lines_and_names_twenty_are_told() {
+    let lines = "DB_NAME=a b\n".repeat(5000);
+    let (_, problems) = check(&lines);
+    assert!(problems.contains(".env: line 20: ") && problems.contains(".env: and 4980 more lines"), "{problems}");
+    let names: String = (0..5000).map(|number| format!("DB_X{number}=1\n")).collect();
+    let (_, problems) = check(lines + &names);
+    assert_eq!(problems.matches("means nothing").count(), 20, "{problems}");
+    assert!(problems.contains("and 4980 more variables that mean nothing"), "{problems}");
+    assert!(problems.lines().count() < 60, "{problems}");
+    let (_, problems) = check("DB_NAME=a b\n".repeat(20));
+    assert!(!problems.contains(" more "), "{problems}");
+}
+
+#[test]
 fn a_malformed_dotenv_file_is_reported_without_its_lines() {
     let output =
         Binary::new(&[("HOME", "/h")]).file(".env", "# first\nDB_PASSWORD=hunter2 and more\n").argument("check").run();
