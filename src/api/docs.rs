@@ -45,7 +45,8 @@ static ERRORS: LazyLock<String> = LazyLock::new(|| {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>SafeSpace errors</title>\n<h1>Errors</h1>\n\
-         <p>The <code>code</code> of a problem document says what went wrong. Texts are in English and Indonesian.</p>\n",
+         <p>The <code>code</code> of a problem document says what went wrong. Texts are in English and Indonesian. \
+         Words in braces stand for values.</p>\n",
     );
     // Writing to a String never fails. The texts are this program's own, and have no markup.
     for (code, entry) in &CATALOGUE.problems {
@@ -53,7 +54,7 @@ static ERRORS: LazyLock<String> = LazyLock::new(|| {
         let _ = writeln!(
             page,
             "<h2 id=\"{name}\">{name}</h2>\n<p>Status {status}. What a client does: {}.</p>",
-            entry.client
+            with_code(&entry.client)
         );
         for (language, tag) in [(English, "en"), (Indonesian, "id")] {
             let (title, detail) = (entry.title.get(language), entry.detail.get(language));
@@ -71,6 +72,19 @@ static ERRORS: LazyLock<String> = LazyLock::new(|| {
     }
     page
 });
+
+/// A text as HTML, in which what is between backticks is code.
+fn with_code(text: &str) -> String {
+    let mut html = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        if number % 2 == 0 {
+            html.push_str(part);
+        } else {
+            let _ = write!(html, "<code>{part}</code>");
+        }
+    }
+    html
+}
 
 /// Serves a file of the page
 #[utoipa::path(get, path = "/docs/{asset}", tag = "Service",

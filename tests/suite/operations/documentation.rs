@@ -156,6 +156,8 @@ fn every_code_is_explained_by_the_service_and_in_the_documents() {
     assert_eq!(page.header("Content-Type"), Some("text/html; charset=utf-8"));
     assert!(page.header("Content-Security-Policy").unwrap().starts_with("default-src 'none'"));
     let (page, document) = (page.text(), read("docs/errors.md"));
+    assert!(page.contains("a proxy must keep <code>Host</code>.") && !page.contains('`'), "{page}");
+    assert!(page.contains("Words in braces stand for values."));
     let texts: toml::Table = toml::from_str(&read("src/api/problems.toml")).unwrap();
     let description = safespace::api::openapi::describe();
     for (schema, table) in [("Code", "problems"), ("FieldCode", "fields")] {
