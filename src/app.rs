@@ -53,12 +53,14 @@ impl App {
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());
         let watermark = Watermark::start(&config.storage, startup::data_location(config), connector.clone());
-        let store = Arc::new(Store::open(&connector, &config.pool, watermark, &metrics));
+        let store = Arc::new(Store::open(&connector, &config.pool, config.retention, watermark, &metrics));
         let (timeout, concurrency) = (config.companion.timeout, config.companion.concurrency);
-        let turn_limits = TurnLimits { timeout, concurrency, session: config.session_limits };
+        let turn_limits =
+            TurnLimits { timeout, concurrency, session: config.session_limits, retention: config.retention };
         let context = Arc::new(Context {
             store: store.clone(),
             allowed_origins: config.allowed_origins.clone(),
+            retention: config.retention,
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),

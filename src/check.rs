@@ -27,6 +27,7 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
     report.line("Pool", format_args!("{} to {} connections", config.pool.min_size, config.pool.max_size));
     report.line("Limits", &config.protection);
     report.line("Sessions", config.session_limits);
+    report.line("Retention", config.retention);
     for warning in app::warnings(config) {
         report.line("Warning", warning);
     }

@@ -11,6 +11,7 @@
 //! - [`api`]: the routes and their handlers: what a client sees.
 //! - [`admission`]: who is admitted before any work: rates, and proof of work.
 //! - [`turns`]: the life of a turn, from the user's message to the stored answer.
+//! - [`retention`]: when a session ends.
 //! - [`companion`]: answers a conversation, by a script or through a model.
 //! - [`private_postgres`]: a PostgreSQL of the service's own.
 //! - [`store`]: PostgreSQL: the pool, group commit, migrations, one file per table.
@@ -38,6 +39,7 @@ pub mod message;
 pub mod metrics;
 pub mod peers;
 pub mod private_postgres;
+pub mod retention;
 pub mod sealing;
 pub mod session_id;
 pub mod store;

@@ -43,6 +43,10 @@ pub struct Metrics {
     pub sessions_created: Counter,
     /// Sessions erased.
     pub sessions_deleted: Counter,
+    /// Sessions that ended and were swept.
+    pub sessions_expired: Counter,
+    /// Seconds since the end of the session that ended first and is not swept; 0 without any.
+    pub retention_overdue: Gauge,
 }
 
 impl Default for Metrics {
@@ -59,6 +63,8 @@ impl Default for Metrics {
             turns_with_companion: Gauge::default(),
             sessions_created: Counter::default(),
             sessions_deleted: Counter::default(),
+            sessions_expired: Counter::default(),
+            retention_overdue: Gauge::default(),
         }
     }
 }
@@ -128,6 +134,10 @@ impl Metrics {
         registry.register("turns_with_companion", help, self.turns_with_companion.clone());
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("sessions_deleted", "Sessions erased", self.sessions_deleted.clone());
+        let help = "Sessions that ended and were swept by this service";
+        registry.register("sessions_expired", help, self.sessions_expired.clone());
+        let help = "Time since the end of the session that ended first and is not swept";
+        registry.register("retention_overdue_seconds", help, self.retention_overdue.clone());
     }
 }
 

@@ -1,20 +1,20 @@
--- Which positions a page has, and its first messages until they have $4 sealed bytes together, at least one and at most $5.
--- Each array has one value per request: the page ends before the message `before` (NULL: behind the newest message) and has
--- at most `most` messages. A page without messages is one row of NULLs, an unknown session none. before_exists: false where
--- the session has no message `before`.
+-- Which positions a page has, and its first messages until they have $4 sealed bytes together, at least one and at most $5;
+-- with the first row the session and its newest message. Each array has one value per request: the page ends before the
+-- message `before` (NULL: behind the newest message) and has at most `most` messages. A page without messages is one row with
+-- NULLs, an unknown session none. before_exists: false where the session has no message `before`.
 SELECT asked.request_number, page_end.position IS NOT NULL AS before_exists, page.first, page_end.position - 1 AS last,
-    found.position, found.id, found.sealed, found.total_bytes
+    found.position, found.id AS message_id, found.sealed, found.total_bytes,
+    begins.session_sealed, begins.idle_timeout_seconds, begins.newest_position, begins.newest_id, begins.newest_sealed,
+    begins.newest_total_bytes
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, request_number)
-CROSS JOIN LATERAL (SELECT id FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
+CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
+LEFT JOIN LATERAL (
+    SELECT * FROM messages WHERE session_id = there.id ORDER BY position DESC LIMIT 1
+) AS newest ON true
 LEFT JOIN LATERAL (
     (SELECT position FROM messages WHERE session_id = there.id AND id = asked.before LIMIT 1)
     UNION ALL
-    (
-        SELECT coalesce(
-            (SELECT position FROM messages WHERE session_id = there.id ORDER BY position DESC LIMIT 1), 0
-        ) + 1
-        WHERE asked.before IS NULL
-    )
+    (SELECT coalesce(newest.position, 0) + 1 WHERE asked.before IS NULL)
 ) AS page_end ON true
 LEFT JOIN LATERAL (
     SELECT greatest(page_end.position - asked.most, 1) AS first WHERE page_end.position IS NOT NULL
@@ -25,4 +25,9 @@ LEFT JOIN LATERAL (
     WHERE session_id = there.id AND position >= page.first
         AND position < least(page_end.position, page.first::bigint + $5::integer)
 ) AS found ON found.bytes <= $4::bigint OR found.position = page.first
+LEFT JOIN LATERAL (
+    SELECT there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position AS newest_position,
+        newest.id AS newest_id, newest.sealed AS newest_sealed, newest.total_bytes AS newest_total_bytes
+    WHERE found.position IS NULL OR found.position = page.first
+) AS begins ON true
 ORDER BY asked.request_number, found.position

@@ -1,6 +1,6 @@
 -- The messages at the positions from `first` to `last`, until they have $4 sealed bytes together, at least one and at most
 -- $5. Each array has one value per request.
-SELECT asked.request_number, found.position, found.id, found.sealed, found.total_bytes
+SELECT asked.request_number, found.position, found.id AS message_id, found.sealed, found.total_bytes
 FROM unnest($1::uuid[], $2::integer[], $3::integer[]) WITH ORDINALITY AS asked (session_id, first, last, request_number)
 CROSS JOIN LATERAL (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position) AS bytes

@@ -1,8 +1,9 @@
--- The newest messages of a session, at most $2, until they have $3 sealed bytes together, in the order of positions. A session
--- without messages is one row of NULLs, an unknown session none.
+-- A session and its newest messages, at most $2, until they have $3 sealed bytes together, in the order of positions. A
+-- session without messages is one row with NULLs, an unknown session none.
 -- Positions have no gaps, so the range has $2 messages. With a LIMIT instead of the range, a planner without statistics
 -- reads and sorts the whole session.
-SELECT there.id AS session_id, newest.position, newest.id, newest.sealed, newest.total_bytes
+SELECT there.id AS session_id, there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position,
+    newest.id AS message_id, newest.sealed, newest.total_bytes
 FROM sessions AS there
 LEFT JOIN (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position DESC) - octet_length(sealed) AS bytes_behind

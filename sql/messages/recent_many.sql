@@ -1,7 +1,8 @@
 -- recent.sql for several sessions.
-SELECT there.id AS session_id, newest.position, newest.id, newest.sealed, newest.total_bytes
+SELECT there.id AS session_id, there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position,
+    newest.id AS message_id, newest.sealed, newest.total_bytes
 FROM (SELECT DISTINCT unnest($1::uuid[])) AS asked (session_id)
-CROSS JOIN LATERAL (SELECT id FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
+CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
 LEFT JOIN LATERAL (
     SELECT position FROM messages WHERE session_id = there.id ORDER BY position DESC LIMIT 1
 ) AS last ON true

@@ -1,1 +1,1 @@
-INSERT INTO sessions (id, sealed) VALUES ($1, $2)
+INSERT INTO sessions (id, sealed, idle_timeout_seconds) VALUES ($1, $2, $3)

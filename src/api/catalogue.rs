@@ -59,6 +59,7 @@ pub(super) enum FieldCode {
     BodyNotJson,
     BodyTooDeep,
     BodyNotObject,
+    IdleTimeoutInvalid,
     MessageMissing,
     MessageTooLong,
     MessageBlank,

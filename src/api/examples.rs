@@ -30,8 +30,8 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
     };
     use FieldCode::{
         BeforeInvalid, BodyNotJson, BodyNotObject, BodyNotUtf8, BodyTooDeep, IdempotencyKeyInvalid,
-        IdempotencyKeyReused, LimitInvalid, MessageBlank, MessageHasNul, MessageMissing, MessageTooLong,
-        SessionIdInvalid,
+        IdempotencyKeyReused, IdleTimeoutInvalid, LimitInvalid, MessageBlank, MessageHasNul, MessageMissing,
+        MessageTooLong, SessionIdInvalid,
     };
     let (mut codes, mut fields) = (vec![InternalError], Vec::new());
     let body = [BodyNotJson, BodyNotObject, BodyNotUtf8, BodyTooDeep];
@@ -45,15 +45,20 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
     if method != "get" {
         codes.push(ForeignOrigin);
     }
-    if method == "post" {
+    if method == "post" || method == "patch" {
         codes.extend([BodyTooLarge, ContentEncodingUnsupported]);
     }
-    if method == "post" && path.starts_with("/api/v1/sessions") {
+    if method == "patch" || method == "post" && path.starts_with("/api/v1/sessions") {
         codes.push(MediaTypeUnsupported);
     }
     match (method, path) {
         ("post", "/api/v1/sessions") => {
             codes.extend([ProofOfWork, StorageFull]);
+            fields.push(IdleTimeoutInvalid);
+            fields.extend(body);
+        }
+        ("patch", _) => {
+            fields.push(IdleTimeoutInvalid);
             fields.extend(body);
         }
         ("post", "/api/v1/sessions/{session_id}/chat") => {
@@ -98,6 +103,7 @@ fn problem(code: Code) -> Problem {
 fn invalid(code: FieldCode) -> Problem {
     match code {
         FieldCode::BodyNotJson | FieldCode::BodyNotUtf8 | FieldCode::BodyTooDeep => Problem::invalid_at(code, 17),
+        FieldCode::IdleTimeoutInvalid => Problem::invalid_number(code, 604_800),
         _ => Problem::invalid(code),
     }
 }

@@ -34,7 +34,7 @@ use crate::http::Request;
     ),
     paths(
         health::root, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
-        challenge::read, sessions::create, sessions::read, sessions::delete, chat::history, chat::send, chat::stop,
+        challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
         leaving::panic, leaving::exit,
     ),
     components(schemas(ProblemDocument<'static>, FieldError, chat::ChatEvents)),
@@ -63,12 +63,18 @@ pub fn describe() -> Value {
     }
     let mut document = serde_json::to_value(&document).expect("a description is JSON");
     remove_null(&mut document);
+    // The one null that means something: PATCH goes back to the timeout of the service.
+    let timeout = "/components/schemas/IdleTimeoutRequest/properties/idle_timeout_seconds/type";
+    if let Some(kind) = document.pointer_mut(timeout) {
+        *kind = serde_json::json!(["integer", "null"]);
+    }
     examples::add_to_contents(&mut document);
     document
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    let all = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
+    let all =
+        [("get", &mut item.get), ("post", &mut item.post), ("patch", &mut item.patch), ("delete", &mut item.delete)];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
@@ -143,7 +149,7 @@ fn header(kind: Type, description: &str) -> RefOr<Header> {
     HeaderBuilder::new().schema(Some(Object::with_type(kind))).description(Some(description)).build().into()
 }
 
-/// No value of the API is ever null: what may be missing is missing. The macros describe an `Option` as nullable, and generated
+/// No value of a response is ever null: what may be missing is missing. The macros describe an `Option` as nullable, and generated
 /// clients would then send a header of null.
 fn remove_null(value: &mut Value) {
     match value {

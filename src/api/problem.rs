@@ -47,6 +47,8 @@ struct InvalidField {
     code: FieldCode,
     /// Position in the body, in bytes from 1.
     position: Option<usize>,
+    /// The maximum that the message names in braces.
+    max: Option<i32>,
 }
 
 /// An error (RFC 9457).
@@ -115,12 +117,21 @@ impl Problem {
 
     /// A part of the request is wrong.
     pub(super) fn invalid(code: FieldCode) -> Problem {
-        Problem { errors: vec![InvalidField { code, position: None }], ..Problem::new(Code::InvalidRequest) }
+        Problem::invalid_field(InvalidField { code, position: None, max: None })
     }
 
     /// The body is wrong from this byte on, counted from 1.
     pub(super) fn invalid_at(code: FieldCode, position: usize) -> Problem {
-        Problem { errors: vec![InvalidField { code, position: Some(position) }], ..Problem::new(Code::InvalidRequest) }
+        Problem::invalid_field(InvalidField { code, position: Some(position), max: None })
+    }
+
+    /// A number is above the maximum that the operator set, or is no number.
+    pub(super) fn invalid_number(code: FieldCode, max: i32) -> Problem {
+        Problem::invalid_field(InvalidField { code, position: None, max: Some(max) })
+    }
+
+    fn invalid_field(field: InvalidField) -> Problem {
+        Problem { errors: vec![field], ..Problem::new(Code::InvalidRequest) }
     }
 
     /// The same, and what else is wrong with the request.
@@ -202,11 +213,14 @@ impl Problem {
 
 impl InvalidField {
     fn describe(self, language: Language) -> FieldError {
-        let InvalidField { code, position } = self;
+        let InvalidField { code, position, max } = self;
         let entry = code.entry();
         let mut message = entry.message.get(language).to_owned();
         if let Some(position) = position {
             message = message.replace("{position}", &position.to_string());
+        }
+        if let Some(max) = max {
+            message = message.replace("{max}", &max.to_string());
         }
         FieldError { field: &entry.field, code, message, position }
     }

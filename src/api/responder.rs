@@ -12,7 +12,7 @@ use super::language::Language;
 use super::problem::Problem;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
-use crate::config::AllowedOrigins;
+use crate::config::{AllowedOrigins, RetentionSettings};
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::metrics::Metrics;
 use crate::peers::PeerKey;
@@ -26,6 +26,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// The turns of all sessions.
     pub turns: Arc<Turns>,
+    /// When a session ends.
+    pub retention: RetentionSettings,
     /// Who is admitted.
     pub admission: Admission,
     /// The other origins whose pages may use the API.

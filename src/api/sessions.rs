@@ -1,18 +1,23 @@
-//! `/api/v1/sessions`: anonymous sessions, created, read and erased.
+//! `/api/v1/sessions`: anonymous sessions, created, read, changed and erased.
+
+use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::catalogue::{Code, FieldCode};
-use super::problem::Problem;
+use super::problem::{Problem, both};
 use super::respond;
-use super::responder::{Answer, Context};
+use super::responder::{Answer, Context, Responder};
 use super::{body, prefer};
+use crate::config::RetentionSettings;
 use crate::http::Request;
 use crate::message;
+use crate::retention::{Life, MIN_IDLE_TIMEOUT_SECONDS};
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
-use crate::store::Erased;
+use crate::store::{self, Erased, NewSession, Store, StoredSession};
 
 /// An anonymous session.
 #[derive(Serialize, ToSchema)]
@@ -23,26 +28,58 @@ pub(super) struct Session {
     /// When it was created, in UTC.
     #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
     created_at: String,
+    /// When it ends, in UTC, unless a message follows. From then on it does not exist.
+    #[schema(format = DateTime, example = "2026-02-28T10:30:45.123456Z")]
+    expires_at: String,
+    /// Seconds without a message after which it ends, also before its maximum age.
+    #[schema(minimum = 60, example = 604_800)]
+    idle_timeout_seconds: i32,
+}
+
+impl Session {
+    fn new(session_id: SessionId, life: &Life) -> Session {
+        let [created_at, expires_at] = [life.created_at, life.expires_at].map(respond::timestamp);
+        Session { session_id, created_at, expires_at, idle_timeout_seconds: life.idle_timeout_seconds }
+    }
+}
+
+/// A new session.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read as a JSON object")]
+pub(super) struct NewSessionRequest {
+    /// Seconds without a message after which the session ends; at most, and without it, the timeout of the service.
+    #[schema(minimum = 60, example = 86_400)]
+    idle_timeout_seconds: Option<i32>,
+}
+
+/// When a session ends.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body, which is read as a JSON object")]
+pub(super) struct IdleTimeoutRequest {
+    /// Seconds without a message after which the session ends: at most the timeout of the service, which null stands for.
+    #[schema(minimum = 60, example = 86_400, required = true)]
+    idle_timeout_seconds: Option<i32>,
 }
 
 /// Creates a session
 ///
-/// The body may be empty or any JSON object; nothing in it is used. Two calls make two sessions. After a 503 or
-/// a 504 there may be one whose id no client knows. While many sessions are created, the solution of a challenge is required in
-/// `Proof-Of-Work`, and 429 has a challenge.
+/// The body may be empty or any JSON object, of which `idle_timeout_seconds` alone is used. Two calls make two sessions. After
+/// a 503 or a 504 there may be one whose id no client knows. While many sessions are created, the solution of a challenge is
+/// required in `Proof-Of-Work`, and 429 has a challenge.
 #[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
     params(
         ("Proof-Of-Work" = Option<String>, Header, description = "The text of a challenge, a colon, and the counter that solves it"),
     ),
-    request_body(content = inline(serde_json::Map<String, serde_json::Value>), content_type = "application/json", example = json!({})),
+    request_body(content = NewSessionRequest, content_type = "application/json"),
     responses(
     (status = 201, description = "Created, and durable", body = Session),
-    (status = 422, description = "The body is not a JSON object"),
+    (status = 422, description = "The body is not a JSON object, or the timeout is not valid"),
     (status = 503, description = "The database is not available or refuses statements (code `database_refuses`), or the storage is full (code `storage_full`)"),
     (status = 429, description = "Proof of work is required: the code is `proof_of_work`, and `proof_of_work` has a challenge"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
-    body::json_object(request)?;
+    let policy = context.retention;
+    let idle_timeout_seconds = idle_timeout(policy, &body::json_object(request)?)?.flatten();
     if context.store.watermark.is_full() {
         return Err(Problem::new(Code::StorageFull));
     }
@@ -50,38 +87,37 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
     context.admission.creation(peer, request.header("Proof-Of-Work"))?;
     let (session_id, created_at) = (SessionId::random(), message::now());
     let key = SealingKey::derive(&session_id);
-    let sealed = message::seal_creation_time(&key, created_at);
+    let new = NewSession { sealed: message::seal_creation_time(&key, created_at), idle_timeout_seconds };
     Answer::defer(move |responder| {
         context.store.sessions.create(
             key.lookup(),
-            sealed,
+            new,
             responder.on(move |created| {
                 created?;
                 log::info!("Session created");
-                Ok(respond::json(201, &Session { session_id, created_at: respond::timestamp(created_at) }))
+                let life = Life::new(policy, created_at, created_at, idle_timeout_seconds);
+                Ok(respond::json(201, &Session::new(session_id, &life)))
             }),
         );
     })
 }
 
-/// Returns when a session was created
+/// Returns when a session was created, and when it ends
 #[utoipa::path(get, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
     (status = 200, description = "It exists", body = Session),
 ))]
 pub(super) fn read<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    let session_id = parse_id(session_id)?;
+    let (session_id, policy) = (parse_id(session_id)?, context.retention);
     let key = SealingKey::derive(&session_id);
     Answer::defer(move |responder| {
-        context.store.sessions.find(
-            key.lookup(),
-            responder.on(move |found: Result<Option<Vec<u8>>, _>| {
-                let sealed = found?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
-                let created_at = respond::timestamp(message::open_creation_time(&key, &sealed)?);
-                Ok(respond::json(200, &Session { session_id, created_at }))
-            }),
-        );
+        let session = key.lookup();
+        let found = responder.on(move |found| {
+            let life = living(policy, &key, found)?;
+            Ok(respond::json(200, &Session::new(session_id, &life)))
+        });
+        context.store.sessions.find(session, found);
     })
 }
 
@@ -98,6 +134,83 @@ struct DeletedRows {
     sessions: i64,
     #[schema(example = 2)]
     messages: i64,
+}
+
+/// Changes when a session ends
+///
+/// It is no use of the session: the time still counts from the last message.
+#[utoipa::path(patch, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
+    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    request_body(content = IdleTimeoutRequest, content_type = "application/json"),
+    responses(
+    (status = 200, description = "Changed, and durable", body = Session),
+    (status = 422, description = "The id is not a UUID, the body is not a JSON object, or the timeout is not valid"),
+))]
+pub(super) fn change<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
+    let policy = context.retention;
+    let wanted = body::json_object(request).and_then(|body| {
+        let given = idle_timeout(policy, &body)?;
+        given.ok_or_else(|| invalid_idle_timeout(policy))
+    });
+    let (session_id, idle_timeout_seconds) = both(parse_id(session_id), wanted)?;
+    Answer::defer(move |responder| {
+        let change = Change { store: context.store.clone(), policy, session_id, idle_timeout_seconds };
+        let key = SealingKey::derive(&session_id);
+        context.store.sessions.find(key.lookup(), Box::new(move |found| change.apply(&key, found, responder)));
+    })
+}
+
+/// A change of a session's own timeout.
+struct Change {
+    store: Arc<Store>,
+    policy: RetentionSettings,
+    session_id: SessionId,
+    idle_timeout_seconds: Option<i32>,
+}
+
+impl Change {
+    /// Changes a session that was found, unless it has ended: a longer timeout does not bring it back.
+    fn apply(self, key: &SealingKey, found: Result<Option<StoredSession>, store::Error>, responder: Responder) {
+        let Change { store, policy, session_id, idle_timeout_seconds } = self;
+        let Life { created_at, last_used_at, .. } = match living(policy, key, found) {
+            Ok(life) => life,
+            Err(problem) => return responder.respond_with(move || Err(problem)),
+        };
+        let changed = responder.on(move |exists| {
+            if !exists? {
+                return Err(Problem::new(Code::SessionNotFound));
+            }
+            let life = Life::new(policy, created_at, last_used_at, idle_timeout_seconds);
+            Ok(respond::json(200, &Session::new(session_id, &life)))
+        });
+        store.sessions.set_idle_timeout(key.lookup(), idle_timeout_seconds, changed);
+    }
+}
+
+/// The life of a session that was found and has not ended.
+fn living(
+    policy: RetentionSettings,
+    key: &SealingKey,
+    found: Result<Option<StoredSession>, store::Error>,
+) -> Result<Life, Problem> {
+    let session = found?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+    Life::open(policy, key, &session)?.ok_or_else(|| Problem::new(Code::SessionNotFound))
+}
+
+/// The timeout in a body: `None` where it says nothing, and `Some(None)` for the operator's.
+fn idle_timeout(policy: RetentionSettings, body: &Map<String, Value>) -> Result<Option<Option<i32>>, Problem> {
+    let seconds = match body.get("idle_timeout_seconds") {
+        None => return Ok(None),
+        Some(Value::Null) => return Ok(Some(None)),
+        Some(value) => value.as_i64().and_then(|seconds| i32::try_from(seconds).ok()),
+    };
+    let allowed = MIN_IDLE_TIMEOUT_SECONDS..=policy.idle_timeout_seconds;
+    let seconds = seconds.filter(|seconds| allowed.contains(seconds));
+    seconds.map(|seconds| Some(Some(seconds))).ok_or_else(|| invalid_idle_timeout(policy))
+}
+
+fn invalid_idle_timeout(policy: RetentionSettings) -> Problem {
+    Problem::invalid_number(FieldCode::IdleTimeoutInvalid, policy.idle_timeout_seconds)
 }
 
 /// Erases a session and all that belongs to it

@@ -31,7 +31,9 @@ use reader::Reader;
 pub use companion::{CompanionSettings, Kind, ModelSettings, Secret};
 pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
 pub use origins::AllowedOrigins;
-pub use protection::{ByAddress, ProofOfWork, ProtectionSettings, SessionLimits, StorageReserve, StorageSettings};
+pub use protection::{
+    ByAddress, ProofOfWork, ProtectionSettings, RetentionSettings, SessionLimits, StorageReserve, StorageSettings,
+};
 pub use reader::Problems;
 pub use settings::{Address, Environment, HttpSettings, LogFormat, LogSettings, MAX_HEAD_FIELDS, PoolSettings};
 pub use variables::{VARIABLES, Variable};
@@ -53,6 +55,8 @@ pub struct Config {
     pub protection: ProtectionSettings,
     /// The bounds of one session.
     pub session_limits: SessionLimits,
+    /// When a session ends.
+    pub retention: RetentionSettings,
     /// The bounds of what is stored.
     pub storage: StorageSettings,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
@@ -103,6 +107,7 @@ impl Config {
             companion: companion::read(&mut reader, http.request_timeout),
             protection: protection::read_protection(&mut reader, environment),
             session_limits: protection::read_session_limits(&mut reader),
+            retention: protection::read_retention(&mut reader),
             storage: protection::read_storage(&mut reader),
             exit_urls: exit_urls::read(&mut reader),
             metrics: settings::read_metrics(&mut reader),

@@ -1,8 +1,9 @@
-//! Protection from abuse: rates, proof of work, the size of a session, and the disk.
+//! Protection from abuse: rates, proof of work, the size and the life of a session, and the disk.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -45,13 +46,24 @@ pub enum ProofOfWork {
     Always,
 }
 
-/// The bounds of one session (`SESSION_*`).
+/// The bounds of one session (`SESSION_MAX_MESSAGES`, `SESSION_MAX_BYTES`).
 #[derive(Debug, Clone, Copy)]
 pub struct SessionLimits {
     /// Messages, both the user's and the companion's.
     pub max_messages: i32,
     /// Bytes of all messages together, as they are stored.
     pub max_bytes: i64,
+}
+
+/// When a session ends (`SESSION_IDLE_TIMEOUT`, `SESSION_MAX_AGE`).
+#[derive(Debug, Clone, Copy)]
+pub struct RetentionSettings {
+    /// Seconds after its last message; a session may choose fewer. At most `max_age_seconds`.
+    pub idle_timeout_seconds: i32,
+    /// Seconds after its creation.
+    pub max_age_seconds: i32,
+    /// The time from one sweep of ended sessions to the next; `None` for no sweeps.
+    pub sweep_interval: Option<Duration>,
 }
 
 /// The bounds of what is stored (`STORAGE_RESERVE`, `DB_MAX_BYTES`).
@@ -103,6 +115,14 @@ impl fmt::Display for SessionLimits {
     }
 }
 
+impl fmt::Display for RetentionSettings {
+    /// For the operator.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (idle, max_age) = (self.idle_timeout_seconds, self.max_age_seconds);
+        write!(formatter, "end {idle} s after their last message, {max_age} s after their creation at the latest")
+    }
+}
+
 pub(super) fn read_protection(reader: &mut Reader, environment: Environment) -> ProtectionSettings {
     use ByAddress::{Auto, Off, On};
     let proof_of_work = [("auto", ProofOfWork::Auto), ("off", ProofOfWork::Off), ("always", ProofOfWork::Always)];
@@ -132,6 +152,35 @@ pub(super) fn read_session_limits(reader: &mut Reader) -> SessionLimits {
         // The least has room for three of the longest turns.
         max_bytes: reader.number("SESSION_MAX_BYTES", 524_288..=1_073_741_824),
     }
+}
+
+/// From a minute, in which a person writes a message, to a year: every session ends.
+const RETENTION_SECONDS: RangeInclusive<i32> = 60..=366 * 24 * 3600;
+
+/// The time from one sweep to the next.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(super) fn read_retention(reader: &mut Reader) -> RetentionSettings {
+    let max_age_seconds = read_end(reader, "SESSION_MAX_AGE");
+    let mut idle_timeout_seconds = read_end(reader, "SESSION_IDLE_TIMEOUT");
+    if idle_timeout_seconds > max_age_seconds {
+        // A timeout that was set contradicts the age; the default timeout is lowered.
+        if reader.set("SESSION_IDLE_TIMEOUT").is_some() {
+            let problem = format_args!("{idle_timeout_seconds} is more than SESSION_MAX_AGE, {max_age_seconds}");
+            reader.problem("SESSION_IDLE_TIMEOUT", problem);
+        }
+        idle_timeout_seconds = max_age_seconds;
+    }
+    RetentionSettings { idle_timeout_seconds, max_age_seconds, sweep_interval: Some(SWEEP_INTERVAL) }
+}
+
+/// Seconds until the end of a session. 0 means never to many programs, so it has a refusal of its own.
+fn read_end(reader: &mut Reader, name: &str) -> i32 {
+    if reader.set(name).is_some_and(|text| text.parse() == Ok(0)) {
+        let (min, max) = (RETENTION_SECONDS.start(), RETENTION_SECONDS.end());
+        reader.unusable(name, format_args!("0 does not mean never, every session ends; set {min} to {max} seconds"));
+    }
+    reader.number(name, RETENTION_SECONDS)
 }
 
 pub(super) fn read_storage(reader: &mut Reader) -> StorageSettings {

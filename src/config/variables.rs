@@ -93,6 +93,10 @@ pub static VARIABLES: &[Variable] = &[
         "Messages of a session, 2 to 1000000; above this limit a message gets 409"),
     variable("SESSION_MAX_BYTES", "4194304",
         "Bytes of a session's messages as they are stored, 524288 to 1073741824; above this limit a message gets 409"),
+    variable("SESSION_IDLE_TIMEOUT", "604800",
+        "Seconds from a session's last message to its end, 60 to 31622400, at most SESSION_MAX_AGE; a session may choose fewer"),
+    variable("SESSION_MAX_AGE", "2592000",
+        "Seconds from a session's creation to its end at the latest, 60 to 31622400"),
     variable("RATE_LIMIT", "on", "Protection from abuse (rate of messages, share of one network, proof of work): on, or off (for benchmarks)"),
     variable("RATE_LIMIT_BY_ADDRESS", "auto",
         "Limits for each address (/24 or /56): auto (public addresses only), on (every address) or off"),
@@ -122,7 +126,7 @@ pub(super) fn variable_named(name: &str) -> &'static Variable {
 const OF_THE_SYSTEM: [&str; 2] = ["HOME", "XDG_DATA_HOME"];
 
 /// A variable with one of these in front that does not exist is most likely misspelled.
-const PREFIXES: [&str; 12] = [
+const PREFIXES: [&str; 13] = [
     "APP_",
     "COMPANION_",
     "CORS_",
@@ -132,6 +136,7 @@ const PREFIXES: [&str; 12] = [
     "PROOF_",
     "RATE_LIMIT",
     "SAFESPACE_",
+    "SESSION_IDLE_",
     "SESSION_MAX_",
     "STORAGE_",
     "TRUSTED_",

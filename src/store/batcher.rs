@@ -20,7 +20,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, STALLED_WAIT};
-use crate::sync::ThreadPool;
+use crate::sync::{ThreadPool, ThreadPoolSettings};
 
 /// A batch that runs for longer than this, on a dead connection or behind a lock, no longer counts against
 /// [`BatchPolicy::max_in_flight`].
@@ -78,6 +78,18 @@ impl BatchPolicy {
 /// that start once these are overdue, and of the one that waits.
 pub(super) const fn max_blocked_callers(max_in_flight: usize) -> usize {
     max_in_flight + MAX_OVERDUE + 1
+}
+
+/// Threads that lead the batches of one statement with the default policy, for [`Batcher::run_on`].
+pub(super) fn leaders(name: &'static str) -> ThreadPool {
+    ThreadPool::new(ThreadPoolSettings {
+        name,
+        max_threads: max_blocked_callers(DEFAULT_MAX_IN_FLIGHT),
+        // A job leads a batch, and answers it in time.
+        max_queued: usize::MAX,
+        idle_timeout: Duration::from_secs(10),
+        stack_bytes: 512 * 1024,
+    })
 }
 
 /// Executes one statement for all requests that wait for it.

@@ -264,7 +264,7 @@ fn store_and_undo(client: &mut Client) -> Result<(), postgres::Error> {
     let id = || (&session as _, Type::UUID);
     let mut transaction = client.transaction()?;
     let create = include_str!("../../sql/sessions/create.sql");
-    transaction.query_typed(create, &[id(), (&nothing, Type::BYTEA)])?;
+    transaction.query_typed(create, &[id(), (&nothing, Type::BYTEA), (&None::<i32>, Type::INT4)])?;
     let append = include_str!("../../sql/messages/append.sql");
     let [position, total] = [(&1_i32 as _, Type::INT4), (&1_i64 as _, Type::INT8)];
     let message = [id(), position, (&message, Type::UUID), (&sealed, Type::BYTEA), total];

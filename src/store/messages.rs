@@ -8,14 +8,15 @@ use std::time::Duration;
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
+use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, leaders, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::pool::Pool;
+use super::rows::{Row, StoredSession, read_row, read_session};
 use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
-use crate::sync::{ThreadPool, ThreadPoolSettings};
+use crate::sync::ThreadPool;
 
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 128;
@@ -25,18 +26,6 @@ const MAX_READS: usize = 16;
 
 /// Sealed bytes of one read, at most, unless its first message alone has more. As JSON they can take six times as many bytes.
 pub const MAX_READ_BYTES: usize = 32 * 1024;
-
-/// A message as it is stored.
-pub struct Row {
-    /// Its position in the conversation, from 1 without gaps.
-    pub position: i32,
-    /// Its id.
-    pub id: Uuid,
-    /// Role, time and text, sealed.
-    pub sealed: Vec<u8>,
-    /// Sealed bytes of the session up to and including this message.
-    pub total_bytes: i64,
-}
 
 /// Which page of a conversation, going backwards.
 #[derive(Clone, Copy)]
@@ -49,6 +38,8 @@ pub struct PageRequest {
 
 /// A page of a conversation, and its first messages.
 pub struct Page {
+    /// The session.
+    pub session: StoredSession,
     /// Whether the message [`PageRequest::before`] exists; true for the newest page. Otherwise there are no positions.
     pub before_exists: bool,
     /// Position of the first message of the page. Above 1, the conversation has messages before the page.
@@ -57,6 +48,14 @@ pub struct Page {
     pub last: i32,
     /// The messages from `first` until they have [`MAX_READ_BYTES`], at least one unless the page is empty.
     /// [`Messages::read`] reads the others.
+    pub rows: Vec<Row>,
+}
+
+/// A session and its newest messages.
+pub struct Recent {
+    /// The session.
+    pub session: StoredSession,
+    /// The messages, the oldest of them first.
     pub rows: Vec<Row>,
 }
 
@@ -71,14 +70,11 @@ pub enum Appended {
     PositionTaken,
 }
 
-/// Reads the newest messages of sessions, with so many sealed bytes; `None` for an unknown one.
-type Recent = Batcher<(Lookup, usize), Option<Vec<Row>>>;
-
 /// The statements on messages.
 pub struct Messages {
     page: Batcher<(Lookup, PageRequest), Option<Page>>,
     read: Batcher<(Lookup, RangeInclusive<i32>), Vec<Row>>,
-    recent: Arc<Recent>,
+    recent: Arc<Batcher<(Lookup, usize), Option<Recent>>>,
     recent_leaders: ThreadPool,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     append: Batcher<(Lookup, Row), Appended>,
@@ -92,19 +88,11 @@ impl Messages {
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let read_policy = BatchPolicy { max_items: MAX_READS, ..policy };
-        let leaders = ThreadPoolSettings {
-            name: "recent",
-            max_threads: max_blocked_callers(DEFAULT_MAX_IN_FLIGHT),
-            // A job leads a batch, and answers it in time.
-            max_queued: usize::MAX,
-            idle_timeout: Duration::from_secs(10),
-            stack_bytes: 512 * 1024,
-        };
         Messages {
             page: Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page")),
             read: Batcher::new(pool, read, read_policy, metrics.batch_sizes("messages/read")),
             recent: Arc::new(Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent"))),
-            recent_leaders: ThreadPool::new(leaders),
+            recent_leaders: leaders("recent"),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
         }
@@ -121,9 +109,9 @@ impl Messages {
         self.read.run((session, from..=to), callback);
     }
 
-    /// Reads the newest messages of a session, the oldest of them first, until they have `max_bytes` sealed bytes together.
-    /// `None` if there is no such session. Does not block the calling thread.
-    pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Option<Vec<Row>>>) {
+    /// Reads a session and its newest messages, until they have `max_bytes` sealed bytes together; at least one, if there is
+    /// one. `None` if there is no such session. Does not block the calling thread.
+    pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Option<Recent>>) {
         self.recent.run_on(&self.recent_leaders, (session, max_bytes), callback);
     }
 
@@ -153,11 +141,16 @@ fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Resu
         let page = page.get_or_insert_with(|| {
             // NULL without the message `before`.
             let [first, last] = ["first", "last"].map(|column| row.get::<_, Option<i32>>(column).unwrap_or_default());
-            Page { before_exists: row.get("before_exists"), first, last, rows: Vec::new() }
+            let newest = row.get::<_, Option<i32>>("newest_position").map(|position| Row {
+                position,
+                id: row.get("newest_id"),
+                sealed: row.get("newest_sealed"),
+                total_bytes: row.get("newest_total_bytes"),
+            });
+            let session = read_session(&row, newest);
+            Page { session, before_exists: row.get("before_exists"), first, last, rows: Vec::new() }
         });
-        if row.get::<_, Option<i32>>("position").is_some() {
-            page.rows.push(read_row(&row));
-        }
+        page.rows.extend(read_row(&row));
     }
     Ok(pages)
 }
@@ -173,7 +166,7 @@ fn read(connection: &mut Connection, requests: &[(Lookup, RangeInclusive<i32>)])
     let rows = connection.query(statement, &[(&sessions, Type::UUID_ARRAY), first, last, max_bytes, max_rows])?;
     let mut found: Vec<Vec<Row>> = requests.iter().map(|_| Vec::new()).collect();
     for row in rows {
-        found.get_mut(index(&row)?).ok_or(Error::Protocol)?.push(read_row(&row));
+        found.get_mut(index(&row)?).ok_or(Error::Protocol)?.extend(read_row(&row));
     }
     Ok(found)
 }
@@ -190,7 +183,7 @@ fn bounds(max_bytes: usize) -> (i32, i64) {
     (i32::try_from(max_rows).unwrap_or(i32::MAX), i64::try_from(max_bytes).unwrap_or(i64::MAX))
 }
 
-fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<Vec<Option<Vec<Row>>>, Error> {
+fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<Vec<Option<Recent>>, Error> {
     // Every turn has the same companion, and so the same bound.
     let (max_rows, max_bytes) = bounds(requests.iter().map(|(_, max_bytes)| *max_bytes).max().unwrap_or_default());
     let [max_rows, max_bytes] = [(&max_rows as _, Type::INT4), (&max_bytes as _, Type::INT8)];
@@ -203,7 +196,14 @@ fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<V
         let statement = include_str!("../../sql/messages/recent_many.sql");
         connection.query(statement, &[(&sessions, Type::UUID_ARRAY), max_rows, max_bytes])?
     };
-    Ok(by_session(requests.iter().map(|(session, _)| *session), &rows))
+    let mut found: HashMap<Uuid, Vec<&postgres::Row>> = HashMap::new();
+    rows.iter().for_each(|row| found.entry(row.get("session_id")).or_default().push(row));
+    let read = |of_session: &Vec<&postgres::Row>| {
+        let rows: Vec<Row> = of_session.iter().filter_map(|row| read_row(row)).collect();
+        let session = of_session.last().map(|row| read_session(row, rows.last().cloned()));
+        session.map(|session| Recent { session, rows })
+    };
+    Ok(requests.iter().map(|(session, _)| found.get(session.expose()).and_then(read)).collect())
 }
 
 fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Vec<Vec<Row>>, Error> {
@@ -213,29 +213,11 @@ fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Ve
     let parameters = [&sessions, &questions, &answers].map(|ids| (ids as _, Type::UUID_ARRAY));
     let rows = connection.query(include_str!("../../sql/messages/find.sql"), &parameters)?;
     let found: HashMap<(Uuid, Uuid), &postgres::Row> =
-        rows.iter().map(|row| ((row.get("session_id"), row.get("id")), row)).collect();
+        rows.iter().map(|row| ((row.get("session_id"), row.get("message_id")), row)).collect();
     let of_turn = |(session, ids): &(Lookup, [Uuid; 2])| {
-        ids.iter().filter_map(|id| found.get(&(*session.expose(), *id))).map(|row| read_row(row)).collect()
+        ids.iter().filter_map(|id| found.get(&(*session.expose(), *id))).filter_map(|row| read_row(row)).collect()
     };
     Ok(turns.iter().map(of_turn).collect())
-}
-
-fn read_row(row: &postgres::Row) -> Row {
-    let (position, id, sealed) = (row.get("position"), row.get("id"), row.get("sealed"));
-    Row { position, id, sealed, total_bytes: row.get("total_bytes") }
-}
-
-/// The messages of each session; `None` for one without any row. A row of NULLs is no message.
-fn by_session(sessions: impl Iterator<Item = Lookup>, rows: &[postgres::Row]) -> Vec<Option<Vec<Row>>> {
-    let mut found: HashMap<Uuid, Vec<&postgres::Row>> = HashMap::new();
-    for row in rows {
-        let messages = found.entry(row.get("session_id")).or_default();
-        if row.get::<_, Option<i32>>("position").is_some() {
-            messages.push(row);
-        }
-    }
-    let to_rows = |messages: &Vec<&postgres::Row>| messages.iter().map(|row| read_row(row)).collect();
-    sessions.map(|session| found.get(session.expose()).map(to_rows)).collect()
 }
 
 fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {

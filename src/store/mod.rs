@@ -1,11 +1,12 @@
 //! PostgreSQL: how it is reached, how its schema is migrated, and one file per table.
 //!
 //! - [`Store`]: owns the pool and the statements.
-//! - `sessions`, `messages`, `health`: the statements, one file per table.
+//! - `sessions`, `messages`, `health`: the statements, one file per table; `rows`: what two of them read.
 //! - `erasing`: the lane in which sessions are erased.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
 //! - `fault_monitor`, `fault`: that PostgreSQL answers and refuses, why, and since when.
+//! - `sweeper`: deletes the sessions that ended.
 //! - `rights`: what the role may do.
 //! - [`Watermark`]: whether there is room for more rows.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
@@ -23,8 +24,10 @@ mod messages;
 pub mod migrations;
 mod pool;
 mod rights;
+mod rows;
 mod sessions;
 mod storage;
+mod sweeper;
 mod tls;
 mod watermark;
 
@@ -37,25 +40,30 @@ pub use erasing::Erased;
 pub use error::Error;
 pub use fault::Fault;
 pub use health::{Health, Readiness};
-pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Row};
+pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Recent};
 pub use migrations::{ServerFindings, inspect};
 pub use pool::PoolState;
 pub use rights::Rights;
-pub use sessions::Sessions;
+pub use rows::{Row, StoredSession};
+pub use sessions::{NewSession, Sessions};
 pub use storage::{Disk, ServerStorage};
 pub use watermark::{DataLocation, Usage, Watermark};
 
-use crate::config::PoolSettings;
+use crate::config::{PoolSettings, RetentionSettings};
 use crate::metrics::Metrics;
 use erasing::Erasing;
 use fault_monitor::FaultMonitor;
 use pool::{Pool, PoolPolicy};
+use sweeper::Sweeper;
 
 /// Connections of the watermark's thread.
 const WATERMARK_CONNECTIONS: u32 = 1;
 
 /// Connections of the write probes while PostgreSQL refuses.
 const WRITE_PROBE_CONNECTIONS: u32 = 1;
+
+/// Connections of the sweeper.
+const SWEEPER_CONNECTIONS: u32 = 1;
 
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
@@ -75,6 +83,7 @@ pub struct Store {
     pub watermark: Arc<Watermark>,
     monitor: Arc<FaultMonitor>,
     pool: Arc<Pool>,
+    sweeper: Sweeper,
 }
 
 impl Store {
@@ -92,7 +101,11 @@ impl Store {
     /// Connections that are open at the same time at most.
     #[must_use]
     pub fn max_connections(settings: &PoolSettings) -> u32 {
-        settings.max_size + erasing::MAX_CONNECTIONS + WATERMARK_CONNECTIONS + WRITE_PROBE_CONNECTIONS
+        settings.max_size
+            + erasing::MAX_CONNECTIONS
+            + WATERMARK_CONNECTIONS
+            + WRITE_PROBE_CONNECTIONS
+            + SWEEPER_CONNECTIONS
     }
 
     /// A store whose pools open their connections in the background; an unreachable database is not an error here.
@@ -100,6 +113,7 @@ impl Store {
     pub fn open(
         connector: &Connector,
         settings: &PoolSettings,
+        retention: RetentionSettings,
         watermark: Arc<Watermark>,
         metrics: &Arc<Metrics>,
     ) -> Store {
@@ -123,6 +137,7 @@ impl Store {
             watermark,
             monitor,
             pool,
+            sweeper: Sweeper::start(connector.clone(), retention, metrics.clone()),
         }
     }
 
@@ -132,8 +147,9 @@ impl Store {
         self.pool.state()
     }
 
-    /// Ends the measuring of storage, and the logging of outages: a service that stops may stop its database too.
+    /// Ends the measuring of storage, the sweeping, and the logging of outages: a service that stops may stop its database too.
     pub fn close(&self) {
+        self.sweeper.close();
         self.watermark.close();
         self.monitor.close();
         self.pool.availability.close();

@@ -1,6 +1,6 @@
 //! The table `sessions`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use postgres::types::Type;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
-use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
+use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, leaders, max_blocked_callers};
 use super::connection::Connection;
 use super::erasing::{Erased, Erasing};
 use super::error::Error;
 use super::pool::Pool;
+use super::rows::{StoredSession, read_row, read_session};
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
+use crate::sync::ThreadPool;
 
 /// With two creating batches at once the batches are smaller, and throughput is a sixth lower.
 const MAX_CREATES_IN_FLIGHT: usize = 1;
@@ -22,26 +24,40 @@ const MAX_CREATES_IN_FLIGHT: usize = 1;
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 1024;
 
+/// A new session.
+pub struct NewSession {
+    /// Its time of creation, sealed.
+    pub sealed: Vec<u8>,
+    /// Its own idle timeout; `None` for the operator's.
+    pub idle_timeout_seconds: Option<i32>,
+}
+
 /// The statements on sessions.
 pub struct Sessions {
-    create: Batcher<(Lookup, Vec<u8>), ()>,
-    find: Batcher<Lookup, Option<Vec<u8>>>,
+    create: Batcher<(Lookup, NewSession), ()>,
+    find: Batcher<Lookup, Option<StoredSession>>,
+    set_idle_timeout: Arc<Batcher<(Lookup, Option<i32>), bool>>,
+    set_leaders: ThreadPool,
     erasing: Erasing,
     created: Counter,
     deleted: Counter,
 }
 
 impl Sessions {
-    /// Erasing has threads of its own.
+    /// Erasing, and the batches of `set_idle_timeout`, have threads of their own.
     pub(super) const MAX_BLOCKED_CALLERS: usize =
         max_blocked_callers(MAX_CREATES_IN_FLIGHT) + max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, erasing: Erasing, max_wait: Duration, metrics: &Metrics) -> Sessions {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let create_policy = BatchPolicy { max_in_flight: MAX_CREATES_IN_FLIGHT, ..policy };
+        let set_idle_timeout =
+            Batcher::new(pool, set_idle_timeout, policy, metrics.batch_sizes("sessions/set_idle_timeout"));
         Sessions {
             create: Batcher::new(pool, create, create_policy, metrics.batch_sizes("sessions/create")),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("sessions/find")),
+            set_idle_timeout: Arc::new(set_idle_timeout),
+            set_leaders: leaders("idle-timeout"),
             erasing,
             created: metrics.sessions_created.clone(),
             deleted: metrics.sessions_deleted.clone(),
@@ -49,19 +65,25 @@ impl Sessions {
     }
 
     /// Stores a new session; it is durable when the callback is called.
-    pub fn create(&self, session: Lookup, sealed: Vec<u8>, callback: Callback<()>) {
+    pub fn create(&self, session: Lookup, new: NewSession, callback: Callback<()>) {
         // Counted here, since the client may be gone.
         let created = self.created.clone();
         let count = move |result: Result<(), Error>| {
             created.inc_by(result.is_ok().into());
             callback(result);
         };
-        self.create.run((session, sealed), Box::new(count));
+        self.create.run((session, new), Box::new(count));
     }
 
-    /// Reads the sealed bytes of a session; `None` if there is no such session.
-    pub fn find(&self, session: Lookup, callback: Callback<Option<Vec<u8>>>) {
+    /// Reads a session and its newest message; `None` if there is no such session.
+    pub fn find(&self, session: Lookup, callback: Callback<Option<StoredSession>>) {
         self.find.run(session, callback);
+    }
+
+    /// Changes the session's own idle timeout; `None` for the operator's. The result is whether the session exists. Does not
+    /// block the calling thread.
+    pub fn set_idle_timeout(&self, session: Lookup, seconds: Option<i32>, callback: Callback<bool>) {
+        self.set_idle_timeout.run_on(&self.set_leaders, (session, seconds), callback);
     }
 
     /// Erases a session and everything that belongs to it. The result is `None` if the session did not exist; of several
@@ -79,23 +101,38 @@ impl Sessions {
     }
 }
 
-fn create(connection: &mut Connection, sessions: &[(Lookup, Vec<u8>)]) -> Result<Vec<()>, Error> {
+fn create(connection: &mut Connection, sessions: &[(Lookup, NewSession)]) -> Result<Vec<()>, Error> {
     // Planning the arrays takes a tenth of a millisecond, which a single session does not need.
-    if let [(session, sealed)] = sessions {
+    if let [(session, NewSession { sealed, idle_timeout_seconds })] = sessions {
         let statement = include_str!("../../sql/sessions/create.sql");
-        connection.query(statement, &[(session.expose(), Type::UUID), (sealed, Type::BYTEA)])?;
+        let session = (session.expose() as _, Type::UUID);
+        connection.query(statement, &[session, (sealed, Type::BYTEA), (idle_timeout_seconds, Type::INT4)])?;
     } else {
-        let (ids, sealed): (Vec<&Uuid>, Vec<&[u8]>) =
-            sessions.iter().map(|(session, sealed)| (session.expose(), sealed.as_slice())).unzip();
+        let ids: Vec<&Uuid> = sessions.iter().map(|(session, _)| session.expose()).collect();
+        let sealed: Vec<&[u8]> = sessions.iter().map(|(_, new)| new.sealed.as_slice()).collect();
+        let seconds: Vec<Option<i32>> = sessions.iter().map(|(_, new)| new.idle_timeout_seconds).collect();
         let statement = include_str!("../../sql/sessions/create_many.sql");
-        connection.query(statement, &[(&ids, Type::UUID_ARRAY), (&sealed, Type::BYTEA_ARRAY)])?;
+        let [ids, sealed] = [(&ids as _, Type::UUID_ARRAY), (&sealed as _, Type::BYTEA_ARRAY)];
+        connection.query(statement, &[ids, sealed, (&seconds, Type::INT4_ARRAY)])?;
     }
     Ok(vec![(); sessions.len()])
 }
 
-fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<StoredSession>>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
     let rows = connection.query(include_str!("../../sql/sessions/find.sql"), &[(&ids, Type::UUID_ARRAY)])?;
-    let found: HashMap<Uuid, Vec<u8>> = rows.iter().map(|row| (row.get("id"), row.get("sealed"))).collect();
-    Ok(ids.into_iter().map(|id| found.get(id).cloned()).collect())
+    let found: HashMap<Uuid, &postgres::Row> = rows.iter().map(|row| (row.get("id"), row)).collect();
+    let read = |row: &&postgres::Row| read_session(row, read_row(row));
+    Ok(ids.into_iter().map(|id| found.get(id).map(read)).collect())
+}
+
+fn set_idle_timeout(connection: &mut Connection, changes: &[(Lookup, Option<i32>)]) -> Result<Vec<bool>, Error> {
+    // Of several changes of one session the last one holds.
+    let wanted: BTreeMap<Lookup, Option<i32>> = changes.iter().copied().collect();
+    let (ids, seconds): (Vec<&Uuid>, Vec<Option<i32>>) =
+        wanted.iter().map(|(session, seconds)| (session.expose(), *seconds)).unzip();
+    let statement = include_str!("../../sql/sessions/set_idle_timeout.sql");
+    let rows = connection.query(statement, &[(&ids, Type::UUID_ARRAY), (&seconds, Type::INT4_ARRAY)])?;
+    let changed: HashSet<Uuid> = rows.iter().map(|row| row.get("id")).collect();
+    Ok(changes.iter().map(|(session, _)| changed.contains(session.expose())).collect())
 }

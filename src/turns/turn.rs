@@ -9,11 +9,11 @@ use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
 use crate::companion::{Call, ChatMessage, Companion, Finish, MAX_ANSWER_CHARS};
-use crate::config::SessionLimits;
+use crate::config::{RetentionSettings, SessionLimits};
 use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
 use crate::sealing::{Lookup, OpenError, Part};
-use crate::store::{self, Appended, Callback, Error, Row, Store};
+use crate::store::{self, Appended, Callback, Error, Recent, Row, Store};
 use crate::sync::ThreadPool;
 
 /// Bytes of a character in UTF-8 at most.
@@ -30,14 +30,15 @@ pub(super) struct Resources {
     /// From a request to its terminal event.
     pub(super) timeout: Duration,
     pub(super) session_limits: SessionLimits,
+    pub(super) retention: RetentionSettings,
     /// One for each call to the companion.
     pub(super) permits: FairSemaphore,
     pub(super) threads: ThreadPool,
 }
 
 impl Resources {
-    /// Starts to read the newest messages of a session, as many as the companion can use.
-    pub(super) fn read_recent(&self, session: Lookup, callback: Callback<Option<Vec<Row>>>) {
+    /// Starts to read a session and the newest messages of a session, as many as the companion can use.
+    pub(super) fn read_recent(&self, session: Lookup, callback: Callback<Option<Recent>>) {
         let max_bytes = self.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
         self.store.messages.recent(session, max_bytes, callback);
     }
@@ -207,8 +208,8 @@ impl<'a> Turn<'a> {
 
     /// The newest messages, the oldest first; and the end of the session.
     fn read_history(&self) -> Result<(Vec<Message>, End), Failure> {
-        let rows = self.wait(|callback| self.resources.read_recent(self.session(), callback))?;
-        self.open_history(&rows.ok_or(Failure::NoSession)?)
+        let recent = self.wait(|callback| self.resources.read_recent(self.session(), callback))?;
+        self.open_history(&recent.ok_or(Failure::NoSession)?.rows)
     }
 
     fn open_history(&self, rows: &[Row]) -> Result<(Vec<Message>, End), Failure> {

@@ -12,11 +12,12 @@ use super::fair_semaphore::FairSemaphore;
 use super::peer_turns::{PeerTurn, PeerTurns};
 use super::turn::{Resources, Turn};
 use crate::companion::{Companion, Unavailable};
-use crate::config::SessionLimits;
+use crate::config::{RetentionSettings, SessionLimits};
 use crate::message::Message;
 use crate::metrics::Metrics;
-use crate::sealing::Lookup;
-use crate::store::{Callback, Erased, Error, Row, Store};
+use crate::retention::Life;
+use crate::sealing::{Lookup, SealingKey};
+use crate::store::{Callback, Erased, Error, Recent, Row, Store, StoredSession};
 use crate::sync::{ThreadPool, ThreadPoolSettings, Timer, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
@@ -38,6 +39,8 @@ pub struct TurnLimits {
     pub concurrency: usize,
     /// The size of a session.
     pub session: SessionLimits,
+    /// When a session ends.
+    pub retention: RetentionSettings,
 }
 
 /// All turns of the service.
@@ -102,6 +105,7 @@ impl Turns {
             metrics,
             timeout: limits.timeout,
             session_limits: limits.session,
+            retention: limits.retention,
             permits: FairSemaphore::new(limits.concurrency, MAX_WAITING, limits.timeout),
             threads: ThreadPool::new(threads),
         };
@@ -140,12 +144,22 @@ impl Turns {
             return pending.finish(self, Err(Failure::AlreadyRunning));
         }
         // Anybody can invent the id of a session: such a message takes neither a thread nor a second statement.
-        let recent = move |rows: Result<Option<Vec<Row>>, Error>| match rows {
-            Ok(Some(rows)) => turns.execute(pending, rows),
-            Ok(None) => pending.finish(&turns, Err(Failure::NoSession)),
-            Err(error) => pending.finish(&turns, Err(error.into())),
+        let found = move |recent: Result<Option<Recent>, Error>| match turns.messages_of_living(&pending, recent) {
+            Ok(messages) => turns.execute(pending, messages),
+            Err(failure) => pending.finish(&turns, Err(failure)),
         };
-        self.resources.read_recent(session, Box::new(recent));
+        self.resources.read_recent(session, Box::new(found));
+    }
+
+    /// The newest messages of a session that exists and has not ended.
+    fn messages_of_living(
+        &self,
+        pending: &PendingTurn,
+        recent: Result<Option<Recent>, Error>,
+    ) -> Result<Vec<Row>, Failure> {
+        let Recent { session, rows } = recent?.ok_or(Failure::NoSession)?;
+        let life = Life::open(self.resources.retention, &pending.question.key, &session)?;
+        life.map(|_| rows).ok_or(Failure::NoSession)
     }
 
     /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.
@@ -167,9 +181,13 @@ impl Turns {
 
     /// Stops the turn of a session. `callback` receives whether the session exists: once the turn is over and its answer
     /// so far is stored, or from the store where no turn runs or many callers wait already.
-    pub fn stop(&self, session: Lookup, callback: Callback<bool>) {
+    pub fn stop(&self, key: SealingKey, callback: Callback<bool>) {
+        let (session, policy) = (key.lookup(), self.resources.retention);
         if let Some(callback) = self.active.cancel(session, Failure::Stopped, Some(callback)) {
-            let found = |found: Result<Option<Vec<u8>>, Error>| callback(found.map(|sealed| sealed.is_some()));
+            // A session that does not open has not ended.
+            let exists = move |session: StoredSession| Life::open(policy, &key, &session) != Ok(None);
+            let found =
+                move |found: Result<Option<StoredSession>, Error>| callback(found.map(|it| it.is_some_and(exists)));
             self.resources.store.sessions.find(session, Box::new(found));
         }
     }

@@ -13,4 +13,5 @@ mod companion;
 mod http;
 mod operations;
 mod privacy;
+mod retention;
 mod store;

@@ -15,7 +15,9 @@ use super::respond;
 use super::responder::{Answer, Context};
 use super::sessions::parse_id;
 use crate::admission::{BURST, Denied, PER_MINUTE, Quota};
+use crate::config::RetentionSettings;
 use crate::http::Request;
+use crate::retention::Life;
 use crate::sealing::SealingKey;
 use crate::store::{self, Page, PageRequest};
 use crate::sync::CancellationToken;
@@ -114,10 +116,10 @@ fn rate_limit_fields(quota: Result<Option<Quota>, Denied>) -> Vec<(&'static str,
     (status = 204, description = "Nothing is being said any more"),
 ))]
 pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    let session = parse_id(session_id)?.lookup();
+    let key = SealingKey::derive(&parse_id(session_id)?);
     Answer::defer(move |responder| {
         context.turns.stop(
-            session,
+            key,
             responder.on(
                 |exists| if exists? { Ok(respond::no_content()) } else { Err(Problem::new(Code::SessionNotFound)) },
             ),
@@ -150,15 +152,26 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
     let client = context.admission.client(request, &key.lookup());
     Answer::defer(move |responder| {
         let (store, session, responder) = (context.store.clone(), key.lookup(), responder.of_client(client));
-        let send = move |page: Result<Option<Page>, store::Error>| match page {
-            Err(error) => responder.respond(Err(error.into())),
-            Ok(None) => responder.respond(Err(Problem::new(Code::SessionNotFound))),
-            Ok(Some(page)) if !page.before_exists => responder.respond(Err(request::not_a_message())),
-            Ok(Some(page)) => {
+        let policy = context.retention;
+        let send = move |page: Result<Option<Page>, store::Error>| match living(policy, &key, page) {
+            Err(problem) => responder.respond(Err(problem)),
+            Ok(page) if !page.before_exists => responder.respond(Err(request::not_a_message())),
+            Ok(page) => {
                 let has_more = is_page.then_some(page.first > 1);
                 HistoryStream::new(store, key, session_id, &page, has_more).send(page.rows, responder, is_head);
             }
         };
         context.store.messages.page(session, PageRequest { before, limit }, Box::new(send));
     })
+}
+
+/// The page, if its session exists and has not ended.
+fn living(
+    policy: RetentionSettings,
+    key: &SealingKey,
+    page: Result<Option<Page>, store::Error>,
+) -> Result<Page, Problem> {
+    let page = page?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+    let life = Life::open(policy, key, &page.session)?;
+    life.map(|_| page).ok_or_else(|| Problem::new(Code::SessionNotFound))
 }

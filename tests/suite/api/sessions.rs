@@ -25,7 +25,7 @@ fn a_new_session_has_a_random_id_and_its_creation_time() {
     assert!(created_at.ends_with('Z') && created_at.len() == 27, "{created_at}");
     let age = Utc::now() - created_at.parse::<DateTime<Utc>>().unwrap();
     assert!(age.num_seconds().abs() < 10);
-    assert_eq!(session.as_object().unwrap().len(), 2);
+    assert_eq!(session.as_object().unwrap().len(), 4);
 }
 
 #[test]

@@ -191,6 +191,37 @@ fn a_small_maximum_lowers_the_default_minimum_of_the_pool() {
 }
 
 #[test]
+fn every_session_ends_within_the_bounds() {
+    for (variables, idle, max_age) in [
+        (vec![], 604_800, 2_592_000),
+        (vec![("SESSION_IDLE_TIMEOUT", "60"), ("SESSION_MAX_AGE", "60")], 60, 60),
+        (vec![("SESSION_MAX_AGE", "31622400")], 604_800, 31_622_400),
+        // The default timeout is lowered to a shorter age.
+        (vec![("SESSION_MAX_AGE", "86400")], 86_400, 86_400),
+    ] {
+        let retention = read(&[&[("HOME", "/h")], variables.as_slice()].concat()).retention;
+        assert_eq!((retention.idle_timeout_seconds, retention.max_age_seconds), (idle, max_age), "{variables:?}");
+    }
+    for (variables, words) in [
+        (vec![("SESSION_IDLE_TIMEOUT", "0")], "SESSION_IDLE_TIMEOUT: 0 does not mean never"),
+        (vec![("SESSION_MAX_AGE", "00")], "SESSION_MAX_AGE: 0 does not mean never"),
+        (
+            vec![("SESSION_IDLE_TIMEOUT", "59")],
+            "SESSION_IDLE_TIMEOUT: \"59\" is not a whole number from 60 to 31622400",
+        ),
+        (vec![("SESSION_MAX_AGE", "31622401")], "SESSION_MAX_AGE: \"31622401\" is not a whole number"),
+        (vec![("SESSION_IDLE_TIMEOUT", "7d")], "SESSION_IDLE_TIMEOUT: \"7d\" is not a whole number"),
+        (
+            vec![("SESSION_IDLE_TIMEOUT", "90000"), ("SESSION_MAX_AGE", "86400")],
+            "SESSION_IDLE_TIMEOUT: 90000 is more than SESSION_MAX_AGE, 86400",
+        ),
+    ] {
+        let found = problems(&[&[("HOME", "/h")], variables.as_slice()].concat());
+        assert!(matches!(found.as_slice(), [one] if one.starts_with(words)), "{found:?}");
+    }
+}
+
+#[test]
 fn a_password_is_in_no_debug_output_and_no_problem() {
     for pairs in [
         vec![("DB_HOST", "h"), ("DB_PASSWORD", "hunter2")],

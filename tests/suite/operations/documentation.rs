@@ -62,7 +62,8 @@ fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
     assert_eq!(statuses("get"), ["200", "404", "422", "500", "503", "504", "default"]);
     assert_eq!(statuses("delete"), ["200", "204", "403", "404", "422", "500", "503", "504", "default"]);
     let session = &document["components"]["schemas"]["Session"];
-    assert_eq!(session["required"], serde_json::json!(["session_id", "created_at"]));
+    let required = ["session_id", "created_at", "expires_at", "idle_timeout_seconds"];
+    assert_eq!(session["required"], serde_json::json!(required));
     assert_eq!(session["properties"]["session_id"]["format"], "uuid");
     assert!(
         session["properties"]["created_at"]["examples"].is_array()
@@ -128,7 +129,9 @@ fn every_response_with_a_body_in_the_description_has_an_example() {
 #[test]
 fn the_description_has_enums_optional_headers_and_the_data_of_events() {
     let document = safespace::api::openapi::describe();
-    assert!(!document.to_string().contains("\"null\""), "generated clients would send null");
+    let timeout = &document["components"]["schemas"]["IdleTimeoutRequest"]["properties"]["idle_timeout_seconds"];
+    assert_eq!(timeout["type"], serde_json::json!(["integer", "null"]), "null goes back to the timeout of the service");
+    assert_eq!(document.to_string().matches("\"null\"").count(), 1, "generated clients would send null");
     let schemas = &document["components"]["schemas"];
     for (schema, values) in [
         ("Author", serde_json::json!(["user", "model"])),

@@ -32,7 +32,10 @@ fn the_tables_have_no_plaintext_columns() {
             "messages.sealed bytea",
             "messages.session_id uuid",
             "messages.total_bytes bigint",
+            "sessions.created_hour integer",
             "sessions.id uuid",
+            "sessions.idle_timeout_seconds integer",
+            "sessions.last_used_hour integer",
             "sessions.sealed bytea"
         ]
     );

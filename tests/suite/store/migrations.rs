@@ -87,6 +87,25 @@ fn migrating_a_database_with_messages_computes_their_totals() {
 }
 
 #[test]
+fn migrating_a_database_with_sessions_gives_them_the_hour_of_the_migration_without_a_rewrite() {
+    let schema = Schema::new();
+    let mut sql = schema.client();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/migrations");
+    let mut migrate = |file: &str| sql.batch_execute(&fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+    migrate("V1__sessions_and_messages.sql");
+    migrate("V2__messages_by_id_and_size.sql");
+    let mut sql = schema.client();
+    sql.batch_execute("INSERT INTO sessions SELECT gen_random_uuid(), '' FROM generate_series(1, 3)").unwrap();
+    let file = "SELECT pg_relation_filenode('sessions')";
+    let before: u32 = sql.query_one(file, &[]).unwrap().get(0);
+    sql.batch_execute(&fs::read_to_string(folder.join("V3__ends_of_sessions.sql")).unwrap()).unwrap();
+    assert_eq!(sql.query_one(file, &[]).unwrap().get::<_, u32>(0), before);
+    let recent = "SELECT count(*) FROM sessions WHERE created_hour = last_used_hour AND idle_timeout_seconds IS NULL
+                  AND extract(epoch FROM now()) / 3600 - last_used_hour BETWEEN 0 AND 1.1";
+    assert_eq!(sql.query_one(recent, &[]).unwrap().get::<_, i64>(0), 3);
+}
+
+#[test]
 fn a_role_that_may_not_change_the_schema_can_serve_it() {
     let schema = Schema::new();
     app::migrate(&configure(&schema.url(), &[]), &NOT_STOPPED).unwrap();
@@ -162,6 +181,8 @@ fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
                    WHERE table_schema = current_schema() AND table_name <> 'refinery_schema_history'
                    ORDER BY table_name DESC, ordinal_position";
     let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    let known = ["sessions.id", "sessions.sealed", "messages.session_id", "messages.position", "messages.id"];
-    assert_eq!(columns, [known.as_slice(), &["messages.sealed", "messages.total_bytes"]].concat());
+    let of_sessions = ["id", "sealed", "created_hour", "last_used_hour", "idle_timeout_seconds"];
+    let of_messages = ["session_id", "position", "id", "sealed", "total_bytes"];
+    let known = of_sessions.map(|column| format!("sessions.{column}"));
+    assert_eq!(columns, [known, of_messages.map(|column| format!("messages.{column}"))].concat());
 }

@@ -30,7 +30,8 @@ impl Fixture {
         app::migrate(&config, &std::sync::atomic::AtomicBool::new(false)).unwrap();
         let Database::Server(server) = &config.database else { panic!("not a server") };
         let connector = Connector::new(server, &config.pool, Duration::from_secs(10)).unwrap();
-        let store = Store::open(&connector, &config.pool, Arc::default(), &Arc::new(Metrics::default()));
+        let store =
+            Store::open(&connector, &config.pool, config.retention, Arc::default(), &Arc::new(Metrics::default()));
         let (mut sql, session) = (schema.client(), SessionId::random().lookup());
         sql.execute("INSERT INTO sessions VALUES ($1, '')", &[session.expose()]).unwrap();
         let mut total_bytes = 0;

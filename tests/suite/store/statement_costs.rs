@@ -103,6 +103,37 @@ fn plans_of_foreign_keys_from_when_the_tables_were_small_do_not_read_the_whole_o
     }
 }
 
+#[test]
+fn a_sweep_that_finds_nothing_costs_the_same_with_any_number_of_sessions() {
+    for analyzed in [Analyzed::Never, Analyzed::Before, Analyzed::After] {
+        let schema = migrate();
+        let (mut sql, mut growing, mut stored) = (connect(&schema), schema.client(), 0);
+        for (file, parameters) in [("sweeper/sweep.sql", 5), ("sweeper/overdue.sql", 2)] {
+            let statement = fs::read_to_string(folder().join(file)).unwrap();
+            let costs = LENGTHS.map(|count| {
+                // Sessions that were used since, and have timeouts of their own, so that each index has all of them.
+                if stored < count {
+                    let rows = format!(
+                        "INSERT INTO sessions (id, sealed, created_hour, idle_timeout_seconds)
+                         SELECT gen_random_uuid(), '', (extract(epoch FROM now()) / 3600)::integer - 100, 3600 + number
+                         FROM generate_series({stored} + 1, {count}) AS number"
+                    );
+                    growing.batch_execute(&rows).unwrap();
+                    stored = count;
+                }
+                if analyzed == Analyzed::After || (analyzed == Analyzed::Before && count == LENGTHS[0]) {
+                    growing.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
+                }
+                let of_sweep = [long(604_800), long(2_592_000), integer(200), long(1_000), long(1 << 21)];
+                let parameters: Parameters = of_sweep.into_iter().take(parameters).collect();
+                explain(&mut sql.transaction().unwrap(), file, &statement, &parameters)
+            });
+            println!("{file}, analyzed: {analyzed:?}: {costs:?}");
+            assert!(costs.iter().all(|cost| cost.buffers <= 24), "{file}, analyzed: {analyzed:?}: {costs:?}");
+        }
+    }
+}
+
 fn compare_lengths(analyzed: Analyzed) {
     let schema = seed(analyzed);
     let mut sql = connect(&schema);
@@ -164,8 +195,8 @@ fn statements_of_sessions() -> Vec<String> {
     let mut statements = Vec::new();
     for entry in fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        // Migrations run once, and the statements on the schema take no session.
-        if name == "migrations" || name == "schema" {
+        // Migrations run once, and the statements on the schema and of the sweeper take no session.
+        if ["migrations", "schema", "sweeper"].contains(&name.as_str()) {
             continue;
         }
         for file in fs::read_dir(folder().join(&name)).unwrap() {
@@ -177,8 +208,14 @@ fn statements_of_sessions() -> Vec<String> {
 }
 
 fn takes_several(file: &str) -> bool {
-    let one_form =
-        ["messages/find.sql", "messages/page.sql", "messages/read.sql", "sessions/delete.sql", "sessions/find.sql"];
+    let one_form = [
+        "messages/find.sql",
+        "messages/page.sql",
+        "messages/read.sql",
+        "sessions/delete.sql",
+        "sessions/find.sql",
+        "sessions/set_idle_timeout.sql",
+    ];
     file.ends_with("_many.sql") || one_form.contains(&file)
 }
 
@@ -197,7 +234,6 @@ fn message(position: i32) -> Uuid {
 fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parameters> {
     let (session, middle) = (session(length), length / 2);
     let uuid = |value: Uuid| parameter(value, Type::UUID);
-    let (integer, long) = (|value: i32| parameter(value, Type::INT4), |value: i64| parameter(value, Type::INT8));
     let bytes = || vec![7_u8; 297];
     // One value for each session.
     let sessions = || parameter([&[session], others].concat(), Type::UUID_ARRAY);
@@ -244,8 +280,8 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
         "messages/read.sql" => vec![read(1, rows), read(middle, middle + rows), read(length - 1, length)],
         "messages/recent.sql" => vec![vec![uuid(session), integer(rows), long(96_000)]],
         "messages/recent_many.sql" => vec![vec![sessions(), integer(rows), long(96_000)]],
-        "sessions/create.sql" => vec![vec![uuid(Uuid::new_v4()), parameter(bytes(), Type::BYTEA)]],
-        "sessions/create_many.sql" => vec![vec![ids(Uuid::new_v4()), sealed()]],
+        "sessions/create.sql" => vec![vec![uuid(Uuid::new_v4()), parameter(bytes(), Type::BYTEA), integer(60)]],
+        "sessions/create_many.sql" => vec![vec![ids(Uuid::new_v4()), sealed(), integers(60, 60)]],
         "sessions/delete.sql" | "sessions/find.sql" => vec![vec![sessions()]],
         "sessions/lock.sql" => vec![vec![uuid(session)]],
         // The others pass over the session, as one that is too large.
@@ -254,8 +290,17 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
             vec![sessions(), integer(5), long(i64::MAX)],
             vec![sessions(), integer(i32::MAX), long(5)],
         ],
+        "sessions/set_idle_timeout.sql" => vec![vec![sessions(), integers(60, 60)]],
         file => panic!("{file} has no parameters in this test"),
     }
+}
+
+fn integer(value: i32) -> (Box<dyn ToSql + Sync>, Type) {
+    parameter(value, Type::INT4)
+}
+
+fn long(value: i64) -> (Box<dyn ToSql + Sync>, Type) {
+    parameter(value, Type::INT8)
 }
 
 fn parameter(value: impl ToSql + Sync + 'static, of_type: Type) -> (Box<dyn ToSql + Sync>, Type) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use safespace::app::App;
 use safespace::config::Config;
@@ -33,7 +34,21 @@ impl TestApp {
 
     /// Starts a service on a given database.
     pub(crate) fn at(url: &str, further: &[(&str, &str)]) -> TestApp {
-        let app = App::start(&configure(url, further), &AtomicBool::new(false)).expect("the service starts");
+        TestApp::configured(&configure(url, further))
+    }
+
+    /// Starts a service that sweeps ended sessions all the time, in a schema of its own.
+    pub(crate) fn sweeping() -> TestApp {
+        let schema = Schema::new();
+        let mut config = configure(&schema.url(), &[("METRICS_PORT", "0")]);
+        config.retention.sweep_interval = Some(Duration::from_millis(20));
+        let mut app = TestApp::configured(&config);
+        app.schema = Some(schema);
+        app
+    }
+
+    fn configured(config: &Config) -> TestApp {
+        let app = App::start(config, &AtomicBool::new(false)).expect("the service starts");
         let client = Client::new(app.address());
         TestApp { app: Some(app), client, schema: None }
     }
@@ -86,5 +101,8 @@ pub(crate) fn configure(url: &str, further: &[(&str, &str)]) -> Config {
         ("RATE_LIMIT", "off"),
     ]);
     all.extend(variables(further));
-    Config::from_variables(&all).expect("a valid configuration")
+    let mut config = Config::from_variables(&all).expect("a valid configuration");
+    // The tests of anything else count connections, locks and rows.
+    config.retention.sweep_interval = None;
+    config
 }

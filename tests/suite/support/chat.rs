@@ -1,5 +1,6 @@
 //! One session as its client uses it.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use postgres::types::ToSql;
 use safespace::message::{self, Message, Role};
 use safespace::sealing::SealingKey;
@@ -125,21 +126,41 @@ impl<'a> Chat<'a> {
 
 /// Stores messages of an existing session without turns: the user's and the companion's alternate.
 pub(crate) fn store_messages(sql: &mut postgres::Client, session_id: &str, texts: &[String]) {
+    let messages: Vec<(String, DateTime<Utc>)> = texts.iter().map(|text| (text.clone(), message::now())).collect();
+    store_messages_at(sql, session_id, &messages);
+}
+
+/// Stores a session that was created so many seconds ago, with messages from so many seconds ago, and returns its id.
+pub(crate) fn store_session(
+    sql: &mut postgres::Client,
+    created: i64,
+    own_idle_timeout: Option<i32>,
+    messages: &[i64],
+) -> String {
+    let id = Uuid::new_v4().to_string();
+    let key = SealingKey::derive(&id.parse::<SessionId>().unwrap());
+    let lookup = *key.lookup().expose();
+    let ago = |seconds: &i64| message::now() - TimeDelta::seconds(*seconds);
+    let hour = |seconds: &i64| i32::try_from(ago(seconds).timestamp() / 3600).unwrap();
+    let sealed = message::seal_creation_time(&key, ago(&created));
+    let row: [&(dyn ToSql + Sync); 5] =
+        [&lookup, &sealed, &hour(&created), &hour(messages.last().unwrap_or(&created)), &own_idle_timeout];
+    sql.execute("INSERT INTO sessions VALUES ($1, $2, $3, $4, $5)", &row).unwrap();
+    let messages: Vec<(String, DateTime<Utc>)> = messages.iter().map(|at| ("halo".to_owned(), ago(at))).collect();
+    store_messages_at(sql, &id, &messages);
+    id
+}
+
+fn store_messages_at(sql: &mut postgres::Client, session_id: &str, messages: &[(String, DateTime<Utc>)]) {
     let key = SealingKey::derive(&session_id.parse::<SessionId>().unwrap());
     let lookup = *key.lookup().expose();
     let insert = "INSERT INTO messages (session_id, position, id, sealed, total_bytes) VALUES ($1, $2, $3, $4, $5)";
     let mut transaction = sql.transaction().unwrap();
     let (insert, mut total_bytes) = (transaction.prepare(insert).unwrap(), 0);
-    for (position, text) in (1..).zip(texts) {
+    for (position, (text, created_at)) in (1..).zip(messages) {
         let role = if position % 2 == 1 { Role::User } else { Role::Script };
-        let message = Message {
-            id: Uuid::new_v4(),
-            position,
-            role,
-            created_at: message::now(),
-            text: text.clone(),
-            is_cut: false,
-        };
+        let message =
+            Message { id: Uuid::new_v4(), position, role, created_at: *created_at, text: text.clone(), is_cut: false };
         let sealed = message.seal(&key);
         total_bytes += sealed.len() as i64;
         let row: [&(dyn ToSql + Sync); 5] = [&lookup, &position, &message.id, &sealed, &total_bytes];

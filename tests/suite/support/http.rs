@@ -88,6 +88,13 @@ impl Client {
         Answer::read(self.agent.run(request.body(body.to_string().as_bytes()).unwrap()).unwrap())
     }
 
+    /// The same with the method `PATCH`.
+    #[track_caller]
+    pub(crate) fn patch_json(&self, path: &str, body: &Value) -> Answer {
+        let request = self.request("PATCH", path).header("Content-Type", "application/json");
+        Answer::read(self.agent.run(request.body(body.to_string().as_bytes()).unwrap()).unwrap())
+    }
+
     fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
         ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address))
     }

@@ -46,6 +46,7 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "LOG_LEVEL" => ("debug", vec![]),
         "RUST_LOG" => ("warn,safespace=debug", vec![]),
         "LOG_FORMAT" => ("json", vec![]),
+        "SESSION_IDLE_TIMEOUT" | "SESSION_MAX_AGE" => ("700000", vec![]),
         "APP_MAX_BODY_BYTES" | "APP_MAX_HEAD_BYTES" | "APP_MAX_REQUEST_LINE_BYTES" => ("2000", vec![]),
         _ => ("15", vec![]),
     }

@@ -1,0 +1,15 @@
+-- Every session ends. The exact times that decide it are sealed; these hours since 1970 are for the sweeper, which cannot open
+-- them. docs/privacy.md says what they show. The server's clock sets and compares them, so that services whose clocks differ
+-- agree. The sessions that exist get the hour of the migration.
+ALTER TABLE sessions
+    ADD COLUMN created_hour integer NOT NULL DEFAULT floor(extract(epoch FROM now()) / 3600)::integer,
+    ADD COLUMN last_used_hour integer NOT NULL DEFAULT floor(extract(epoch FROM now()) / 3600)::integer,
+    -- The session's own choice; NULL for the operator's.
+    ADD COLUMN idle_timeout_seconds integer;
+
+-- A new session has an entry in the first index only. The second is for the maximum age: where the two hours are equal, the
+-- first tells it too.
+CREATE INDEX sessions_last_used_hour ON sessions (last_used_hour);
+CREATE INDEX sessions_created_hour ON sessions (created_hour) WHERE created_hour < last_used_hour;
+CREATE INDEX sessions_own_end ON sessions ((last_used_hour::bigint * 3600 + idle_timeout_seconds))
+    WHERE idle_timeout_seconds IS NOT NULL;
