@@ -13,3 +13,10 @@ CREATE INDEX sessions_last_used_hour ON sessions (last_used_hour);
 CREATE INDEX sessions_created_hour ON sessions (created_hour) WHERE created_hour < last_used_hour;
 CREATE INDEX sessions_own_end ON sessions ((last_used_hour::bigint * 3600 + idle_timeout_seconds))
     WHERE idle_timeout_seconds IS NOT NULL;
+
+-- Autovacuum looks at the tables once in its naptime (a minute by default), and removes deleted rows however few they are:
+-- by default it would wait until a fifth of a table is deleted.
+ALTER TABLE sessions SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+    toast.autovacuum_vacuum_threshold = 0, toast.autovacuum_vacuum_scale_factor = 0);
+ALTER TABLE messages SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+    toast.autovacuum_vacuum_threshold = 0, toast.autovacuum_vacuum_scale_factor = 0);
