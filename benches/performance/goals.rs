@@ -7,6 +7,7 @@ use crate::pgbench;
 use crate::results::{Results, Row, Sample};
 use crate::services::SAFESPACE;
 use crate::settings::{FEW_SESSIONS, Settings};
+use crate::sweep;
 use crate::workload::{Case, Workload};
 
 /// A goal and its measured value.
@@ -55,6 +56,9 @@ const BELOW_AXUM: [Below; 3] = [
 /// Minimum ratio of requests per second with many sessions to those with few.
 const MIN_GROWTH_RATIO: f64 = 0.9;
 
+/// Minimum ratio of requests per second while ended sessions are swept to those while they wait.
+const MIN_SWEEP_RATIO: f64 = 0.9;
+
 /// Minimum ratio of requests per second to the baseline's, for each workload.
 const MIN_BASELINE_RATIO: f64 = 0.97;
 
@@ -90,6 +94,7 @@ pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
     let memory = [SAFESPACE, AXUM].map(|service| max_resident(results, service));
     goals.extend(below_axum(format!("{MEMORY_CONNECTIONS} connections: resident MiB"), memory, false));
     goals.extend(growth_goals(settings, results));
+    goals.extend(sweep_goals(results));
     goals.extend(results.median(SAFESPACE, HISTORY, |sample| sample.p99).map(|p99| Goal {
         name: format!("{}: p99 in ms", title(HISTORY)),
         value: format!("{p99:.3}"),
@@ -138,6 +143,14 @@ fn growth_goals(settings: &Settings, results: &Results) -> Vec<Goal> {
         min_ratio(name, results, (&large, case), (&small, case), MIN_GROWTH_RATIO)
     };
     growth::CASES.into_iter().filter_map(goal).collect()
+}
+
+fn sweep_goals(results: &Results) -> Vec<Goal> {
+    let goal = |case| {
+        let name = format!("{}: requests/s while ended sessions are swept / while they wait", title(case));
+        min_ratio(name, results, (sweep::SWEEPING, case), (sweep::WAITING, case), MIN_SWEEP_RATIO)
+    };
+    sweep::CASES.into_iter().filter_map(goal).collect()
 }
 
 fn min_ratio(name: String, results: &Results, ours: (&str, Case), theirs: (&str, Case), min: f64) -> Option<Goal> {

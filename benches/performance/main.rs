@@ -1,4 +1,4 @@
-//! Measures SafeSpace beside its peers, with a growing number of sessions, and at start: `cargo bench --bench performance`.
+//! Measures SafeSpace beside its peers, with a growing number of sessions, while ended ones are swept, and at start: `cargo bench --bench performance`.
 //!
 //! It needs `wrk` and `pgbench`. Settings from the environment:
 //!
@@ -7,11 +7,12 @@
 //!   the two, and each workload has to reach 0.97 of the baseline.
 //! - `ROUNDS`: rounds that count, 5 by default. More rounds make a ratio more certain.
 //! - `GROWTH_SESSIONS`: sessions in the large database, 10,000,000 by default.
+//! - `ENDED_SESSIONS`: sessions that ended and are swept meanwhile, 1,000,000 by default. `ONLY=sweep` measures this alone.
 //! - `OPEN_STREAMS`, `IDLE_CONNECTIONS`: how many are open while memory is measured, 2,000 and 10,000 by default.
 //! - `LOG_LEVEL`: the log level of SafeSpace and of the baseline, `warn` by default, because no peer logs its requests.
 //! - `QUICK=1`: a short run that tries the program out; 2 rounds and 100,000 sessions unless set otherwise.
 //!
-//! A run without `QUICK` and `BASELINE` writes its tables to `docs/performance.md`. The exit code is 1 if a goal is
+//! A run without `QUICK`, `ONLY` and `BASELINE` writes its tables to `docs/performance.md`. The exit code is 1 if a goal is
 //! missed or the bench cannot run, 2 if a program is missing.
 
 mod baseline;
@@ -32,6 +33,7 @@ mod settings;
 mod start;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod workload;
 
 use std::process::ExitCode;
@@ -92,10 +94,15 @@ fn measure() -> Outcome<bool> {
 
 fn measure_all(settings: &Settings, postgres: &Postgres, peers: &[peers::Peer], stop: &StopSignal) -> Outcome<Results> {
     let mut results = Results::default();
+    if settings.only_sweep {
+        sweep::measure(settings, postgres, stop, &mut results)?;
+        return Ok(results);
+    }
     let pgbench = Pgbench::new(postgres)?;
     rounds::compare(settings, postgres, peers, &pgbench, stop, &mut results)?;
     results.start_ms = Some(start::measure(settings, postgres, stop)?);
     results.memory = memory::measure(settings, postgres, stop)?;
     growth::measure(settings, postgres, stop, &mut results)?;
+    sweep::measure(settings, postgres, stop, &mut results)?;
     Ok(results)
 }

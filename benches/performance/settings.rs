@@ -22,6 +22,10 @@ pub(crate) struct Settings {
     pub(crate) rounds: usize,
     /// Sessions in the large database.
     pub(crate) growth_sessions: usize,
+    /// Sessions that ended, in the database that is swept.
+    pub(crate) ended_sessions: usize,
+    /// Whether nothing but sweeping is measured.
+    pub(crate) only_sweep: bool,
     /// Streamed turns that are open while memory is measured.
     pub(crate) open_streams: usize,
     /// Idle connections that are open while memory is measured.
@@ -45,17 +49,20 @@ impl Settings {
             return Err(format!("GROWTH_SESSIONS has to be more than {FEW_SESSIONS}").into());
         }
         let baseline = path("BASELINE")?;
+        let only_sweep = env::var_os("ONLY").is_some_and(|value| value == "sweep");
         Ok(Settings {
             seconds: if quick { 1 } else { 2 },
             warm_up: if quick { None } else { Some(1) },
             growth_warm_up: if quick { 1 } else { 10 },
             rounds: number("ROUNDS", if quick { 2 } else { 5 })?.max(1),
             growth_sessions,
+            ended_sessions: number("ENDED_SESSIONS", if quick { 100_000 } else { 1_000_000 })?.max(1),
+            only_sweep,
             open_streams: number("OPEN_STREAMS", 2_000)?.max(1),
             idle_connections: number("IDLE_CONNECTIONS", 10_000)?.max(1),
             peers: path("PEERS")?,
             log_level: env::var("LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned()),
-            writes_document: !quick && baseline.is_none(),
+            writes_document: !quick && !only_sweep && baseline.is_none(),
             baseline,
         })
     }
