@@ -4,11 +4,7 @@ WITH wanted AS (
     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[], $5::bigint[])
         AS wanted (session_id, position, id, sealed, total_bytes)
 ), there AS (
-    SELECT id, last_used_hour FROM sessions WHERE id IN (SELECT session_id FROM wanted) ORDER BY id FOR NO KEY UPDATE
-), used AS (
-    UPDATE sessions SET last_used_hour = DEFAULT
-    FROM there
-    WHERE sessions.id = there.id AND there.last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer
+    SELECT id FROM sessions WHERE id IN (SELECT session_id FROM wanted) ORDER BY id FOR KEY SHARE
 ), stored AS (
     INSERT INTO messages (session_id, position, id, sealed, total_bytes)
     SELECT session_id, position, wanted.id, sealed, total_bytes FROM wanted JOIN there ON there.id = session_id

@@ -1,9 +1,10 @@
 -- A session and its newest messages, at most $2, until they have $3 sealed bytes together, in the order of positions. A
--- session without messages is one row with NULLs, an unknown session none.
+-- session without messages is one row with NULLs, an unknown session none. is_stale: whether its hour of the last use is over.
 -- Positions have no gaps, so the range has $2 messages. With a LIMIT instead of the range, a planner without statistics
 -- reads and sorts the whole session.
 SELECT there.id AS session_id, there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position,
-    newest.id AS message_id, newest.sealed, newest.total_bytes
+    newest.id AS message_id, newest.sealed, newest.total_bytes,
+    there.last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer AS is_stale
 FROM sessions AS there
 LEFT JOIN (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position DESC) - octet_length(sealed) AS bytes_behind

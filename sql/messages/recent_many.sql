@@ -1,6 +1,7 @@
 -- recent.sql for several sessions.
 SELECT there.id AS session_id, there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position,
-    newest.id AS message_id, newest.sealed, newest.total_bytes
+    newest.id AS message_id, newest.sealed, newest.total_bytes,
+    there.last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer AS is_stale
 FROM (SELECT DISTINCT unnest($1::uuid[])) AS asked (session_id)
 CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
 LEFT JOIN LATERAL (

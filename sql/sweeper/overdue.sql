@@ -1,6 +1,6 @@
--- Seconds since the end of the session that ended first, counted from the end of its hour as sweep.sql does; 0 where none has
+-- Seconds since the end of the session that ended first, counted as sweep.sql does; 0 where none has
 -- ended. $1 and $2: the seconds of the idle timeout and of the maximum age.
-SELECT greatest(0, floor(extract(epoch FROM now()))::bigint - 3600 - least(
+SELECT greatest(0, floor(extract(epoch FROM now()))::bigint - 600 - 3600 - least(
     (SELECT last_used_hour::bigint * 3600 + $1::bigint FROM sessions ORDER BY last_used_hour LIMIT 1),
     (SELECT created_hour::bigint * 3600 + $2::bigint FROM sessions WHERE created_hour < last_used_hour
      ORDER BY created_hour LIMIT 1),

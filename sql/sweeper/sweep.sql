@@ -1,20 +1,21 @@
 -- Deletes sessions that ended for certain, the oldest first, and returns their number. $1 and $2: the seconds of the idle
 -- timeout and of the maximum age. At most $3 sessions of each kind, with at most $4 messages and $5 sealed bytes together, or
--- one session of any size. A row says the hour alone, so a session counts from the end of it.
+-- one session of any size. A row says the hour alone, so a session counts from the end of it; and a turn writes the hour when it
+-- begins, so its answer, up to five minutes later, can be of the next one: ten minutes are added.
 -- Nothing here waits for a lock: what is locked is in use, and next time it is seen again.
 WITH idle AS (
     SELECT id FROM sessions
-    WHERE last_used_hour <= floor((extract(epoch FROM now()) - $1::bigint) / 3600)::integer - 1
+    WHERE last_used_hour <= floor((extract(epoch FROM now()) - 600 - $1::bigint) / 3600)::integer - 1
     ORDER BY last_used_hour LIMIT $3::integer FOR UPDATE SKIP LOCKED
 ), aged AS (
     SELECT id FROM sessions
     WHERE created_hour < last_used_hour
-        AND created_hour <= floor((extract(epoch FROM now()) - $2::bigint) / 3600)::integer - 1
+        AND created_hour <= floor((extract(epoch FROM now()) - 600 - $2::bigint) / 3600)::integer - 1
     ORDER BY created_hour LIMIT $3::integer FOR UPDATE SKIP LOCKED
 ), own AS (
     SELECT id FROM sessions
     WHERE idle_timeout_seconds IS NOT NULL
-        AND last_used_hour::bigint * 3600 + idle_timeout_seconds <= floor(extract(epoch FROM now()))::bigint - 3600
+        AND last_used_hour::bigint * 3600 + idle_timeout_seconds <= floor(extract(epoch FROM now()))::bigint - 600 - 3600
     ORDER BY last_used_hour::bigint * 3600 + idle_timeout_seconds LIMIT $3::integer FOR UPDATE SKIP LOCKED
 ), ended AS (
     SELECT id FROM idle UNION SELECT id FROM aged UNION SELECT id FROM own

@@ -66,7 +66,7 @@ pub(super) struct ProblemDocument<'a> {
     #[schema(example = 404)]
     status: u16,
     /// What was wrong and what to do, for a person to read.
-    #[schema(example = "There is no session with this id. It may have been deleted.")]
+    #[schema(example = "There is no session with this id. It may have been deleted, or it has ended.")]
     detail: String,
     /// The kind of error, for programs.
     code: Code,

@@ -57,6 +57,8 @@ pub struct Recent {
     pub session: StoredSession,
     /// The messages, the oldest of them first.
     pub rows: Vec<Row>,
+    /// Whether the session was last used in an earlier hour: [`super::Sessions::touch`] before another message is stored.
+    pub is_stale: bool,
 }
 
 /// The result of [`Messages::append`].
@@ -200,8 +202,9 @@ fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<V
     rows.iter().for_each(|row| found.entry(row.get("session_id")).or_default().push(row));
     let read = |of_session: &Vec<&postgres::Row>| {
         let rows: Vec<Row> = of_session.iter().filter_map(|row| read_row(row)).collect();
-        let session = of_session.last().map(|row| read_session(row, rows.last().cloned()));
-        session.map(|session| Recent { session, rows })
+        let last = of_session.last()?;
+        let session = read_session(last, rows.last().cloned());
+        Some(Recent { session, rows, is_stale: last.get("is_stale") })
     };
     Ok(requests.iter().map(|(session, _)| found.get(session.expose()).and_then(read)).collect())
 }

@@ -36,6 +36,7 @@ pub struct NewSession {
 pub struct Sessions {
     create: Batcher<(Lookup, NewSession), ()>,
     find: Batcher<Lookup, Option<StoredSession>>,
+    touch: Batcher<Lookup, ()>,
     set_idle_timeout: Arc<Batcher<(Lookup, Option<i32>), bool>>,
     set_leaders: ThreadPool,
     erasing: Erasing,
@@ -44,7 +45,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Erasing, and the batches of `set_idle_timeout`, have threads of their own.
+    /// Erasing, and the batches of `set_idle_timeout`, have threads of their own; turns call `touch` on theirs.
     pub(super) const MAX_BLOCKED_CALLERS: usize =
         max_blocked_callers(MAX_CREATES_IN_FLIGHT) + max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
@@ -56,6 +57,7 @@ impl Sessions {
         Sessions {
             create: Batcher::new(pool, create, create_policy, metrics.batch_sizes("sessions/create")),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("sessions/find")),
+            touch: Batcher::new(pool, touch, policy, metrics.batch_sizes("sessions/touch")),
             set_idle_timeout: Arc::new(set_idle_timeout),
             set_leaders: leaders("idle-timeout"),
             erasing,
@@ -78,6 +80,11 @@ impl Sessions {
     /// Reads a session and its newest message; `None` if there is no such session.
     pub fn find(&self, session: Lookup, callback: Callback<Option<StoredSession>>) {
         self.find.run(session, callback);
+    }
+
+    /// Writes the hour of the session's last use, unless it is written; nothing if there is no such session.
+    pub fn touch(&self, session: Lookup, callback: Callback<()>) {
+        self.touch.run(session, callback);
     }
 
     /// Changes the session's own idle timeout; `None` for the operator's. The result is whether the session exists. Does not
@@ -124,6 +131,12 @@ fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<S
     let found: HashMap<Uuid, &postgres::Row> = rows.iter().map(|row| (row.get("id"), row)).collect();
     let read = |row: &&postgres::Row| read_session(row, read_row(row));
     Ok(ids.into_iter().map(|id| found.get(id).map(read)).collect())
+}
+
+fn touch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<()>, Error> {
+    let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
+    connection.query(include_str!("../../sql/sessions/touch.sql"), &[(&ids, Type::UUID_ARRAY)])?;
+    Ok(vec![(); sessions.len()])
 }
 
 fn set_idle_timeout(connection: &mut Connection, changes: &[(Lookup, Option<i32>)]) -> Result<Vec<bool>, Error> {

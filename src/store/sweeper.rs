@@ -30,7 +30,7 @@ const MAX_BYTES: i64 = 2 * 1024 * 1024;
 /// database at most.
 const PAUSE_FACTOR: u32 = 9;
 
-/// Sweeps until it is dropped or closed.
+/// Sweeps until it is closed.
 #[derive(Default)]
 pub(super) struct Sweeper(Arc<Closing>);
 

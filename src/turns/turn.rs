@@ -79,7 +79,8 @@ impl<'a> Turn<'a> {
     }
 
     /// Runs the turn, and returns the answer as it is stored. `recent`: the newest messages, if they are read already.
-    pub(super) fn run(&self, recent: Option<Vec<Row>>) -> Result<Message, Failure> {
+    /// `is_stale`: whether the session was last used in an earlier hour.
+    pub(super) fn run(&self, recent: Option<Vec<Row>>, is_stale: bool) -> Result<Message, Failure> {
         if self.question.received_at.elapsed() > self.resources.timeout {
             // The turn waited that long for its thread.
             return Err(Failure::TimedOut);
@@ -98,6 +99,10 @@ impl<'a> Turn<'a> {
         };
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
         self.check_room(end, is_resent)?;
+        if is_stale {
+            // Before any message is stored, so that the sweeper does not take the session with it.
+            self.wait(|callback| self.resources.store.sessions.touch(self.session(), callback))?;
+        }
         if !is_resent {
             // What is stored was accepted before, and gets its answer.
             if self.resources.store.watermark.is_full() {

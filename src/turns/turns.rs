@@ -145,31 +145,31 @@ impl Turns {
         }
         // Anybody can invent the id of a session: such a message takes neither a thread nor a second statement.
         let found = move |recent: Result<Option<Recent>, Error>| match turns.messages_of_living(&pending, recent) {
-            Ok(messages) => turns.execute(pending, messages),
+            Ok((messages, is_stale)) => turns.execute(pending, messages, is_stale),
             Err(failure) => pending.finish(&turns, Err(failure)),
         };
         self.resources.read_recent(session, Box::new(found));
     }
 
-    /// The newest messages of a session that exists and has not ended.
+    /// The newest messages of a session that exists and has not ended, and whether it was last used in an earlier hour.
     fn messages_of_living(
         &self,
         pending: &PendingTurn,
         recent: Result<Option<Recent>, Error>,
-    ) -> Result<Vec<Row>, Failure> {
-        let Recent { session, rows } = recent?.ok_or(Failure::NoSession)?;
+    ) -> Result<(Vec<Row>, bool), Failure> {
+        let Recent { session, rows, is_stale } = recent?.ok_or(Failure::NoSession)?;
         let life = Life::open(self.resources.retention, &pending.question.key, &session)?;
-        life.map(|_| rows).ok_or(Failure::NoSession)
+        life.map(|_| (rows, is_stale)).ok_or(Failure::NoSession)
     }
 
     /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.
-    fn execute(self: &Arc<Turns>, pending: PendingTurn, recent: Vec<Row>) {
+    fn execute(self: &Arc<Turns>, pending: PendingTurn, recent: Vec<Row>, is_stale: bool) {
         let (turns, sink, received_at) = (self.clone(), pending.sink.clone(), pending.question.received_at);
         // Turns that wait for a thread would hold much memory; they read the messages again.
         let recent = Some(recent).filter(|_| !self.resources.threads.is_saturated());
         let started = self.resources.threads.execute(move || {
             let PendingTurn { question, guard, sink, .. } = &pending;
-            let result = Turn::new(&turns.resources, question, guard.as_ref(), sink).run(recent);
+            let result = Turn::new(&turns.resources, question, guard.as_ref(), sink).run(recent, is_stale);
             pending.finish(&turns, result);
         });
         if started.is_err() {

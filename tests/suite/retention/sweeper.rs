@@ -60,21 +60,21 @@ fn a_sweep_deletes_the_sessions_whose_hours_say_that_they_ended_and_no_others() 
     let (mut ended, mut living) = (Vec::new(), Vec::new());
     let mut holding = app.sql();
     let hold = hold_sweeps(&mut holding);
-    // 168 hours are the idle timeout, 720 the maximum age. A session counts from the end of its hour.
+    // 168 hours are the idle timeout, 720 the maximum age. A session counts from ten minutes after the end of its hour.
     for (created, last_used, own, has_ended) in [
-        (169, 169, None, true),
+        (170, 170, None, true),
         (168, 168, None, false),
         (0, 0, None, false),
-        (700, 169, None, true),
+        (700, 170, None, true),
         (700, 168, None, false),
-        (721, 0, None, true),
+        (722, 0, None, true),
         (720, 0, None, false),
-        (721, 721, None, true),
-        (2, 2, Some(3600), true),
+        (722, 722, None, true),
+        (3, 3, Some(3600), true),
         (1, 1, Some(3600), false),
         (700, 1, Some(3600), false),
-        (169, 169, Some(31_000_000), true),
-        (721, 1, Some(31_000_000), true),
+        (170, 170, Some(31_000_000), true),
+        (722, 1, Some(31_000_000), true),
         (168, 168, Some(31_000_000), false),
     ] {
         let id = store(&mut sql, created, last_used, own, 3);
@@ -145,13 +145,13 @@ fn while_one_service_sweeps_another_does_not_and_still_measures() {
     let app = TestApp::sweeping();
     let (mut sql, mut holding) = (app.sql(), app.sql());
     assert_eq!(metric(&app, "safespace_retention_overdue_seconds"), 0);
-    for (created, last_used, own) in [(171, 171, None), (723, 0, None), (4, 4, Some(3600))] {
+    for (created, last_used, own) in [(172, 172, None), (724, 0, None), (5, 5, Some(3600))] {
         let hold = hold_sweeps(&mut holding);
         store(&mut sql, created, last_used, own, 0);
-        // It ended two hours ago, and its hour said so one hour later.
+        // By its hour it ended three hours and more ago, less the ten minutes.
         let overdue =
             eventually(PATIENCE, || Some(metric(&app, "safespace_retention_overdue_seconds")).filter(|it| *it > 0));
-        assert!((7200..=10_800).contains(&overdue), "{overdue} s");
+        assert!((10_200..=13_800).contains(&overdue), "{overdue} s");
         assert_eq!(stored(&mut sql).len(), 1);
         hold.rollback().unwrap();
         eventually(PATIENCE, || (metric(&app, "safespace_retention_overdue_seconds") == 0).then_some(()));
