@@ -1,6 +1,10 @@
--- Deletes sessions that this transaction has locked, and says how many rows of each other table go with them: their foreign keys
--- cascade. Only behind the lock is that number exact: a statement does not see what is committed while it waits for a lock.
--- Positions have no gaps, so the newest one is the number of messages.
-DELETE FROM sessions WHERE id = ANY($1::uuid[])
-RETURNING id,
-    coalesce((SELECT position FROM messages WHERE session_id = sessions.id ORDER BY position DESC LIMIT 1), 0)::bigint AS messages
+-- Deletes sessions that this transaction has locked, and returns each with its newest message: the foreign keys of the other
+-- tables cascade. Positions have no gaps, so the newest one is the number of messages. Only behind the lock is it exact: a
+-- statement does not see what is committed while it waits for a lock.
+DELETE FROM sessions
+USING unnest($1::uuid[]) AS locked (id) LEFT JOIN LATERAL (
+    SELECT * FROM messages WHERE session_id = locked.id ORDER BY position DESC LIMIT 1
+) AS newest ON true
+WHERE sessions.id = locked.id
+RETURNING sessions.id, sessions.sealed AS session_sealed, sessions.idle_timeout_seconds, newest.position,
+    newest.id AS message_id, newest.sealed, newest.total_bytes

@@ -230,13 +230,15 @@ fn invalid_idle_timeout(policy: RetentionSettings) -> Problem {
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]
 pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    let session = parse_id(session_id)?.lookup();
-    let is_counted = prefer::representation(request);
+    let key = SealingKey::derive(&parse_id(session_id)?);
+    let (policy, is_counted) = (context.retention, prefer::representation(request));
     Answer::defer(move |responder| {
         context.turns.erase(
-            session,
+            key.lookup(),
             responder.on(move |erased: Result<Option<Erased>, _>| {
-                let Erased { messages } = erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+                let Erased { session, messages } = erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+                // One that has ended is deleted, but did not exist any more.
+                living(policy, &key, Ok(Some(session)))?;
                 if !is_counted {
                     return Ok(respond::no_content());
                 }

@@ -21,6 +21,7 @@ use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_
 use super::connection::Connection;
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, PoolPolicy};
+use super::rows::{StoredSession, read_row, read_session};
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 use crate::sync::{Rejected, ThreadPool, ThreadPoolSettings};
@@ -72,15 +73,15 @@ struct Lane {
     acquire_timeout: Duration,
 }
 
-/// The rows that went with a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A session that was erased, and the rows that went with it.
 pub struct Erased {
+    /// The session as it was.
+    pub session: StoredSession,
     /// Rows of the table `messages`.
     pub messages: i64,
 }
 
 /// What a batch did with a session.
-#[derive(Clone, Copy)]
 enum Outcome {
     /// It is deleted, or did not exist.
     Done(Option<Erased>),
@@ -160,8 +161,8 @@ impl Lane {
         let mut result = deleted.unwrap_or(Err(Error::Unavailable));
         let waiters = self.queue.lock().finish(session);
         for waiter in waiters {
-            waiter.complete(result.clone());
-            result = result.map(|_| None);
+            let of_next = result.as_ref().map(|_| None).map_err(Clone::clone);
+            waiter.complete(std::mem::replace(&mut result, of_next));
         }
     }
 }
@@ -224,5 +225,10 @@ fn delete(transaction: &mut Transaction<'_>, locked: &[Uuid]) -> Result<HashMap<
     }
     let statement = include_str!("../../sql/sessions/delete.sql");
     let rows = transaction.query_typed(statement, &[(&locked as _, Type::UUID_ARRAY)])?;
-    Ok(rows.iter().map(|row| (row.get("id"), Erased { messages: row.get("messages") })).collect())
+    let erased = |row: &postgres::Row| {
+        let newest = read_row(row);
+        let messages = newest.as_ref().map_or(0, |newest| newest.position.into());
+        Erased { session: read_session(row, newest), messages }
+    };
+    Ok(rows.iter().map(|row| (row.get("id"), erased(row))).collect())
 }
