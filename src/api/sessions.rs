@@ -237,8 +237,10 @@ pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &s
             key.lookup(),
             responder.on(move |erased: Result<Option<Erased>, _>| {
                 let Erased { session, messages } = erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
-                // One that has ended is deleted, but did not exist any more.
-                living(policy, &key, Ok(Some(session)))?;
+                // One that has ended is deleted, but did not exist any more. One that does not open did.
+                if let Ok(None) = Life::open(policy, &key, &session) {
+                    return Err(Problem::new(Code::SessionNotFound));
+                }
                 if !is_counted {
                     return Ok(respond::no_content());
                 }

@@ -37,7 +37,7 @@ fn an_unsupported_method_gets_405_with_allow() {
         ("POST", "/", "GET, HEAD, OPTIONS"),
         ("GET", "/api/v1/sessions", "POST, OPTIONS"),
         ("HEAD", "/api/v1/sessions", "POST, OPTIONS"),
-        ("PATCH", &format!("/api/v1/sessions/{id}"), "GET, HEAD, DELETE, OPTIONS"),
+        ("PUT", &format!("/api/v1/sessions/{id}"), "GET, HEAD, PATCH, DELETE, OPTIONS"),
         ("DELETE", "/health/db", "GET, HEAD, OPTIONS"),
         ("BREW", "/", "GET, HEAD, OPTIONS"),
     ] {

@@ -28,7 +28,8 @@ fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
         let path = format!("/api/v1/sessions/{id}");
         client.get(&path).assert_status(200);
         client.get(&path.to_uppercase().replace("API", "api").replace("SESSIONS", "sessions").replace("V1", "v1"));
-        client.send("PATCH", &path).assert_status(405);
+        client.send("PATCH", &path).assert_status(422);
+        client.send("PUT", &path).assert_status(405);
         client.send("OPTIONS", &path).assert_status(204);
         client.send("HEAD", &path).assert_status(200);
         let bearer = format!("bearer {id}");
@@ -98,8 +99,8 @@ fn every_request_is_one_json_line_with_its_route() {
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
 
     let requests: Vec<&Value> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
-    // 5 rounds of 15, 8 paths, 3 odd requests, 3 around the internal errors.
-    assert_eq!(requests.len(), 5 * 15 + 8 + 3 + 3);
+    // 5 rounds of 16, 8 paths, 3 odd requests, 3 around the internal errors.
+    assert_eq!(requests.len(), 5 * 16 + 8 + 3 + 3);
     let ids: HashSet<&str> = requests.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), requests.len());
     let count = |method: &str, route: &str, status: u16| {
@@ -108,7 +109,8 @@ fn every_request_is_one_json_line_with_its_route() {
     };
     assert_eq!(count("DELETE", "/api/v1/sessions/{session_id}", 204), 5);
     assert_eq!(count("GET", "/api/v1/sessions/{session_id}", 422), 5);
-    assert_eq!(count("PATCH", "/api/v1/sessions/{session_id}", 405), 5);
+    assert_eq!(count("PUT", "/api/v1/sessions/{session_id}", 405), 5);
+    assert_eq!(count("PATCH", "/api/v1/sessions/{session_id}", 422), 5);
     assert_eq!(count("GET", "none", 404), 6);
     assert_eq!(count("OTHER", "none", 404), 1);
     assert!(requests.iter().all(|line| line["duration_ms"].is_number()));

@@ -65,6 +65,9 @@ fn a_session_that_ended_is_404_everywhere_at_once() {
             assert_eq!(answer.status, expected, "{what}, {case}: {}", answer.text());
         }
         assert!(exists || count_rows(&mut sql) == stored, "{case}: rows changed");
+        // Its rows are deleted all the same.
+        assert_eq!(Chat::of(&app.client, &id).erase().status, if exists { 204 } else { 404 }, "{case}");
+        assert!(exists || count_rows(&mut sql) < stored, "{case}: not deleted");
     }
 }
 

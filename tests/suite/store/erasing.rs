@@ -9,7 +9,7 @@ use safespace::session_id::SessionId;
 use serde_json::json;
 
 use crate::support::app::TestApp;
-use crate::support::chat::{Chat, count_rows};
+use crate::support::chat::{Chat, count_rows, seal_newest};
 use crate::support::cluster::Cluster;
 use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
@@ -21,6 +21,7 @@ fn session(app: &TestApp, sql: &mut Client, messages: i32) -> String {
     let rows = "INSERT INTO messages SELECT $1, position, gen_random_uuid(), '', position::bigint * 297
                 FROM generate_series(1, $2::integer) AS position";
     sql.execute(rows, &[id.parse::<SessionId>().unwrap().lookup().expose(), &messages]).unwrap();
+    seal_newest(sql, &id);
     id
 }
 

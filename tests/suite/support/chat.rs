@@ -169,6 +169,19 @@ fn store_messages_at(sql: &mut postgres::Client, session_id: &str, messages: &[(
     transaction.commit().unwrap();
 }
 
+/// Makes the newest message of a session one that can be read; the others may be any bytes.
+pub(crate) fn seal_newest(sql: &mut postgres::Client, session_id: &str) {
+    let key = SealingKey::derive(&session_id.parse::<SessionId>().unwrap());
+    let lookup = *key.lookup().expose();
+    let newest = "SELECT position, id FROM messages WHERE session_id = $1 ORDER BY position DESC LIMIT 1";
+    let newest = sql.query_one(newest, &[&lookup]).unwrap();
+    let (position, id) = (newest.get(0), newest.get(1));
+    let (text, role) = ("halo".to_owned(), Role::User);
+    let message = Message { id, position, role, created_at: message::now(), text, is_cut: false };
+    let update = "UPDATE messages SET sealed = $3 WHERE session_id = $1 AND position = $2";
+    sql.execute(update, &[&lookup, &position, &message.seal(&key)]).unwrap();
+}
+
 /// Asserts a 503 with `Retry-After`, the response where the companion or the database is not available.
 #[track_caller]
 pub(crate) fn assert_unavailable(answer: &Answer, case: &str) {
