@@ -59,6 +59,9 @@ pub enum StartError {
     /// `safespace check` found why the service would not serve, each in one line.
     #[error("it would not serve: {}", .0.join("\n  and: "))]
     WouldNotServe(Vec<String>),
+    /// A signal came before the new data was in use.
+    #[error("interrupted; the old data is unchanged")]
+    UpgradeInterrupted,
     /// A signal came before the service was up.
     #[error("stopped while starting")]
     Interrupted,
@@ -96,7 +99,11 @@ pub fn upgrade_data(
     stop: &AtomicBool,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<String, StartError> {
-    let upgrade = private_postgres::upgrade(private_server(config)?, programs, stop, on_line)?;
+    let upgrade = private_postgres::upgrade(private_server(config)?, programs, stop, on_line);
+    let upgrade = upgrade.map_err(|error| match error {
+        PrivatePostgresError::Interrupted => StartError::UpgradeInterrupted,
+        error => error.into(),
+    })?;
     let mut report = format!(
         "The data is of PostgreSQL {} now. That of PostgreSQL {} is kept in {}, with all that people delete from now on.\n\
          Start SafeSpace and look whether everything is there. Then run: safespace upgrade-data --delete-old",

@@ -58,8 +58,19 @@ pub(super) fn find(config: &PrivateServer) -> Result<Binaries, Error> {
     match installed.iter().position(|binaries| binaries.version == needed) {
         Some(position) => Ok(installed.swap_remove(position)),
         None => {
+            let is_old = installed.iter().any(|binaries| binaries.version > needed);
+            let remedy = match (is_old, config.binaries.is_some()) {
+                (false, _) => format!("set PG_BIN to the programs of version {needed}, or install it"),
+                (true, true) => format!(
+                    "run `safespace upgrade-data`, or set PG_BIN to the programs of version {needed}; that version must be \
+                     installed for both"
+                ),
+                (true, false) => {
+                    format!("install version {needed} too; then start as before, or run `safespace upgrade-data`")
+                }
+            };
             let found: Vec<String> = installed.iter().map(|binaries| binaries.version.to_string()).collect();
-            Err(Error::OtherVersion { folder: config.data_folder.clone(), needed, found: found.join(", ") })
+            Err(Error::OtherVersion { folder: config.data_folder.clone(), needed, found: found.join(", "), remedy })
         }
     }
 }
@@ -82,12 +93,6 @@ pub(super) fn find_for_upgrade(
         Some(folder) => Some(examine_named(folder, "--old-bin")?),
         None => set.iter().chain(&installed).find(|binaries| binaries.version == from).cloned(),
     };
-    let old = old.filter(|binaries| binaries.version == from).ok_or_else(|| {
-        Error::Upgrade(format!(
-            "it was made by PostgreSQL {from}, whose programs are needed too: install them (Debian: postgresql-{from}), or \
-             name their folder with --old-bin"
-        ))
-    })?;
     let is_newer = |binaries: &&Binaries| binaries.version > from;
     let new = match &named.new {
         Some(folder) => Some(examine_named(folder, "--new-bin")?),
@@ -98,8 +103,14 @@ pub(super) fn find_for_upgrade(
     };
     let new = new.filter(|binaries| is_newer(&binaries)).ok_or_else(|| {
         Error::Upgrade(format!(
-            "it is of PostgreSQL {from}, and no newer one is here: install one, or name the folder of its programs with \
-             --new-bin"
+            "it is of PostgreSQL {from} already, and no newer one is found: install one, or name the folder of its \
+             programs with --new-bin"
+        ))
+    })?;
+    let old = old.filter(|binaries| binaries.version == from).ok_or_else(|| {
+        Error::Upgrade(format!(
+            "it was made by PostgreSQL {from}, whose programs are needed too: install them (Debian: postgresql-{from}), or \
+             name their folder with --old-bin"
         ))
     })?;
     check_complete(&old, &OLD_PROGRAMS)?;

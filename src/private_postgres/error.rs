@@ -9,7 +9,7 @@ pub enum Error {
     #[error("PostgreSQL is not installed here: {0}")]
     NotInstalled(String),
     /// The cluster was made by a version that is not installed.
-    #[error("{folder} holds data of PostgreSQL {needed}, and only {found} is here: install version {needed}, or also upgrade the data with `safespace upgrade-data`, or set SAFESPACE_DATA_DIR to a new folder", folder = .folder.display())]
+    #[error("{folder} holds data of PostgreSQL {needed}, and only {found} is found: {remedy}", folder = .folder.display())]
     OtherVersion {
         /// The data folder.
         folder: PathBuf,
@@ -17,6 +17,8 @@ pub enum Error {
         needed: u32,
         /// The installed major versions, separated by commas.
         found: String,
+        /// What to do.
+        remedy: String,
     },
     /// Another SafeSpace holds the lock of the data folder.
     #[error("another SafeSpace uses {} now: stop it, or set SAFESPACE_DATA_DIR to another folder", .0.display())]

@@ -78,6 +78,8 @@ fn upgraded_data_is_served_by_the_new_version_and_the_old_is_kept_until_it_is_de
     assert_eq!(code, Some(0), "{text}");
     assert!(!logs.exists());
     let kept = folder.path().join(format!("cluster.old-{}", versions.old));
+    let (code, again) = upgrade(folder.path(), &["--new-bin", &versions.new_bin]);
+    assert_eq!((code, again.contains("already, and no newer one is found")), (Some(1), true), "{again}");
     for line in ["Copying user relation files", kept.to_str().unwrap(), "PG_BIN=", "--delete-old"] {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -144,6 +146,8 @@ fn an_interrupted_upgrade_leaves_the_old_data_in_use_and_no_copy() {
         }
         send_signal(signal, running.id());
         assert!(!running.wait().unwrap().success(), "{line}");
+        let error = std::io::read_to_string(running.stderr.take().unwrap()).unwrap();
+        assert_eq!(error.contains("interrupted; the old data is unchanged"), signal == "TERM", "{line}: {error}");
         if line == "Making the new cluster" {
             // The initdb that is left running still writes to its copy; it would be removed at the start after that.
             let works_here = |entry: fs::DirEntry| {
@@ -170,7 +174,7 @@ fn an_upgrade_that_is_not_possible_says_why_and_changes_nothing() {
     let empty = DataFolder::new();
     let new_bin = versions.new_bin.as_str();
     let cases: [(&Path, &[&str], &str); 5] = [
-        (folder.path(), &["--new-bin", &versions.old_bin], "no newer one is here"),
+        (folder.path(), &["--new-bin", &versions.old_bin], "already, and no newer one is found"),
         (folder.path(), &["--new-bin", "/nowhere"], "--new-bin, /nowhere, has no initdb and postgres"),
         (folder.path(), &["--old-bin", "/nowhere"], "--old-bin, /nowhere, has no initdb and postgres"),
         (folder.path(), &["--old-bin", new_bin, "--new-bin", new_bin], "whose programs are needed too"),

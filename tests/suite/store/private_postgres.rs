@@ -131,16 +131,24 @@ fn a_folder_that_cannot_hold_a_socket_is_refused() {
 }
 
 #[test]
-fn data_of_another_version_is_refused() {
+fn data_of_another_version_is_refused_with_what_helps() {
     let folder = DataFolder::new();
     std::fs::create_dir(folder.path().join("cluster")).unwrap();
-    std::fs::write(folder.path().join("cluster/PG_VERSION"), "11\n").unwrap();
     std::fs::write(folder.path().join("safespace.lock"), "").unwrap();
-    let error = start_error(&folder.config()).to_string();
-    assert!(
-        error.contains("data of PostgreSQL 11, and only ") && error.contains("`safespace upgrade-data`"),
-        "{error}"
-    );
+    let installed =
+        PrivatePostgres::installed(&PrivateServer { data_folder: "/nowhere".into(), binaries: None }).unwrap();
+    let set = Some(installed.folder);
+    for (version, binaries, remedy) in [
+        (11, &None, ": install version 11 too; then start as before, or run `safespace upgrade-data`"),
+        (11, &set, ": run `safespace upgrade-data`, or set PG_BIN to the programs of version 11; "),
+        (99, &None, ": set PG_BIN to the programs of version 99, or install it"),
+        (99, &set, ": set PG_BIN to the programs of version 99, or install it"),
+    ] {
+        std::fs::write(folder.path().join("cluster/PG_VERSION"), format!("{version}\n")).unwrap();
+        let error = start_error(&PrivateServer { binaries: binaries.clone(), ..folder.config() }).to_string();
+        let start = format!("{} holds data of PostgreSQL {version}, and only ", folder.path().display());
+        assert!(error.starts_with(&start) && error.contains(remedy), "{error}");
+    }
 }
 
 #[test]
