@@ -20,11 +20,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, User, access, geteuid};
 
 use super::error::Error;
-use super::{reason, trusted};
+use super::{reason, room, trusted};
 
 pub(super) const CLUSTER: &str = "cluster";
 pub(super) const SOCKETS: &str = "socket";
@@ -39,9 +38,6 @@ pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 /// Bytes of a Unix socket's path without the terminating NUL; `sun_path` has 108 bytes on Linux and 104 on macOS.
 const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// The operating system's words for a full disk.
-const NO_SPACE: &str = "No space left on device";
-
 /// What mkfs leaves in the root of a volume.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -50,14 +46,6 @@ const LOG_TAIL_BYTES: u64 = 8 * 1024;
 
 /// A log that is larger is cut down to its newest half.
 const MAX_LOG_BYTES: u64 = 16 << 20;
-
-/// With less of these free PostgreSQL does not start.
-const MIN_FREE_BLOCKS: u64 = 16;
-const MIN_FREE_FILES: u64 = 8;
-
-/// What a new cluster takes: 40 MiB with its first segment of the log, and the database; and its files.
-const NEW_DATA_BYTES: u64 = 64 << 20;
-const NEW_DATA_FILES: u64 = 2000;
 
 /// How long, and how often, a lock is tried that another process has.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
@@ -80,11 +68,11 @@ impl DataFolder {
     /// If PostgreSQL runs as another user, only the folders below belong to that user: root must not follow a link that
     /// another user can create.
     pub(super) fn open(path: &Path, owner: Option<User>) -> Result<DataFolder, Error> {
-        check_path(path)?;
-        check_location(path, path)?;
+        check_place(path, owner.as_ref())?;
         let problem = |error: io::Error| problem(path, &error);
-        create_parents(path, owner.is_some()).map_err(problem)?;
-        trusted::create_folder(path, 0o700).map_err(problem)?;
+        create_parents(path, owner.is_some())
+            .and_then(|()| trusted::create_folder(path, 0o700))
+            .map_err(|error| cannot_be_made(path, &error))?;
         check_ownership(path)?;
         let lock = open_file(path, LOCK)?;
         // A process that is being started has a copy of each descriptor of its parent, also of a lock that was released a
@@ -105,7 +93,6 @@ impl DataFolder {
         // Only after the checks on the open file, and under the lock: it is the log of another service otherwise.
         log.set_len(0).map_err(problem)?;
         let folder = DataFolder { path: path.to_owned(), owner, log, last_program: AtomicU64::new(0), _lock: lock };
-        check_owner_can_enter(path, folder.owner.as_ref())?;
         folder.create_below(SOCKETS)?;
         Ok(folder)
     }
@@ -181,7 +168,8 @@ impl DataFolder {
     pub(super) fn reason(&self) -> String {
         let log = self.log_tail();
         let message = reason::find_message(&log);
-        message.unwrap_or_else(|| reason::find(if is_full(&self.path) { NO_SPACE } else { &log }))
+        message
+            .unwrap_or_else(|| reason::find(if room::is_full(&self.path) { reason::FULL_DISK_TEXTS[0] } else { &log }))
     }
 
     fn log_tail(&self) -> String {
@@ -235,63 +223,53 @@ impl DataFolder {
 
 /// Finds why [`DataFolder::open`] could not use a folder, and changes nothing.
 pub(super) fn check(path: &Path, owner: Option<&User>) -> Result<(), Error> {
+    check_place(path, owner)?;
+    let existing = existing(path);
+    let accessible = access(existing, AccessFlags::W_OK | AccessFlags::X_OK);
+    if existing == path {
+        check_ownership(path)?;
+        accessible.map_err(|error| problem(path, &error))
+    } else {
+        accessible.map_err(|error| cannot_be_made(path, &error))
+    }
+}
+
+/// Finds, before anything is made, why a folder of this path could not be used.
+fn check_place(path: &Path, owner: Option<&User>) -> Result<(), Error> {
     check_path(path)?;
     check_location(path, path)?;
     let existing = existing(path);
-    if existing == path {
-        check_ownership(path)?;
+    if !existing.is_dir() {
+        return Err(refused(existing, "is not a folder; name a folder that is empty or does not exist"));
     }
-    access(existing, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| problem(existing, &error))?;
     check_owner_can_enter(path, owner)
+}
+
+/// What a folder is, and what to do.
+fn refused(path: &Path, what: &str) -> Error {
+    Error::Folder(format!("{} {what}", path.display()))
+}
+
+fn cannot_be_made(path: &Path, reason: &dyn Display) -> Error {
+    let remedy = "set SAFESPACE_DATA_DIR to a folder that this user can make, or DATABASE_URL for your own PostgreSQL";
+    problem(path, &format!("it cannot be made: {reason}; {remedy}"))
 }
 
 /// Finds that the disk has no room for a start: for a new cluster, or for the few files that one with data writes then.
 pub(super) fn check_room(path: &Path) -> Result<(), Error> {
     let existing = existing(path);
-    if is_full(existing) {
-        return Err(problem(path, &reason::find(NO_SPACE)));
+    if room::is_full(existing) {
+        return Err(problem(path, &reason::FULL_DISK_TEXTS[0]));
     }
     if cluster_version(path).is_some() {
         return Ok(());
     }
-    let room = Room::measure(existing).map_err(|error| problem(existing, &error))?;
-    if room.bytes < NEW_DATA_BYTES {
-        let (free, needed) = (room.bytes >> 20, NEW_DATA_BYTES >> 20);
-        return Err(problem(path, &format!("the disk has {free} MiB free, and a new PostgreSQL needs {needed} MiB")));
-    }
-    if let Some(free) = room.files.filter(|free| *free < NEW_DATA_FILES) {
-        let reason = format!("the disk has {free} inodes free, and a new PostgreSQL needs {NEW_DATA_FILES}");
-        return Err(problem(path, &reason));
-    }
-    Ok(())
-}
-
-/// What a user other than root can still write to a disk.
-struct Room {
-    blocks: u64,
-    bytes: u64,
-    /// `None` on file systems without a limit, such as btrfs.
-    files: Option<u64>,
-}
-
-impl Room {
-    #[allow(clippy::useless_conversion, reason = "a block count has 32 bits on macOS")]
-    fn measure(folder: &Path) -> io::Result<Room> {
-        let disk = statvfs(folder)?;
-        let blocks = u64::from(disk.blocks_available());
-        let files = (disk.files() > 0).then(|| u64::from(disk.files_available()));
-        Ok(Room { blocks, bytes: blocks * disk.fragment_size(), files })
-    }
+    room::check_new_data(existing).map_err(|reason| problem(path, &reason))
 }
 
 /// The folder itself, or the nearest one above it that exists.
 fn existing(path: &Path) -> &Path {
     path.ancestors().find(|folder| folder.exists()).unwrap_or(path)
-}
-
-fn is_full(folder: &Path) -> bool {
-    Room::measure(folder)
-        .is_ok_and(|room| room.blocks < MIN_FREE_BLOCKS || room.files.is_some_and(|files| files < MIN_FREE_FILES))
 }
 
 /// Refuses a folder that the user who runs PostgreSQL could not enter, by the folders above it that exist.
@@ -308,7 +286,7 @@ fn check_owner_can_enter(path: &Path, owner: Option<&User>) -> Result<(), Error>
 }
 
 fn problem(path: &Path, reason: &dyn Display) -> Error {
-    Error::Folder(format!("{}: {reason}", path.display()))
+    Error::Folder(format!("{}: {}", path.display(), reason::of_system(reason.to_string())))
 }
 
 /// The major version that made the cluster in a data folder; `None` without a cluster.
@@ -354,24 +332,27 @@ fn check_location(path: &Path, real: &Path) -> Result<(), Error> {
 /// Refuses a folder of another user or with other contents, whose permissions must not be changed, and one in which another
 /// user can plant a link.
 pub(super) fn check_ownership(path: &Path) -> Result<(), Error> {
-    let problem = |text: &str| Error::Folder(format!("{} {text}", path.display()));
-    let failed = |error: io::Error| problem(&error.to_string());
+    let refused = |text: &str| refused(path, text);
+    let failed = |error: io::Error| problem(path, &error);
     check_location(path, &fs::canonicalize(path).map_err(failed)?)?;
     let folder = fs::metadata(path).map_err(failed)?;
     if folder.uid() != geteuid().as_raw() {
-        return Err(problem(
+        return Err(refused(
             "belongs to another user; name a folder of your own or one that does not exist, or change its owner with chown",
         ));
     }
+    if trusted::is_shared(&folder) {
+        return Err(refused("is open to all users; choose a folder inside it"));
+    }
     if trusted::is_writable_by_others(&folder) {
-        return Err(problem(
+        return Err(refused(
             "can be written to by other users; look for links that they left in it, and run chmod go-w on it",
         ));
     }
     let is_ours = || fs::symlink_metadata(path.join(LOCK)).is_ok();
     let mut entries = fs::read_dir(path).map_err(failed)?;
     if entries.any(|entry| entry.is_ok_and(|entry| entry.file_name() != LOST_AND_FOUND)) && !is_ours() {
-        return Err(problem("holds other files; name a folder that is empty or does not exist"));
+        return Err(refused("holds other files; name a folder that is empty or does not exist"));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod postgres;
 mod process;
 mod program;
 mod reason;
+mod room;
 mod trusted;
 mod upgrade;
 

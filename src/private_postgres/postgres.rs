@@ -48,6 +48,7 @@ impl PrivatePostgres {
         let folder = Arc::new(DataFolder::open(&config.data_folder, owner)?);
         left_over::clear(&folder, stop)?;
         if !folder.path.join(CLUSTER).exists() {
+            data_folder::check_room(&folder.path)?;
             log::info!(folder:% = folder.path.display(), version = binaries.version; "Making a private PostgreSQL");
             folder.create_cluster(CLUSTER, |name| {
                 let mut initdb = folder.command(&binaries.folder.join("initdb"))?;

@@ -1,11 +1,13 @@
 //! The server's process: start, readiness, supervision, stop.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::libc::SIGKILL;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
@@ -16,7 +18,7 @@ use super::data_folder::{DataFolder, SOCKETS};
 use super::error::Error;
 use super::left_over::{self, STOP_SIGNALS, STOP_TIMEOUT};
 use super::program::POLL_INTERVAL;
-use super::reason::LOG_LINE_PREFIX;
+use super::reason::{self, LOG_LINE_PREFIX};
 
 /// The name of the database and of its user.
 pub(super) const NAME: &str = "safespace";
@@ -81,7 +83,8 @@ impl Process {
                     Ok(rows) if rows.is_empty() => client.batch_execute(&format!("CREATE DATABASE {NAME}")),
                     found => found.map(drop),
                 };
-                return created.map_err(|error| Error::Failed(format!("creating the database: {error}")));
+                return created
+                    .map_err(|error| Error::Failed(format!("creating the database: {}", reason::of_client(&error))));
             }
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
@@ -96,7 +99,7 @@ impl Process {
     /// Executes SQL in the database.
     pub(super) fn execute(&self, sql: &str) -> Result<(), Error> {
         let executed = self.connect(NAME).and_then(|mut client| client.batch_execute(sql));
-        executed.map_err(|error| Error::Failed(format!("PostgreSQL refused {sql}: {error}")))
+        executed.map_err(|error| Error::Failed(format!("PostgreSQL refused {sql}: {}", reason::of_client(&error))))
     }
 
     fn connect(&self, database: &str) -> Result<postgres::Client, postgres::Error> {
@@ -123,7 +126,11 @@ impl Process {
             };
             if interval == MIN_CHECK_INTERVAL {
                 // A server that a signal killed did not log why.
-                let reason = if status.code().is_some() { self.folder.reason() } else { "killed".to_owned() };
+                let reason = match status.signal() {
+                    None => self.folder.reason(),
+                    Some(SIGKILL) => "killed; perhaps the system had too little memory".to_owned(),
+                    Some(_) => "killed".to_owned(),
+                };
                 log::error!(status:% = status, reason = reason.as_str(); "The private PostgreSQL ended; starting it again");
             }
             interval = (interval * 2).min(MAX_CHECK_INTERVAL);

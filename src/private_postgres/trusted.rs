@@ -78,6 +78,11 @@ pub(super) fn is_writable_by_others(folder: &Metadata) -> bool {
     folder.mode() & WRITABLE_BY_OTHERS != 0
 }
 
+/// Whether it is a folder such as `/tmp`, in which all users make files of their own.
+pub(super) fn is_shared(folder: &Metadata) -> bool {
+    is_writable_by_others(folder) && folder.mode() & STICKY != 0
+}
+
 /// The first folder above `path`, or link on the way to it, through which another user could replace it.
 ///
 /// In a folder with the sticky bit, such as `/tmp`, only the owner of an entry can rename it. Group write permission is

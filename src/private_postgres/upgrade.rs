@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use nix::sys::statvfs::statvfs;
-
 use super::binaries::{self, Binaries, NamedPrograms};
 use super::data_folder::{self, CLUSTER, DataFolder, SOCKETS, UPGRADED_CLUSTER};
 use super::error::Error;
 use super::postgres::{INITDB_ARGUMENTS, owner};
 use super::process::{NAME, Process};
+use super::room::Room;
 use super::{left_over, program};
 use crate::config::PrivateServer;
 
@@ -126,8 +125,8 @@ fn check_upgradable(folder: &DataFolder, old: &Binaries, new: &Binaries) -> Resu
         return refuse(format!("{} has a character that pg_upgrade cannot carry, such as ' or $", path.display()));
     }
     let needed = size_of(&cluster).unwrap_or(0) + NEW_CLUSTER_BYTES;
-    let disk = statvfs(&folder.path).map_err(|error| Error::Folder(format!("{}: {error}", folder.path.display())))?;
-    let free = disk.blocks_available() as u64 * disk.fragment_size() as u64;
+    let room = Room::measure(&folder.path);
+    let free = room.map_err(|error| Error::Folder(format!("{}: {error}", folder.path.display())))?.bytes;
     if free < needed {
         let (needed, free) = (needed >> 20, free >> 20);
         return refuse(format!(

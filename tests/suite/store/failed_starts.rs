@@ -45,8 +45,17 @@ fn a_failed_start_tells_the_fatal_line_once_and_what_to_do() {
 
 #[test]
 #[ignore = "needs the right to mount"]
-fn a_first_start_on_a_full_disk_says_that_no_space_is_left_and_check_says_no() {
-    for options in ["size=4k", "size=6m", "size=30m", "nr_inodes=3"] {
+fn a_first_start_without_room_says_so_and_check_says_no() {
+    let no_space = "No space left on device";
+    let cases = [
+        ("size=4k", no_space),
+        ("nr_inodes=3", no_space),
+        ("size=6m", "6 MiB free, and a new PostgreSQL needs 64 MiB"),
+        ("size=20m", "20 MiB free, and a new PostgreSQL needs 64 MiB"),
+        ("size=40m", "40 MiB free, and a new PostgreSQL needs 64 MiB"),
+        ("size=100m,nr_inodes=500", "inodes free, and a new PostgreSQL needs 2000"),
+    ];
+    for (options, reason) in cases {
         let disk = Disk::mount(options);
         let data_folder = disk.path().join("data");
         let variables = [("SAFESPACE_DATA_DIR", data_folder.to_str().unwrap()), ("STORAGE_RESERVE", "0")];
@@ -56,7 +65,8 @@ fn a_first_start_on_a_full_disk_says_that_no_space_is_left_and_check_says_no() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{options}: {error}");
         let error = error.lines().last().unwrap();
-        assert_eq!(error.matches("No space left on device").count(), 1, "{options}: {error}");
+        assert_eq!(error.matches(reason).count(), 1, "{options}: {error}");
+        assert_eq!(error.matches("make room on the disk").count(), 1, "{options}: {error}");
         assert!(!data_folder.join("cluster").exists(), "{options}");
     }
 }
@@ -94,6 +104,43 @@ fn a_new_folder_two_levels_deep_can_be_entered_under_any_umask() {
         assert_eq!(found, [parent, parent, top], "{umask}");
         assert_eq!(mode(folder.path()), 0o755, "an existing folder keeps its mode");
         drop(service);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_hold_the_data_is_refused_with_what_helps_and_nothing_is_made() {
+    let folder = DataFolder::new();
+    let file = folder.path().join("file");
+    fs::write(&file, "dear").unwrap();
+    let shared = folder.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, Permissions::from_mode(0o1777)).unwrap();
+    let not_a_folder = |path: &Path| format!("{} is not a folder; name a folder that is empty", path.display());
+    let mut cases = vec![
+        ("/dev/null".into(), not_a_folder(Path::new("/dev/null"))),
+        (file.clone(), not_a_folder(&file)),
+        (file.join("a/b"), not_a_folder(&file)),
+        (shared.clone(), format!("{} is open to all users; choose a folder inside it", shared.display())),
+        ("/proc/safespace".into(), "/proc/safespace: it cannot be made: No such file or directory".to_owned()),
+    ];
+    if nix::unistd::geteuid().is_root() {
+        let closed = folder.path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+        let text = format!("the user postgres, who runs PostgreSQL, may not enter {}", closed.display());
+        cases.push((closed.join("x/y"), text));
+    }
+    for (data_folder, complaint) in cases {
+        let existed = data_folder.exists();
+        let error = start_error(&PrivateServer { data_folder: data_folder.clone(), binaries: None }).to_string();
+        assert!(error.contains(&complaint), "{complaint}: {error}");
+        assert_eq!((data_folder.exists(), data_folder.join("safespace.lock").exists()), (existed, false), "{error}");
+        assert!(!data_folder.parent().unwrap().ends_with("x") || !data_folder.parent().unwrap().exists(), "{error}");
+        if !data_folder.starts_with("/proc") {
+            let check = Binary::new(&[("SAFESPACE_DATA_DIR", data_folder.to_str().unwrap())]).argument("check").run();
+            let error = String::from_utf8(check.stderr).unwrap();
+            assert!(check.status.code() == Some(1) && error.contains(&complaint), "{complaint}: {error}");
+        }
     }
 }
 

@@ -213,6 +213,7 @@ fn what_a_connection_met_is_not_the_reason_of_a_killed_or_stopped_server() {
         send_signal(signal, folder.postgres().unwrap());
         let log = service.wait_for_log("starting it again");
         assert!(!log.contains("nobody_x"), "{log}");
+        assert_eq!(log.contains("perhaps the system had too little memory"), signal == "KILL", "{log}");
     }
 }
 
@@ -246,13 +247,35 @@ fn programs(initdb: &str) -> DataFolder {
     folder
 }
 
+fn failure_of_initdb(script: &str) -> String {
+    let (bin, data_folder) = (programs(script), DataFolder::new());
+    let config = PrivateServer { binaries: Some(bin.path().to_owned()), ..data_folder.config() };
+    start_error(&config).to_string()
+}
+
 #[test]
 fn the_last_lines_of_a_program_are_its_reason_also_if_they_come_late() {
-    let bin = programs("(sleep 0.3; echo 'initdb: error: the late reason' >&2) & exit 1");
-    let data_folder = DataFolder::new();
-    let config = PrivateServer { binaries: Some(bin.path().to_owned()), ..data_folder.config() };
-    let error = start_error(&config).to_string();
+    let error = failure_of_initdb("(sleep 0.3; echo 'initdb: error: the late reason' >&2) & exit 1");
     assert!(error.ends_with("initdb: error: the late reason"), "{error}");
+}
+
+#[test]
+fn a_line_that_tells_of_a_full_disk_is_the_reason_whatever_follows_from_it() {
+    let panic = "echo 'PANIC:  cannot abort transaction 1, it was already committed' >&2; exit 1";
+    // What the server's processes say when it is gone is no reason either.
+    let ending = "echo 'x [1] FATAL:  terminating connection due to unexpected postmaster exit' >&2; exit 1";
+    let error = failure_of_initdb(&format!("echo 'the last words' >&2; {ending}"));
+    assert!(error.ends_with(": the last words"), "{error}");
+    for (line, reason) in [
+        (
+            "x LOG:  could not write: No space left on device",
+            ": LOG:  could not write: No space left on device (hint: ",
+        ),
+        ("initdb: error: f: Disk quota exceeded", ": initdb: error: f: Disk quota exceeded (hint: make room"),
+    ] {
+        let error = failure_of_initdb(&format!("echo '{line}' >&2; {panic}"));
+        assert!(error.contains(reason) && !error.contains("transaction"), "{error}");
+    }
 }
 
 #[test]
