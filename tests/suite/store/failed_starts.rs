@@ -44,6 +44,21 @@ fn a_failed_start_tells_the_fatal_line_once_and_what_to_do() {
 }
 
 #[test]
+fn what_postgresql_refuses_at_the_start_is_told_with_its_sqlstate() {
+    let mut cluster = Cluster::start();
+    let url = format!("{}/postgres", cluster.url().strip_suffix("/safespace").unwrap());
+    let mut sql = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+    sql.batch_execute("DROP DATABASE safespace").unwrap();
+    sql.batch_execute("ALTER ROLE safespace SET default_transaction_read_only = on").unwrap();
+    drop(sql);
+    cluster.stop(None);
+    let error = start_error(&PrivateServer { data_folder: cluster.folder().to_owned(), binaries: None }).to_string();
+    let expected =
+        "creating the database: ERROR: cannot execute CREATE DATABASE in a read-only transaction (SQLSTATE 25006)";
+    assert_eq!(error, expected);
+}
+
+#[test]
 #[ignore = "needs the right to mount"]
 fn a_first_start_without_room_says_so_and_check_says_no() {
     let no_space = "No space left on device";
