@@ -71,6 +71,10 @@ fn service_links_of_kubernetes_are_ignored_with_one_warning() {
     let names: Vec<&str> = links[2..].iter().map(|(name, _)| *name).collect();
     let warnings = config.warnings();
     assert!(warnings.len() == 1 && warnings[0].starts_with(&format!("{}: ignored", names.join(", "))), "{warnings:?}");
+    assert!(warnings[0].contains("set them for services of those names;"), "{warnings:?}");
+    let of_one = read(&[("HOME", "/h"), ("APP_PORT", "tcp://10.0.0.7:80")]).warnings();
+    let one = "APP_PORT: ignored, because Kubernetes or Docker set it for a service of that name;";
+    assert!(of_one.len() == 1 && of_one[0].starts_with(one), "{of_one:?}");
     assert!(warnings[0].contains("enableServiceLinks: false"));
     assert_eq!((config.http.address.port, config.metrics), (8000, None));
     // They are no database variables, beside a URL or alone.
