@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 use rouille::input::priority_header_preferred;
 
-use crate::http::{Application, Observer, Refusal, Request, Responder, Response};
+use crate::http::{Application, Observer, Refusal, RefusedFields, Request, Responder, Response};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -146,7 +146,7 @@ impl Application for Exporter {
         None
     }
 
-    fn refuse(&self, refusal: Refusal, _: Option<&str>) -> Response {
+    fn refuse(&self, refusal: Refusal, _: &RefusedFields) -> Response {
         Response::text(format!("{refusal}\n")).with_status_code(refusal.status())
     }
 }

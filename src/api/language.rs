@@ -27,7 +27,7 @@ impl Language {
     }
 
     /// The first range with the highest weight that names a language there is; English where none does.
-    fn preferred(accepted: &str) -> Language {
+    pub(super) fn preferred(accepted: &str) -> Language {
         let mut best = (0.0, Language::default());
         for (range, weight) in parse_priority_header(accepted) {
             // Browsers wrote `in` before `id` replaced it.

@@ -25,7 +25,7 @@ mod sessions;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use crate::http::{self, Application, Refusal, Request, Response};
+use crate::http::{self, Application, Refusal, RefusedFields, Request, Response};
 use crate::peers::PeerKey;
 use cors::Cors;
 use language::Language;
@@ -107,10 +107,10 @@ impl Application for Context {
         Some(access_log.complete(Err(problem)))
     }
 
-    fn refuse(&self, refusal: Refusal, origin: Option<&str>) -> Response {
-        // The server may not have read what language the client prefers.
-        let response = respond::with_common_fields(Problem::from(refusal).response(Language::default()));
-        let response = Cors::of_refused(&self.allowed_origins, origin).add_to(response);
+    fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response {
+        let language = Language::preferred(fields.accept_language.as_deref().unwrap_or_default());
+        let response = respond::with_common_fields(Problem::from(refusal).response(language));
+        let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {
             return response;
@@ -122,8 +122,11 @@ impl Application for Context {
         response.with_additional_header("X-Request-Id", request_id)
     }
 
-    fn distinguishes_origin(&self, origin: &str) -> bool {
-        self.allowed_origins.contains(origin)
+    fn distinguish(&self, fields: &RefusedFields) -> RefusedFields {
+        let origin = fields.origin.clone().filter(|origin| self.allowed_origins.contains(origin));
+        let language = Language::preferred(fields.accept_language.as_deref().unwrap_or_default());
+        let accept_language = (language != Language::default()).then(|| language.tag().into());
+        RefusedFields { origin, accept_language }
     }
 }
 

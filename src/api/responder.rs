@@ -219,7 +219,7 @@ mod tests {
             None
         }
 
-        fn refuse(&self, _: Refusal, _: Option<&str>) -> Response {
+        fn refuse(&self, _: Refusal, _: &http::RefusedFields) -> Response {
             Response::text("a refusal").with_status_code(503)
         }
     }

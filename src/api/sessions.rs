@@ -66,7 +66,7 @@ pub(super) struct IdleTimeoutRequest {
 /// The body may be empty or any JSON object, of which `idle_timeout_seconds` alone is used. Two calls make two sessions. After
 /// a 503 or a 504 there may be one whose id no client knows. While many sessions are created, the solution of a challenge is
 /// required in `Proof-Of-Work`, and 429 has a challenge.
-#[utoipa::path(post, path = "/api/v1/sessions", tag = "Sessions",
+#[utoipa::path(post, path = "/api/v1/sessions", operation_id = "create_session", tag = "Sessions",
     params(
         ("Proof-Of-Work" = Option<String>, Header, description = "The text of a challenge, a colon, and the counter that solves it"),
     ),
@@ -103,7 +103,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
 }
 
 /// Returns when a session was created, and when it ends
-#[utoipa::path(get, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}", operation_id = "read_session", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     responses(
     (status = 200, description = "It exists", body = Session),
@@ -139,7 +139,7 @@ struct DeletedRows {
 /// Changes when a session ends
 ///
 /// It is no use of the session: the time still counts from the last message.
-#[utoipa::path(patch, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
+#[utoipa::path(patch, path = "/api/v1/sessions/{session_id}", operation_id = "change_session", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     request_body(content = IdleTimeoutRequest, content_type = "application/json"),
     responses(
@@ -217,7 +217,7 @@ fn invalid_idle_timeout(policy: RetentionSettings) -> Problem {
 ///
 /// After a 200 or a 204, all rows are deleted, and a running turn is cancelled and stores nothing. Of two at once, exactly one
 /// gets it. With `Prefer: return=representation` (RFC 7240) the answer is 200 with the number of deleted rows.
-#[utoipa::path(delete, path = "/api/v1/sessions/{session_id}", tag = "Sessions",
+#[utoipa::path(delete, path = "/api/v1/sessions/{session_id}", operation_id = "delete_session", tag = "Sessions",
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session's id"),
         ("Prefer" = Option<String>, Header, description = "`return=representation` asks for the number of deleted rows"),

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rouille::{Request, Response};
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusedFields};
 use super::responder::Responder;
 use super::response_head::{ClientCapabilities, DateClock};
 use super::response_writer::ResponseWriter;
@@ -33,14 +32,13 @@ pub trait Application: Send + Sync + 'static {
         false
     }
 
-    /// The response for a refusal by the server itself. `origin` is the value of `Origin` in the request, as far as that was
-    /// received; `None` also where it was there several times. The response for [`Refusal::Busy`] is made at most once a
-    /// second for each origin, and sent many times.
-    fn refuse(&self, refusal: Refusal, origin: Option<&str>) -> Response;
+    /// The response for a refusal by the server itself. The one for [`Refusal::Busy`] is made at most once a second for the
+    /// fields that [`Application::distinguish`] returns, and sent many times.
+    fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response;
 
-    /// Whether [`Application::refuse`] has a response of its own for this origin. All others share one.
-    fn distinguishes_origin(&self, _origin: &str) -> bool {
-        false
+    /// What of these fields a refusal depends on: one of few values.
+    fn distinguish(&self, _fields: &RefusedFields) -> RefusedFields {
+        RefusedFields::default()
     }
 }
 
@@ -48,12 +46,12 @@ pub trait Application: Send + Sync + 'static {
 pub(super) fn refusal_writer(
     application: &dyn Application,
     refusal: Refusal,
-    origin: Option<&str>,
+    fields: &RefusedFields,
     head_only: bool,
     clock: &mut DateClock,
 ) -> ResponseWriter {
     let client = ClientCapabilities { is_1_1: true, head_only, keep_alive: false };
-    let make = || ResponseWriter::new(application.refuse(refusal, origin), None, client, clock).ok();
+    let make = || ResponseWriter::new(application.refuse(refusal, fields), None, client, clock).ok();
     catch_unwind(AssertUnwindSafe(make)).ok().flatten().unwrap_or_else(|| {
         ResponseWriter::raw(*b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     })
@@ -62,8 +60,8 @@ pub(super) fn refusal_writer(
 /// The refusal of requests when the run queue or the table is full. It is made once a second and sent many times, so that
 /// a flood costs little.
 pub(super) struct BusyRefusal {
-    /// The response for each origin that the application distinguishes, and for all others.
-    responses: HashMap<Option<Arc<str>>, Vec<u8>>,
+    /// The response for the fields that the application distinguishes.
+    responses: HashMap<RefusedFields, Vec<u8>>,
     made_at: Instant,
     /// Requests that were refused since the last log line.
     refused: u64,
@@ -77,7 +75,7 @@ impl BusyRefusal {
     /// The least time between two log lines about refusals.
     const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// Responses that are kept. An application may distinguish more origins than that.
+    /// Responses that are kept. An application may distinguish more fields than that.
     const MAX_RESPONSES: usize = 128;
 
     pub(super) fn new(now: Instant) -> BusyRefusal {
@@ -88,7 +86,7 @@ impl BusyRefusal {
     pub(super) fn response(
         &mut self,
         application: &dyn Application,
-        origin: Option<Arc<str>>,
+        fields: &RefusedFields,
         clock: &mut DateClock,
         now: Instant,
     ) -> &[u8] {
@@ -97,9 +95,8 @@ impl BusyRefusal {
             (self.responses, self.made_at) = (HashMap::new(), now);
         }
         self.refused += 1;
-        let origin = origin.filter(|origin| application.distinguishes_origin(origin));
-        self.responses.entry(origin).or_insert_with_key(|origin| {
-            refusal_writer(application, Refusal::Busy, origin.as_deref(), false, clock).unwritten().to_vec()
+        self.responses.entry(application.distinguish(fields)).or_insert_with_key(|fields| {
+            refusal_writer(application, Refusal::Busy, fields, false, clock).unwritten().to_vec()
         })
     }
 

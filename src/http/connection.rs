@@ -13,7 +13,7 @@ use super::body::Body;
 use super::deadlines::Phase;
 use super::head::{self, Head, HeadScanner, Length};
 use super::limits::Limits;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusedFields};
 use super::response_head::ClientCapabilities;
 use super::response_writer::{Next, ResponseWriter};
 use super::slot::ResponseState;
@@ -37,8 +37,8 @@ pub(super) struct Connection {
     is_drained: bool,
     /// What the client of the current request understands.
     capabilities: ClientCapabilities,
-    /// The origin of the current request, for its refusal.
-    origin: Option<Arc<str>>,
+    /// What a refusal of the current request can depend on.
+    refused_fields: RefusedFields,
     /// The application works on the response to the current request, or on the pieces of its body.
     pub(super) awaits_application: bool,
     state: ConnectionState,
@@ -73,7 +73,7 @@ impl Connection {
             input,
             is_drained: false,
             capabilities,
-            origin: None,
+            refused_fields: RefusedFields::default(),
             awaits_application: false,
             state,
         }
@@ -86,16 +86,16 @@ impl Connection {
     /// How far the response has got, for a call of the application.
     pub(super) fn response_state(&self) -> ResponseState {
         let (head_sent, head_only) = (matches!(self.state, Writing(..)), self.capabilities.head_only);
-        ResponseState { head_sent, head_only, origin: self.origin.clone() }
+        ResponseState { head_sent, head_only, refused_fields: self.refused_fields.clone() }
     }
 
-    /// The origin of a request that the poller refuses, after it has read these bytes.
-    pub(super) fn into_origin(mut self, received: &[u8]) -> Option<Arc<str>> {
+    /// What the refusal by the poller can depend on, after it has read these bytes.
+    pub(super) fn into_refused_fields(mut self, received: &[u8]) -> RefusedFields {
         if !matches!(self.state, ReadingHead(_)) {
-            return self.origin;
+            return self.refused_fields;
         }
         self.input.extend_from_slice(received);
-        head::find_origin(&self.input)
+        head::find_refused_fields(&self.input)
     }
 
     /// What the client of the current request understands.
@@ -111,7 +111,7 @@ impl Connection {
             let transition = match self.take_state() {
                 ReadingHead(scanner) => self.read_head(scanner, limits, buffer).inspect_err(|step| {
                     if let Step::Refuse(_) = step {
-                        self.origin = head::find_origin(&self.input);
+                        self.refused_fields = head::find_refused_fields(&self.input);
                     }
                 }),
                 ReadingBody(head, body) => self.continue_body(head, body, buffer),
@@ -177,7 +177,7 @@ impl Connection {
         let head = head::parse(&self.input[range.clone()], limits)?;
         let body = Body::new(head.length, limits.max_body_bytes)?;
         self.input.drain(..range.end);
-        self.origin.clone_from(&head.origin);
+        self.refused_fields.clone_from(&head.refused_fields);
         self.capabilities =
             ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {

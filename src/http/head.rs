@@ -4,13 +4,16 @@ use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use super::limits::Limits;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusedFields};
 
 /// The highest value of [`Limits::max_head_fields`]: the parser keeps the fields on the stack.
 pub const MAX_FIELDS: usize = 256;
 
 /// The longest origin has `https://`, a name of 254 characters and a port.
 const MAX_ORIGIN_BYTES: usize = 300;
+
+/// Browsers send some tens of bytes in `Accept-Language`.
+const MAX_LANGUAGES_BYTES: usize = 300;
 
 /// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +23,8 @@ pub(super) struct Head {
     pub(super) target: String,
     /// Names and values in their order. Bytes of a value that are not UTF-8 become U+FFFD.
     pub(super) fields: Vec<(String, String)>,
-    /// The value of `Origin`, if that is there once and not too long.
-    pub(super) origin: Option<Arc<str>>,
+    /// What a refusal of the request can depend on.
+    pub(super) refused_fields: RefusedFields,
     pub(super) length: Length,
     /// The client speaks HTTP/1.1, and not 1.0.
     pub(super) is_1_1: bool,
@@ -170,29 +173,35 @@ pub(super) fn parse(head: &[u8], limits: &Limits) -> Result<Head, Refusal> {
         // The target's word counts (RFC 9112, section 3.2.2).
         authority.clone_into(&mut fields[host].1);
     }
-    let origin = single_origin(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
+    let refused_fields = refused_fields(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())));
     let (method, keep_alive) = (method.to_owned(), !close && (is_1_1 || stay));
-    Ok(Head { method, target, fields, origin, length, is_1_1, keep_alive, expects_continue })
+    Ok(Head { method, target, fields, refused_fields, length, is_1_1, keep_alive, expects_continue })
 }
 
-/// The value of `Origin` in a head that may be incomplete or wrong, for the refusal of its request. A line counts once its end
-/// has come.
-pub(super) fn find_origin(input: &[u8]) -> Option<Arc<str>> {
+/// What the refusal of a request can depend on, in a head that may be incomplete or wrong. A line counts once its end has come.
+pub(super) fn find_refused_fields(input: &[u8]) -> RefusedFields {
     let input = input.strip_prefix(b"\r\n").unwrap_or(input);
     let lines = input.split_inclusive(|byte| *byte == b'\n').take_while(|line| line.ends_with(b"\n"));
     let lines = lines.skip(1).map(<[u8]>::trim_ascii_end).take_while(|line| !line.is_empty());
-    single_origin(lines.filter_map(|line| {
+    refused_fields(lines.filter_map(|line| {
         let (name, value) = line.split_at_checked(line.iter().position(|byte| *byte == b':')?)?;
         Some((name, value[1..].trim_ascii()))
     }))
 }
 
-/// The value of the field `Origin`, unless it is there several times, which no browser sends.
-fn single_origin<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<Arc<str>> {
-    let mut origins = fields.filter(|(name, _)| name.eq_ignore_ascii_case(b"Origin"));
-    let (origin, second) = (origins.next(), origins.next());
-    let (_, value) = origin.filter(|(_, value)| value.len() <= MAX_ORIGIN_BYTES && second.is_none())?;
-    str::from_utf8(value).ok().map(Arc::from)
+/// A value that is too long or not UTF-8 is as none.
+fn refused_fields<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> RefusedFields {
+    let (mut origin, mut accept_language, mut origins) = (None, None, 0);
+    for (name, value) in fields {
+        let text = |max: usize| str::from_utf8(value).ok().filter(|text| text.len() <= max).map(Arc::from);
+        if name.eq_ignore_ascii_case(b"Origin") {
+            origins += 1;
+            origin = text(MAX_ORIGIN_BYTES).filter(|_| origins == 1);
+        } else if accept_language.is_none() && name.eq_ignore_ascii_case(b"Accept-Language") {
+            accept_language = text(MAX_LANGUAGES_BYTES);
+        }
+    }
+    RefusedFields { origin, accept_language }
 }
 
 /// The target without scheme and host, and the host where it had one (RFC 9112, section 3.2).

@@ -52,7 +52,7 @@ pub use application::Application;
 pub use budget::MAX_PIECE_BYTES;
 pub use head::MAX_FIELDS;
 pub use limits::Limits;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, RefusedFields};
 pub use reply::{MAX_BUFFERED_BYTES, Piece, SendError};
 pub use responder::{PieceResponder, Responder, StreamSender};
 pub use response_head::reason;

@@ -1,5 +1,6 @@
 //! What the server answers without calling the application.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why the server refuses a request. The text is a sentence for the client.
@@ -76,4 +77,13 @@ impl Refusal {
             Refusal::VersionUnknown => ("version_unknown", 505),
         }
     }
+}
+
+/// The fields of a refused request that its refusal can depend on, as far as they were received.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct RefusedFields {
+    /// `Origin`; `None` also where it is there several times, which no browser sends.
+    pub origin: Option<Arc<str>>,
+    /// `Accept-Language`.
+    pub accept_language: Option<Arc<str>>,
 }

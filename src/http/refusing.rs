@@ -3,7 +3,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use super::application::refusal_writer;
 use super::head::{self, HeadScanner, Length};
 use super::limits::Limits;
 use super::poller::Poller;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusedFields};
 use super::shared::Shared;
 use super::slot::{Expired, ResponseState};
 
@@ -60,8 +59,8 @@ impl Poller {
             read => read.unwrap_or(0),
         };
         count(&self.shared).fetch_add(1, Ordering::Relaxed);
-        let origin = self.take_origin(key, read);
-        let _ = stream.write(self.busy.response(&*self.application, origin, &mut self.clock, now));
+        let fields = self.take_fields(key, read);
+        let _ = stream.write(self.busy.response(&*self.application, &fields, &mut self.clock, now));
         if is_whole_request(&self.buffer[..read], &self.shared.limits) {
             // The client sends nothing more, and there may be many of these.
             self.shared.close(key);
@@ -70,10 +69,10 @@ impl Poller {
         }
     }
 
-    /// The origin of a request that is refused, after so many bytes were read from its socket.
-    fn take_origin(&self, key: usize, read: usize) -> Option<Arc<str>> {
+    /// What the refusal of a request can depend on, after so many bytes were read from its socket.
+    fn take_fields(&self, key: usize, read: usize) -> RefusedFields {
         let connection = self.shared.lock().table.slots[key].connection.take();
-        connection.and_then(|connection| connection.into_origin(&self.buffer[..read]))
+        connection.map(|connection| connection.into_refused_fields(&self.buffer[..read])).unwrap_or_default()
     }
 
     /// Refuses incomplete requests of peers that have too many.
@@ -99,16 +98,16 @@ impl Poller {
                 Expired::Queued => {}
                 Expired::Refuse(key, stream, refusal) => {
                     let read = (&*stream).read(&mut self.buffer).unwrap_or(0);
-                    let origin = self.take_origin(key, read);
-                    self.write_refusal(&stream, refusal, origin.as_deref(), false);
+                    let fields = self.take_fields(key, read);
+                    self.write_refusal(&stream, refusal, &fields, false);
                     self.linger(key, &stream, now);
                 }
                 Expired::Close(removed) => self.shared.close_removed(removed),
                 Expired::Abandon { removed, response, is_worker_stuck } => {
                     stuck_workers += usize::from(is_worker_stuck);
                     if !response.head_sent {
-                        let ResponseState { head_only, origin, .. } = response;
-                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, origin.as_deref(), head_only);
+                        let ResponseState { head_only, refused_fields, .. } = response;
+                        self.write_refusal(&removed.stream, Refusal::AnswerTooSlow, &refused_fields, head_only);
                     }
                     self.shared.close_removed(removed);
                 }
@@ -117,8 +116,8 @@ impl Poller {
         stuck_workers
     }
 
-    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, origin: Option<&str>, head_only: bool) {
-        let writer = refusal_writer(&*self.application, refusal, origin, head_only, &mut self.clock);
+    fn write_refusal(&mut self, mut stream: &TcpStream, refusal: Refusal, fields: &RefusedFields, head_only: bool) {
+        let writer = refusal_writer(&*self.application, refusal, fields, head_only, &mut self.clock);
         let _ = stream.write(writer.unwritten());
     }
 }

@@ -122,9 +122,9 @@ impl Worker {
         if refusal == Refusal::Busy {
             self.shared.refused_busy.fetch_add(1, Ordering::Relaxed);
         }
-        let ResponseState { head_only, origin, .. } = connection.response_state();
-        let (application, origin) = (&*self.application, origin.as_deref());
-        connection.refuse(refusal_writer(application, refusal, origin, head_only, &mut self.clock));
+        let ResponseState { head_only, refused_fields, .. } = connection.response_state();
+        let writer = refusal_writer(&*self.application, refusal, &refused_fields, head_only, &mut self.clock);
+        connection.refuse(writer);
     }
 
     /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no

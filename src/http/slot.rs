@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusedFields};
 use super::run_queue::Lane;
 use crate::peers::PeerKey;
 
@@ -87,8 +87,8 @@ pub(super) struct ResponseState {
     /// A part of the response is sent, so a refusal would corrupt it.
     pub(super) head_sent: bool,
     pub(super) head_only: bool,
-    /// The origin of the request, for its refusal.
-    pub(super) origin: Option<Arc<str>>,
+    /// What a refusal of the request can depend on.
+    pub(super) refused_fields: RefusedFields,
 }
 
 /// Called when the client of a request is gone.

@@ -48,7 +48,7 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
 /// comment at the beginning and after 15 s of silence. An error before the companion is asked is an ordinary response.
 /// A client that disconnects does not stop the answer. A message sent again with the same `Idempotency-Key` is answered
 /// once. A session can have 5 messages at once, and 20 in a minute; `RateLimit` says how many are left.
-#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat", operation_id = "send_message", tag = "Chat",
     params(
         ("session_id" = Uuid, Path, description = "The session's id"),
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 200, description = "What the client calls this message, 1 to 200 printable characters, so that it can send it again"),
@@ -110,7 +110,7 @@ fn rate_limit_fields(quota: Result<Option<Quota>, Denied>) -> Vec<(&'static str,
 /// Stops the answer in progress, and stores the text so far
 ///
 /// It answers when that is done, also where nothing was being said.
-#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat/stop", tag = "Chat",
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/chat/stop", operation_id = "stop_answer", tag = "Chat",
     params(("session_id" = Uuid, Path, description = "The session's id")),
     responses(
     (status = 204, description = "Nothing is being said any more"),
@@ -130,7 +130,7 @@ pub(super) fn stop<'a>(context: &'a Context, _: &Request, session_id: &str) -> R
 /// Returns the conversation of a session
 ///
 /// The whole conversation, the oldest message first, or with `limit` or `before` one page, going backwards.
-#[utoipa::path(get, path = "/api/v1/sessions/{session_id}/chat", tag = "Chat",
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}/chat", operation_id = "read_history", tag = "Chat",
     params(
         ("session_id" = Uuid, Path, description = "The session's id"),
         ("limit" = Option<i32>, Query, minimum = 1, maximum = 200, description = "Messages on the page, 50 where only `before` is given"),

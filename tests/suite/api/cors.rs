@@ -38,10 +38,19 @@ fn assert_cors(answer: &Answer, origin: &str, case: &str) {
     }
 }
 
-/// A request with an `Origin` in it.
+/// A request with an `Origin` in it. Pages of the first allowed origin prefer Indonesian.
 fn from(origin: &str, request: &str) -> String {
     let (line, rest) = request.split_once("\r\n").unwrap();
-    format!("{line}\r\nOrigin: {origin}\r\n{rest}")
+    let language = if origin == ALLOWED { "Accept-Language: id\r\n" } else { "" };
+    format!("{line}\r\n{language}Origin: {origin}\r\n{rest}")
+}
+
+/// Asserts that an error is in the language that the client prefers.
+#[track_caller]
+fn assert_language(answer: &Answer, origin: &str, case: &str) {
+    let language = if origin == ALLOWED { "id" } else { "en" };
+    let expected = (answer.status >= 400).then_some(language);
+    assert_eq!(answer.header("Content-Language"), expected, "{case}, {origin}: {answer:?}");
 }
 
 #[test]
@@ -82,6 +91,9 @@ fn every_response_and_every_refusal_names_the_allowed_origin_and_no_other() {
         for origin in [ALLOWED, OTHER] {
             let answer = app.client.raw(from(origin, &request).as_bytes()).assert_status(status);
             assert_cors(&answer, origin, case);
+            if !case.starts_with("GET /docs") {
+                assert_language(&answer, origin, case);
+            }
         }
         let answer = app.client.raw(from(FOREIGN, &request).as_bytes());
         assert_cors(&answer, FOREIGN, case);
@@ -178,7 +190,9 @@ fn timeouts_name_the_origin() {
         }
     }
     for (mut raw, origin, status) in clients {
-        assert_cors(&raw.answer().assert_status(status), origin, &status.to_string());
+        let answer = raw.answer().assert_status(status);
+        assert_cors(&answer, origin, &status.to_string());
+        assert_language(&answer, origin, &status.to_string());
     }
     lock.commit().unwrap();
 }
@@ -200,6 +214,7 @@ fn a_503_of_a_full_queue_names_the_origin_of_each_request() {
             answer.assert_problem(503);
             assert_eq!(answer.header("Retry-After"), Some("1"));
             assert_cors(&answer, origin, "503");
+            assert_language(&answer, origin, "503");
         }
         assert_cors(&connect().ask(get.as_bytes()).assert_status(503), "", "503");
     }

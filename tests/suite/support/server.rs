@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
-use safespace::http::{Application, Limits, Refusal, Request, Responder, Response, ResponseBody, Server, ServerState};
+use safespace::http::{
+    Application, Limits, Refusal, RefusedFields, Request, Responder, Response, ResponseBody, Server, ServerState,
+};
 use safespace::peers::{Distinct, PeerKey, Peers};
 use serde_json::{Value, json};
 
@@ -221,7 +223,7 @@ impl Application for Echo {
         }
     }
 
-    fn refuse(&self, refusal: Refusal, _: Option<&str>) -> Response {
+    fn refuse(&self, refusal: Refusal, _: &RefusedFields) -> Response {
         Response::text(refusal.to_string()).with_status_code(refusal.status())
     }
 }
