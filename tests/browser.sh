@@ -91,7 +91,7 @@ click() { webdriver POST "$page/element/$(element "$1")/click" '{}' >/dev/null; 
 text() { webdriver GET "$page/element/$(element "$1")/text" | jq -r .; }
 
 webdriver POST "$page/url" "{\"url\": \"$url/docs\"}" >/dev/null
-operation='[id="operations-Sessions-create"]'
+operation='[id="operations-Sessions-create_session"]'
 [ "$(text '.info .title' | head -n 1 | cut -d ' ' -f 1)" = SafeSpace ]
 echo "ok      the page shows the API's title"
 click "$operation .opblock-summary-control"

@@ -59,7 +59,8 @@ pub(crate) fn measure(
          FROM ended, generate_series(1, 2) AS position",
         settings.ended_sessions
     ))?;
-    client.batch_execute("VACUUM (ANALYZE) sessions, messages; CHECKPOINT")?;
+    client.batch_execute("VACUUM (ANALYZE) sessions, messages")?;
+    client.batch_execute("CHECKPOINT")?;
     let command = |address: SocketAddr| safespace(settings, program, postgres, database, address);
     let mut service = Service::start(postgres, "sweep", sessions, command, stop)?;
     for name in [WAITING, SWEEPING] {
