@@ -204,16 +204,19 @@ expected='{"erased":204,"gone":"session_not_found","id":true,"messages":2,"refus
 [ "$found" = "$expected" ] || { echo "FAILED  a page of an allowed origin: $found" >&2; exit 1; }
 echo "ok      a page of an allowed origin created a session, chatted, read Retry-After and deleted the session"
 
-session=$(on_page "$allowed" "create('$url')" | jq -r .)
-on_page "$allowed" "Promise.resolve(leave('$session'))" >/dev/null
-webdriver POST "$page/url" '{"url": "about:blank"}' >/dev/null
-for _ in $(seq 50); do
-    status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$session")
-    [ "$status" = 200 ] || break
-    sleep 0.1
+for way in delete text params form; do
+    session=$(on_page "$allowed" "create('$url')" | jq -r .)
+    found=$(on_page "$allowed" "Promise.resolve(leave.$way('$session'))")
+    [ "$found" = null ] || { echo "FAILED  $way did not send: $found" >&2; exit 1; }
+    webdriver POST "$page/url" '{"url": "about:blank"}' >/dev/null
+    for _ in $(seq 50); do
+        status=$(curl -sS -m 10 -o /dev/null -w '%{http_code}' "$session")
+        [ "$status" = 200 ] || break
+        sleep 0.1
+    done
+    [ "$status" = 404 ] || { echo "FAILED  a session whose page was left by $way: $status" >&2; exit 1; }
 done
-[ "$status" = 404 ] || { echo "FAILED  a session whose page was left: $status" >&2; exit 1; }
-echo "ok      a page of an allowed origin deleted its session while it was left"
+echo "ok      a page of an allowed origin deleted its session while it was left, by fetch and by three beacons"
 
 metrics=$(sed -n 's/^  Metrics  //p' "$files/api.out")
 creations() { curl -sS -m 10 "$metrics" | sed -n 's/^safespace_http_requests_total{method="POST",route="\/api\/v1\/sessions",status="'"$1"'"} //p'; }
