@@ -28,6 +28,7 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
     report.line("Limits", &config.protection);
     report.line("Sessions", config.session_limits);
     report.line("Retention", config.retention);
+    report.line("Exit", config.exit_urls.join(", "));
     for warning in app::warnings(config) {
         report.line("Warning", warning);
     }

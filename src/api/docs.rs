@@ -48,7 +48,7 @@ static ERRORS: LazyLock<String> = LazyLock::new(|| {
          <p>The <code>code</code> of a problem document says what went wrong. Texts are in English and Indonesian. \
          Words in braces stand for values.</p>\n",
     );
-    // Writing to a String never fails. The texts are this program's own, and have no markup.
+    // Writing to a String never fails.
     for (code, entry) in &CATALOGUE.problems {
         let (name, status) = (code.name(), entry.status);
         let _ = writeln!(
@@ -57,13 +57,14 @@ static ERRORS: LazyLock<String> = LazyLock::new(|| {
             with_code(&entry.client)
         );
         for (language, tag) in [(English, "en"), (Indonesian, "id")] {
-            let (title, detail) = (entry.title.get(language), entry.detail.get(language));
+            let (title, detail) = (escaped(entry.title.get(language)), escaped(entry.detail.get(language)));
             let _ = writeln!(page, "<p lang=\"{tag}\"><b>{title}</b>: {detail}</p>");
         }
     }
     page.push_str("<h2 id=\"fields\">The errors of a 422</h2>\n");
     for (code, entry) in &CATALOGUE.fields {
-        let (field, english, indonesian) = (&entry.field, entry.message.get(English), entry.message.get(Indonesian));
+        let [english, indonesian] = [English, Indonesian].map(|language| escaped(entry.message.get(language)));
+        let field = &entry.field;
         let name = code.name();
         let _ = writeln!(
             page,
@@ -73,10 +74,15 @@ static ERRORS: LazyLock<String> = LazyLock::new(|| {
     page
 });
 
+/// A text as HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// A text as HTML, in which what is between backticks is code.
 fn with_code(text: &str) -> String {
     let mut html = String::new();
-    for (number, part) in text.split('`').enumerate() {
+    for (number, part) in escaped(text).split('`').enumerate() {
         if number % 2 == 0 {
             html.push_str(part);
         } else {

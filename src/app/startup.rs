@@ -140,7 +140,7 @@ pub(super) fn open_database(
     match &config.database {
         Database::Server(server) => Ok(((**server).clone(), None)),
         Database::Private(private) => {
-            let max_connections = PrivatePostgres::max_connections(config.pool.max_size);
+            let max_connections = PrivatePostgres::max_connections(Store::max_connections(&config.pool));
             let max_wal_size = max_wal_size(private, config.storage.reserve);
             let postgres = PrivatePostgres::start(private, &[max_connections, max_wal_size], stop)?;
             Ok((PrivatePostgres::server(private), Some(postgres)))

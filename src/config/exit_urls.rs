@@ -10,8 +10,7 @@ pub(super) fn read(reader: &mut Reader) -> Vec<String> {
     let mut urls = Vec::new();
     for url in text.split(',').map(str::trim).filter(|url| !url.is_empty()) {
         if !is_page(url) {
-            let form =
-                "is not a URL such as https://www.example.org/, with http or https, and without spaces and quotes";
+            let form = "is not a URL such as https://www.example.org/, with http or https, and without spaces and quotes; a comma separates URLs, and is %2C inside one";
             reader.problem("EXIT_URLS", format_args!("\"{url}\" {form}"));
         }
         urls.push(url.to_owned());

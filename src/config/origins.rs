@@ -75,7 +75,7 @@ pub(super) fn read(reader: &mut Reader, environment: Environment) -> AllowedOrig
         };
     };
     let mut origins = Vec::new();
-    for item in text.split(',').map(str::trim) {
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         match parse(item) {
             Ok(origin) if origins.contains(&origin) => {}
             Ok(origin) => origins.push(origin),
@@ -91,7 +91,6 @@ pub(super) fn read(reader: &mut Reader, environment: Environment) -> AllowedOrig
 /// An origin as a browser serialises it: in lower case, without the default port.
 fn parse(text: &str) -> Result<String, String> {
     match text {
-        "" => return Err(format!("is no origin; {FORM}")),
         "*" => return Err(format!("would let every page use the service; name the origins: {FORM}")),
         "null" => return Err(format!("is what a sandboxed page of any site sends; name the origins: {FORM}")),
         _ => {}
@@ -120,7 +119,13 @@ fn parse(text: &str) -> Result<String, String> {
         return Err("is not an IPv6 address in brackets, without a zone, such as http://[::1]:5173".to_owned());
     }
     let host = match host::parse(host).map_err(|problem| format!("has a host that {problem}"))? {
-        address if is_bracketed => format!("[{}]", address.parse::<Ipv6Addr>().map_err(|error| error.to_string())?),
+        address if is_bracketed => {
+            let address = address.parse::<Ipv6Addr>().map_err(|error| error.to_string())?;
+            if address.to_ipv4_mapped().is_some() {
+                return Err("is an IPv4 address in the form of IPv6; write it as IPv4".to_owned());
+            }
+            format!("[{address}]")
+        }
         name => name.to_owned(),
     };
     let scheme = lower.split(':').next().unwrap_or_default();

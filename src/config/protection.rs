@@ -119,7 +119,10 @@ impl fmt::Display for RetentionSettings {
     /// For the operator.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (idle, max_age) = (self.idle_timeout_seconds, self.max_age_seconds);
-        write!(formatter, "end {idle} s after their last message, {max_age} s after their creation at the latest")
+        write!(
+            formatter,
+            "sessions end {idle} s after their last message, {max_age} s after their creation at the latest"
+        )
     }
 }
 

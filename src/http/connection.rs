@@ -175,11 +175,12 @@ impl Connection {
             };
         };
         let head = head::parse(&self.input[range.clone()], limits)?;
+        self.capabilities =
+            ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
+        // Before the head leaves the input, in which the refusal of the body looks for fields.
         let body = Body::new(head.length, limits.max_body_bytes)?;
         self.input.drain(..range.end);
         self.refused_fields.clone_from(&head.refused_fields);
-        self.capabilities =
-            ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
             return self.stop(CheckingHead(head, body), Step::CheckHead(request));

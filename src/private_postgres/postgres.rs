@@ -15,7 +15,7 @@ use super::process::{NAME, Process};
 use super::{left_over, program};
 use crate::config::{Authorities, PrivateServer, Server, SslMode};
 
-/// Connections beyond those of the pool.
+/// Connections beyond those of the service.
 const SPARE_CONNECTIONS: u32 = 10;
 
 /// How a cluster is made, by whichever version.
@@ -68,10 +68,10 @@ impl PrivatePostgres {
         Ok(postgres)
     }
 
-    /// The setting that allows a pool of this size, and some more connections for `psql`, backups and PostgreSQL itself.
+    /// The setting that allows a service this many connections, and some more for `psql`, backups and PostgreSQL itself.
     #[must_use]
-    pub fn max_connections(pool_size: u32) -> String {
-        format!("max_connections={}", pool_size + SPARE_CONNECTIONS)
+    pub fn max_connections(of_service: u32) -> String {
+        format!("max_connections={}", of_service + SPARE_CONNECTIONS)
     }
 
     /// How to connect to the server of the configured folder, whether it runs or not.

@@ -334,6 +334,7 @@ fn requests_above_the_size_limits_are_refused() {
         (&too_many_fields, 431, Closed),
         (&body_too_large, 413, Closed),
         ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n", 413, Closed),
+        ("HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000000\r\n\r\n", 413, Closed),
         ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551615\r\n\r\n", 413, Closed),
         ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n", 413, Closed),
         ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n", 413, Closed),

@@ -122,6 +122,15 @@ fn fewer_connections_than_the_service_opens_are_a_warning() {
 }
 
 #[test]
+fn check_beside_a_service_with_its_own_postgresql_has_no_warning() {
+    let folder = DataFolder::new();
+    let variables = [("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())];
+    let _service = Binary::new(&variables).serve();
+    let found = assert_would_serve(&check(&variables, &[]));
+    assert!(!found.contains("Warning"), "{found}");
+}
+
+#[test]
 fn a_read_only_database_is_a_reason() {
     let cluster = Cluster::start();
     let url = cluster.url();
