@@ -29,7 +29,7 @@ pub(super) fn check(request: &Request, allowed: &AllowedOrigins) -> Result<(), P
 fn is_origin_of(origin: &str, host: &str) -> bool {
     let authority = |prefix, port| {
         let rest = origin.strip_prefix(prefix)?;
-        Some(rest.eq_ignore_ascii_case(host.strip_suffix(port).unwrap_or(host)))
+        Some(!rest.is_empty() && rest.eq_ignore_ascii_case(host.strip_suffix(port).unwrap_or(host)))
     };
     authority("https://", ":443").or_else(|| authority("http://", ":80")).unwrap_or(false)
 }
@@ -53,6 +53,8 @@ mod tests {
             ("null", "null", false),
             ("", "", false),
             ("https://", "safe.example", false),
+            ("http://", "", false),
+            ("http://", ":80", false),
         ] {
             assert_eq!(is_origin_of(origin, host), is_own, "{origin} at {host}");
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres::types::Type;
+use postgres::types::{ToSql, Type};
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
@@ -135,7 +135,7 @@ fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<S
 
 fn touch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<()>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
-    connection.query(include_str!("../../sql/sessions/touch.sql"), &[(&ids, Type::UUID_ARRAY)])?;
+    change(connection, &ids, include_str!("../../sql/sessions/touch.sql"), &[(&ids, Type::UUID_ARRAY)])?;
     Ok(vec![(); sessions.len()])
 }
 
@@ -145,7 +145,21 @@ fn set_idle_timeout(connection: &mut Connection, changes: &[(Lookup, Option<i32>
     let (ids, seconds): (Vec<&Uuid>, Vec<Option<i32>>) =
         wanted.iter().map(|(session, seconds)| (session.expose(), *seconds)).unzip();
     let statement = include_str!("../../sql/sessions/set_idle_timeout.sql");
-    let rows = connection.query(statement, &[(&ids, Type::UUID_ARRAY), (&seconds, Type::INT4_ARRAY)])?;
+    let rows = change(connection, &ids, statement, &[(&ids, Type::UUID_ARRAY), (&seconds, Type::INT4_ARRAY)])?;
     let changed: HashSet<Uuid> = rows.iter().map(|row| row.get("id")).collect();
     Ok(changes.iter().map(|(session, _)| changed.contains(session.expose())).collect())
+}
+
+/// Locks sessions, then executes a statement that changes them.
+fn change(
+    connection: &mut Connection,
+    ids: &[&Uuid],
+    statement: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<postgres::Row>, Error> {
+    let lock = include_str!("../../sql/sessions/lock_to_change.sql");
+    connection.transaction(|transaction| {
+        transaction.query_typed(lock, &[(&ids, Type::UUID_ARRAY)])?;
+        transaction.query_typed(statement, parameters)
+    })
 }

@@ -12,6 +12,7 @@ use crate::companion::{Call, ChatMessage, Companion, Finish, MAX_ANSWER_CHARS};
 use crate::config::{RetentionSettings, SessionLimits};
 use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
+use crate::retention::Life;
 use crate::sealing::{Lookup, OpenError, Part};
 use crate::store::{self, Appended, Callback, Error, Recent, Row, Store};
 use crate::sync::ThreadPool;
@@ -214,7 +215,11 @@ impl<'a> Turn<'a> {
     /// The newest messages, the oldest first; and the end of the session.
     fn read_history(&self) -> Result<(Vec<Message>, End), Failure> {
         let recent = self.wait(|callback| self.resources.read_recent(self.session(), callback))?;
-        self.open_history(&recent.ok_or(Failure::NoSession)?.rows)
+        let recent = recent.ok_or(Failure::NoSession)?;
+        // It may have ended while the turn waited.
+        let life = Life::open(self.resources.retention, &self.question.key, &recent.session)?;
+        life.ok_or(Failure::NoSession)?;
+        self.open_history(&recent.rows)
     }
 
     fn open_history(&self, rows: &[Row]) -> Result<(Vec<Message>, End), Failure> {

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::thread;
 
+use serde_json::json;
+
+use crate::support::app::TestApp;
 use crate::support::chat::{Chat, count_rows};
 use crate::support::cluster::Schema;
 use crate::support::fake_model::{FakeModel, pauses_at};
@@ -79,4 +82,33 @@ fn one_key_at_two_services_at_once_gets_one_answer() {
         assert_eq!(answers[0], answers[1]);
     });
     assert_eq!(chat.transcript().len(), 2);
+}
+
+#[test]
+fn changes_and_messages_of_one_session_at_two_services_do_not_block_each_other() {
+    let schema = Schema::new();
+    let url = schema.url();
+    let variables = [("DATABASE_URL", url.as_str()), ("RATE_LIMIT", "off")];
+    let [one, other] = [(); 2].map(|()| TestApp::with(&variables));
+    let chat = Chat::new(&one);
+    let path = format!("/api/v1/sessions/{}", chat.id);
+    thread::scope(|scope| {
+        for client in [&one.client, &other.client] {
+            for seconds in [3600, 7200] {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        client.patch_json(path, &json!({"idle_timeout_seconds": seconds})).assert_status(200);
+                    }
+                });
+            }
+            let chat = Chat::of(client, &chat.id);
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    let status = chat.send("halo").status;
+                    assert!(matches!(status, 200 | 409), "{status}");
+                }
+            });
+        }
+    });
 }

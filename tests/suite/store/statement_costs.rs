@@ -214,6 +214,7 @@ fn takes_several(file: &str) -> bool {
         "messages/read.sql",
         "sessions/delete.sql",
         "sessions/find.sql",
+        "sessions/lock_to_change.sql",
         "sessions/set_idle_timeout.sql",
         "sessions/touch.sql",
     ];
@@ -291,7 +292,7 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
             vec![sessions(), integer(5), long(i64::MAX)],
             vec![sessions(), integer(i32::MAX), long(5)],
         ],
-        "sessions/touch.sql" => vec![vec![sessions()]],
+        "sessions/lock_to_change.sql" | "sessions/touch.sql" => vec![vec![sessions()]],
         "sessions/set_idle_timeout.sql" => vec![vec![sessions(), integers(60, 60)]],
         file => panic!("{file} has no parameters in this test"),
     }
