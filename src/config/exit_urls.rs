@@ -4,12 +4,17 @@ use http::Uri;
 
 use super::reader::Reader;
 
+/// Bytes of a URL: a form that names it has 1,024, and a browser writes up to three for each byte of the URL.
+const MAX_BYTES: usize = 200;
+
 /// At least one, the default first.
 pub(super) fn read(reader: &mut Reader) -> Vec<String> {
     let text = reader.text("EXIT_URLS");
     let mut urls = Vec::new();
     for url in text.split(',').map(str::trim).filter(|url| !url.is_empty()) {
-        if !is_page(url) {
+        if url.len() > MAX_BYTES {
+            reader.problem("EXIT_URLS", format_args!("\"{url}\" has more than {MAX_BYTES} bytes"));
+        } else if !is_page(url) {
             let form = "is not a URL such as https://www.example.org/, with http or https, and without spaces and quotes; a comma separates URLs, and is %2C inside one";
             reader.problem("EXIT_URLS", format_args!("\"{url}\" {form}"));
         }

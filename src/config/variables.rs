@@ -105,7 +105,7 @@ pub static VARIABLES: &[Variable] = &[
     variable("PROOF_OF_WORK", "auto",
         "Proof of work for new sessions: auto (while many are created), off or always"),
     variable("EXIT_URLS", "https://www.google.com/",
-        "Pages that a person can leave to, separated by commas; the first is the default"),
+        "Pages that a person can leave to, each of at most 200 bytes, separated by commas; the first is the default"),
     variable("STORAGE_RESERVE", "",
         "Free space that the database's disk keeps, in bytes or percent (5%); if not set: 5 % or 1 GiB, the smaller one; 0 turns it off"),
     variable("DB_MAX_BYTES", "",

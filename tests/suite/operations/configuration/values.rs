@@ -177,6 +177,7 @@ fn values_that_cannot_be_right_are_refused_by_name() {
         ("EXIT_URLS", "https://", "is not a URL such as"),
         ("EXIT_URLS", "https://a.example/\u{e9}", "is not a URL such as"),
         ("EXIT_URLS", "https://a.example/\"><b", "is not a URL such as"),
+        ("EXIT_URLS", &format!("https://a.example/{}", "a".repeat(183)), "has more than 200 bytes"),
         ("SAFESPACE_DATA_DIR", "$HOME/data", "does not expand variables"),
         ("SAFESPACE_DATA_DIR", "~other/data", "write the whole path"),
     ] {
