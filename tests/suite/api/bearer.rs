@@ -1,5 +1,6 @@
 //! `Authorization: Bearer <session_id>`: the routes of a session without its id in the path.
 
+use safespace::api::routes::ROUTES;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -7,20 +8,22 @@ use crate::support::app::TestApp;
 use crate::support::http::Answer;
 use crate::support::raw::Raw;
 
-/// Each route, and its path with the id.
-const ROUTES: [(&str, &str, &str); 5] = [
-    ("GET", "/api/v1/session", ""),
-    ("GET", "/api/v1/session/chat", "/chat"),
-    ("POST", "/api/v1/session/chat", "/chat"),
-    ("POST", "/api/v1/session/chat/stop", "/chat/stop"),
-    ("DELETE", "/api/v1/session", ""),
-];
+/// The method, the path and the path with the id in braces of each route that has its id in the path.
+fn routes() -> Vec<(&'static str, String, &'static str)> {
+    let with_id = ROUTES.iter().filter(|route| route.pattern.contains("{session_id}"));
+    let routes: Vec<_> = with_id
+        .map(|route| (route.method, route.pattern.replace("sessions/{session_id}", "session"), route.pattern))
+        .collect();
+    assert!(routes.iter().any(|(method, ..)| *method == "PATCH"), "{routes:?}");
+    routes
+}
 
 fn send(app: &TestApp, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
-    if path.ends_with("/chat") && method == "POST" {
-        return app.client.post_json(path, &json!({"message": "hello"}), fields);
+    match method {
+        "POST" if path.ends_with("/chat") => app.client.post_json(path, &json!({"message": "hello"}), fields),
+        "PATCH" => app.client.send_json(method, path, &json!({"idle_timeout_seconds": 60}), fields),
+        _ => app.client.send_with(method, path, fields),
     }
-    app.client.send_with(method, path, fields)
 }
 
 #[test]
@@ -30,18 +33,19 @@ fn a_session_is_used_from_its_creation_to_its_deletion_without_its_id_in_a_path(
     let id = session["session_id"].as_str().unwrap();
     let bearer = format!("Bearer {id}");
     let fields = [("Authorization", bearer.as_str())];
-    let send = |method, path| send(&app, method, path, &fields);
+    let send = |method: &str, path: &str| send(&app, method, path, &fields);
     assert_eq!(send("GET", "/api/v1/session").assert_status(200).json(), session);
     assert_eq!(send("HEAD", "/api/v1/session").assert_status(200).body, b"");
     let answer = send("POST", "/api/v1/session/chat").assert_status(200).json();
     let history = send("GET", "/api/v1/session/chat?limit=1").assert_status(200).json();
     assert_eq!((&history["messages"][0]["id"], &history["has_more"]), (&answer["id"], &true.into()));
     send("POST", "/api/v1/session/chat/stop").assert_status(204);
+    assert_eq!(send("PATCH", "/api/v1/session").assert_status(200).json()["idle_timeout_seconds"], 60);
     let counted = [fields[0], ("Prefer", "return=representation")];
     let erased = app.client.send_with("DELETE", "/api/v1/session", &counted).assert_status(200);
     assert_eq!(erased.json(), json!({"deleted": {"sessions": 1, "messages": 2}}));
-    for (method, path, _) in ROUTES {
-        assert_eq!(send(method, path).json()["code"], "session_not_found", "{method} {path}");
+    for (method, path, _) in routes() {
+        assert_eq!(send(method, &path).json()["code"], "session_not_found", "{method} {path}");
     }
 }
 
@@ -49,9 +53,9 @@ fn a_session_is_used_from_its_creation_to_its_deletion_without_its_id_in_a_path(
 fn each_route_answers_an_unknown_or_malformed_id_as_the_one_with_the_id_in_the_path() {
     let app = TestApp::start();
     for id in [&Uuid::new_v4().to_string(), "1", "not-a-uuid", "550e8400e29b41d4a716446655440000"] {
-        for (method, path, rest) in ROUTES {
-            let in_field = send(&app, method, path, &[("Authorization", &format!("Bearer {id}"))]);
-            let in_path = send(&app, method, &format!("/api/v1/sessions/{id}{rest}"), &[]);
+        for (method, path, pattern) in routes() {
+            let in_field = send(&app, method, &path, &[("Authorization", &format!("Bearer {id}"))]);
+            let in_path = send(&app, method, &pattern.replace("{session_id}", id), &[]);
             assert_eq!(in_field.status, in_path.status, "{method} {path} {id}");
             assert_eq!(in_field.json(), in_path.json(), "{method} {path} {id}");
         }
@@ -74,8 +78,8 @@ fn without_exactly_one_bearer_credential_each_route_gets_401_with_a_challenge() 
         &[("Authorization", &bearer), ("Authorization", &bearer)],
         &[("Proxy-Authorization", &bearer)],
     ] {
-        for (method, path, _) in ROUTES {
-            let answer = send(&app, method, path, fields);
+        for (method, path, _) in routes() {
+            let answer = send(&app, method, &path, fields);
             answer.assert_problem(401);
             assert_eq!(answer.json()["code"], "authorization_required", "{method} {path} {fields:?}");
             assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer realm=\"session\""));

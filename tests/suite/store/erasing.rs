@@ -220,9 +220,11 @@ fn erasing_needs_no_connection_of_the_pool_and_panic_answers_within_100_ms() {
             client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
         }
         let panic = |id: &String| client.post_body("/api/v1/panic", "text/plain", id.as_bytes()).assert_status(204);
-        let fastest = panicked.iter().map(|id| timed(|| panic(id)).1).min().unwrap();
-        // Other load on the machine may slow some requests, not all.
-        assert!(fastest < Duration::from_millis(100), "{fastest:?}");
+        let mut took: Vec<Duration> = panicked.iter().map(|id| timed(|| panic(id)).1).collect();
+        took.sort_unstable();
+        // Other load on the machine may slow some requests, not most.
+        let median = took[took.len() / 2];
+        assert!(median < Duration::from_millis(100), "{took:?}");
         client.delete(&format!("/api/v1/sessions/{}", ids[0])).assert_problem(404);
         lock.commit().unwrap();
         for mut raw in waiting {

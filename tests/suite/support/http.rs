@@ -81,7 +81,13 @@ impl Client {
     /// Sends a request with a body of JSON and further header fields.
     #[track_caller]
     pub(crate) fn post_json(&self, path: &str, body: &Value, fields: &[(&str, &str)]) -> Answer {
-        let mut request = self.request("POST", path).header("Content-Type", "application/json");
+        self.send_json("POST", path, body, fields)
+    }
+
+    /// The same with any method.
+    #[track_caller]
+    pub(crate) fn send_json(&self, method: &str, path: &str, body: &Value, fields: &[(&str, &str)]) -> Answer {
+        let mut request = self.request(method, path).header("Content-Type", "application/json");
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
@@ -91,8 +97,7 @@ impl Client {
     /// The same with the method `PATCH`.
     #[track_caller]
     pub(crate) fn patch_json(&self, path: &str, body: &Value) -> Answer {
-        let request = self.request("PATCH", path).header("Content-Type", "application/json");
-        Answer::read(self.agent.run(request.body(body.to_string().as_bytes()).unwrap()).unwrap())
+        self.send_json("PATCH", path, body, &[])
     }
 
     fn request(&self, method: &str, path: &str) -> ureq::http::request::Builder {
