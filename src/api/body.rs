@@ -1,5 +1,6 @@
 //! Reads the body of a request.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use serde_json::{Map, Value};
@@ -7,12 +8,13 @@ use serde_json::{Map, Value};
 use super::catalogue::{Code, FieldCode};
 use super::problem::Problem;
 use crate::http::{Refusal, Request};
+use crate::session_id::SessionId;
 
 /// What some editors and libraries write before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Bytes of a form: an id and an address, and what a browser writes around them.
-const MAX_FORM_BYTES: usize = 1024;
+pub(super) const MAX_FORM_BYTES: usize = 1024;
 
 /// Refuses a body by its head alone, on any route.
 ///
@@ -87,33 +89,44 @@ fn read(request: &Request) -> Result<Vec<u8>, Problem> {
     Ok(body)
 }
 
-/// The body of a form.
+/// The body of a form: its text without a byte order mark and white space around it, with LF at the end of lines.
 pub(super) struct Form(String);
 
 impl Form {
     pub(super) fn read(request: &Request) -> Result<Form, Problem> {
-        Ok(Form(String::from_utf8_lossy(&read(request)?).into_owned()))
+        let body = read(request)?;
+        let text = String::from_utf8_lossy(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&body)).replace("\r\n", "\n");
+        Ok(Form(text.trim().to_owned()))
     }
 
-    /// The body as a whole.
-    pub(super) fn text(&self) -> &str {
-        self.0.trim()
-    }
-
-    /// A member of a JSON object, or a field of a form, URL-encoded or multipart. The body itself tells which: a page may
-    /// send any of them as `text/plain`.
+    /// A member of a JSON object, or a field of a form: multipart, as plain text with one field a line, or URL-encoded. The body
+    /// itself tells which: a page may send any of them as `text/plain`.
     pub(super) fn field(&self, name: &str) -> Option<String> {
-        match self.text().as_bytes().first()? {
-            b'{' => serde_json::from_str::<Value>(self.text()).ok()?[name].as_str().map(ToOwned::to_owned),
-            b'-' => {
-                let (_, part) = self.0.split_once(&format!(" name=\"{name}\""))?;
-                let (_, value) = part.split_once("\r\n\r\n")?;
-                value.split("\r\n").next().map(ToOwned::to_owned)
-            }
-            _ => form_urlencoded::parse(self.text().as_bytes())
-                .find_map(|(field, value)| (field == name).then(|| value.into_owned())),
+        let text = self.0.as_str();
+        if text.starts_with('{') {
+            return serde_json::from_str::<Value>(text).ok()?[name].as_str().map(ToOwned::to_owned);
         }
+        if let Some((_, part)) = text.split_once(&format!(" name=\"{name}\"")) {
+            let (_, value) = part.split_once("\n\n")?;
+            return value.lines().next().map(ToOwned::to_owned);
+        }
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix('=').map(ToOwned::to_owned);
+        let plain = text.lines().find_map(value).filter(|_| text.contains('\n'));
+        let is_it = |(field, value): (Cow<'_, str>, Cow<'_, str>)| (field == name).then(|| value.into_owned());
+        plain.or_else(|| form_urlencoded::parse(text.as_bytes()).find_map(is_it))
     }
+
+    /// The id in the field `session_id`, or where it has none, anywhere in the body: what a page puts around it, such as quotes or
+    /// another name, must not keep a session from being erased.
+    pub(super) fn session_id(&self) -> Option<SessionId> {
+        self.field("session_id").and_then(|field| first_id(&field)).or_else(|| first_id(&self.0))
+    }
+}
+
+/// The first word that is a session's id.
+fn first_id(text: &str) -> Option<SessionId> {
+    let mut words = text.split(|character: char| !character.is_ascii_alphanumeric() && !"-_".contains(character));
+    words.find_map(|word| word.parse().ok())
 }
 
 /// Where JSON is wrong, in bytes from 1.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use utoipa::openapi::example::{Example, ExampleBuilder};
 
+use super::body::MAX_FORM_BYTES;
 use super::catalogue::{Code, FieldCode};
 use super::language::Language;
 use super::leaving;
@@ -71,11 +72,14 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
         ("get", "/api/v1/sessions/{session_id}/chat") => fields.extend([LimitInvalid, BeforeInvalid]),
         (_, leaving::PANIC_PATH) => codes.extend([DatabaseUnavailable, DatabaseRefuses, DatabaseTimeout]),
         (_, "/health/ready") => codes.extend([Stopping, SchemaMismatch, DatabaseUnavailable, DatabaseRefuses]),
+        // Its errors are pages, which are described with it.
+        (_, leaving::EXIT_PATH) => codes.clear(),
         (_, "/docs/{asset}") => codes.push(PathNotFound),
         _ => {}
     }
+    let max_bytes = if path == leaving::PANIC_PATH { MAX_FORM_BYTES } else { 65_536 };
     let refusals = [Refusal::Malformed("it has no field Host"), Refusal::HeadTooLarge(16_384), Refusal::Busy];
-    let by_code = codes.into_iter().map(|code| example(None, &problem(code)));
+    let by_code = codes.into_iter().map(|code| example(None, &problem(code, max_bytes)));
     let by_field = fields.into_iter().map(|code| example(None, &invalid(code)));
     let by_server = refusals.into_iter().map(|refusal| example(Some("default"), &refusal.into()));
     by_code.chain(by_field).chain(by_server).collect()
@@ -86,11 +90,11 @@ pub(super) fn without_authorization() -> ErrorExample {
     example(None, &Problem::new(Code::AuthorizationRequired))
 }
 
-fn problem(code: Code) -> Problem {
+fn problem(code: Code, max_bytes: usize) -> Problem {
     match code {
         Code::RateLimited => Denied { retry_after_s: 3 }.into(),
         Code::NetworkLimited | Code::TurnInProgress => Problem::new(code).after(1),
-        Code::BodyTooLarge => Refusal::BodyTooLarge(65_536).into(),
+        Code::BodyTooLarge => Refusal::BodyTooLarge(max_bytes).into(),
         Code::ProofOfWork => {
             let text = "0000000000001f4e5d0c4b2a190f7e630c6b9f1d2e3a4b5c6d7e8f90a1b2c3d4e5".to_owned();
             let challenge = Challenge { text, difficulty: 12, expires_at: message::now() };

@@ -1,6 +1,7 @@
 //! `/api/v1/panic` and `/api/v1/exit`: erasing a session in the worst moment, with what a page can send without JavaScript.
 //!
-//! The response does not tell whether there was a session: its status and its fields are the same, and so is its time.
+//! The response does not tell whether there was a session: its status and its fields are the same, and so is its time, unless the
+//! deletion takes longer than [`ANSWER_AFTER`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use utoipa::ToSchema;
 
+use super::bearer;
 use super::body::Form;
 use super::catalogue::Code;
 use super::problem::Problem;
@@ -38,33 +40,44 @@ const CLEAR_SITE_DATA: &str = "\"cache\", \"cookies\", \"storage\"";
 
 /// Erases a session, whoever asks
 ///
-/// The body is a form, URL-encoded or multipart, a JSON object with the member `session_id`, or the session's id alone, whatever its
-/// `Content-Type`: so `navigator.sendBeacon` and a plain HTML form reach it. The answer is the same, and comes after the same time, for an id that
-/// exists, an unknown and a malformed one. A running turn is cancelled.
+/// The body is a form, URL-encoded, multipart or plain text, a JSON object with the member `session_id`, or the session's id alone, whatever
+/// its `Content-Type`: so `navigator.sendBeacon` and a plain HTML form reach it. Only one media type is described here. Without an id there
+/// the first UUID in the body counts, and without any the one in `Authorization: Bearer`. The answer is the same, and comes after the same
+/// time, for an id that exists, an unknown and a malformed one, unless deleting takes longer than 50 ms. A running turn is cancelled.
 #[utoipa::path(post, path = "/api/v1/panic", tag = "Leaving",
-    request_body(content = PanicForm, content_type = "application/x-www-form-urlencoded", description = "At most 1,024 bytes"),
+    request_body(content = PanicForm, content_type = "application/x-www-form-urlencoded", description = "At most 1,024 bytes, whatever the media type"),
     responses(
     (status = 204, description = "There is no such session, or there is none any more"),
     (status = 503, description = "The database is not available, or refuses statements: the session may still be there, try again"),
     (status = 504, description = "The database took too long: the session may still be there, try again"),
 ))]
 pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
-    let session = session(&Form::read(request)?);
-    erase(context, session, Vec::new(), |erased| erased.map(|()| respond::no_content()).map_err(Problem::from))
+    let session = session(request, &Form::read(request)?);
+    let make = |erased: Result<(), store::Error>| erased.map(|()| respond::no_content()).map_err(Problem::from);
+    Answer::defer(move |responder| erase(context, session, responder, make))
 }
 
 /// Erases a session and leads to another page
 ///
 /// The target of a form that works without JavaScript. It takes the same bodies as `/api/v1/panic`, and clears what the browser
-/// keeps of this origin. `url` is one of the operator's `EXIT_URLS`, by default the first. The page of an error leads there too.
+/// keeps of this origin. `url` is one of the operator's `EXIT_URLS`, by default the first. The page of an error leads there too, or to
+/// the first where the form was not read.
 #[utoipa::path(post, path = "/api/v1/exit", tag = "Leaving",
-    request_body(content = ExitForm, content_type = "application/x-www-form-urlencoded", description = "At most 1,024 bytes"),
+    request_body(content = ExitForm, content_type = "application/x-www-form-urlencoded", description = "At most 1,024 bytes, whatever the media type"),
     responses(
     (status = 303, description = "There is no such session, or there is none any more; leads to the other page", headers(
         ("Location" = String, description = "One of `EXIT_URLS`"),
-        ("Clear-Site-Data" = String, description = "Cache, cookies and storage, also with an error"),
+        ("Clear-Site-Data" = String, description = "Cache, cookies and storage, also with 422, 503 and 504"),
     )),
+    (status = 403, description = "A page of a foreign origin sent the form; nothing was erased; the page leads to the first of `EXIT_URLS`",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
+    (status = 413, description = "The form has more than 1,024 bytes; nothing was erased; the page leads to the first of `EXIT_URLS`",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
+    (status = 415, description = "The form is compressed; nothing was erased; the page leads to the first of `EXIT_URLS`",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
     (status = 422, description = "Erased, but `url` is none of `EXIT_URLS`; the page leads to the first of these",
+     content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
+    (status = 500, description = "A bug: the session may still be there; the page leads to the other page",
      content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
     (status = 503, description = "The database is not available, or refuses statements: the session may still be there; the page leads to the other page",
      content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),
@@ -73,19 +86,28 @@ pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Res
 ))]
 pub(super) fn exit<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let form = Form::read(request)?;
-    let default = &context.exit_urls[0];
+    let default = default_url(context);
     let wanted = form.field("url").filter(|url| !url.is_empty());
     let known = wanted.as_ref().map_or(Some(default), |wanted| context.exit_urls.iter().find(|url| *url == wanted));
     // Nothing is refused before the session is erased: the person who presses the button is in danger, and the fault is the page's.
     let (url, is_known) = (known.unwrap_or(default).clone(), known.is_some());
+    let session = session(request, &form);
     let fields = vec![("Clear-Site-Data", CLEAR_SITE_DATA.to_owned())];
-    erase(context, session(&form), fields, move |erased| match erased {
-        Ok(()) if is_known => {
-            Ok(Response { status_code: 303, ..respond::no_content() }.with_additional_header("Location", url))
-        }
-        Ok(()) => Err(Problem::new(Code::InvalidRequest).leading_to(url)),
-        Err(error) => Err(Problem::from(error).leading_to(url)),
+    Answer::defer(move |responder| {
+        let responder = responder.with_fields(fields).with_errors_leading_to(url.clone());
+        erase(context, session, responder, move |erased| match erased {
+            Ok(()) if is_known => {
+                Ok(Response { status_code: 303, ..respond::no_content() }.with_additional_header("Location", url))
+            }
+            Ok(()) => Err(Problem::new(Code::InvalidRequest)),
+            Err(error) => Err(Problem::from(error)),
+        });
     })
+}
+
+/// Where a person leaves to, unless the page asked for another one.
+pub(super) fn default_url(context: &Context) -> &String {
+    &context.exit_urls[0]
 }
 
 /// The fields of a form that panics.
@@ -109,35 +131,30 @@ pub(super) struct ExitForm {
     url: String,
 }
 
-/// The session that a form names. A malformed id is a random one, so that the same statement is executed for it, and fails for
-/// the same reasons.
-fn session(form: &Form) -> Lookup {
-    let id = form.field("session_id").unwrap_or_else(|| form.text().to_owned());
-    id.trim().parse().unwrap_or_else(|_| SessionId::random()).lookup()
+/// The session that the form names, or where it names none, `Authorization`. In the place of a malformed id is a random one, so
+/// that the same statement is executed for it, and fails for the same reasons.
+fn session(request: &Request, form: &Form) -> Lookup {
+    let credential = || bearer::session_id(request).ok()?.parse().ok();
+    form.session_id().or_else(credential).unwrap_or_else(SessionId::random).lookup()
 }
 
-/// Erases a session, and answers with what `make` makes of that between [`ANSWER_AFTER`] and [`ANSWER_WITHIN`]. The response has
-/// these fields too, whichever it is.
-fn erase<'a>(
-    context: &'a Context,
+/// Erases a session, and answers with what `make` makes of that between [`ANSWER_AFTER`] and [`ANSWER_WITHIN`].
+fn erase(
+    context: &Context,
     session: Lookup,
-    fields: Vec<(&'static str, String)>,
+    responder: Responder,
     make: impl FnOnce(Result<(), store::Error>) -> Result<Response, Problem> + Send + 'static,
-) -> Result<Answer<'a>, Problem> {
+) {
     let received_at = Instant::now();
-    Answer::defer(move |responder| {
-        let responder = responder.with_fields(fields);
-        let pending = Arc::new(Pending(Mutex::new(None)));
-        let late = pending.clone();
-        let timer =
-            context.timers.schedule(received_at + ANSWER_WITHIN, move || late.complete(Err(store::Error::Timeout)));
-        *pending.0.lock() = Some((responder, Box::new(make), timer));
-        let timers = context.timers.clone();
-        let erased = move |erased: Result<Option<Erased>, store::Error>| {
-            timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased.map(|_| ())));
-        };
-        context.turns.erase(session, Box::new(erased));
-    })
+    let pending = Arc::new(Pending(Mutex::new(None)));
+    let late = pending.clone();
+    let timer = context.timers.schedule(received_at + ANSWER_WITHIN, move || late.complete(Err(store::Error::Timeout)));
+    *pending.0.lock() = Some((responder, Box::new(make), timer));
+    let timers = context.timers.clone();
+    let erased = move |erased: Result<Option<Erased>, store::Error>| {
+        timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased.map(|_| ())));
+    };
+    context.turns.erase(session, Box::new(erased));
 }
 
 /// Makes the response of an erasure.

@@ -40,20 +40,32 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
     let (route, found) = routes::find(request.method(), request.raw_url());
     let (metrics, language) = (context.metrics.clone(), Language::of(request));
     let cors = Cors::of(&context.allowed_origins, request);
-    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new() })
+    let errors_lead_to = match &found {
+        // Nobody who presses a button to leave should see an error on the screen, whatever it is.
+        Found::Route(route, _) if route.pattern == leaving::EXIT_PATH => Some(leaving::default_url(context).clone()),
+        _ => None,
+    };
+    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), errors_lead_to })
 }
 
-/// Refuses a request by its head alone.
-fn check_head(context: &Context, route: &Route, request: &Request) -> Result<(), Problem> {
+/// Refuses a request by its head alone. Returns the text for the handler: the session's id of `Authorization` where the route takes
+/// it from there, otherwise the one of the path.
+fn check_head<'a>(
+    context: &Context,
+    route: &Route,
+    request: &'a Request,
+    in_path: &'a str,
+) -> Result<&'a str, Problem> {
     origin::check(request, &context.allowed_origins)?;
+    let parameter = if route.input == Input::Bearer { bearer::session_id(request)? } else { in_path };
     match route.input {
-        Input::Json => body::check_head(request),
-        Input::Bearer => bearer::session_id(request).and_then(|_| body::check_head(request)),
-        Input::Form => body::check_form_head(request),
+        Input::Json | Input::Bearer => body::check_head(request)?,
+        Input::Form => body::check_form_head(request)?,
     }
+    Ok(parameter)
 }
 
-/// Erasing, for which a page of another origin needs a preflight first, stopping an answer, and the probes of health.
+/// Erasing, the preflight that a page of another origin may need for it, stopping an answer, and the probes of health.
 fn is_never_refused(beginning: &[u8]) -> bool {
     let mut parts = beginning.split(|byte| *byte == b' ');
     match (parts.next(), parts.next()) {
@@ -78,9 +90,7 @@ impl Application for Context {
             Found::Answer(answer) => return responder.respond(answer),
         };
         let answer = catch_panic(|| {
-            check_head(self, route, &request)?;
-            let is_bearer = route.input == Input::Bearer;
-            let parameter = if is_bearer { bearer::session_id(&request)? } else { &parameter };
+            let parameter = check_head(self, route, &request, &parameter)?;
             (route.handler)(self, &request, parameter)
         });
         match answer {
@@ -101,7 +111,7 @@ impl Application for Context {
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         let (found, access_log) = begin(self, request);
         let problem = match found {
-            Found::Route(route, _) => check_head(self, route, request).err()?,
+            Found::Route(route, parameter) => check_head(self, route, request, &parameter).err()?,
             Found::Answer(answer) => answer.err()?,
         };
         Some(access_log.complete(Err(problem)))
@@ -109,7 +119,7 @@ impl Application for Context {
 
     fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response {
         let language = Language::preferred(fields.accept_language.as_deref().unwrap_or_default());
-        let response = respond::with_common_fields(Problem::from(refusal).response(language));
+        let response = respond::with_common_fields(Problem::from(refusal).response(language, None));
         let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {

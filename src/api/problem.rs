@@ -35,8 +35,6 @@ pub(super) struct Problem {
     proof_of_work: Option<Box<ProofOfWork>>,
     /// `Allow` with 405, `Accept-Encoding` with 415, `WWW-Authenticate` with 401.
     header: Option<Box<(&'static str, String)>>,
-    /// Where the browser goes on, if the response is a page in the place of a document.
-    leads_to: Option<Box<str>>,
     /// What the log says of an internal error.
     pub(super) cause: Option<Box<str>>,
 }
@@ -108,7 +106,7 @@ impl Problem {
             _ => (code.entry().status == 503).then_some(RETRY_AFTER_S),
         };
         let (values, errors) = (Vec::new(), Vec::new());
-        Problem { code, values, errors, retry_after, proof_of_work: None, header: None, leads_to: None, cause: None }
+        Problem { code, values, errors, retry_after, proof_of_work: None, header: None, cause: None }
     }
 
     pub(super) fn method_not_allowed(allow: String) -> Problem {
@@ -151,11 +149,6 @@ impl Problem {
         Problem { header: Some(Box::new((name, value))), ..self }
     }
 
-    /// The same as a page that leads to another one at once.
-    pub(super) fn leading_to(self, url: String) -> Problem {
-        Problem { leads_to: Some(url.into()), ..self }
-    }
-
     /// The same with a value for a name in braces of the detail.
     fn value(mut self, name: &'static str, value: String) -> Problem {
         self.values.push((name, value));
@@ -193,9 +186,10 @@ impl Problem {
         }
     }
 
-    pub(super) fn response(&self, language: Language) -> Response {
+    /// The document as a response, or in its place a page that leads to a URL at once.
+    pub(super) fn response(&self, language: Language, leads_to: Option<&str>) -> Response {
         let document = self.document(language);
-        let mut response = match self.leads_to.as_deref() {
+        let mut response = match leads_to {
             Some(url) => respond::page_leading_to(document.status, url),
             None => respond::with_body(document.status, "application/problem+json", respond::to_json(&document))
                 .with_additional_header("Content-Language", language.tag())

@@ -78,6 +78,14 @@ impl Responder {
         self
     }
 
+    /// The same; if the response is an error, it is a page that leads to this URL.
+    pub(super) fn with_errors_leading_to(mut self, url: String) -> Responder {
+        if let Some((_, access_log)) = &mut self.0 {
+            access_log.errors_lead_to = Some(url);
+        }
+        self
+    }
+
     /// The same; its response shares memory with the others of this client.
     pub(super) fn of_client(mut self, client: Option<PeerKey>) -> Responder {
         if let Some((responder, _)) = &mut self.0 {
@@ -160,15 +168,17 @@ pub(super) struct AccessLog {
     pub(super) cors: Cors,
     /// Further fields of the response.
     pub(super) fields: Vec<(&'static str, String)>,
+    /// Where an error leads, if it is a page in the place of a document.
+    pub(super) errors_lead_to: Option<String>,
 }
 
 impl AccessLog {
     /// Counts and logs the request, and adds the fields that every response has.
     pub(super) fn complete(self, result: Result<Response, Problem>) -> Response {
-        let AccessLog { method, route, started, metrics, language, cors, fields } = self;
+        let AccessLog { method, route, started, metrics, language, cors, fields, errors_lead_to } = self;
         let (response, cause) = match result {
             Ok(response) => (response, None),
-            Err(problem) => (problem.response(language), problem.cause),
+            Err(problem) => (problem.response(language, errors_lead_to.as_deref()), problem.cause),
         };
         let (status, took, request_id) = (response.status_code, started.elapsed(), new_request_id());
         metrics.request(method, route, status, took);
@@ -210,8 +220,8 @@ mod tests {
     impl Application for Dropping {
         fn answer(&self, _: Request, responder: http::Responder) {
             let (method, route, started, metrics) = ("GET", "/", Instant::now(), self.0.clone());
-            let (language, cors, fields) = Default::default();
-            let access_log = AccessLog { method, route, started, metrics, language, cors, fields };
+            let (language, cors, fields, errors_lead_to) = Default::default();
+            let access_log = AccessLog { method, route, started, metrics, language, cors, fields, errors_lead_to };
             drop(Responder::new(responder, access_log));
         }
 
