@@ -75,12 +75,12 @@ fn a_peer_that_has_its_share_of_connections_is_answered_and_its_oldest_idle_ones
 fn a_peer_that_has_its_share_of_unread_responses_is_answered_and_its_oldest_one_is_closed() {
     let server = start();
     let mut raws: Vec<Raw> = (0..64).map(|_| connect(&server)).collect();
-    raws.iter_mut().for_each(|raw| raw.send(DEFERRED));
     let large = 4 * 1024 * 1024;
-    for responder in server.wait_for_responders(64) {
-        responder.stream(Response::text("")).finish(&vec![b'x'; large]);
+    // One after the other, so that the first is the oldest.
+    for (number, raw) in (1..).zip(&mut raws) {
+        server.send_deferred(raw).stream(Response::text("")).finish(&vec![b'x'; large]);
+        wait_until(&server, "writing", number);
     }
-    wait_until(&server, "writing", 64);
     eventually(PATIENCE, || (connect(&server).ask(DELETE).status == 200).then_some(()));
     assert!(raws[0].count_rest() < large);
     assert_eq!(connect_other(&server).ask(GET).status, 200);
