@@ -4,15 +4,15 @@
 -- NULLs, an unknown session none. before_exists: false where the session has no message `before`.
 SELECT asked.request_number, page_end.position IS NOT NULL AS before_exists, page.first, page_end.position - 1 AS last,
     found.position, found.id AS message_id, found.sealed, found.total_bytes,
-    begins.session_sealed, begins.idle_timeout_seconds, begins.newest_position, begins.newest_id, begins.newest_sealed,
-    begins.newest_total_bytes
+    first_row.session_sealed, first_row.idle_timeout_seconds, first_row.newest_position, first_row.newest_id,
+    first_row.newest_sealed, first_row.newest_total_bytes
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, request_number)
-CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS there
+CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS session
 LEFT JOIN LATERAL (
-    SELECT * FROM messages WHERE session_id = there.id ORDER BY position DESC LIMIT 1
+    SELECT * FROM messages WHERE session_id = session.id ORDER BY position DESC LIMIT 1
 ) AS newest ON true
 LEFT JOIN LATERAL (
-    (SELECT position FROM messages WHERE session_id = there.id AND id = asked.before LIMIT 1)
+    (SELECT position FROM messages WHERE session_id = session.id AND id = asked.before LIMIT 1)
     UNION ALL
     (SELECT coalesce(newest.position, 0) + 1 WHERE asked.before IS NULL)
 ) AS page_end ON true
@@ -22,12 +22,12 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position) AS bytes
     FROM messages
-    WHERE session_id = there.id AND position >= page.first
+    WHERE session_id = session.id AND position >= page.first
         AND position < least(page_end.position, page.first::bigint + $5::integer)
 ) AS found ON found.bytes <= $4::bigint OR found.position = page.first
 LEFT JOIN LATERAL (
-    SELECT there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position AS newest_position,
+    SELECT session.sealed AS session_sealed, session.idle_timeout_seconds, newest.position AS newest_position,
         newest.id AS newest_id, newest.sealed AS newest_sealed, newest.total_bytes AS newest_total_bytes
     WHERE found.position IS NULL OR found.position = page.first
-) AS begins ON true
+) AS first_row ON true
 ORDER BY asked.request_number, found.position

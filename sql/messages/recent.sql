@@ -2,10 +2,10 @@
 -- session without messages is one row with NULLs, an unknown session none. is_stale: whether its hour of the last use is over.
 -- Positions have no gaps, so the range has $2 messages. With a LIMIT instead of the range, a planner without statistics
 -- reads and sorts the whole session.
-SELECT there.id AS session_id, there.sealed AS session_sealed, there.idle_timeout_seconds, newest.position,
+SELECT session.id AS session_id, session.sealed AS session_sealed, session.idle_timeout_seconds, newest.position,
     newest.id AS message_id, newest.sealed, newest.total_bytes,
-    there.last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer AS is_stale
-FROM sessions AS there
+    session.last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer AS is_stale
+FROM sessions AS session
 LEFT JOIN (
     SELECT messages.*, sum(octet_length(sealed)) OVER (ORDER BY position DESC) - octet_length(sealed) AS bytes_behind
     FROM messages
@@ -13,5 +13,5 @@ LEFT JOIN (
         SELECT position - $2::integer FROM messages WHERE session_id = $1::uuid ORDER BY position DESC LIMIT 1
     )
 ) AS newest ON newest.bytes_behind < $3::bigint
-WHERE there.id = $1::uuid
+WHERE session.id = $1::uuid
 ORDER BY newest.position
