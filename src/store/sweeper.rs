@@ -1,13 +1,14 @@
 //! Deletes the sessions that ended, in small batches with pauses, and measures whether any is overdue.
 //!
 //! A session that ended does not exist for its client, swept or not: `retention` decides that by exact times. The sweeper sees
-//! hours only, and takes a session at the end of its hour.
+//! hours only, so it takes a session later: from ten minutes after the end of the hour of its end on.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use postgres::Client;
 use postgres::types::Type;
 
@@ -16,41 +17,37 @@ use super::error::Error;
 use crate::config::RetentionSettings;
 use crate::metrics::Metrics;
 
-/// The time for each statement. A batch takes some milliseconds.
+/// The time for each statement. The longest that is usual is that of a full batch.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Sessions in a batch, for each of the three reasons why one ends.
 const MAX_SESSIONS: i32 = 200;
 
-/// Messages and sealed bytes in a batch, unless one session alone has more: as many take some tens of milliseconds.
+/// Messages and sealed bytes in a batch, unless one session alone has more: deleting as many takes some tens of milliseconds.
 const MAX_MESSAGES: i64 = 1_000;
 const MAX_BYTES: i64 = 2 * 1024 * 1024;
 
-/// After a batch, so many times its duration pass until the next one, so that the sweeper uses a tenth of one processor of the
-/// database at most.
+/// After a batch, so many times its duration pass until the next one, so that a service uses a tenth of one processor of the
+/// database at most. The lock of the sweepers is held for a batch, not for the pause: where several services sweep, their batches
+/// do not overlap, but each service pauses for itself and uses its own tenth.
 const PAUSE_FACTOR: u32 = 9;
 
-/// Sweeps until it is closed.
+/// Sweeps until it is closed or dropped. The thread waits on the other end of the channel, through which nothing is sent.
 #[derive(Default)]
-pub(super) struct Sweeper(Arc<Closing>);
-
-#[derive(Default)]
-struct Closing {
-    is_closed: Mutex<bool>,
-    closed: Condvar,
-}
+pub(super) struct Sweeper(Mutex<Option<Sender<()>>>);
 
 impl Sweeper {
     /// Starts to sweep once in each interval. Nothing waits for the end of its thread.
     pub(super) fn start(connector: Connector, settings: RetentionSettings, metrics: Arc<Metrics>) -> Sweeper {
-        let sweeper = Sweeper::default();
-        let Some(interval) = settings.sweep_interval else { return sweeper };
-        let (closing, connector) = (sweeper.0.clone(), connector.with_statement_timeout(STATEMENT_TIMEOUT));
-        let mut sweep = Sweep { connector, settings, metrics, client: None, failing_since: None };
+        let Some(interval) = settings.sweep_interval else { return Sweeper::default() };
+        let (running, closed) = mpsc::channel();
+        let connector = connector.with_statement_timeout(STATEMENT_TIMEOUT);
+        let measured = Measurement { at: Instant::now(), overdue_seconds: 0 };
+        let mut sweep = Sweep { connector, settings, interval, metrics, client: None, measured, failing_since: None };
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
-            while closing.wait(interval) {
-                let result = sweep.run(interval, &closing);
-                if !closing.is_closed() {
+            while wait(&closed, interval) {
+                let result = sweep.run(&closed);
+                if wait(&closed, Duration::ZERO) {
                     sweep.report(result);
                 }
             }
@@ -58,64 +55,65 @@ impl Sweeper {
         if let Err(error) = thread {
             log::error!(error:%; "Expired sessions are not deleted");
         }
-        sweeper
+        Sweeper(Mutex::new(Some(running)))
     }
 
     pub(super) fn close(&self) {
-        *self.0.is_closed.lock() = true;
-        self.0.closed.notify_all();
+        *self.0.lock() = None;
     }
 }
 
-impl Closing {
-    /// Waits for a time; false once it is closed.
-    fn wait(&self, time: Duration) -> bool {
-        let mut is_closed = self.is_closed.lock();
-        self.closed.wait_while_for(&mut is_closed, |is_closed| !*is_closed, time);
-        !*is_closed
-    }
+/// Waits for a time; false once the sweeper is closed.
+fn wait(closed: &Receiver<()>, time: Duration) -> bool {
+    closed.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
+}
 
-    fn is_closed(&self) -> bool {
-        *self.is_closed.lock()
-    }
+/// How long the session that ended first was overdue.
+struct Measurement {
+    at: Instant,
+    overdue_seconds: i64,
 }
 
 /// Owned by the thread.
 struct Sweep {
     connector: Connector,
     settings: RetentionSettings,
+    interval: Duration,
     metrics: Arc<Metrics>,
     /// A connection of its own. It is kept, with the plans of foreign keys.
     client: Option<Client>,
+    /// The last measurement; before the first, that nothing was overdue at the start.
+    measured: Measurement,
     failing_since: Option<Instant>,
 }
 
 impl Sweep {
-    /// Deletes what ended, batch by batch, and measures what is overdue: at the end, and once in each interval.
+    /// Deletes what ended, batch by batch. Measures what is overdue before the first batch, so that it is measured where
+    /// deleting fails too, and once in each interval.
     ///
     /// # Errors
     /// In words without any value of a row.
-    fn run(&mut self, interval: Duration, closing: &Closing) -> Result<(), String> {
+    fn run(&mut self, closed: &Receiver<()>) -> Result<(), String> {
         let mut client = match self.client.take() {
             Some(client) => client,
             None => self.connector.connect().map_err(|error| error.to_string())?,
         };
-        let (mut deleted, mut measured_at) = (0, Instant::now());
+        let mut deleted = 0;
         let result = loop {
+            // An interval has passed when a run begins.
+            if self.measured.at.elapsed() >= self.interval
+                && let Err(error) = self.measure(&mut client)
+            {
+                break Err(error);
+            }
             let began = Instant::now();
-            match self.sweep(&mut client) {
-                Ok(0) => break self.measure(&mut client),
+            match self.delete_batch(&mut client) {
+                Ok(0) => break Ok(()),
                 Ok(count) => deleted += count,
                 Err(error) => break Err(error),
             }
-            if !closing.wait(began.elapsed() * PAUSE_FACTOR) {
+            if !wait(closed, began.elapsed() * PAUSE_FACTOR) {
                 break Ok(());
-            }
-            if measured_at.elapsed() >= interval {
-                measured_at = Instant::now();
-                if let Err(error) = self.measure(&mut client) {
-                    break Err(error);
-                }
             }
         };
         if deleted > 0 {
@@ -126,8 +124,8 @@ impl Sweep {
         result.map_err(|error| Error::from(error).to_string())
     }
 
-    /// Deletes one batch, and returns the number of its sessions; 0 also where another service sweeps.
-    fn sweep(&self, client: &mut Client) -> Result<u64, postgres::Error> {
+    /// Deletes one batch, and returns the number of its sessions; 0 also while another service deletes one.
+    fn delete_batch(&self, client: &mut Client) -> Result<u64, postgres::Error> {
         let mut transaction = client.transaction()?;
         let locked = transaction.query_typed(include_str!("../../sql/sweeper/lock.sql"), &[])?;
         if !locked.iter().any(|row| row.get("is_locked")) {
@@ -151,11 +149,13 @@ impl Sweep {
         Ok(deleted)
     }
 
-    fn measure(&self, client: &mut Client) -> Result<(), postgres::Error> {
+    fn measure(&mut self, client: &mut Client) -> Result<(), postgres::Error> {
         let [idle, max_age] = self.seconds();
         let statement = include_str!("../../sql/sweeper/overdue.sql");
         let rows = client.query_typed(statement, &[(&idle, Type::INT8), (&max_age, Type::INT8)])?;
-        self.metrics.retention_overdue.set(rows.first().map_or(0, |row| row.get("seconds")));
+        let overdue_seconds = rows.first().map_or(0, |row| row.get("seconds"));
+        self.measured = Measurement { at: Instant::now(), overdue_seconds };
+        self.metrics.retention_overdue.set(overdue_seconds);
         Ok(())
     }
 
@@ -164,8 +164,13 @@ impl Sweep {
         [self.settings.idle_timeout_seconds, self.settings.max_age_seconds].map(i64::from)
     }
 
-    /// Logs the first failure and its end.
+    /// Logs the first failure and its end. After a failure, what is overdue goes on from the last measurement: while the database
+    /// cannot be asked, a session can have ended right after it, and an alert must not wait for the database.
     fn report(&mut self, result: Result<(), String>) {
+        if result.is_err() {
+            let since = i64::try_from(self.measured.at.elapsed().as_secs()).unwrap_or(i64::MAX);
+            self.metrics.retention_overdue.set(self.measured.overdue_seconds.saturating_add(since));
+        }
         match (result, self.failing_since) {
             (Err(reason), None) => {
                 self.failing_since = Some(Instant::now());

@@ -40,11 +40,16 @@ impl TestApp {
     /// Starts a service that sweeps ended sessions all the time, in a schema of its own.
     pub(crate) fn sweeping() -> TestApp {
         let schema = Schema::new();
-        let mut config = configure(&schema.url(), &[("METRICS_PORT", "0")]);
-        config.retention.sweep_interval = Some(Duration::from_millis(20));
-        let mut app = TestApp::configured(&config);
+        let mut app = TestApp::sweeping_at(&schema.url());
         app.schema = Some(schema);
         app
+    }
+
+    /// The same on a given database.
+    pub(crate) fn sweeping_at(url: &str) -> TestApp {
+        let mut config = configure(url, &[("METRICS_PORT", "0")]);
+        config.retention.sweep_interval = Some(Duration::from_millis(20));
+        TestApp::configured(&config)
     }
 
     fn configured(config: &Config) -> TestApp {
