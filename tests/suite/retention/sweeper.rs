@@ -29,7 +29,7 @@ fn stored(sql: &mut Client) -> Vec<Uuid> {
     sql.query("SELECT id FROM sessions", &[]).unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// Holds the right to sweep, which one service has at a time.
+/// Holds the right to delete a batch, which one service has at a time.
 fn hold_sweeps(sql: &mut Client) -> postgres::Transaction<'_> {
     let mut transaction = sql.transaction().unwrap();
     eventually(PATIENCE, || {
