@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::catalogue::{Code, FieldCode};
@@ -119,7 +120,9 @@ impl Form {
     /// The id in the field `session_id`, or where it has none, anywhere in the body: what a page puts around it, such as quotes or
     /// another name, must not keep a session from being erased.
     pub(super) fn session_id(&self) -> Option<SessionId> {
-        self.field("session_id").and_then(|field| first_id(&field)).or_else(|| first_id(&self.0))
+        let decoded = || percent_decode_str(&self.0).decode_utf8_lossy();
+        let in_field = self.field("session_id").and_then(|field| first_id(&field));
+        in_field.or_else(|| first_id(&self.0)).or_else(|| first_id(&decoded()))
     }
 }
 

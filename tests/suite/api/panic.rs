@@ -45,6 +45,7 @@ fn each_form_of_a_body_erases_the_session_whatever_its_media_type() {
             |id: &str| json!(json!({"session_id": id}).to_string()).to_string(),
             |id: &str| json!({"id": id}).to_string(),
             |id: &str| format!("id={id}"),
+            |id: &str| format!("id=%22{}%22", id.replace('-', "%2D")),
             |id: &str| format!("session_id=\"{id}\""),
             |id: &str| format!("session_id={id}\r\nurl=https://www.google.com/?a=b\r\n"),
             |id: &str| format!("url=https://www.google.com/?a=b\r\nsession_id={id}\r\n"),
