@@ -2,7 +2,7 @@
 
 use rouille::input::parse_priority_header;
 
-use crate::http::Request;
+use crate::http::{RefusedFields, Request};
 
 /// A language that errors are written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +18,11 @@ impl Language {
         Language::preferred(request.header("Accept-Language").unwrap_or_default())
     }
 
+    /// The same of a request that the server refuses.
+    pub(super) fn of_refused(fields: &RefusedFields) -> Language {
+        Language::preferred(fields.accept_language.as_deref().unwrap_or_default())
+    }
+
     /// The value of `Content-Language`.
     pub(super) fn tag(self) -> &'static str {
         match self {
@@ -27,7 +32,7 @@ impl Language {
     }
 
     /// The first range with the highest weight that names a language there is; English where none does.
-    pub(super) fn preferred(accepted: &str) -> Language {
+    fn preferred(accepted: &str) -> Language {
         let mut best = (0.0, Language::default());
         for (range, weight) in parse_priority_header(accepted) {
             // Browsers wrote `in` before `id` replaced it.

@@ -118,7 +118,7 @@ impl Application for Context {
     }
 
     fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response {
-        let language = Language::preferred(fields.accept_language.as_deref().unwrap_or_default());
+        let language = Language::of_refused(fields);
         let response = respond::with_common_fields(Problem::from(refusal).response(language, None));
         let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
@@ -134,7 +134,7 @@ impl Application for Context {
 
     fn distinguish(&self, fields: &RefusedFields) -> RefusedFields {
         let origin = fields.origin.clone().filter(|origin| self.allowed_origins.contains(origin));
-        let language = Language::preferred(fields.accept_language.as_deref().unwrap_or_default());
+        let language = Language::of_refused(fields);
         let accept_language = (language != Language::default()).then(|| language.tag().into());
         RefusedFields { origin, accept_language }
     }

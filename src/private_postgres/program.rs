@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, PipeReader, Read};
+use std::mem;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -38,8 +39,7 @@ pub(super) fn run(mut command: Command, stop: &AtomicBool, on_line: &mut dyn FnM
     let failed = |error: io::Error| Error::Failed(format!("{program} failed: {error}"));
     let (reader, writer) = io::pipe().map_err(failed)?;
     command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
-    let mut child = command.spawn().map_err(failed)?;
-    let running = Running::add(Pid::from_raw(child.id().cast_signed()));
+    let (mut child, running) = Running::spawn(&mut command).map_err(failed)?;
     // Closes this process's ends of the pipe.
     drop(command);
     let (sender, lines) = mpsc::sync_channel(MAX_LINES);
@@ -77,9 +77,10 @@ pub(super) fn run(mut command: Command, stop: &AtomicBool, on_line: &mut dyn FnM
 
 /// Kills all programs that run, and their children, for a process that exits at once.
 pub fn kill_programs() {
-    for group in RUNNING.lock().iter() {
-        kill_group(*group);
-    }
+    let running = RUNNING.lock();
+    running.iter().for_each(|group| kill_group(*group));
+    // No further program starts until the process has exited.
+    mem::forget(running);
 }
 
 /// The process groups of the programs that run.
@@ -91,9 +92,13 @@ struct Running {
 }
 
 impl Running {
-    fn add(group: Pid) -> Running {
-        RUNNING.lock().push(group);
-        Running { group }
+    fn spawn(command: &mut Command) -> io::Result<(Child, Running)> {
+        // Under the lock, so that none runs that is not in the list yet.
+        let mut running = RUNNING.lock();
+        let child = command.spawn()?;
+        let group = Pid::from_raw(child.id().cast_signed());
+        running.push(group);
+        Ok((child, Running { group }))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{RetentionSettings, SessionLimits};
 use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
 use crate::retention::Life;
-use crate::sealing::{Lookup, OpenError, Part};
+use crate::sealing::{Lookup, OpenError, Part, SealingKey};
 use crate::store::{self, Appended, Callback, Error, Recent, Row, Store};
 use crate::sync::ThreadPool;
 
@@ -38,6 +38,13 @@ pub(super) struct Resources {
 }
 
 impl Resources {
+    /// What was read of a session, if it exists and has not ended.
+    pub(super) fn living(&self, key: &SealingKey, recent: Option<Recent>) -> Result<Recent, Failure> {
+        let recent = recent.ok_or(Failure::NoSession)?;
+        let life = Life::open(self.retention, key, &recent.session)?;
+        life.map(|_| recent).ok_or(Failure::NoSession)
+    }
+
     /// Starts to read a session and the newest messages of a session, as many as the companion can use.
     pub(super) fn read_recent(&self, session: Lookup, callback: Callback<Option<Recent>>) {
         let max_bytes = self.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
@@ -215,11 +222,8 @@ impl<'a> Turn<'a> {
     /// The newest messages, the oldest first; and the end of the session.
     fn read_history(&self) -> Result<(Vec<Message>, End), Failure> {
         let recent = self.wait(|callback| self.resources.read_recent(self.session(), callback))?;
-        let recent = recent.ok_or(Failure::NoSession)?;
         // It may have ended while the turn waited.
-        let life = Life::open(self.resources.retention, &self.question.key, &recent.session)?;
-        life.ok_or(Failure::NoSession)?;
-        self.open_history(&recent.rows)
+        self.open_history(&self.resources.living(&self.question.key, recent)?.rows)
     }
 
     fn open_history(&self, rows: &[Row]) -> Result<(Vec<Message>, End), Failure> {

@@ -144,22 +144,14 @@ impl Turns {
             return pending.finish(self, Err(Failure::AlreadyRunning));
         }
         // Anybody can invent the id of a session: such a message takes neither a thread nor a second statement.
-        let found = move |recent: Result<Option<Recent>, Error>| match turns.messages_of_living(&pending, recent) {
-            Ok((messages, is_stale)) => turns.execute(pending, messages, is_stale),
-            Err(failure) => pending.finish(&turns, Err(failure)),
+        let found = move |recent: Result<Option<Recent>, Error>| {
+            let key = &pending.question.key;
+            match recent.map_err(Failure::from).and_then(|recent| turns.resources.living(key, recent)) {
+                Ok(recent) => turns.execute(pending, recent.rows, recent.is_stale),
+                Err(failure) => pending.finish(&turns, Err(failure)),
+            }
         };
         self.resources.read_recent(session, Box::new(found));
-    }
-
-    /// The newest messages of a session that exists and has not ended, and whether it was last used in an earlier hour.
-    fn messages_of_living(
-        &self,
-        pending: &PendingTurn,
-        recent: Result<Option<Recent>, Error>,
-    ) -> Result<(Vec<Row>, bool), Failure> {
-        let Recent { session, rows, is_stale } = recent?.ok_or(Failure::NoSession)?;
-        let life = Life::open(self.resources.retention, &pending.question.key, &session)?;
-        life.map(|_| (rows, is_stale)).ok_or(Failure::NoSession)
     }
 
     /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.
