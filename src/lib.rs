@@ -12,6 +12,7 @@
 //! - [`admission`]: who is admitted before any work: rates, and proof of work.
 //! - [`turns`]: the life of a turn, from the user's message to the stored answer.
 //! - [`retention`]: when a session ends.
+//! - [`report`]: a report from five answers, without any fact that was not given.
 //! - [`companion`]: answers a conversation, by a script or through a model.
 //! - [`private_postgres`]: a PostgreSQL of the service's own.
 //! - [`store`]: PostgreSQL: the pool, group commit, migrations, one file per table.
@@ -21,6 +22,10 @@
 //! - [`http`]: a bounded synchronous HTTP/1.1 server.
 //! - [`peers`]: tells clients apart by their network, without keeping an address.
 //! - [`sync`]: cancellation token, thread pool, timers.
+//! - [`document`]: a document to hand in, as text, Markdown, HTML and PDF.
+//! - [`resources`]: the help lines that texts and answers may name.
+//! - [`data_file`]: the files of texts that an operator can edit.
+//! - [`language`]: the languages of the service's own texts.
 //! - [`message`]: one message of a conversation, sealed and opened.
 //! - [`sealing`]: authenticated encryption under keys that are derived from a session's id.
 //! - [`session_id`]: the session's only credential, as a type that cannot be printed by accident.
@@ -32,13 +37,18 @@ pub mod arguments;
 pub mod check;
 pub mod companion;
 pub mod config;
+pub mod data_file;
+pub mod document;
 pub mod exporter;
 pub mod http;
+pub mod language;
 pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod peers;
 pub mod private_postgres;
+pub mod report;
+pub mod resources;
 pub mod retention;
 pub mod sealing;
 pub mod session_id;

@@ -6,11 +6,11 @@ use std::sync::{Arc, LazyLock};
 use utoipa_swagger_ui::Config;
 
 use super::catalogue::{CATALOGUE, Code};
-use super::language::Language::{English, Indonesian};
 use super::problem::Problem;
 use super::respond;
 use super::responder::{Answer, Context};
 use crate::http::Request;
+use crate::language::Language::{English, Indonesian};
 
 /// Swagger UI keeps styles in the page, so those are allowed inline; everything else comes from this service, and
 /// nothing goes anywhere else.

@@ -5,11 +5,11 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 
 use super::body::MAX_FORM_BYTES;
 use super::catalogue::{Code, FieldCode};
-use super::language::Language;
 use super::leaving;
 use super::problem::Problem;
 use crate::admission::{Challenge, Denied, ProofRequired};
 use crate::http::Refusal;
+use crate::language::Language;
 use crate::message;
 
 /// An error of an operation.

@@ -3,50 +3,33 @@
 use rouille::input::parse_priority_header;
 
 use crate::http::{RefusedFields, Request};
+use crate::language::Language;
 
-/// A language that errors are written in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Language {
-    #[default]
-    English,
-    Indonesian,
+/// The language that the client prefers among those there are.
+pub(super) fn of(request: &Request) -> Language {
+    preferred(request.header("Accept-Language").unwrap_or_default())
 }
 
-impl Language {
-    /// The language that the client prefers among those there are.
-    pub(super) fn of(request: &Request) -> Language {
-        Language::preferred(request.header("Accept-Language").unwrap_or_default())
-    }
+/// The same of a request that the server refuses.
+pub(super) fn of_refused(fields: &RefusedFields) -> Language {
+    preferred(fields.accept_language.as_deref().unwrap_or_default())
+}
 
-    /// The same of a request that the server refuses.
-    pub(super) fn of_refused(fields: &RefusedFields) -> Language {
-        Language::preferred(fields.accept_language.as_deref().unwrap_or_default())
-    }
-
-    /// The value of `Content-Language`.
-    pub(super) fn tag(self) -> &'static str {
-        match self {
-            Language::English => "en",
-            Language::Indonesian => "id",
+/// The first range with the highest weight that names a language there is; English where none does.
+fn preferred(accepted: &str) -> Language {
+    let mut best = (0.0, Language::default());
+    for (range, weight) in parse_priority_header(accepted) {
+        // Browsers wrote `in` before `id` replaced it.
+        let language = match range.split('-').next().map(str::to_ascii_lowercase).as_deref() {
+            Some("id" | "in") => Language::Indonesian,
+            Some("en" | "*") => Language::English,
+            _ => continue,
+        };
+        if weight > best.0 && weight <= 1.0 {
+            best = (weight, language);
         }
     }
-
-    /// The first range with the highest weight that names a language there is; English where none does.
-    fn preferred(accepted: &str) -> Language {
-        let mut best = (0.0, Language::default());
-        for (range, weight) in parse_priority_header(accepted) {
-            // Browsers wrote `in` before `id` replaced it.
-            let language = match range.split('-').next().map(str::to_ascii_lowercase).as_deref() {
-                Some("id" | "in") => Language::Indonesian,
-                Some("en" | "*") => Language::English,
-                _ => continue,
-            };
-            if weight > best.0 && weight <= 1.0 {
-                best = (weight, language);
-            }
-        }
-        best.1
-    }
+    best.1
 }
 
 #[cfg(test)]
@@ -76,7 +59,7 @@ mod tests {
             ("idx, index", English),
             (";;,,=", English),
         ] {
-            assert_eq!(Language::preferred(accepted), language, "{accepted:?}");
+            assert_eq!(preferred(accepted), language, "{accepted:?}");
         }
     }
 }

@@ -26,9 +26,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::http::{self, Application, Refusal, RefusedFields, Request, Response};
+use crate::language::Language;
 use crate::peers::PeerKey;
 use cors::Cors;
-use language::Language;
 use problem::Problem;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
@@ -38,7 +38,7 @@ use routes::{Found, Input, Route};
 fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) {
     let (started, method) = (Instant::now(), routes::known_method(request.method()));
     let (route, found) = routes::find(request.method(), request.raw_url());
-    let (metrics, language) = (context.metrics.clone(), Language::of(request));
+    let (metrics, language) = (context.metrics.clone(), language::of(request));
     let cors = Cors::of(&context.allowed_origins, request);
     let errors_lead_to = match &found {
         // Nobody who presses a button to leave should see an error on the screen, whatever it is.
@@ -118,8 +118,8 @@ impl Application for Context {
     }
 
     fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response {
-        let language = Language::of_refused(fields);
-        let response = respond::with_common_fields(Problem::from(refusal).response(language, None));
+        let preferred = language::of_refused(fields);
+        let response = respond::with_common_fields(Problem::from(refusal).response(preferred, None));
         let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {
@@ -134,8 +134,8 @@ impl Application for Context {
 
     fn distinguish(&self, fields: &RefusedFields) -> RefusedFields {
         let origin = fields.origin.clone().filter(|origin| self.allowed_origins.contains(origin));
-        let language = Language::of_refused(fields);
-        let accept_language = (language != Language::default()).then(|| language.tag().into());
+        let preferred = language::of_refused(fields);
+        let accept_language = (preferred != Language::default()).then(|| preferred.tag().into());
         RefusedFields { origin, accept_language }
     }
 }

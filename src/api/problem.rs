@@ -4,11 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::catalogue::{Code, FieldCode};
-use super::language::Language;
 use super::proof_of_work::ProofOfWork;
 use super::respond;
 use crate::admission::{BURST, Denied, PER_MINUTE, ProofRequired};
 use crate::http::{Refusal, Response};
+use crate::language::Language;
 use crate::sealing::OpenError;
 use crate::store;
 

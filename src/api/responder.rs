@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::cors::Cors;
-use super::language::Language;
 use super::problem::Problem;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
 use crate::config::{AllowedOrigins, RetentionSettings};
 use crate::http::{self, PieceResponder, Response, StreamSender};
+use crate::language::Language;
 use crate::metrics::Metrics;
 use crate::peers::PeerKey;
 use crate::store::{self, Callback, Store};

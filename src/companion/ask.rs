@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use super::answer_text::is_allowed;
-use super::files;
 use super::interface::{Call, ChatMessage, Companion, Unavailable};
-use super::model;
+use super::{model, system_prompt};
 use crate::config::{CompanionSettings, Kind};
 use crate::message::Role;
 use crate::sync::CancellationToken;
@@ -41,7 +40,7 @@ pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<St
 /// What the server says, where it refuses the question once more.
 fn quote(settings: &CompanionSettings, question: &[ChatMessage], call: &Call) -> Option<String> {
     let Kind::Model(model) = &settings.kind else { return None };
-    let body = model::refusal_of(model, &files::system_prompt(model).ok()?, question, call)?;
+    let body = model::refusal_of(model, &system_prompt(model).ok()?, question, call)?;
     let key = model.api_key.as_ref().map_or("", |key| key.expose());
     let body = if key.is_empty() { body } else { body.replace(key, "\u{2026}") };
     Some(printable(&body))

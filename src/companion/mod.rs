@@ -4,7 +4,6 @@
 //! - `interface`: the trait and its types.
 //! - `script`: prewritten replies, selected by the words of the last message.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
-//! - `files`: the script and the system prompt in files.
 //! - `ask`: the question of `safespace check --ask`.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
 //! - `completion_request`, `request_options`, `refusal`: the request, and what a refusal changes in it.
@@ -22,7 +21,6 @@ mod decoding;
 mod end_token;
 mod endpoint;
 mod event_stream;
-mod files;
 mod interface;
 mod lenient_json;
 mod model;
@@ -31,16 +29,13 @@ mod request_options;
 mod script;
 mod thoughts;
 
-use std::path::PathBuf;
-
 pub use answer_text::MAX_ANSWER_CHARS;
 pub use ask::ask;
 pub use endpoint::EndpointError;
-pub use files::FileError;
 pub use interface::{Call, ChatMessage, Companion, Finish, Unavailable};
-pub use script::ScriptError;
 
-use crate::config::{CompanionSettings, Kind};
+use crate::config::{CompanionSettings, Kind, ModelSettings};
+use crate::data_file::{self, FileError};
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -48,14 +43,6 @@ pub enum BuildError {
     /// A file cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file of `COMPANION_SCRIPT` is not a valid script.
-    #[error("COMPANION_SCRIPT: {}: {reason}", .path.display())]
-    Script {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and in which line.
-        reason: ScriptError,
-    },
     /// The settings of the model cannot be used.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -75,12 +62,17 @@ pub fn max_descriptors(settings: &CompanionSettings) -> usize {
 pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildError> {
     match &settings.kind {
         Kind::Script { path } => {
-            let text = files::read("COMPANION_SCRIPT", path.as_deref(), include_str!("script.toml"))?;
-            let path = path.clone().unwrap_or_default();
-            Ok(Box::new(script::Script::parse(&text).map_err(|reason| BuildError::Script { path, reason })?))
+            let (variable, embedded) = ("COMPANION_SCRIPT", include_str!("script.toml"));
+            Ok(Box::new(data_file::load(variable, path.as_deref(), embedded, script::Script::parse)?))
         }
-        Kind::Model(model) => {
-            Ok(Box::new(model::Model::new(model.clone(), files::system_prompt(model)?, settings.timeout)?))
-        }
+        Kind::Model(model) => Ok(Box::new(model::Model::new(model.clone(), system_prompt(model)?, settings.timeout)?)),
     }
+}
+
+/// The system prompt: that of the file, or the embedded one.
+///
+/// # Errors
+/// When the file cannot be used.
+fn system_prompt(model: &ModelSettings) -> Result<String, FileError> {
+    data_file::read("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"))
 }

@@ -19,6 +19,7 @@ mod origins;
 mod protection;
 mod reader;
 mod settings;
+mod texts;
 mod variables;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use protection::{
 };
 pub use reader::Problems;
 pub use settings::{Address, Environment, HttpSettings, LogFormat, LogSettings, MAX_HEAD_FIELDS, PoolSettings};
+pub use texts::TextSettings;
 pub use variables::{VARIABLES, Variable};
 
 /// The configuration of the service.
@@ -59,6 +61,8 @@ pub struct Config {
     pub retention: RetentionSettings,
     /// The bounds of what is stored.
     pub storage: StorageSettings,
+    /// The files of help lines and of the texts of reports.
+    pub texts: TextSettings,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
     pub exit_urls: Vec<String>,
     /// The address of the metrics; `None` turns them off.
@@ -105,6 +109,7 @@ impl Config {
             pool: settings::read_pool(&mut reader),
             allowed_origins: origins::read(&mut reader, environment),
             companion: companion::read(&mut reader, http.request_timeout),
+            texts: texts::read(&mut reader),
             protection: protection::read_protection(&mut reader, environment),
             session_limits: protection::read_session_limits(&mut reader),
             retention: protection::read_retention(&mut reader),

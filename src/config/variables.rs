@@ -89,6 +89,9 @@ pub static VARIABLES: &[Variable] = &[
     variable("COMPANION_TIMEOUT", "12",
         "Seconds from a request to the companion's answer, 2 to 300 (less than APP_REQUEST_TIMEOUT)"),
     variable("COMPANION_CONCURRENCY", "128", "Turns that the companion answers at the same time, 1 to 4096"),
+    variable("RESOURCES", "", "File with the help lines that texts and answers may name; if not set, the embedded ones"),
+    variable("RESOURCES_MAX_AGE", "180", "Days after which the verification of a help line is old, 1 to 3650"),
+    variable("REPORT_TEMPLATES", "", "File with the texts of reports; if not set, the embedded texts"),
     variable("SESSION_MAX_MESSAGES", "5000",
         "Messages of a session, 2 to 1000000; above this limit a message gets 409"),
     variable("SESSION_MAX_BYTES", "4194304",
@@ -126,7 +129,7 @@ pub(super) fn variable_named(name: &str) -> &'static Variable {
 const OF_THE_SYSTEM: [&str; 2] = ["HOME", "XDG_DATA_HOME"];
 
 /// A variable with one of these in front that does not exist is most likely misspelled.
-const PREFIXES: [&str; 13] = [
+const PREFIXES: [&str; 15] = [
     "APP_",
     "COMPANION_",
     "CORS_",
@@ -135,6 +138,8 @@ const PREFIXES: [&str; 13] = [
     "METRICS_",
     "PROOF_",
     "RATE_LIMIT",
+    "REPORT_",
+    "RESOURCES",
     "SAFESPACE_",
     "SESSION_IDLE_",
     "SESSION_MAX_",

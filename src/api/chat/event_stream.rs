@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::wire::MessageDelta;
-use crate::api::language::Language;
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
 use crate::http::{SendError, StreamSender};
+use crate::language::Language;
 use crate::sync::{Timer, Timers};
 
 /// Proxies and browsers close a connection on which nothing arrives, so after this silence a comment is sent.

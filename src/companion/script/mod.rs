@@ -5,5 +5,4 @@ mod parse;
 mod selection;
 mod words;
 
-pub use parse::ScriptError;
 pub(super) use selection::Script;

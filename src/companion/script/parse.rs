@@ -1,14 +1,13 @@
 //! Parses and validates a script. Mistakes are reported to its author with the line.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml::de::{DeTable, Deserializer};
 
 use super::selection::{Phrase, Script};
 use super::words::Words;
+use crate::data_file::{self, Mistake, ParseError, ensure};
 
 /// The topic of messages without words.
 const SILENCE: &str = "silence";
@@ -21,16 +20,6 @@ const MAX_REPLY_CHARS: usize = 2_000;
 
 /// Words of a phrase: every sequence of up to this many words of a message is looked up.
 const MAX_PHRASE_WORDS: usize = 10;
-
-/// The first mistake in a script.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {what}")]
-pub struct ScriptError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong, for the author of the script.
-    pub what: String,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,24 +47,10 @@ struct Topic {
 /// Texts by language code.
 type TextsByLanguage = BTreeMap<Spanned<String>, Vec<Spanned<String>>>;
 
-/// The byte offset of a mistake, and what is wrong.
-struct Mistake(usize, String);
-
 impl Script {
     /// Parses a script in the format of `script.toml`, or returns its first mistake.
-    pub(in crate::companion) fn parse(text: &str) -> Result<Script, ScriptError> {
-        let at = |offset: usize, what: String| {
-            let before = text.bytes().take(offset);
-            ScriptError { line: 1 + before.filter(|byte| *byte == b'\n').count(), what }
-        };
-        let syntax_error = |error: &toml::de::Error| at(start(error), error.message().trim().replace('\n', "; "));
-        // A missing quotation mark causes several errors; only the first has its position.
-        let (table, errors) = DeTable::parse_recoverable(text);
-        if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
-            return Err(syntax_error(first));
-        }
-        let file = File::deserialize(Deserializer::from(table)).map_err(|error| syntax_error(&error))?;
-        validate(&file).map_err(|Mistake(offset, what)| at(offset, what))
+    pub(in crate::companion) fn parse(text: &str) -> Result<Script, ParseError> {
+        validate(&data_file::from_toml(text)?).map_err(|mistake| mistake.in_text(text))
     }
 }
 
@@ -174,12 +149,4 @@ fn special_topic(file: &File, name: &str) -> Result<usize, Mistake> {
 
 fn texts_in<'a>(texts: &'a TextsByLanguage, code: &str) -> &'a [Spanned<String>] {
     texts.get(code).map_or(&[], Vec::as_slice)
-}
-
-fn ensure(holds: bool, text: &Spanned<String>, what: impl Display) -> Result<(), Mistake> {
-    if holds { Ok(()) } else { Err(Mistake(text.span().start, what.to_string())) }
-}
-
-fn start(error: &toml::de::Error) -> usize {
-    error.span().unwrap_or_default().start
 }

@@ -1,7 +1,8 @@
 //! The format of a script: what is accepted, and how mistakes are reported.
 
 use proptest::prelude::*;
-use safespace::companion::{self, BuildError, ChatMessage, Companion, ScriptError};
+use safespace::companion::{self, BuildError, ChatMessage, Companion};
+use safespace::data_file::{FileError, ParseError};
 use safespace::message::Role;
 
 use super::fixture::{LONG, answer, call, file, message, path, settings};
@@ -33,11 +34,11 @@ fn small(changes: &[(&str, &str)]) -> String {
 }
 
 /// Parses a script as the service does: from a file.
-fn parse(text: &str) -> Result<Box<dyn Companion>, ScriptError> {
+fn parse(text: &str) -> Result<Box<dyn Companion>, ParseError> {
     let file = file(text.as_bytes());
     match companion::build(&settings(&[("COMPANION_SCRIPT", path(&file))])) {
         Ok(script) => Ok(script),
-        Err(BuildError::Script { reason, .. }) => Err(reason),
+        Err(BuildError::File(FileError::Mistaken { reason, .. })) => Err(reason),
         Err(other) => panic!("{other}"),
     }
 }

@@ -24,7 +24,9 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "DB_PASSWORD" => ("hunter2", vec![]),
         "DB_SSLMODE" => ("require", vec![server]),
         "DB_SSLROOTCERT" => ("system", vec![server, ("DB_SSLMODE", "verify-full")]),
-        "SAFESPACE_DATA_DIR" | "PG_BIN" | "COMPANION_SCRIPT" => ("/some/where", vec![]),
+        "SAFESPACE_DATA_DIR" | "PG_BIN" | "COMPANION_SCRIPT" | "RESOURCES" | "REPORT_TEMPLATES" => {
+            ("/some/where", vec![])
+        }
         "APP_HOST" => ("127.0.0.1", vec![]),
         "METRICS_HOST" => ("::1", vec![("METRICS_PORT", "1")]),
         "APP_REQUEST_TIMEOUT" => ("20", vec![]),

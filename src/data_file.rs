@@ -1,0 +1,124 @@
+//! The files of texts that an operator can edit, such as the script: how they are read, and how a mistake in one is reported.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
+
+/// Bytes of a file.
+const MAX_FILE_BYTES: usize = 256 * 1024;
+
+/// A file cannot be used. The text names the variable to change.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read, is too large, not UTF-8, or empty but for white space.
+    #[error("{variable}: {problem}")]
+    Unreadable {
+        /// The variable that names the file.
+        variable: &'static str,
+        /// The file, what is wrong, and what is allowed.
+        problem: String,
+    },
+    /// Its text has a mistake.
+    #[error("{variable}: {}: {reason}", .path.display())]
+    Mistaken {
+        /// The variable that names the file.
+        variable: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        reason: ParseError,
+    },
+}
+
+/// The first mistake in a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong, for the author of the file.
+    pub what: String,
+}
+
+/// The byte offset of a mistake, and what is wrong.
+pub struct Mistake(pub usize, pub String);
+
+impl Mistake {
+    /// The mistake with its line in the text.
+    #[must_use]
+    pub fn in_text(self, text: &str) -> ParseError {
+        let before = text.bytes().take(self.0);
+        ParseError { line: 1 + before.filter(|byte| *byte == b'\n').count(), what: self.1 }
+    }
+}
+
+/// Fails with a mistake at a value of the file, unless something holds.
+///
+/// # Errors
+/// The mistake.
+pub fn ensure<T>(holds: bool, at: &Spanned<T>, what: impl Display) -> Result<(), Mistake> {
+    if holds { Ok(()) } else { Err(Mistake(at.span().start, what.to_string())) }
+}
+
+/// The text of the file that the variable names, or the embedded one.
+///
+/// # Errors
+/// [`FileError::Unreadable`].
+pub fn read(variable: &'static str, path: Option<&Path>, embedded: &str) -> Result<String, FileError> {
+    let Some(path) = path else { return Ok(embedded.to_owned()) };
+    let error = |problem: String| FileError::Unreadable { variable, problem };
+    let unusable = |problem: &str| error(format!("{} {problem}", path.display()));
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|cause| error(format!("cannot read {}: {cause}", path.display())))?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Err(unusable(&format!("has more than {MAX_FILE_BYTES} bytes")));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| unusable("is not UTF-8; save it as UTF-8"))?;
+    // Some editors write a byte order mark first.
+    let text = text.trim_start_matches('\u{feff}');
+    if text.trim().is_empty() {
+        return Err(unusable("is empty; write something into it, or leave the variable out"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads the file that the variable names, or the embedded text, and parses it.
+///
+/// # Errors
+/// [`FileError`]. A mistake in the embedded text is reported without a path.
+pub fn load<T>(
+    variable: &'static str,
+    path: Option<&Path>,
+    embedded: &str,
+    parse: impl FnOnce(&str) -> Result<T, ParseError>,
+) -> Result<T, FileError> {
+    let text = read(variable, path, embedded)?;
+    let path = path.unwrap_or(Path::new("")).to_owned();
+    parse(&text).map_err(|reason| FileError::Mistaken { variable, path, reason })
+}
+
+/// Reads TOML into `T`, whose values can be [`Spanned`] to have their offsets.
+///
+/// # Errors
+/// The first syntax error, value of the wrong type, or missing or unknown key.
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
+    let error =
+        |error: &toml::de::Error| Mistake(start(error), error.message().trim().replace('\n', "; ")).in_text(text);
+    // A missing quotation mark causes several errors; only the first has its position.
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
+        return Err(error(first));
+    }
+    T::deserialize(Deserializer::from(table)).map_err(|cause| error(&cause))
+}
+
+fn start(error: &toml::de::Error) -> usize {
+    error.span().unwrap_or_default().start
+}

@@ -1,0 +1,26 @@
+//! The languages of the texts that the service has itself.
+
+use serde::{Deserialize, Serialize};
+
+/// A language.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Language {
+    /// English.
+    #[default]
+    #[serde(rename = "en")]
+    English,
+    /// Indonesian.
+    #[serde(rename = "id")]
+    Indonesian,
+}
+
+impl Language {
+    /// Its tag (BCP 47), as in `Content-Language`.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Language::English => "en",
+            Language::Indonesian => "id",
+        }
+    }
+}

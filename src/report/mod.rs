@@ -1,0 +1,5 @@
+//! A report that a person prepares from five answers: what it says, without any fact that was not given.
+
+mod facts;
+
+pub use facts::{Description, Evidence, Facts, Location, Need, Perpetrator, UserGoal};
