@@ -34,7 +34,7 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
     }
     report.line("Companion", &config.companion);
     match companion::build(&config.companion) {
-        Ok(companion) if asks => report.ask(config, &*companion),
+        Ok(companion) if asks => report.ask(config, &companion),
         Ok(_) => {}
         Err(error) => report.problem(StartError::from(error)),
     }
@@ -99,7 +99,7 @@ impl Report<'_> {
         }
     }
 
-    fn ask(&mut self, config: &Config, companion: &dyn Companion) {
+    fn ask(&mut self, config: &Config, companion: &Companion) {
         match companion::ask(&config.companion, companion) {
             Ok(answer) => self.line("Answer", answer),
             Err(reason) => self.problem(format_args!("the companion does not answer: {reason}")),

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::answer_text::is_allowed;
-use super::interface::{Call, ChatMessage, Companion, Unavailable};
+use super::interface::{Call, ChatMessage, Unavailable};
+use super::script_or_model::Companion;
 use super::{model, system_prompt};
-use crate::config::{CompanionSettings, Kind};
+use crate::config::CompanionSettings;
 use crate::message::Role;
 use crate::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ const MAX_CHARS: usize = 400;
 ///
 /// # Errors
 /// Why it does not answer within `COMPANION_TIMEOUT`. If the model's server refused, it is asked once more for its words.
-pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<String, String> {
+pub fn ask(settings: &CompanionSettings, companion: &Companion) -> Result<String, String> {
     let question = [ChatMessage { role: Role::User, text: QUESTION.to_owned() }];
     let call = || Call {
         deadline: Instant::now() + settings.timeout,
@@ -39,7 +40,7 @@ pub fn ask(settings: &CompanionSettings, companion: &dyn Companion) -> Result<St
 
 /// What the server says, where it refuses the question once more.
 fn quote(settings: &CompanionSettings, question: &[ChatMessage], call: &Call) -> Option<String> {
-    let Kind::Model(model) = &settings.kind else { return None };
+    let model = settings.model.as_ref()?;
     let body = model::refusal_of(model, &system_prompt(model).ok()?, question, call)?;
     let key = model.api_key.as_ref().map_or("", |key| key.expose());
     let body = if key.is_empty() { body } else { body.replace(key, "\u{2026}") };

@@ -1,30 +1,9 @@
-//! What a companion is: the trait, its input, and why it gives no answer.
+//! What a companion is given, and why it gives no answer.
 
 use std::time::{Duration, Instant};
 
 use crate::message::Role;
 use crate::sync::CancellationToken;
-
-/// Answers conversations, one at a time on each calling thread.
-pub trait Companion: Send + Sync + 'static {
-    /// The role of its answers: [`Role::Model`] or [`Role::Script`].
-    fn role(&self) -> Role;
-
-    /// The number of characters of a conversation that it can use.
-    fn context_chars(&self) -> usize;
-
-    /// Answers the last message of a conversation, which is the user's, and passes each piece of the answer to `on_delta`.
-    /// Returns by the deadline of the call, and soon after its cancellation.
-    ///
-    /// # Errors
-    /// Why there is no answer; the pieces until then are not one.
-    fn answer(
-        &self,
-        messages: &[ChatMessage],
-        call: &Call,
-        on_delta: &mut dyn FnMut(&str),
-    ) -> Result<Finish, Unavailable>;
-}
 
 /// How an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

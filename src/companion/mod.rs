@@ -1,7 +1,7 @@
 //! Answers the user's messages, with a script or through a language model. It knows nothing of sessions, HTTP requests or
 //! PostgreSQL.
 //!
-//! - `interface`: the trait and its types.
+//! - `script_or_model`: the companion; `interface`: what they are given, and why there is no answer.
 //! - `script`: prewritten replies, selected by the words of the last message.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
 //! - `ask`: the question of `safespace check --ask`.
@@ -27,14 +27,16 @@ mod model;
 mod refusal;
 mod request_options;
 mod script;
+mod script_or_model;
 mod thoughts;
 
 pub use answer_text::MAX_ANSWER_CHARS;
 pub use ask::ask;
 pub use endpoint::EndpointError;
-pub use interface::{Call, ChatMessage, Companion, Finish, Unavailable};
+pub use interface::{Call, ChatMessage, Finish, Unavailable};
+pub use script_or_model::Companion;
 
-use crate::config::{CompanionSettings, Kind, ModelSettings};
+use crate::config::{CompanionSettings, ModelSettings};
 use crate::data_file::{self, FileError};
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
@@ -59,14 +61,13 @@ pub fn max_descriptors(settings: &CompanionSettings) -> usize {
 ///
 /// # Errors
 /// When a file, the script in it, or the model's settings cannot be used.
-pub fn build(settings: &CompanionSettings) -> Result<Box<dyn Companion>, BuildError> {
-    match &settings.kind {
-        Kind::Script { path } => {
-            let (variable, embedded) = ("COMPANION_SCRIPT", include_str!("script.toml"));
-            Ok(Box::new(data_file::load(variable, path.as_deref(), embedded, script::Script::parse)?))
-        }
-        Kind::Model(model) => Ok(Box::new(model::Model::new(model.clone(), system_prompt(model)?, settings.timeout)?)),
-    }
+pub fn build(settings: &CompanionSettings) -> Result<Companion, BuildError> {
+    let (variable, embedded) = ("COMPANION_SCRIPT", include_str!("script.toml"));
+    let script = data_file::load(variable, settings.script.as_deref(), embedded, script::Script::parse)?;
+    let model = settings.model.as_ref().map(|model| -> Result<_, BuildError> {
+        Ok(model::Model::new(model.clone(), system_prompt(model)?, settings.timeout)?)
+    });
+    Ok(Companion::new(script, model.transpose()?))
 }
 
 /// The system prompt: that of the file, or the embedded one.

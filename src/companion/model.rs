@@ -13,7 +13,7 @@ use super::answer_text::AnswerText;
 use super::circuit_breaker::{CircuitBreaker, Outcome};
 use super::completion_request;
 use super::endpoint::{Endpoint, EndpointError, Failure};
-use super::interface::{Call, ChatMessage, Companion, Finish, Unavailable};
+use super::interface::{Call, ChatMessage, Finish, Unavailable};
 use super::refusal;
 use super::request_options::RequestOptions;
 use crate::config::ModelSettings;
@@ -239,20 +239,45 @@ impl Shared {
     }
 }
 
-impl Companion for Model {
-    fn role(&self) -> Role {
-        Role::Model
-    }
-
-    fn context_chars(&self) -> usize {
+impl Model {
+    /// The number of characters of a conversation that it is sent.
+    pub(super) fn context_chars(&self) -> usize {
         self.shared.settings.context_chars
     }
 
-    fn answer(
+    /// Answers the last message of a conversation as the system prompt says.
+    ///
+    /// # Errors
+    /// Why there is no answer; the pieces until then are not one.
+    pub(super) fn answer(
         &self,
         messages: &[ChatMessage],
         call: &Call,
         on_delta: &mut dyn FnMut(&str),
+    ) -> Result<Finish, Unavailable> {
+        self.ask(&self.shared.prompt, messages, call, &mut AnswerText::new(on_delta))
+    }
+
+    /// Answers a text as this instruction says, which takes the place of the system prompt.
+    ///
+    /// # Errors
+    /// Why there is no answer, or only a part of one ([`Unavailable::Interrupted`]).
+    pub(super) fn rewrite(&self, instruction: &str, text: &str, call: &Call) -> Result<String, Unavailable> {
+        let message = ChatMessage { role: Role::User, text: text.to_owned() };
+        let mut answer = String::new();
+        let mut append = |piece: &str| answer.push_str(piece);
+        match self.ask(instruction, &[message], call, &mut AnswerText::new(&mut append))? {
+            Finish::Complete => Ok(answer),
+            Finish::Cut => Err(Unavailable::Interrupted),
+        }
+    }
+
+    fn ask(
+        &self,
+        prompt: &str,
+        messages: &[ChatMessage],
+        call: &Call,
+        answer: &mut AnswerText<'_>,
     ) -> Result<Finish, Unavailable> {
         if call.cancellation.is_cancelled() {
             return Err(Unavailable::Cancelled);
@@ -261,14 +286,13 @@ impl Companion for Model {
             // The circuit breaker does not count it: the server got no request.
             return Err(Unavailable::TimedOut);
         }
-        let Shared { settings, prompt, circuit_breaker, .. } = &*self.shared;
+        let Shared { settings, circuit_breaker, .. } = &*self.shared;
         let admission = circuit_breaker.admit(Instant::now()).map_err(Unavailable::CircuitOpen)?;
-        let mut answer = AnswerText::new(on_delta);
         let request = |options| completion_request::request(settings, options, prompt, messages);
-        let result = self.post_with_retry(&request, call, &mut answer);
+        let result = self.post_with_retry(&request, call, answer);
         // First, because a connection that the cancellation closed can look like the end of an answer.
         let result = if call.cancellation.is_cancelled() { Err(Unavailable::Cancelled) } else { result };
-        if let Some(outcome) = outcome(result, call, &answer) {
+        if let Some(outcome) = outcome(result, call, answer) {
             circuit_breaker.report(admission, outcome);
             self.start_probes();
         }

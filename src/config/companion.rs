@@ -1,4 +1,4 @@
-//! The companion: the script, or the model of an OpenAI-compatible server.
+//! The companion: the script, and perhaps the model of an OpenAI-compatible server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,24 +13,15 @@ use crate::peers::is_local;
 /// The companion and its bounds (`COMPANION_*`, `OPENAI_*`, `GOOGLE_API_KEY`).
 #[derive(Debug)]
 pub struct CompanionSettings {
-    /// Script or model.
-    pub kind: Kind,
+    /// The file of the script (`COMPANION_SCRIPT`); `None` for the embedded one. It answers where no model does, and tells
+    /// which messages speak of danger.
+    pub script: Option<PathBuf>,
+    /// The model that answers, if there is one.
+    pub model: Option<ModelSettings>,
     /// From a request to its answer; less than `APP_REQUEST_TIMEOUT`.
     pub timeout: Duration,
     /// Turns that are with the companion at once, at least 1.
     pub concurrency: usize,
-}
-
-/// Which companion answers.
-#[derive(Debug)]
-pub enum Kind {
-    /// Prepared replies: the embedded ones, or those of a file.
-    Script {
-        /// The file (`COMPANION_SCRIPT`); `None` for the embedded replies.
-        path: Option<PathBuf>,
-    },
-    /// A model.
-    Model(ModelSettings),
 }
 
 /// A model, and what is sent to it.
@@ -82,16 +73,16 @@ impl fmt::Debug for Secret {
 }
 
 impl fmt::Display for CompanionSettings {
-    /// For the operator: `script, embedded`, or `model NAME at HOST, egress any`.
+    /// For the operator: `script, embedded`, or `model NAME at HOST, egress any; script, embedded`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            Kind::Script { path: None } => formatter.write_str("script, embedded"),
-            Kind::Script { path: Some(path) } => write!(formatter, "script, {}", path.display()),
-            Kind::Model(settings) => {
-                let authority = settings.base_url.authority().map_or("", |authority| authority.as_str());
-                let egress = if settings.local_only { "local" } else { "any" };
-                write!(formatter, "model {} at {authority}, egress {egress}", settings.model)
-            }
+        if let Some(settings) = &self.model {
+            let authority = settings.base_url.authority().map_or("", |authority| authority.as_str());
+            let egress = if settings.local_only { "local" } else { "any" };
+            write!(formatter, "model {} at {authority}, egress {egress}; ", settings.model)?;
+        }
+        match &self.script {
+            None => formatter.write_str("script, embedded"),
+            Some(path) => write!(formatter, "script, {}", path.display()),
         }
     }
 }
@@ -103,8 +94,9 @@ const HOSTS_WITHOUT_STORE: [&str; 4] =
 pub(super) fn read(reader: &mut Reader, request_timeout: Duration) -> CompanionSettings {
     let timeout = read_timeout(reader, request_timeout);
     let concurrency = reader.number("COMPANION_CONCURRENCY", 1..=4096);
-    let kind = read_kind(reader);
-    if let Kind::Model(settings) = &kind
+    let script = reader.path("COMPANION_SCRIPT");
+    let model = read_model(reader);
+    if let Some(settings) = &model
         && settings.base_url.scheme_str() == Some("http")
         && !settings.local_only
         && !looks_local(settings.host())
@@ -113,15 +105,15 @@ pub(super) fn read(reader: &mut Reader, request_timeout: Duration) -> CompanionS
                     anyone on the network path can read every conversation; use https";
         reader.warnings.push(text.to_owned());
     }
-    CompanionSettings { kind, timeout, concurrency }
+    CompanionSettings { script, model, timeout, concurrency }
 }
 
-fn read_kind(reader: &mut Reader) -> Kind {
+fn read_model(reader: &mut Reader) -> Option<ModelSettings> {
     let context_chars = reader.number("COMPANION_CONTEXT_CHARS", 1000..=1_000_000);
     let local_only = reader.choice("COMPANION_EGRESS", &[("any", false), ("local", true)]);
     let model = reader.set("COMPANION_MODEL");
     let (model, base_url, key) = if let Some(url) = reader.set("OPENAI_BASE_URL") {
-        warn_if_set(reader, &["GOOGLE_API_KEY", "COMPANION_SCRIPT"], "the model at OPENAI_BASE_URL answers");
+        warn_if_set(reader, &["GOOGLE_API_KEY"], "the model at OPENAI_BASE_URL answers");
         if model.is_none() {
             reader.problem("COMPANION_MODEL", "required with OPENAI_BASE_URL: a model's name, as that server has it");
         }
@@ -132,7 +124,7 @@ fn read_kind(reader: &mut Reader) -> Kind {
         (model.unwrap_or_default(), base_url, "OPENAI_API_KEY")
     } else if reader.is_given("GOOGLE_API_KEY") {
         let answers = "GOOGLE_API_KEY alone asks Google's model; remove it for another";
-        warn_if_set(reader, &["OPENAI_API_KEY", "COMPANION_SCRIPT"], answers);
+        warn_if_set(reader, &["OPENAI_API_KEY"], answers);
         if local_only {
             let problem = "local, and GOOGLE_API_KEY alone asks Google; remove that, or set OPENAI_BASE_URL";
             reader.problem("COMPANION_EGRESS", problem);
@@ -142,9 +134,9 @@ fn read_kind(reader: &mut Reader) -> Kind {
     } else {
         let answers = "the script answers; set OPENAI_BASE_URL for a model to";
         warn_if_set(reader, &["OPENAI_API_KEY", "COMPANION_MODEL", "COMPANION_PROMPT"], answers);
-        return Kind::Script { path: reader.path("COMPANION_SCRIPT") };
+        return None;
     };
-    Kind::Model(ModelSettings {
+    Some(ModelSettings {
         sends_store: !HOSTS_WITHOUT_STORE.contains(&bare_host(&base_url).to_ascii_lowercase().as_str()),
         base_url,
         api_key: read_key(reader, key),

@@ -29,7 +29,7 @@ use std::path::Path;
 
 use reader::Reader;
 
-pub use companion::{CompanionSettings, Kind, ModelSettings, Secret};
+pub use companion::{CompanionSettings, ModelSettings, Secret};
 pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
 pub use origins::AllowedOrigins;
 pub use protection::{

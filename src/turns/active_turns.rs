@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::event::{ClientKey, Failure, Question};
+use super::event::{ClientKey, Failure};
 use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
@@ -33,7 +33,7 @@ pub(super) struct TurnGuard {
     session: Lookup,
     pub(super) client: ClientKey,
     pub(super) cancellation: CancellationToken,
-    /// That of the question.
+    /// Cancelled when the client is gone.
     pub(super) disconnect: CancellationToken,
     /// An error until the turn is over: a panic, and a thread pool that rejects the turn, leave it in place.
     pub(super) session_exists: Result<bool, Error>,
@@ -41,8 +41,12 @@ pub(super) struct TurnGuard {
 
 impl ActiveTurns {
     /// Registers a turn; `None` while another turn of the session runs.
-    pub(super) fn register(&self, question: &Question) -> Option<TurnGuard> {
-        let session = question.key.lookup();
+    pub(super) fn register(
+        &self,
+        session: Lookup,
+        client: ClientKey,
+        disconnect: &CancellationToken,
+    ) -> Option<TurnGuard> {
         let mut turns = self.0.lock();
         if turns.contains_key(&session) {
             return None;
@@ -51,9 +55,9 @@ impl ActiveTurns {
         Some(TurnGuard {
             turns: self.clone(),
             session,
-            client: question.client(),
+            client,
             cancellation,
-            disconnect: question.disconnect.clone(),
+            disconnect: disconnect.clone(),
             session_exists: Err(Error::Unavailable),
         })
     }

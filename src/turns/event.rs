@@ -37,9 +37,9 @@ pub(super) enum ClientKey {
     Session(Lookup),
 }
 
-impl Question {
-    pub(super) fn client(&self) -> ClientKey {
-        self.peer.map_or_else(|| ClientKey::Session(self.key.lookup()), ClientKey::Peer)
+impl ClientKey {
+    pub(super) fn new(peer: Option<PeerKey>, session: Lookup) -> ClientKey {
+        peer.map_or(ClientKey::Session(session), ClientKey::Peer)
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `event`: what a turn is given, the events it sends, and their delivery until the first terminal one.
 //! - `turns`: starts, stops and erases turns, and waits for them at shutdown.
 //! - `turn`: one turn from top to bottom.
+//! - `polish`: has the model rewrite a text of a session, under the same bounds.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
 //! - `fair_semaphore`: the permits for calls to the companion, and the turns that give way.
 //! - `companion_usage`: how long each client has used the companion lately.
@@ -16,9 +17,11 @@ mod companion_usage;
 mod event;
 mod fair_semaphore;
 mod peer_turns;
+mod polish;
 mod turn;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod turns;
 
 pub use self::turns::{TurnLimits, Turns};
 pub use event::{Event, EventHandler, Failure, Question};
+pub use polish::{Polish, PolishCallback};

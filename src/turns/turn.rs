@@ -26,7 +26,7 @@ const MAX_APPENDS: u32 = 5;
 /// What all turns share.
 pub(super) struct Resources {
     pub(super) store: Arc<Store>,
-    pub(super) companion: Box<dyn Companion>,
+    pub(super) companion: Companion,
     pub(super) metrics: Arc<Metrics>,
     /// From a request to its terminal event.
     pub(super) timeout: Duration,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::active_turns::{ActiveTurns, TurnGuard};
-use super::event::{Event, EventHandler, EventSink, Failure, Question};
+use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
 use super::peer_turns::{PeerTurn, PeerTurns};
 use super::turn::{Resources, Turn};
@@ -45,9 +45,9 @@ pub struct TurnLimits {
 
 /// All turns of the service.
 pub struct Turns {
-    resources: Resources,
-    active: ActiveTurns,
-    peer_turns: PeerTurns,
+    pub(super) resources: Resources,
+    pub(super) active: ActiveTurns,
+    pub(super) peer_turns: PeerTurns,
     timers: Timers,
     /// Each turn holds a clone of the sender from `start` to its terminal event, also while it waits for a thread. So the
     /// receiver is disconnected once all turns are over. `None` after `close`.
@@ -85,12 +85,7 @@ impl PendingTurn {
 impl Turns {
     /// No turn yet.
     #[must_use]
-    pub fn new(
-        store: Arc<Store>,
-        companion: Box<dyn Companion>,
-        limits: TurnLimits,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Turns> {
+    pub fn new(store: Arc<Store>, companion: Companion, limits: TurnLimits, metrics: Arc<Metrics>) -> Arc<Turns> {
         let threads = ThreadPoolSettings {
             name: "turn",
             max_threads: limits.concurrency + EXTRA_THREADS,
@@ -122,7 +117,7 @@ impl Turns {
     /// timeout, whatever the turn waits for; the turn itself may outlast that.
     pub fn start(self: &Arc<Turns>, question: Question, handler: EventHandler) {
         let sink = EventSink::new(handler);
-        let Some(open) = self.open.lock().as_ref().map(|(sender, _)| sender.clone()) else {
+        let Some(open) = self.open() else {
             return sink.send(Event::Failed(Failure::Overloaded));
         };
         let Ok(peer_turn) = self.peer_turns.begin(question.peer) else {
@@ -136,9 +131,10 @@ impl Turns {
         });
         // Before anything is read, so that no other turn of the session writes after that, and that a stop or an erasure
         // finds a turn that has no thread yet.
-        let guard = self.active.register(&question);
+        let (session, client) = (question.key.lookup(), ClientKey::new(question.peer, question.key.lookup()));
+        let guard = self.active.register(session, client, &question.disconnect);
         let is_resendable = question.idempotency_key.is_some();
-        let (turns, session) = (self.clone(), question.key.lookup());
+        let turns = self.clone();
         let pending = PendingTurn { timer, question, guard, peer_turn, sink, open };
         if pending.guard.is_none() && !is_resendable {
             return pending.finish(self, Err(Failure::AlreadyRunning));
@@ -152,6 +148,11 @@ impl Turns {
             }
         };
         self.resources.read_recent(session, Box::new(found));
+    }
+
+    /// What [`Turns::close`] waits for until it is dropped; `None` after `close`.
+    pub(super) fn open(&self) -> Option<Sender<()>> {
+        self.open.lock().as_ref().map(|(sender, _)| sender.clone())
     }
 
     /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.

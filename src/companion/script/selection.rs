@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::super::interface::{Call, ChatMessage, Companion, Finish, Unavailable};
+use super::super::interface::{Call, ChatMessage, Finish, Unavailable};
 use super::words::Words;
 use crate::message::Role;
 
@@ -31,6 +31,9 @@ pub(in crate::companion) struct Script {
 }
 
 impl Script {
+    /// The number of characters of a conversation that it can use.
+    pub(in crate::companion) const CONTEXT_CHARS: usize = 2_000;
+
     fn reply(&self, conversation: &[ChatMessage]) -> &str {
         let mut messages = texts(conversation, true);
         let words = Words::new(messages.next().unwrap_or_default());
@@ -72,18 +75,12 @@ impl Script {
         let mut lists = self.replies.iter().flat_map(|topic| topic.iter().enumerate());
         lists.find(|(_, replies)| replies.iter().any(|reply| reply == text)).map(|(language, _)| language)
     }
-}
 
-impl Companion for Script {
-    fn role(&self) -> Role {
-        Role::Script
-    }
-
-    fn context_chars(&self) -> usize {
-        2_000
-    }
-
-    fn answer(
+    /// Replies to the last message of a conversation, one sentence after the other.
+    ///
+    /// # Errors
+    /// [`Unavailable::Cancelled`].
+    pub(in crate::companion) fn answer(
         &self,
         messages: &[ChatMessage],
         call: &Call,

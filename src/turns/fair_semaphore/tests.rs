@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use super::*;
 use crate::peers::{Distinct, PeerKey, Peers};
-use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
 use crate::sync::CancellationToken;
 use crate::turns::active_turns::ActiveTurns;
-use crate::turns::event::{Failure, Question};
+use crate::turns::event::Failure;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -27,15 +26,9 @@ fn networks() -> [Option<PeerKey>; 5] {
 
 /// A turn of a new session.
 fn turn(peer: Option<PeerKey>) -> TurnGuard {
-    let question = Question {
-        key: SealingKey::derive(&SessionId::random()),
-        text: String::new(),
-        idempotency_key: None,
-        peer,
-        disconnect: CancellationToken::default(),
-        received_at: Instant::now(),
-    };
-    ActiveTurns::default().register(&question).expect("no other turn of the session")
+    let session = SessionId::random().lookup();
+    let guard = ActiveTurns::default().register(session, ClientKey::new(peer, session), &CancellationToken::default());
+    guard.expect("no other turn of the session")
 }
 
 fn is_stopped(turn: &TurnGuard) -> bool {

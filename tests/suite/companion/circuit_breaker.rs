@@ -22,7 +22,7 @@ const THRESHOLD: usize = 5;
 const SHORT_CALL: Duration = Duration::from_millis(300);
 
 /// Asks more often than opens a circuit, at the same time, and returns the results.
-fn ask_all(client: &dyn Companion, has_full_time: bool) -> Vec<Result<Finish, Unavailable>> {
+fn ask_all(client: &Companion, has_full_time: bool) -> Vec<Result<Finish, Unavailable>> {
     thread::scope(|scope| {
         let ask = || ask(client, &Call { has_full_time, ..call(SHORT_CALL) }).0;
         let asked: Vec<_> = (0..=THRESHOLD).map(|_| scope.spawn(ask)).collect();
@@ -30,13 +30,13 @@ fn ask_all(client: &dyn Companion, has_full_time: bool) -> Vec<Result<Finish, Un
     })
 }
 
-fn is_open(client: &dyn Companion) -> bool {
+fn is_open(client: &Companion) -> bool {
     matches!(ask(client, &call(SHORT_CALL)).0, Err(Unavailable::CircuitOpen(_)))
 }
 
 /// Asserts that the failures so far open the circuit as soon as a probe has failed too, or that they do not.
 #[track_caller]
-fn assert_opens(client: &dyn Companion, opens: bool, case: &str) {
+fn assert_opens(client: &Companion, opens: bool, case: &str) {
     if opens {
         eventually(PATIENCE, || is_open(client).then_some(()));
     } else {
@@ -49,9 +49,9 @@ fn after_five_failures_in_a_row_and_a_failed_probe_no_request_is_sent() {
     let model = fake_sending(status(401));
     let client = client(&model);
     for failure in 1..=5 {
-        assert_eq!(ask(&*client, &call(LONG)).0, Err(Unavailable::Refused(401)), "failure {failure}");
+        assert_eq!(ask(&client, &call(LONG)).0, Err(Unavailable::Refused(401)), "failure {failure}");
     }
-    let left = eventually(PATIENCE, || match ask(&*client, &call(LONG)).0 {
+    let left = eventually(PATIENCE, || match ask(&client, &call(LONG)).0 {
         Err(Unavailable::CircuitOpen(left)) => Some(left),
         result => {
             assert_eq!(result, Err(Unavailable::Refused(401)));
@@ -63,7 +63,7 @@ fn after_five_failures_in_a_row_and_a_failed_probe_no_request_is_sent() {
     assert!(requests[..5].iter().all(|request| !request.is_probe()));
     assert_eq!(requests.iter().filter(|request| request.is_probe()).count(), 1);
     for _ in 0..10 {
-        assert!(is_open(&*client));
+        assert!(is_open(&client));
     }
     assert_eq!(model.requests().len(), requests.len());
 }
@@ -79,7 +79,7 @@ fn failures_do_not_open_the_circuit_while_probes_are_answered() {
         }));
         let client = client(&model);
         for call_number in 0..20 {
-            let result = ask(&*client, &call(LONG)).0;
+            let result = ask(&client, &call(LONG)).0;
             assert!(!matches!(result, Ok(_) | Err(Unavailable::CircuitOpen(_))), "call {call_number}: {result:?}");
         }
     }
@@ -95,7 +95,7 @@ fn failures_that_a_conversation_causes_do_not_open_the_circuit() {
         let model = fake_sending(reply);
         let client = client(&model);
         for _ in 0..6 {
-            assert!(ask(&*client, &call(LONG)).0.is_err(), "{case}");
+            assert!(ask(&client, &call(LONG)).0.is_err(), "{case}");
         }
         assert_eq!(model.requests().len(), 6, "{case}");
     }
@@ -119,9 +119,9 @@ fn no_first_piece_in_time_opens_the_circuit_and_any_piece_of_a_model_does_not() 
                 model.always(Arc::new(move |reply| start(reply).and_then(|()| reply.stall())));
                 let client = client(&model);
                 let expected = if case == "a piece" { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
-                let results = ask_all(&*client, true);
+                let results = ask_all(&client, true);
                 assert!(results.iter().all(|result| *result == expected), "{case}: {results:?}");
-                assert_opens(&*client, opens, case);
+                assert_opens(&client, opens, case);
             });
         }
     });
@@ -132,13 +132,13 @@ fn a_deadline_of_a_call_that_had_to_wait_before_does_not_open_the_circuit() {
     let model = FakeModel::start();
     model.always(Arc::new(|reply| reply.stall()));
     let client = client(&model);
-    ask_all(&*client, false);
+    ask_all(&client, false);
     model.always(Arc::new(answers(&["a"])));
-    assert!(!is_open(&*client));
+    assert!(!is_open(&client));
     // Other failures count whatever the time.
     model.always(Arc::new(|reply| reply.refuse(401)));
-    ask_all(&*client, false);
-    assert_opens(&*client, true, "refusals");
+    ask_all(&client, false);
+    assert_opens(&client, true, "refusals");
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn an_interruption_after_the_first_piece_does_not_open_the_circuit() {
         let model = FakeModel::start();
         model.always(Arc::new(move |reply| reply.delta(end)));
         let client = client(&model);
-        let results = ask_all(&*client, true);
+        let results = ask_all(&client, true);
         assert!(results.iter().all(|result| *result == expected), "{case}: {results:?}");
-        assert_opens(&*client, opens, case);
+        assert_opens(&client, opens, case);
     }
 }
 
@@ -161,13 +161,13 @@ fn only_a_probe_with_a_fixed_text_closes_the_circuit_and_its_connection_ends_aft
     let model = FakeModel::start();
     model.always(Arc::new(|reply| reply.refuse(401)));
     let client = client(&model);
-    ask_all(&*client, true);
-    assert_opens(&*client, true, "refusals");
+    ask_all(&client, true);
+    assert_opens(&client, true, "refusals");
     let (opened, asked) = (Instant::now(), model.requests().len());
     // It would be answered, but the circuit is open: no call is sent.
     model.always(Arc::new(|reply| reply.delta("a").and_then(|()| reply.stall())));
     eventually(PATIENCE, || {
-        let is_closed = !matches!(ask(&*client, &call(SHORT_CALL)).0, Err(Unavailable::CircuitOpen(_)));
+        let is_closed = !matches!(ask(&client, &call(SHORT_CALL)).0, Err(Unavailable::CircuitOpen(_)));
         is_closed.then_some(())
     });
     assert!(opened.elapsed() > Duration::from_secs(4), "{:?}", opened.elapsed());
@@ -196,7 +196,7 @@ fn a_server_that_wants_no_request_gets_none_for_that_time_not_even_a_probe() {
     ] {
         let model = fake_sending(reply);
         let client = client(&model);
-        let (result, _) = ask(&*client, &call(LONG));
+        let (result, _) = ask(&client, &call(LONG));
         let Err(Unavailable::RetryAfter { status: refused, delay }) = result else { panic!("{case}: {result:?}") };
         let expected = Duration::from_secs(seconds);
         assert!(
@@ -204,7 +204,7 @@ fn a_server_that_wants_no_request_gets_none_for_that_time_not_even_a_probe() {
             "{case}: {delay:?}"
         );
         for _ in 0..10 {
-            let (result, _) = ask(&*client, &call(LONG));
+            let (result, _) = ask(&client, &call(LONG));
             let Err(Unavailable::CircuitOpen(left)) = result else { panic!("{case}: {result:?}") };
             assert!(left <= delay && delay - left < Duration::from_secs(3), "{case}: {left:?}");
         }
@@ -218,19 +218,19 @@ fn a_short_wait_that_a_server_asks_for_fits_into_a_call_and_a_probe_keeps_to_the
     model.next(|reply| reply.send(refusal(429, "Retry-After: 1\r\n").as_bytes()));
     let client = client(&model);
     let begin = Instant::now();
-    assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete));
+    assert_eq!(ask(&client, &call(LONG)).0, Ok(Finish::Complete));
     assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
-    eventually(PATIENCE, || ask(&*client, &call(LONG)).0.is_ok().then_some(()));
+    eventually(PATIENCE, || ask(&client, &call(LONG)).0.is_ok().then_some(()));
     // The call does not wait for longer than its deadline allows, and the probe is refused in the same way.
     let asked = model.requests().len();
     model.next(|reply| reply.send(refusal(503, "Retry-After: 1\r\n").as_bytes()));
     model.next(|reply| reply.send(refusal(503, "Retry-After: 3600\r\n").as_bytes()));
-    let result = ask(&*client, &call(Duration::from_millis(1500))).0;
+    let result = ask(&client, &call(Duration::from_millis(1500))).0;
     assert_eq!(result, Err(Unavailable::RetryAfter { status: 503, delay: Duration::from_secs(1) }));
     model.wait_for_requests(asked + 2);
     assert!(model.requests()[asked + 1].is_probe());
     eventually(PATIENCE, || {
-        let (result, _) = ask(&*client, &call(LONG));
+        let (result, _) = ask(&client, &call(LONG));
         matches!(result, Err(Unavailable::CircuitOpen(left)) if left > Duration::from_secs(3000)).then_some(())
     });
 }
@@ -246,9 +246,9 @@ fn a_call_that_waits_for_its_retry_keeps_to_the_wait_that_another_call_was_asked
     model.next(|reply| reply.send(refusal(429, "Retry-After: 60\r\n").as_bytes()));
     let client = client(&model);
     thread::scope(|scope| {
-        let first = scope.spawn(|| ask(&*client, &call(LONG)).0);
+        let first = scope.spawn(|| ask(&client, &call(LONG)).0);
         model.wait_for_requests(1);
-        assert!(matches!(ask(&*client, &call(LONG)).0, Err(Unavailable::RetryAfter { status: 429, .. })));
+        assert!(matches!(ask(&client, &call(LONG)).0, Err(Unavailable::RetryAfter { status: 429, .. })));
         gate.open();
         assert_eq!(first.join().unwrap(), Err(Unavailable::Refused(500)));
     });
@@ -259,12 +259,12 @@ fn a_call_that_waits_for_its_retry_keeps_to_the_wait_that_another_call_was_asked
 fn a_wait_that_makes_no_sense_is_as_if_none_was_asked_for() {
     for fields in ["Retry-After: soon\r\n", "Retry-After: -1\r\n", "Retry-After:\r\n", "Retry-After: 0\r\n"] {
         let model = fake_sending(refusal(429, fields));
-        assert_eq!(ask(&*client(&model), &call(LONG)).0, Err(Unavailable::Refused(429)), "{fields}");
+        assert_eq!(ask(&client(&model), &call(LONG)).0, Err(Unavailable::Refused(429)), "{fields}");
         assert_eq!(model.requests().len(), 2, "{fields}");
     }
     // Only with these two statuses it is about all requests.
     let model = fake_sending(refusal(400, "Retry-After: 60\r\n"));
-    assert_eq!(ask(&*client(&model), &call(LONG)).0, Err(Unavailable::Refused(400)));
+    assert_eq!(ask(&client(&model), &call(LONG)).0, Err(Unavailable::Refused(400)));
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn dropping_a_companion_ends_its_probe() {
     let model = FakeModel::start();
     model.always(Arc::new(|reply| reply.refuse(401)));
     let client = client(&model);
-    ask_all(&*client, true);
+    ask_all(&client, true);
     model.always(Arc::new(|reply| reply.stall()));
     let asked = model.requests().len();
     model.wait_for_requests(asked + 1);

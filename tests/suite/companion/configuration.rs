@@ -1,7 +1,7 @@
 //! The settings of the companion: which one is used, its limits, problems and warnings.
 
 use safespace::companion;
-use safespace::config::{Config, Kind};
+use safespace::config::Config;
 
 use super::fixture::{config, file, model_settings, path, settings, with_home};
 use crate::support::process::Binary;
@@ -33,9 +33,9 @@ fn a_base_url_or_a_google_key_selects_a_model_and_a_base_url_takes_precedence() 
     // The key belongs to the base URL.
     let both = model_settings(&[url, ("COMPANION_MODEL", "m"), ("OPENAI_API_KEY", "o"), ("GOOGLE_API_KEY", "g")]);
     assert_eq!((both.host(), both.api_key.as_ref().unwrap().expose()), ("::1", "o"));
-    assert!(matches!(settings(&[("OPENAI_API_KEY", "o")]).kind, Kind::Script { .. }));
+    assert!(settings(&[("OPENAI_API_KEY", "o")]).model.is_none());
     let local = [url, ("COMPANION_MODEL", "m"), ("COMPANION_EGRESS", "local")];
-    assert_eq!(settings(&local).to_string(), "model m at [::1]:11434, egress local");
+    assert_eq!(settings(&local).to_string(), "model m at [::1]:11434, egress local; script, embedded");
     assert_eq!(settings(&[("COMPANION_SCRIPT", "/s")]).to_string(), "script, /s");
 }
 
@@ -106,7 +106,6 @@ fn an_unused_variable_and_plain_http_to_another_network_are_warnings() {
         (vec![("OPENAI_API_KEY", "k")], "OPENAI_API_KEY is set and not used"),
         (vec![("COMPANION_MODEL", "m")], "COMPANION_MODEL is set and not used"),
         (vec![("COMPANION_PROMPT", "/p")], "COMPANION_PROMPT is set and not used"),
-        (vec![("GOOGLE_API_KEY", "k"), ("COMPANION_SCRIPT", "/s")], "COMPANION_SCRIPT is set and not used"),
         (vec![("GOOGLE_API_KEY", "k"), ("OPENAI_API_KEY", "k")], "OPENAI_API_KEY is set and not used"),
         ([&at("http://localhost")[..], &[("GOOGLE_API_KEY", "k")]].concat(), "GOOGLE_API_KEY is set and not used"),
         (vec![("COMPANION_TIME", "9")], "COMPANION_TIME is set and means nothing"),
@@ -172,7 +171,7 @@ fn check_prints_the_companion_and_fails_if_it_cannot_be_built() {
     };
     assert!(check(&[]).0.contains("Companion    script, embedded\n"));
     let model = [("OPENAI_BASE_URL", "http://localhost:11434/v1"), ("COMPANION_MODEL", "llama3.1")];
-    assert!(check(&model).0.contains("Companion    model llama3.1 at localhost:11434, egress any\n"));
+    assert!(check(&model).0.contains("Companion    model llama3.1 at localhost:11434, egress any; script, embedded\n"));
     let (_, errors) = check(&[("COMPANION_SCRIPT", "/nowhere")]);
     assert!(
         errors.contains("the companion is not usable: COMPANION_SCRIPT: cannot read /nowhere: No such"),

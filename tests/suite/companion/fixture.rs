@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use safespace::companion::{self, BuildError, Call, ChatMessage, Companion, Finish, Unavailable};
-use safespace::config::{CompanionSettings, Config, Kind, ModelSettings};
+use safespace::config::{CompanionSettings, Config, ModelSettings};
 use safespace::message::Role;
 use safespace::sync::CancellationToken;
 use serde_json::json;
@@ -35,33 +35,30 @@ pub(super) fn settings(pairs: &[(&str, &str)]) -> CompanionSettings {
 
 #[track_caller]
 pub(super) fn model_settings(pairs: &[(&str, &str)]) -> ModelSettings {
-    match settings(pairs).kind {
-        Kind::Model(settings) => settings,
-        Kind::Script { .. } => panic!("a script"),
-    }
+    settings(pairs).model.expect("a model")
 }
 
 #[track_caller]
-pub(super) fn build(pairs: &[(&str, &str)]) -> Box<dyn Companion> {
+pub(super) fn build(pairs: &[(&str, &str)]) -> Companion {
     companion::build(&settings(pairs)).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The companion of settings that no variable can express.
-pub(super) fn build_model(model: ModelSettings) -> Result<Box<dyn Companion>, BuildError> {
+pub(super) fn build_model(model: ModelSettings) -> Result<Companion, BuildError> {
     let mut settings = settings(&[]);
-    settings.kind = Kind::Model(model);
+    settings.model = Some(model);
     companion::build(&settings)
 }
 
 /// A client of the model at this URL.
 #[track_caller]
-pub(super) fn client_at(url: &str) -> Box<dyn Companion> {
+pub(super) fn client_at(url: &str) -> Companion {
     build(&[("OPENAI_BASE_URL", url), ("COMPANION_MODEL", "m")])
 }
 
 /// A client of the fake model.
 #[track_caller]
-pub(super) fn client(model: &FakeModel) -> Box<dyn Companion> {
+pub(super) fn client(model: &FakeModel) -> Companion {
     build(&model.variables().each_ref().map(|(name, value)| (*name, value.as_str())))
 }
 
@@ -83,7 +80,7 @@ pub(super) fn message(role: Role, text: &str) -> ChatMessage {
 
 /// Asks for an answer to this conversation, and returns the result with the pieces.
 pub(super) fn answer(
-    companion: &dyn Companion,
+    companion: &Companion,
     conversation: &[ChatMessage],
     call: &Call,
 ) -> (Result<Finish, Unavailable>, Vec<String>) {
@@ -93,7 +90,7 @@ pub(super) fn answer(
 }
 
 /// The same for a conversation of one message.
-pub(super) fn ask(companion: &dyn Companion, call: &Call) -> (Result<Finish, Unavailable>, Vec<String>) {
+pub(super) fn ask(companion: &Companion, call: &Call) -> (Result<Finish, Unavailable>, Vec<String>) {
     answer(companion, &[message(Role::User, "help")], call)
 }
 

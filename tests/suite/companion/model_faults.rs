@@ -79,7 +79,7 @@ fn a_failure_is_classified_and_retried_once_only_if_it_may_be_transient() {
         for (reply, expected, requests) in cases {
             scope.spawn(move || {
                 let model = fake_sending(reply.clone());
-                let (result, _) = ask(&*client(&model), &call(LONG));
+                let (result, _) = ask(&client(&model), &call(LONG));
                 assert_eq!((result, model.requests().len()), (Err(expected), requests), "{reply:.200}");
             });
         }
@@ -98,7 +98,7 @@ fn a_stream_without_an_end_is_cut_after_its_size_limit() {
         }
         reply.send(STOP.as_bytes())
     });
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
+    assert_eq!(ask(&client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
 }
 
 #[test]
@@ -106,18 +106,18 @@ fn a_retry_after_the_delay_may_succeed() {
     let model = fake_sending(completion("yes"));
     model.next(|reply| reply.send(status(503).as_bytes()));
     let begin = Instant::now();
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Finish::Complete), vec!["yes".to_owned()]));
+    assert_eq!(ask(&client(&model), &call(LONG)), (Ok(Finish::Complete), vec!["yes".to_owned()]));
     assert!(begin.elapsed() >= RETRY_DELAY, "{:?}", begin.elapsed());
 }
 
 #[test]
 fn a_failure_after_the_first_piece_or_with_little_time_left_is_not_retried() {
     let model = fake_sending(stream(&delta("a")));
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
+    assert_eq!(ask(&client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
     assert_eq!(model.requests().len(), 1);
     let model = fake_sending(status(503));
     let begin = Instant::now();
-    assert_eq!(ask(&*client(&model), &call(Duration::from_millis(1100))).0, Err(Unavailable::Refused(503)));
+    assert_eq!(ask(&client(&model), &call(Duration::from_millis(1100))).0, Err(Unavailable::Refused(503)));
     assert_eq!(model.requests().len(), 1);
     assert!(begin.elapsed() < RETRY_DELAY, "{:?}", begin.elapsed());
 }
@@ -150,7 +150,7 @@ fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline_and_is_cut_if_it_
         model.next(move |reply| start(reply).and_then(|()| reply.stall()));
         let begin = Instant::now();
         let expected = if case == IN_WORDS { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
-        assert_eq!(ask(&*client(&model), &call(Duration::from_millis(400))).0, expected, "{case}");
+        assert_eq!(ask(&client(&model), &call(Duration::from_millis(400))).0, expected, "{case}");
         let elapsed = begin.elapsed();
         assert!((400..900).contains(&elapsed.as_millis()), "{case}: {elapsed:?}");
         assert_eq!(model.requests().len(), 1, "{case}");
@@ -160,7 +160,7 @@ fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline_and_is_cut_if_it_
 #[test]
 fn a_call_after_its_deadline_sends_no_request() {
     let model = FakeModel::start();
-    assert_eq!(ask(&*client(&model), &call(Duration::ZERO)).0, Err(Unavailable::TimedOut));
+    assert_eq!(ask(&client(&model), &call(Duration::ZERO)).0, Err(Unavailable::TimedOut));
     assert_eq!(model.requests().len(), 0);
 }
 
@@ -168,11 +168,11 @@ fn a_call_after_its_deadline_sends_no_request() {
 fn a_closed_port_an_unknown_name_and_an_untrusted_certificate_are_not_reached() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let begin = Instant::now();
-    assert_eq!(ask(&*client_at(&format!("http://{closed}")), &call(LONG)).0, Err(Unavailable::NotReached));
+    assert_eq!(ask(&client_at(&format!("http://{closed}")), &call(LONG)).0, Err(Unavailable::NotReached));
     assert!(begin.elapsed() >= RETRY_DELAY, "it is retried: {:?}", begin.elapsed());
     let (port, _) = tls_server();
     for url in ["http://nowhere.invalid".to_owned(), format!("https://localhost:{port}")] {
-        assert_eq!(ask(&*client_at(&url), &call(LONG)).0, Err(Unavailable::NotReached), "{url}");
+        assert_eq!(ask(&client_at(&url), &call(LONG)).0, Err(Unavailable::NotReached), "{url}");
     }
 }
 
@@ -212,7 +212,7 @@ fn a_certificate_of_a_trusted_authority_is_accepted() {
     let client = build_model(settings).unwrap();
     for call_number in 0..2 {
         assert_eq!(
-            ask(&*client, &call(LONG)),
+            ask(&client, &call(LONG)),
             (Ok(Finish::Complete), vec!["encrypted".to_owned()]),
             "call {call_number}"
         );
@@ -220,7 +220,7 @@ fn a_certificate_of_a_trusted_authority_is_accepted() {
 }
 
 /// Asks, cancels the call after `delay`, and returns how long the call took from then on.
-fn time_to_cancel(delay: Duration, client: &dyn Companion) -> Duration {
+fn time_to_cancel(delay: Duration, client: &Companion) -> Duration {
     let call = call(LONG);
     let cancellation = call.cancellation.clone();
     let canceller = thread::spawn(move || {
@@ -239,7 +239,7 @@ fn a_cancellation_ends_a_call_at_once_and_closes_its_connection() {
     for (case, start) in STALLS {
         let model = FakeModel::start();
         model.next(move |reply| start(reply).and_then(|()| reply.stall()));
-        let elapsed = time_to_cancel(Duration::from_millis(150), &*client(&model));
+        let elapsed = time_to_cancel(Duration::from_millis(150), &client(&model));
         assert!(elapsed < Duration::from_millis(200), "{case}: {elapsed:?}");
         let begin = Instant::now();
         model.wait_for_disconnects(1);
@@ -251,7 +251,7 @@ fn a_cancellation_ends_a_call_at_once_and_closes_its_connection() {
 #[test]
 fn a_cancellation_ends_the_delay_before_a_retry() {
     let model = fake_sending(status(503));
-    let elapsed = time_to_cancel(Duration::from_millis(100), &*client(&model));
+    let elapsed = time_to_cancel(Duration::from_millis(100), &client(&model));
     assert!(elapsed < Duration::from_millis(100), "{elapsed:?}");
     assert_eq!(model.requests().len(), 1);
 }
@@ -261,7 +261,7 @@ fn a_cancellation_ends_a_tls_handshake() {
     // It accepts connections and sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = client_at(&format!("https://{}", silent.local_addr().unwrap()));
-    let elapsed = time_to_cancel(Duration::from_millis(150), &*client);
+    let elapsed = time_to_cancel(Duration::from_millis(150), &client);
     assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
 }
 
@@ -270,6 +270,6 @@ fn a_call_that_is_already_cancelled_sends_no_request() {
     let model = FakeModel::start();
     let call = call(LONG);
     call.cancellation.cancel();
-    assert_eq!(ask(&*client(&model), &call), (Err(Unavailable::Cancelled), Vec::new()));
+    assert_eq!(ask(&client(&model), &call), (Err(Unavailable::Cancelled), Vec::new()));
     assert!(model.requests().is_empty());
 }

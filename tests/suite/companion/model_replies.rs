@@ -45,7 +45,7 @@ fn an_answer_is_read_complete_or_as_a_stream_and_cut_off_at_its_limit() {
         ("complete and too long", completion(&long), Cut, vec![cut_off]),
         ("streamed and too long", stream(&format!("{}{}", delta(cut_off), delta("b"))), Cut, vec![cut_off]),
     ] {
-        let answer = ask(&*client(&fake_sending(reply)), &call(LONG));
+        let answer = ask(&client(&fake_sending(reply)), &call(LONG));
         assert_eq!(answer, (Ok(finish), expected.iter().map(ToString::to_string).collect()), "{case}");
     }
 }
@@ -60,7 +60,7 @@ fn a_stream_in_chunks_of_one_byte_is_read() {
         }
         reply.send(b"0\r\n\r\n")
     });
-    assert_eq!(ask(&*client(&model), &call(LONG)), (Ok(Complete), vec!["aé".to_owned(), "b".to_owned()]));
+    assert_eq!(ask(&client(&model), &call(LONG)), (Ok(Complete), vec!["aé".to_owned(), "b".to_owned()]));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_piece_is_passed_on_before_the_next_one_is_sent() {
 /// The answer to one request that is answered with these bytes.
 fn read(reply: impl Into<Vec<u8>>) -> (Result<Finish, Unavailable>, String) {
     let model = fake_sending(reply);
-    let (result, pieces) = ask(&*client(&model), &call(LONG));
+    let (result, pieces) = ask(&client(&model), &call(LONG));
     assert_eq!(model.requests().len(), 1, "{result:?}");
     (result, pieces.concat())
 }
@@ -352,7 +352,7 @@ fn a_server_that_keeps_the_connection_open_behind_the_finish_reason_is_waited_fo
         reply.stall()
     });
     let begin = Instant::now();
-    let answer = ask(&*client(&model), &call(Duration::from_secs(30)));
+    let answer = ask(&client(&model), &call(Duration::from_secs(30)));
     assert_eq!(answer, (Ok(Complete), vec!["a".to_owned()]));
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
@@ -378,7 +378,7 @@ fn words_that_come_behind_the_finish_reason_are_waited_for_as_long_as_they_come(
             }
             if breaks { reply.stall() } else { reply.send(b"data: [DONE]\n\n") }
         });
-        let (result, pieces) = ask(&*client(&model), &call(LONG));
+        let (result, pieces) = ask(&client(&model), &call(LONG));
         assert_eq!((result, pieces.concat()), (Ok(expected), "One two three.".to_owned()), "{case}");
     }
 }
@@ -388,7 +388,7 @@ fn a_retry_takes_out_the_thoughts_of_its_answer() {
     for first in [stream(""), stream(": ping\n\n"), stream(&delta("<think>a"))] {
         let model = fake_sending(stream(&format!("{}{STOP}", delta("<think>b</think>Hello."))));
         model.next(move |reply| reply.send(first.as_bytes()));
-        let (result, pieces) = ask(&*client(&model), &call(LONG));
+        let (result, pieces) = ask(&client(&model), &call(LONG));
         assert_eq!((result, pieces.concat()), (Ok(Complete), "Hello.".to_owned()));
     }
 }

@@ -7,8 +7,8 @@ use safespace::config::ModelSettings;
 use safespace::message::Role;
 use serde_json::{Value, json};
 
-use super::fixture::{LONG, answer, ask, build, build_model, call, file, gzip, message, model_settings, path};
-use crate::support::fake_model::FakeModel;
+use super::fixture::{LONG, answer, ask, build, build_model, call, client, file, gzip, message, model_settings, path};
+use crate::support::fake_model::{FakeModel, answers};
 
 /// The request that a model with these variables gets for a conversation.
 fn request(pairs: &[(&str, &str)], conversation: &[(Role, &str)]) -> String {
@@ -18,7 +18,7 @@ fn request(pairs: &[(&str, &str)], conversation: &[(Role, &str)]) -> String {
     let own =
         [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "llama3.1:8b"), ("COMPANION_PROMPT", path(&prompt))];
     let conversation: Vec<_> = conversation.iter().map(|(role, text)| message(*role, text)).collect();
-    answer(&*build(&[&own, pairs].concat()), &conversation, &call(LONG)).0.unwrap();
+    answer(&build(&[&own, pairs].concat()), &conversation, &call(LONG)).0.unwrap();
     model.raw_requests().remove(0)
 }
 
@@ -73,7 +73,7 @@ fn a_provider_that_refuses_store_gets_none() {
     assert!(!model_settings(&same_host).sends_store);
     let model = FakeModel::without_schema();
     let settings = ModelSettings { base_url: model.base_url().parse().unwrap(), ..google };
-    assert_eq!(ask(&*build_model(settings).unwrap(), &call(LONG)).0, Ok(Finish::Complete));
+    assert_eq!(ask(&build_model(settings).unwrap(), &call(LONG)).0, Ok(Finish::Complete));
     let body = body(&model.raw_requests()[0]);
     let names: Vec<&String> = body.as_object().unwrap().keys().collect();
     assert_eq!(names, ["max_tokens", "messages", "model", "stream"]);
@@ -144,7 +144,7 @@ fn a_request_is_sent_again_without_the_field_that_the_server_refuses() {
         let url = model.base_url();
         let client = build(&[("OPENAI_BASE_URL", &url), ("COMPANION_MODEL", "m")]);
         for _ in 0..2 {
-            assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete), "{case}");
+            assert_eq!(ask(&client, &call(LONG)).0, Ok(Finish::Complete), "{case}");
         }
         let sent: Vec<String> = model.raw_requests().iter().map(|request| options(request)).collect();
         assert_eq!(sent, [requests, vec![later]].concat(), "{case}");
@@ -187,7 +187,7 @@ fn a_compressed_refusal_is_read() {
         reply.send(&body)
     });
     let client = build(&[("OPENAI_BASE_URL", &model.base_url()), ("COMPANION_MODEL", "m")]);
-    assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete));
+    assert_eq!(ask(&client, &call(LONG)).0, Ok(Finish::Complete));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_refusal_of_anything_else_is_not_sent_again() {
         let model = FakeModel::without_schema();
         model.always(Arc::new(move |reply| reply.respond(&format!("{status} No"), "application/json", body)));
         let client = build(&[("OPENAI_BASE_URL", &model.base_url()), ("COMPANION_MODEL", "m")]);
-        assert_eq!(ask(&*client, &call(LONG)).0, Err(Unavailable::Refused(status)), "{body}");
+        assert_eq!(ask(&client, &call(LONG)).0, Err(Unavailable::Refused(status)), "{body}");
         assert_eq!(model.raw_requests().len(), 1, "{body}");
     }
 }
@@ -217,10 +217,26 @@ fn a_prompt_whose_role_the_server_refuses_is_joined_with_the_first_message() {
     let pairs = [("OPENAI_BASE_URL", url.as_str()), ("COMPANION_MODEL", "m"), ("COMPANION_PROMPT", path(&prompt))];
     let client = build(&pairs);
     for _ in 0..2 {
-        assert_eq!(ask(&*client, &call(LONG)).0, Ok(Finish::Complete));
+        assert_eq!(ask(&client, &call(LONG)).0, Ok(Finish::Complete));
     }
     let messages: Vec<Value> = model.raw_requests().iter().map(|request| body(request)["messages"].clone()).collect();
     let joined = json!([{"role": "user", "content": "Listen.\n\nhelp"}]);
     let separate = json!([{"role": "system", "content": "Listen."}, {"role": "user", "content": "help"}]);
     assert_eq!(messages, [separate, joined.clone(), joined]);
+}
+
+#[test]
+fn a_text_is_rewritten_under_its_own_instruction_and_returned_whole_or_not_at_all() {
+    let model = FakeModel::start();
+    let client = client(&model);
+    model.next(answers(&["I am ", "calm."]));
+    assert_eq!(client.rewrite("Smooth this.", "I calm.", &call(LONG)), Ok(Some("I am calm.".to_owned())));
+    let sent = &model.requests()[0];
+    assert_eq!((sent.messages[0].1.as_str(), sent.question()), ("Smooth this.", "I calm."));
+    model.next(|reply| {
+        reply.delta("I am ")?;
+        reply.finish("length")
+    });
+    assert_eq!(client.rewrite("Smooth this.", "I calm.", &call(LONG)), Err(Unavailable::Interrupted));
+    assert_eq!(build(&[]).rewrite("Smooth this.", "I calm.", &call(LONG)), Ok(None), "without a model");
 }

@@ -12,7 +12,7 @@ use super::fixture::{LONG, answer, build, call, message};
 
 const FILE: &str = include_str!("../../../src/companion/script.toml");
 
-static EMBEDDED: LazyLock<Box<dyn Companion>> = LazyLock::new(|| build(&[]));
+static EMBEDDED: LazyLock<Companion> = LazyLock::new(|| build(&[]));
 
 /// The embedded script as TOML.
 static PARSED: LazyLock<Table> = LazyLock::new(|| toml::from_str(FILE).unwrap());
@@ -29,7 +29,7 @@ fn script(text: &str) -> ChatMessage {
 }
 
 fn pieces(conversation: &[ChatMessage]) -> Vec<String> {
-    let (result, pieces) = answer(&**EMBEDDED, conversation, &call(LONG));
+    let (result, pieces) = answer(&EMBEDDED, conversation, &call(LONG));
     result.unwrap();
     pieces
 }
@@ -262,7 +262,7 @@ fn a_cancellation_ends_the_answer_between_two_sentences() {
         call.cancellation.cancel();
     });
     assert_eq!((result, sentences), (Err(Unavailable::Cancelled), 1));
-    assert_eq!(answer(&**EMBEDDED, &[user("Hello")], &call), (Err(Unavailable::Cancelled), Vec::new()));
+    assert_eq!(answer(&EMBEDDED, &[user("Hello")], &call), (Err(Unavailable::Cancelled), Vec::new()));
 }
 
 #[test]

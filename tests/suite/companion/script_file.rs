@@ -34,7 +34,7 @@ fn small(changes: &[(&str, &str)]) -> String {
 }
 
 /// Parses a script as the service does: from a file.
-fn parse(text: &str) -> Result<Box<dyn Companion>, ParseError> {
+fn parse(text: &str) -> Result<Companion, ParseError> {
     let file = file(text.as_bytes());
     match companion::build(&settings(&[("COMPANION_SCRIPT", path(&file))])) {
         Ok(script) => Ok(script),
@@ -48,7 +48,7 @@ fn mistake(text: &str) -> String {
     parse(text).err().map_or_else(|| panic!("it is accepted:\n{text}"), |error| error.to_string())
 }
 
-fn reply(script: &dyn Companion, conversation: &[ChatMessage]) -> String {
+fn reply(script: &Companion, conversation: &[ChatMessage]) -> String {
     let (result, pieces) = answer(script, conversation, &call(LONG));
     result.unwrap();
     pieces.concat()
@@ -140,7 +140,7 @@ fn a_byte_order_mark_crlf_and_the_longest_reply_are_accepted() {
         small(&[("\"Ya?\"", &format!("\"{}\"", "x".repeat(2_000)))]),
     ] {
         let script = parse(&text).unwrap_or_else(|error| panic!("{error}:\n{text}"));
-        assert_eq!(reply(&*script, &[greeting()]), "Halo juga.", "{text}");
+        assert_eq!(reply(&script, &[greeting()]), "Halo juga.", "{text}");
     }
     let refused = mistake(&format!("\u{FEFF}{}", small(&[("[\"Ya?\"]", "[\"\"]")])).replace('\n', "\r\n"));
     assert_eq!(refused, "line 16: a reply is empty");
@@ -150,7 +150,7 @@ fn a_byte_order_mark_crlf_and_the_longest_reply_are_accepted() {
 fn a_topic_with_one_reply_repeats_it() {
     let script = parse(SMALL).unwrap_or_else(|error| panic!("{error}"));
     let earlier = message(Role::Script, "Halo juga.");
-    assert_eq!(reply(&*script, &[greeting(), earlier, greeting()]), "Halo juga.");
+    assert_eq!(reply(&script, &[greeting(), earlier, greeting()]), "Halo juga.");
 }
 
 proptest! {

@@ -10,7 +10,7 @@ mod values;
 use std::time::Duration;
 
 use safespace::app;
-use safespace::config::{Config, Database, Environment, Kind, LogFormat, SslMode, StorageReserve};
+use safespace::config::{Config, Database, Environment, LogFormat, SslMode, StorageReserve};
 
 use crate::support::process::Binary;
 use crate::support::{Variables, variables};
@@ -44,7 +44,7 @@ fn without_any_variable_everything_has_its_default() {
     assert_eq!(config.http.address.to_string(), "0.0.0.0:8000");
     assert_eq!(config.http.max_body_bytes, 65_536);
     assert_eq!((config.log.level, config.log.format), (log::LevelFilter::Info, LogFormat::Text));
-    assert!(matches!(config.companion.kind, Kind::Script { path: None }));
+    assert!(config.companion.model.is_none() && config.companion.script.is_none());
     assert_eq!(config.http.workers, 32);
     assert_eq!((config.companion.timeout, config.companion.concurrency), (Duration::from_secs(12), 128));
 }

@@ -100,7 +100,10 @@ fn an_ipv6_address_has_brackets_in_errors_and_in_check() {
 #[test]
 fn a_model_at_an_ipv6_address_needs_brackets_as_any_url() {
     let with = |url| [("HOME", "/h"), ("COMPANION_MODEL", "m"), ("OPENAI_BASE_URL", url)];
-    assert_eq!(read(&with("http://[::1]:11434/v1")).companion.to_string(), "model m at [::1]:11434, egress any");
+    assert_eq!(
+        read(&with("http://[::1]:11434/v1")).companion.to_string(),
+        "model m at [::1]:11434, egress any; script, embedded"
+    );
     let found = problems(&with("http://::1:11434/v1"));
     assert!(found.len() == 1 && found[0].starts_with("OPENAI_BASE_URL: "), "{found:?}");
 }

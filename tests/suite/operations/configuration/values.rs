@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 use std::thread;
 
-use safespace::config::{Config, Kind, VARIABLES};
+use safespace::config::{Config, VARIABLES};
 
 use super::{problems, read, server};
 use crate::support::variables;
@@ -60,10 +60,8 @@ fn everything(config: &Config) -> String {
         safespace::config::Database::Server(server) => server.connect.get_password().map(<[u8]>::to_vec),
         safespace::config::Database::Private(_) => None,
     };
-    let key = match &config.companion.kind {
-        Kind::Model(model) => model.api_key.as_ref().map(|key| key.expose().to_owned()),
-        Kind::Script { .. } => None,
-    };
+    let key =
+        config.companion.model.as_ref().and_then(|model| model.api_key.as_ref().map(|key| key.expose().to_owned()));
     format!("{config:?} {password:?} {key:?}")
 }
 

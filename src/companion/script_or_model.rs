@@ -1,0 +1,62 @@
+//! The companion of the service: the script always, and a model perhaps.
+
+use super::interface::{Call, ChatMessage, Finish, Unavailable};
+use super::model::Model;
+use super::script::Script;
+use crate::message::Role;
+
+/// Answers conversations, one at a time on each calling thread.
+pub struct Companion {
+    script: Script,
+    model: Option<Model>,
+}
+
+impl Companion {
+    pub(super) fn new(script: Script, model: Option<Model>) -> Companion {
+        Companion { script, model }
+    }
+
+    /// The role of its answers: [`Role::Model`] or [`Role::Script`].
+    #[must_use]
+    pub fn role(&self) -> Role {
+        if self.model.is_some() { Role::Model } else { Role::Script }
+    }
+
+    /// Whether a model answers.
+    #[must_use]
+    pub fn has_model(&self) -> bool {
+        self.model.is_some()
+    }
+
+    /// The number of characters of a conversation that it can use.
+    #[must_use]
+    pub fn context_chars(&self) -> usize {
+        self.model.as_ref().map_or(Script::CONTEXT_CHARS, Model::context_chars)
+    }
+
+    /// Answers the last message of a conversation, which is the user's, and passes each piece of the answer to `on_delta`.
+    /// Returns by the deadline of the call, and soon after its cancellation.
+    ///
+    /// # Errors
+    /// Why there is no answer; the pieces until then are not one.
+    pub fn answer(
+        &self,
+        messages: &[ChatMessage],
+        call: &Call,
+        on_delta: &mut dyn FnMut(&str),
+    ) -> Result<Finish, Unavailable> {
+        match &self.model {
+            Some(model) => model.answer(messages, call, on_delta),
+            None => self.script.answer(messages, call, on_delta),
+        }
+    }
+
+    /// Has the model rewrite a text as an instruction says. Its words are returned as they are: the caller checks them.
+    /// `None` without a model. Returns by the deadline of the call, and soon after its cancellation.
+    ///
+    /// # Errors
+    /// Why there is no whole answer.
+    pub fn rewrite(&self, instruction: &str, text: &str, call: &Call) -> Result<Option<String>, Unavailable> {
+        self.model.as_ref().map(|model| model.rewrite(instruction, text, call)).transpose()
+    }
+}
