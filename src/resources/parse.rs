@@ -12,6 +12,8 @@ use crate::data_file::{self, FileError, ParseError};
 #[serde(deny_unknown_fields)]
 struct File {
     country: String,
+    #[expect(dead_code, reason = "validated soon")]
+    topics: Vec<String>,
     resources: BTreeMap<String, Resource>,
 }
 
@@ -26,6 +28,6 @@ impl Registry {
 }
 
 fn parse(text: &str) -> Result<Registry, ParseError> {
-    let File { country, resources } = data_file::from_toml(text)?;
+    let File { country, resources, .. } = data_file::from_toml(text)?;
     Ok(Registry { country, resources })
 }
