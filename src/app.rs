@@ -18,6 +18,7 @@ use crate::exporter::Exporter;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::private_postgres::PrivatePostgres;
+use crate::resources::Registry;
 use crate::store::migrations::MigrationError;
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
@@ -44,7 +45,8 @@ impl App {
         for warning in warnings(config) {
             log::warn!("{warning}");
         }
-        let companion = companion::build(&config.companion)?;
+        let resources = Arc::new(Registry::load(config.texts.resources.as_deref())?);
+        let companion = companion::build(&config.companion, &resources)?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;

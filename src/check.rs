@@ -8,6 +8,7 @@ use crate::app::{self, StartError};
 use crate::companion::{self, Companion};
 use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
 use crate::private_postgres::{Binaries, PrivatePostgres};
+use crate::resources::Registry;
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
 
@@ -33,11 +34,7 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
         report.line("Warning", warning);
     }
     report.line("Companion", &config.companion);
-    match companion::build(&config.companion) {
-        Ok(companion) if asks => report.ask(config, &companion),
-        Ok(_) => {}
-        Err(error) => report.problem(StartError::from(error)),
-    }
+    report.texts(config, asks);
     for address in [Some(&config.http.address), config.metrics.as_ref()].into_iter().flatten() {
         report.check_host(address);
     }
@@ -99,8 +96,21 @@ impl Report<'_> {
         }
     }
 
+    /// The files of texts, and the companion that is made of them.
+    fn texts(&mut self, config: &Config, asks: bool) {
+        let resources = match Registry::load(config.texts.resources.as_deref()) {
+            Ok(resources) => resources,
+            Err(error) => return self.problem(StartError::from(error)),
+        };
+        match companion::build(&config.companion, &resources) {
+            Ok(companion) if asks => self.ask(config, &companion),
+            Ok(_) => {}
+            Err(error) => self.problem(StartError::from(error)),
+        }
+    }
+
     fn ask(&mut self, config: &Config, companion: &Companion) {
-        match companion::ask(&config.companion, companion) {
+        match companion.ask(config.companion.timeout) {
             Ok(answer) => self.line("Answer", answer),
             Err(reason) => self.problem(format_args!("the companion does not answer: {reason}")),
         }

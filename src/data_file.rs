@@ -24,12 +24,12 @@ pub enum FileError {
         problem: String,
     },
     /// Its text has a mistake.
-    #[error("{variable}: {}: {reason}", .path.display())]
+    #[error("{variable}: {}: {reason}", .path.as_ref().map_or("the embedded text".into(), |path| path.to_string_lossy()))]
     Mistaken {
         /// The variable that names the file.
         variable: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// The file; `None` for the embedded text, which may name a help line that the file of `RESOURCES` has not.
+        path: Option<PathBuf>,
         /// What is wrong, and in which line.
         reason: ParseError,
     },
@@ -92,7 +92,7 @@ pub fn read(variable: &'static str, path: Option<&Path>, embedded: &str) -> Resu
 /// Reads the file that the variable names, or the embedded text, and parses it.
 ///
 /// # Errors
-/// [`FileError`]. A mistake in the embedded text is reported without a path.
+/// [`FileError`].
 pub fn load<T>(
     variable: &'static str,
     path: Option<&Path>,
@@ -100,8 +100,7 @@ pub fn load<T>(
     parse: impl FnOnce(&str) -> Result<T, ParseError>,
 ) -> Result<T, FileError> {
     let text = read(variable, path, embedded)?;
-    let path = path.unwrap_or(Path::new("")).to_owned();
-    parse(&text).map_err(|reason| FileError::Mistaken { variable, path, reason })
+    parse(&text).map_err(|reason| FileError::Mistaken { variable, path: path.map(ToOwned::to_owned), reason })
 }
 
 /// Reads TOML into `T`, whose values can be [`Spanned`] to have their offsets.

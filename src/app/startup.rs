@@ -11,6 +11,7 @@ use crate::companion::{self, BuildError};
 use crate::config::{
     self, ByAddress, Config, Database, PoolSettings, PrivateServer, ProtectionSettings, Server, StorageReserve,
 };
+use crate::data_file::FileError;
 use crate::http::{self, Limits};
 use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{self, NamedPrograms, PrivatePostgres, PrivatePostgresError};
@@ -45,6 +46,9 @@ pub enum StartError {
     /// The address, `APP_HOST:APP_PORT` or `METRICS_HOST:METRICS_PORT`, cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, io::Error),
+    /// A file of texts cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The companion cannot be built as configured.
     #[error("the companion is not usable: {0}")]
     Companion(#[from] BuildError),

@@ -31,13 +31,13 @@ mod script_or_model;
 mod thoughts;
 
 pub use answer_text::MAX_ANSWER_CHARS;
-pub use ask::ask;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Finish, Unavailable};
 pub use script_or_model::Companion;
 
 use crate::config::{CompanionSettings, ModelSettings};
 use crate::data_file::{self, FileError};
+use crate::resources::Registry;
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -56,16 +56,17 @@ pub fn max_descriptors(settings: &CompanionSettings) -> usize {
     settings.concurrency * 2
 }
 
-/// Reads the files that the settings name and makes the companion. Opens no connection, but resolves the host of a model
-/// whose addresses must be local.
+/// Reads the files that the settings name and makes the companion. Its script, or the prompt of its model, takes numbers from
+/// the registry. Opens no connection, but resolves the host of a model whose addresses must be local.
 ///
 /// # Errors
 /// When a file, the script in it, or the model's settings cannot be used.
-pub fn build(settings: &CompanionSettings) -> Result<Companion, BuildError> {
+pub fn build(settings: &CompanionSettings, resources: &Registry) -> Result<Companion, BuildError> {
     let (variable, embedded) = ("COMPANION_SCRIPT", include_str!("script.toml"));
-    let script = data_file::load(variable, settings.script.as_deref(), embedded, script::Script::parse)?;
+    let parse = |text: &str| script::Script::parse(text, resources);
+    let script = data_file::load(variable, settings.script.as_deref(), embedded, parse)?;
     let model = settings.model.as_ref().map(|model| -> Result<_, BuildError> {
-        Ok(model::Model::new(model.clone(), system_prompt(model)?, settings.timeout)?)
+        Ok(model::Model::new(model.clone(), system_prompt(model, resources)?, settings.timeout)?)
     });
     Ok(Companion::new(script, model.transpose()?))
 }
@@ -74,6 +75,8 @@ pub fn build(settings: &CompanionSettings) -> Result<Companion, BuildError> {
 ///
 /// # Errors
 /// When the file cannot be used.
-fn system_prompt(model: &ModelSettings) -> Result<String, FileError> {
-    data_file::read("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"))
+fn system_prompt(model: &ModelSettings, resources: &Registry) -> Result<String, FileError> {
+    data_file::load("COMPANION_PROMPT", model.prompt.as_deref(), include_str!("prompt.md"), |text| {
+        resources.expand(text).map_err(|mistake| mistake.in_text(text))
+    })
 }

@@ -130,22 +130,6 @@ impl Model {
     }
 }
 
-/// Sends a question with this prompt, and returns the status and the body of the server's refusal. `None` if it does not refuse
-/// it. Only for a question without anything of a conversation: the server may quote it.
-pub(super) fn refusal_of(
-    settings: &ModelSettings,
-    prompt: &str,
-    question: &[ChatMessage],
-    call: &Call,
-) -> Option<String> {
-    let model = Model::new(settings.clone(), String::new(), Duration::ZERO).ok()?;
-    let request = |options| completion_request::request(settings, options, prompt, question);
-    match model.shared.post_without_refused_fields(&request, call, &mut AnswerText::new(&mut |_| {})) {
-        Err(Failure::Refused(refusal)) => Some(refusal.body),
-        _ => None,
-    }
-}
-
 impl Drop for Model {
     fn drop(&mut self) {
         self.end_of_probes.cancel();
@@ -269,6 +253,20 @@ impl Model {
         match self.ask(instruction, &[message], call, &mut AnswerText::new(&mut append))? {
             Finish::Complete => Ok(answer),
             Finish::Cut => Err(Unavailable::Interrupted),
+        }
+    }
+
+    /// Sends a question once more, and returns the status and the body of the server's refusal, without the key. `None` if it
+    /// does not refuse it. Only for a question without anything of a conversation: the server may quote it.
+    pub(super) fn refusal_of(&self, question: &[ChatMessage], call: &Call) -> Option<String> {
+        let Shared { settings, prompt, .. } = &*self.shared;
+        let request = |options| completion_request::request(settings, options, prompt, question);
+        match self.shared.post_without_refused_fields(&request, call, &mut AnswerText::new(&mut |_| {})) {
+            Err(Failure::Refused(refusal)) => Some(match &settings.api_key {
+                Some(key) => refusal.body.replace(key.expose(), "\u{2026}"),
+                None => refusal.body,
+            }),
+            _ => None,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::message::Role;
 /// Answers conversations, one at a time on each calling thread.
 pub struct Companion {
     script: Script,
-    model: Option<Model>,
+    pub(super) model: Option<Model>,
 }
 
 impl Companion {

@@ -1,6 +1,10 @@
 //! The help lines that texts and answers may name: the only place for numbers. It knows nothing of sessions or HTTP.
+//!
+//! - `registry`: the help lines, which of them are wanted, and references to them in texts.
+//! - `parse`: the file; `value`: the form of a number or an address by its kind.
 
 mod parse;
 mod registry;
+mod value;
 
 pub use registry::{Kind, Registry, Resource, Selection};

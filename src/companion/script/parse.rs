@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::selection::{Phrase, Script};
 use super::words::Words;
 use crate::data_file::{self, Mistake, ParseError, ensure};
+use crate::resources::Registry;
 
 /// The topic of messages without words.
 const SILENCE: &str = "silence";
@@ -49,9 +50,21 @@ type TextsByLanguage = BTreeMap<Spanned<String>, Vec<Spanned<String>>>;
 
 impl Script {
     /// Parses a script in the format of `script.toml`, or returns its first mistake.
-    pub(in crate::companion) fn parse(text: &str) -> Result<Script, ParseError> {
-        validate(&data_file::from_toml(text)?).map_err(|mistake| mistake.in_text(text))
+    pub(in crate::companion) fn parse(text: &str, resources: &Registry) -> Result<Script, ParseError> {
+        let mut file: File = data_file::from_toml(text)?;
+        expand(&mut file, resources).and_then(|()| validate(&file)).map_err(|mistake| mistake.in_text(text))
     }
+}
+
+/// Replaces the references to help lines in words and replies.
+fn expand(file: &mut File, resources: &Registry) -> Result<(), Mistake> {
+    let texts = file.topic.iter_mut().flat_map(|topic| topic.words.values_mut().chain(topic.replies.values_mut()));
+    for text in texts.flatten() {
+        let start = text.span().start;
+        let expanded = resources.expand(text.as_ref());
+        *text.as_mut() = expanded.map_err(|Mistake(at, what)| Mistake(start + at, what))?;
+    }
+    Ok(())
 }
 
 fn validate(file: &File) -> Result<Script, Mistake> {

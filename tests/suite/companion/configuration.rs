@@ -3,7 +3,7 @@
 use safespace::companion;
 use safespace::config::Config;
 
-use super::fixture::{config, file, model_settings, path, settings, with_home};
+use super::fixture::{RESOURCES, config, file, model_settings, path, settings, with_home};
 use crate::support::process::Binary;
 use crate::support::variables;
 
@@ -148,7 +148,7 @@ fn an_unusable_file_is_an_error_that_names_its_variable() {
         let script = [("COMPANION_SCRIPT", path)];
         let prompt = [("COMPANION_PROMPT", path), ("OPENAI_BASE_URL", "http://localhost"), ("COMPANION_MODEL", "m")];
         for (variable, pairs) in [("COMPANION_SCRIPT", &script[..]), ("COMPANION_PROMPT", &prompt)] {
-            let error = companion::build(&settings(pairs)).err().map(|error| error.to_string());
+            let error = companion::build(&settings(pairs), &RESOURCES).err().map(|error| error.to_string());
             match (problem, error) {
                 (Some(problem), Some(error)) => {
                     assert!(error.starts_with(variable) && error.contains(problem), "{case}: {error}");

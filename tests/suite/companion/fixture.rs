@@ -1,16 +1,21 @@
 //! Companions, calls and raw replies of a model's server.
 
 use std::io::Write;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use safespace::companion::{self, BuildError, Call, ChatMessage, Companion, Finish, Unavailable};
 use safespace::config::{CompanionSettings, Config, ModelSettings};
 use safespace::message::Role;
+use safespace::resources::Registry;
 use safespace::sync::CancellationToken;
 use serde_json::json;
 
 use crate::support::fake_model::{FakeModel, Reply};
 use crate::support::variables;
+
+/// The embedded help lines.
+pub(super) static RESOURCES: LazyLock<Registry> = LazyLock::new(|| Registry::load(None).unwrap());
 
 /// Longer than any call here takes.
 pub(super) const LONG: Duration = Duration::from_secs(30);
@@ -40,14 +45,14 @@ pub(super) fn model_settings(pairs: &[(&str, &str)]) -> ModelSettings {
 
 #[track_caller]
 pub(super) fn build(pairs: &[(&str, &str)]) -> Companion {
-    companion::build(&settings(pairs)).unwrap_or_else(|error| panic!("{error}"))
+    companion::build(&settings(pairs), &RESOURCES).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The companion of settings that no variable can express.
 pub(super) fn build_model(model: ModelSettings) -> Result<Companion, BuildError> {
     let mut settings = settings(&[]);
     settings.model = Some(model);
-    companion::build(&settings)
+    companion::build(&settings, &RESOURCES)
 }
 
 /// A client of the model at this URL.

@@ -8,7 +8,7 @@ use safespace::companion::{ChatMessage, Companion, Unavailable};
 use safespace::message::Role;
 use toml::{Table, Value};
 
-use super::fixture::{LONG, answer, build, call, message};
+use super::fixture::{LONG, RESOURCES, answer, build, call, message};
 
 const FILE: &str = include_str!("../../../src/companion/script.toml");
 
@@ -19,6 +19,16 @@ static PARSED: LazyLock<Table> = LazyLock::new(|| toml::from_str(FILE).unwrap())
 
 /// Every reply of it: topic, language, text.
 static REPLIES: LazyLock<Vec<[String; 3]>> = LazyLock::new(|| texts("replies"));
+
+/// A text with the values of the help lines that it names.
+fn expanded(text: &str) -> String {
+    RESOURCES.expand(text).unwrap_or_else(|mistake| panic!("{}", mistake.1))
+}
+
+/// The value of a help line.
+fn value(id: &str) -> &str {
+    &RESOURCES.get(id).unwrap().value
+}
 
 fn user(text: &str) -> ChatMessage {
     message(Role::User, text)
@@ -38,14 +48,14 @@ fn reply(conversation: &[ChatMessage]) -> String {
     pieces(conversation).concat()
 }
 
-/// The texts under a key of every topic: topic, language, text.
+/// The texts under a key of every topic, with the values of help lines: topic, language, text.
 fn texts(key: &str) -> Vec<[String; 3]> {
     let mut all = Vec::new();
     for topic in PARSED["topic"].as_array().unwrap() {
         for (language, texts) in topic.get(key).and_then(Value::as_table).into_iter().flatten() {
             for text in texts.as_array().unwrap() {
                 let [name, text] = [&topic["name"], text].map(|value| value.as_str().unwrap().to_owned());
-                all.push([name, language.clone(), text]);
+                all.push([name, language.clone(), expanded(&text)]);
             }
         }
     }
@@ -250,7 +260,8 @@ fn a_reply_is_streamed_in_sentences_that_concatenate_to_it() {
     assert!(sentences.len() > 2, "{sentences:?}");
     assert_eq!(kind(&sentences.concat()), "greeting en");
     let sentences = pieces(&[user("aku mau mati")]);
-    assert!(sentences.iter().any(|piece| piece.contains("healing119.id.")), "the address is split: {sentences:?}");
+    let address = value("healing119_web");
+    assert!(sentences.iter().any(|piece| piece.contains(address)), "the address is split: {sentences:?}");
 }
 
 #[test]
@@ -333,15 +344,17 @@ fn no_reply_contains_a_forbidden_phrase() {
 }
 
 #[test]
-fn urgent_replies_name_emergency_numbers_and_other_replies_are_short() {
+fn urgent_replies_name_help_lines_and_other_replies_are_short() {
     for [topic, language, reply] in REPLIES.iter() {
         let case = format!("{topic} {language}: {reply}");
         match (topic.as_str(), language.as_str()) {
             ("self_harm", _) => {
-                assert!(["119 ext 8", "healing119.id", "112"].iter().all(|number| reply.contains(number)), "{case}");
+                for help_line in ["healing119_phone", "healing119_web", "emergency_112"] {
+                    assert!(reply.contains(value(help_line)), "{help_line}: {case}");
+                }
             }
-            ("danger", "id") => assert!(reply.contains("112") && reply.contains("hapus"), "{case}"),
-            ("danger", _) => assert!(reply.contains("112") && reply.contains("erase"), "{case}"),
+            ("danger", "id") => assert!(reply.contains(value("emergency_112")) && reply.contains("hapus"), "{case}"),
+            ("danger", _) => assert!(reply.contains(value("emergency_112")) && reply.contains("erase"), "{case}"),
             ("greeting", _) => assert!(reply.contains("program"), "{case}"),
             _ => {}
         }

@@ -5,7 +5,7 @@ use safespace::companion::{self, BuildError, ChatMessage, Companion};
 use safespace::data_file::{FileError, ParseError};
 use safespace::message::Role;
 
-use super::fixture::{LONG, answer, call, file, message, path, settings};
+use super::fixture::{LONG, RESOURCES, answer, call, file, message, path, settings};
 
 const SMALL: &str = r#"[[language]]
 code = "id"
@@ -36,7 +36,7 @@ fn small(changes: &[(&str, &str)]) -> String {
 /// Parses a script as the service does: from a file.
 fn parse(text: &str) -> Result<Companion, ParseError> {
     let file = file(text.as_bytes());
-    match companion::build(&settings(&[("COMPANION_SCRIPT", path(&file))])) {
+    match companion::build(&settings(&[("COMPANION_SCRIPT", path(&file))]), &RESOURCES) {
         Ok(script) => Ok(script),
         Err(BuildError::File(FileError::Mistaken { reason, .. })) => Err(reason),
         Err(other) => panic!("{other}"),
