@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
-use crate::api::Context;
+use crate::api::{Context, Resources};
 use crate::companion;
 use crate::config::{Address, Config};
 use crate::exporter::Exporter;
@@ -66,6 +66,7 @@ impl App {
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),
+            resources: Resources::new(resources.clone(), config.texts.resources_max_age_days),
             exit_urls: config.exit_urls.clone(),
             timers: Arc::default(),
             stopping: AtomicBool::new(false),

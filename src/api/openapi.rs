@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Header, Object, OpenApi, Ref, RefOr, Required, Re
 use super::examples::{self, ErrorExample};
 use super::problem::{FieldError, Problem, ProblemDocument};
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, health, leaving, respond, sessions};
+use super::{challenge, chat, docs, health, leaving, resources, respond, sessions};
 use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
@@ -34,7 +34,7 @@ use crate::http::Request;
     ),
     paths(
         health::root, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
-        challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
+        resources::list, challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
         leaving::panic, leaving::exit,
     ),
     components(schemas(ProblemDocument<'static>, FieldError, chat::ChatEvents)),

@@ -35,9 +35,14 @@ pub(super) fn json<T: Serialize>(status: u16, value: &T) -> Response {
     with_body(status, "application/json", to_json(value))
 }
 
-/// 204, without a body.
+/// 204.
 pub(super) fn no_content() -> Response {
-    Response { status_code: 204, headers: Vec::new(), data: ResponseBody::empty(), upgrade: None }
+    without_body(204)
+}
+
+/// A status alone.
+pub(super) fn without_body(status: u16) -> Response {
+    Response { status_code: status, headers: Vec::new(), data: ResponseBody::empty(), upgrade: None }
 }
 
 /// Any body with its media type. A static one is not copied, however many clients read it slowly.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::cors::Cors;
 use super::problem::Problem;
+use super::resources::Resources;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
 use crate::config::{AllowedOrigins, RetentionSettings};
@@ -34,6 +35,8 @@ pub struct Context {
     pub allowed_origins: AllowedOrigins,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
+    /// The help lines.
+    pub resources: Resources,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
     pub exit_urls: Vec<String>,
     /// Keeps silent streams alive, and holds responses back.

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::catalogue::Code;
 use super::problem::Problem;
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, health, leaving, openapi, respond, sessions};
+use super::{challenge, chat, docs, health, leaving, openapi, resources, respond, sessions};
 use crate::http::{Request, Response};
 
 /// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, the session's id of
@@ -47,6 +47,7 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/docs", docs::page),
     route("GET", "/docs/errors", docs::errors),
     route("GET", "/docs/{asset}", docs::asset),
+    route("GET", "/api/v1/resources", resources::list),
     route("GET", "/api/v1/challenge", challenge::read),
     route("POST", "/api/v1/sessions", sessions::create),
     route("GET", "/api/v1/sessions/{session_id}", sessions::read),

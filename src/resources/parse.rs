@@ -82,7 +82,7 @@ fn validate(file: &File) -> Result<Registry, Mistake> {
     let registry = Registry { country, topics, resources };
     let wanted = Selection { country: Some(&registry.country), topic: Some(EMERGENCY), language: None };
     let none = format_args!("no help line of {} has the topic {EMERGENCY:?}", registry.country);
-    ensure(registry.select(wanted).next().is_some(), &file.country, none)?;
+    ensure(!registry.select(wanted).is_empty(), &file.country, none)?;
     Ok(registry)
 }
 

@@ -2,11 +2,12 @@
 
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::data_file::Mistake;
 
 /// How a help line is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A telephone number or short code.
@@ -22,7 +23,7 @@ pub enum Kind {
 }
 
 /// A help line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Resource {
     /// Its name in references such as `{resource:sapa129_phone}`.
     pub id: String,
@@ -44,7 +45,9 @@ pub struct Resource {
     pub hours: String,
     /// Where the value was found.
     pub source: String,
-    /// When a person last verified it; `None` for never.
+    /// The day on which a person last called it or wrote to it; missing if nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = Date)]
     pub verified_at: Option<NaiveDate>,
 }
 
@@ -75,7 +78,7 @@ pub struct Selection<'a> {
     pub country: Option<&'a str>,
     /// A topic.
     pub topic: Option<&'a str>,
-    /// A language.
+    /// The language that should come first. Others are wanted too: they may be all there is.
     pub language: Option<&'a str>,
 }
 
@@ -87,15 +90,29 @@ impl Registry {
     }
 
     /// The help lines that are wanted, the most important one first.
-    pub fn select<'a>(&'a self, wanted: Selection<'a>) -> impl Iterator<Item = &'a Resource> {
-        let is_in = |wanted: Option<&str>, values: &[String]| {
-            wanted.is_none_or(|wanted| values.iter().any(|value| value.eq_ignore_ascii_case(wanted)))
-        };
-        self.resources.iter().filter(move |resource| {
+    #[must_use]
+    pub fn select(&self, wanted: Selection<'_>) -> Vec<&Resource> {
+        let is_wanted = |resource: &&Resource| {
             wanted.country.is_none_or(|country| resource.country.eq_ignore_ascii_case(country))
-                && is_in(wanted.topic, &resource.topics)
-                && is_in(wanted.language, &resource.languages)
-        })
+                && wanted.topic.is_none_or(|topic| resource.topics.iter().any(|own| own.eq_ignore_ascii_case(topic)))
+        };
+        let mut selected: Vec<&Resource> = self.resources.iter().filter(is_wanted).collect();
+        if let Some(language) = wanted.language {
+            selected.sort_by_key(|resource| !resource.languages.iter().any(|own| is_same_language(own, language)));
+        }
+        selected
+    }
+
+    /// The countries that have a help line, each once, in the order of the file.
+    #[must_use]
+    pub fn countries(&self) -> Vec<&str> {
+        let mut countries: Vec<&str> = Vec::new();
+        for resource in &self.resources {
+            if !countries.contains(&resource.country.as_str()) {
+                countries.push(&resource.country);
+            }
+        }
+        countries
     }
 
     /// The text with each reference such as `{resource:sapa129_phone}` replaced by the value of that help line.
@@ -117,6 +134,12 @@ impl Registry {
         }
         Ok(expanded + rest)
     }
+}
+
+/// Whether two tags of BCP 47 name the same language: who asks for `en-GB` can speak `en`.
+fn is_same_language(one: &str, other: &str) -> bool {
+    let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    primary(one) == primary(other)
 }
 
 /// The beginning of a reference, before the name and a `}`.

@@ -18,8 +18,8 @@ impl Kind {
         };
         let form = match self {
             Kind::Phone => {
-                "a phone number has 2 to 15 digits, with spaces, hyphens, brackets or a + at the beginning, and perhaps an \
-                 extension, as in 112, +62 21 390 3963 or 119 ext 8"
+                "a phone number has 2 to 15 digits, with spaces, hyphens, brackets, a + at the beginning, and perhaps \" ext \" \
+                 and an extension"
             }
             Kind::Whatsapp => {
                 "a number of WhatsApp has 8 to 15 digits, with spaces, hyphens, brackets or a + at the beginning"
