@@ -127,7 +127,8 @@ impl Registry {
             let resource = self.get(id).zip(after.strip_prefix('}'));
             let Some((resource, after)) = resource else {
                 let at = text.len() - rest.len() + before.len();
-                return Err(Mistake(at, format!("there is no help line {id:?} in RESOURCES, for {REFERENCE}{id}}}")));
+                let remedy = "add one to the file of RESOURCES, or change the reference";
+                return Err(Mistake(at, format!("there is no help line {id:?} for {REFERENCE}{id}}}: {remedy}")));
             };
             expanded.extend([before, &resource.value]);
             rest = after;

@@ -33,7 +33,7 @@ impl Kind {
     /// The value without what makes no difference, to find the same one twice.
     pub(super) fn plain(self, value: &str) -> String {
         match self {
-            Kind::Phone | Kind::Whatsapp => value.chars().filter(|char| char.is_ascii_alphanumeric()).collect(),
+            Kind::Phone | Kind::Whatsapp => value.chars().filter(char::is_ascii_alphanumeric).collect(),
             Kind::Email => value.to_ascii_lowercase(),
             Kind::Chat | Kind::Web => value.trim_end_matches('/').to_ascii_lowercase(),
         }

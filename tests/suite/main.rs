@@ -13,5 +13,6 @@ mod companion;
 mod http;
 mod operations;
 mod privacy;
+mod resources;
 mod retention;
 mod store;
