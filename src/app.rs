@@ -22,7 +22,7 @@ use crate::resources::Registry;
 use crate::store::migrations::MigrationError;
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
-pub use startup::{StartError, delete_old_data, migrate, upgrade_data, warnings};
+pub use startup::{StartError, delete_old_data, migrate, text_warnings, upgrade_data, warnings};
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
 pub struct App {
@@ -46,6 +46,9 @@ impl App {
             log::warn!("{warning}");
         }
         let resources = Arc::new(Registry::load(config.texts.resources.as_deref())?);
+        for warning in startup::text_warnings(config, &resources) {
+            log::warn!("{warning}");
+        }
         let companion = companion::build(&config.companion, &resources)?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
@@ -75,7 +78,8 @@ impl App {
         let server = http::Server::start(listener, limits.clone(), context.clone());
         let server = server.map_err(cannot_listen(&config.http.address))?;
         let exporter = metrics_listener.zip(config.metrics.as_ref()).map(|(listener, address)| {
-            let exporter = Exporter::new(server.observer(), store, metrics);
+            let exporter =
+                Exporter::new(server.observer(), store, metrics, resources, config.texts.resources_max_age_days);
             let limits = Limits { workers: 1, max_connections: 32, ..limits };
             http::Server::start(listener, limits, Arc::new(exporter)).map_err(cannot_listen(address))
         });

@@ -4,11 +4,13 @@ use std::fmt::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
+use chrono::Utc;
+
 use crate::app::{self, StartError};
 use crate::companion::{self, Companion};
 use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
 use crate::private_postgres::{Binaries, PrivatePostgres};
-use crate::resources::Registry;
+use crate::resources::{Registry, Resource};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
 
@@ -102,6 +104,15 @@ impl Report<'_> {
             Ok(resources) => resources,
             Err(error) => return self.problem(StartError::from(error)),
         };
+        self.line("Help lines", resources.resources.len());
+        for warning in app::text_warnings(config, &resources) {
+            self.line("Warning", warning);
+        }
+        for resource in resources.unverified(config.texts.resources_max_age_days, Utc::now().date_naive()) {
+            let verified = resource.verified_at.map_or("never verified".to_owned(), |day| format!("verified on {day}"));
+            let Resource { id, name, value, source, .. } = resource;
+            self.line("Verify", format_args!("{id}: {name}, {value}, {verified}, found at {source}"));
+        }
         match companion::build(&config.companion, &resources) {
             Ok(companion) if asks => self.ask(config, &companion),
             Ok(_) => {}

@@ -5,6 +5,7 @@ mod text_format;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chrono::Utc;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +17,7 @@ use rouille::input::priority_header_preferred;
 use crate::http::{Application, Observer, Refusal, RefusedFields, Request, Responder, Response};
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::resources::Registry as HelpLines;
 use crate::store::Store;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,6 +29,8 @@ pub struct Exporter {
     gauges: Gauges,
     server: Observer,
     store: Arc<Store>,
+    help_lines: Arc<HelpLines>,
+    help_lines_max_age_days: u32,
 }
 
 /// Set at each scrape.
@@ -43,12 +47,19 @@ struct Gauges {
     dropped_lines: Counter,
     storage_full: Gauge,
     storage_bytes: Family<[(&'static str, &'static str); 1], Gauge>,
+    resources_unverified: Gauge,
 }
 
 impl Exporter {
-    /// Exports the state of this server and this store, and these metrics.
+    /// Exports the state of this server and this store, these metrics, and how many help lines are not verified.
     #[must_use]
-    pub fn new(server: Observer, store: Arc<Store>, metrics: Arc<Metrics>) -> Exporter {
+    pub fn new(
+        server: Observer,
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        help_lines: Arc<HelpLines>,
+        help_lines_max_age_days: u32,
+    ) -> Exporter {
         let mut registry = Registry::with_prefix("safespace");
         registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         metrics.register(&mut registry);
@@ -66,8 +77,13 @@ impl Exporter {
             dropped_lines: register(to, "log_lines_dropped", "Log lines dropped because standard error was too slow"),
             storage_full: register(to, "storage_full", "Whether new sessions and messages are refused"),
             storage_bytes: register(to, "storage_bytes", "Room for the database, and its bounds"),
+            resources_unverified: register(
+                to,
+                "resources_unverified",
+                "Help lines that nobody verified within RESOURCES_MAX_AGE",
+            ),
         };
-        Exporter { registry, metrics, gauges, server, store }
+        Exporter { registry, metrics, gauges, server, store, help_lines, help_lines_max_age_days }
     }
 
     fn update(&self) {
@@ -88,6 +104,8 @@ impl Exporter {
         gauges.pool_max.set(pool.max.into());
         gauges.pool_waiting.set(pool.waiting.into());
         self.update_storage();
+        let unverified = self.help_lines.unverified(self.help_lines_max_age_days, Utc::now().date_naive());
+        gauges.resources_unverified.set(whole(unverified.len()));
         gauges.dropped_lines.inner().store(logging::dropped_lines(), Ordering::Relaxed);
     }
 

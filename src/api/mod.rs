@@ -31,7 +31,7 @@ use crate::language::Language;
 use crate::peers::PeerKey;
 use cors::Cors;
 use problem::Problem;
-pub use resources::Resources;
+pub use resources::listing::Resources;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
 use routes::{Found, Input, Route};

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::cors::Cors;
 use super::problem::Problem;
-use super::resources::Resources;
+use super::resources::listing::Resources;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
 use crate::config::{AllowedOrigins, RetentionSettings};

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use chrono::Utc;
+
 use crate::companion::{self, BuildError};
 use crate::config::{
     self, ByAddress, Config, Database, PoolSettings, PrivateServer, ProtectionSettings, Server, StorageReserve,
@@ -15,6 +17,7 @@ use crate::data_file::FileError;
 use crate::http::{self, Limits};
 use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{self, NamedPrograms, PrivatePostgres, PrivatePostgresError};
+use crate::resources::Registry;
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{DataLocation, Disk, Store};
 
@@ -205,6 +208,21 @@ pub fn warnings(config: &Config) -> Vec<String> {
         warnings.push(format!(
             "APP_WORKERS is {workers} and should be more than {max_blocked}: a database that hangs can block that many \
              workers, and none is left to answer"
+        ));
+    }
+    warnings
+}
+
+/// What the operator should know of the files of texts although they can be used.
+#[must_use]
+pub fn text_warnings(config: &Config, resources: &Registry) -> Vec<String> {
+    let mut warnings = companion::warnings(&config.companion, resources);
+    let days = config.texts.resources_max_age_days;
+    let (count, all) = (resources.unverified(days, Utc::now().date_naive()).len(), resources.resources.len());
+    if count > 0 {
+        warnings.push(format!(
+            "{count} of {all} help lines were not verified in the last {days} days: a person must call each of them, or write \
+             to it, and then set verified_at in the file of RESOURCES; `safespace check` lists them"
         ));
     }
     warnings

@@ -37,7 +37,7 @@ pub use script_or_model::Companion;
 
 use crate::config::{CompanionSettings, ModelSettings};
 use crate::data_file::{self, FileError};
-use crate::resources::Registry;
+use crate::resources::{LooseValue, Registry};
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,9 @@ pub enum BuildError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
 }
+
+/// Numbers of a file of which the operator is warned.
+const MAX_WARNINGS: usize = 20;
 
 /// Descriptors that all calls need at the same time: a socket each, and what the host's name is resolved with.
 #[must_use]
@@ -69,6 +72,27 @@ pub fn build(settings: &CompanionSettings, resources: &Registry) -> Result<Compa
         Ok(model::Model::new(model.clone(), system_prompt(model, resources)?, settings.timeout)?)
     });
     Ok(Companion::new(script, model.transpose()?))
+}
+
+/// What the operator should know of the files that the settings name although they can be used: the numbers in them, which no
+/// verification of a help line covers.
+#[must_use]
+pub fn warnings(settings: &CompanionSettings, resources: &Registry) -> Vec<String> {
+    let prompt = settings.model.as_ref().and_then(|model| model.prompt.as_deref());
+    let files = [("COMPANION_SCRIPT", settings.script.as_deref()), ("COMPANION_PROMPT", prompt)];
+    let warnings = files.into_iter().flat_map(|(variable, path)| {
+        // Without a file there is nothing to warn of, and one that cannot be read is an error of `build`.
+        let text = data_file::read(variable, path, "").unwrap_or_default();
+        let values = resources.loose_values(&text).into_iter().take(MAX_WARNINGS);
+        values.map(move |LooseValue { line, text, id }| match id {
+            Some(id) => format!("{variable}: line {line}: {text:?} is the value of a help line: write {{resource:{id}}}"),
+            None => format!(
+                "{variable}: line {line}: {text:?} looks like a number or an address of help: make it a help line in the file \
+                 of RESOURCES, and write {{resource:NAME}}"
+            ),
+        })
+    });
+    warnings.collect()
 }
 
 /// The system prompt: that of the file, or the embedded one.

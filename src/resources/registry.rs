@@ -103,6 +103,12 @@ impl Registry {
         selected
     }
 
+    /// The help lines that nobody verified in so many days before `today`, or ever.
+    #[must_use]
+    pub fn unverified(&self, max_age_days: u32, today: NaiveDate) -> Vec<&Resource> {
+        self.resources.iter().filter(|resource| !resource.is_verified(max_age_days, today)).collect()
+    }
+
     /// The countries that have a help line, each once, in the order of the file.
     #[must_use]
     pub fn countries(&self) -> Vec<&str> {
@@ -144,7 +150,7 @@ fn is_same_language(one: &str, other: &str) -> bool {
 }
 
 /// The beginning of a reference, before the name and a `}`.
-const REFERENCE: &str = "{resource:";
+pub(super) const REFERENCE: &str = "{resource:";
 
 /// Whether the name of a help line may have this character.
 pub(super) fn is_of_id(char: char) -> bool {

@@ -5,5 +5,6 @@ mod configuration;
 mod documentation;
 mod logs;
 mod metrics;
+mod numbers;
 mod process;
 mod repository;

@@ -3,7 +3,7 @@
 use safespace::resources::Registry;
 use serde_json::{Value, json};
 
-use super::{SMALL, file_of};
+use super::{EMBEDDED, SMALL, file_of};
 use crate::support::app::TestApp;
 use crate::support::http::Answer;
 
@@ -13,7 +13,7 @@ const PATH: &str = "/api/v1/resources";
 fn start(verified_at: &str) -> TestApp {
     let (_, resources) = SMALL.split_once("\n\n").unwrap();
     let resources = resources.replace("\"ID\"", "\"XX\"").replace("2026-01-31", verified_at);
-    let file = file_of(&format!("{}\n{resources}", include_str!("../../../src/resources/resources.toml")));
+    let file = file_of(&format!("{}\n{resources}", EMBEDDED));
     TestApp::with(&[("RESOURCES", file.path().to_str().unwrap())])
 }
 

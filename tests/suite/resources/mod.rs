@@ -2,12 +2,16 @@
 
 mod file;
 mod listing;
+mod operators;
 
 use std::io::Write;
 
 use safespace::data_file::FileError;
 use safespace::resources::Registry;
 use tempfile::NamedTempFile;
+
+/// The embedded help lines.
+const EMBEDDED: &str = include_str!("../../../src/resources/resources.toml");
 
 /// A file of help lines of which each replacement is done once.
 const SMALL: &str = r#"country = "ID"
