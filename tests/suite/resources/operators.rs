@@ -4,7 +4,7 @@ use safespace::companion;
 use safespace::config::Config;
 use safespace::resources::Registry;
 
-use super::{EMBEDDED, SMALL, file_of, load};
+use super::{EMBEDDED, SMALL, file_of};
 use crate::support::app::TestApp;
 use crate::support::cluster::Schema;
 use crate::support::process::Binary;
@@ -98,14 +98,14 @@ fn check_names_the_line_of_a_mistake_and_the_text_that_needs_a_missing_help_line
 
 #[test]
 fn a_reference_that_no_help_line_has_is_a_mistake_with_its_line() {
-    let registry = load(SMALL).unwrap();
+    let registry = Registry::load(None).unwrap();
     let config =
         |pairs: &[(&str, &str)]| Config::from_variables(&variables(&[&[("HOME", "/h")], pairs].concat())).unwrap();
     let script = file_of(
         "[[language]]\ncode = \"en\"\nmarkers = [\"i\"]\n\n[[topic]]\nname = \"silence\"\nreplies.en = [\"…\"]\n\n\
-         [[topic]]\nname = \"fallback\"\nreplies.en = [\n    \"Call {resource:rescue}.\",\n    \"Call {resource:nobody}.\",\n]\n",
+         [[topic]]\nname = \"fallback\"\nreplies.en = [\n    \"Call {resource:police_110}.\",\n    \"Call {resource:nobody}.\",\n]\n",
     );
-    let prompt = file_of("# Who you are\n\nA program.\nCall {resource:rescue}, or\nwrite to {resource:nobody}.\n");
+    let prompt = file_of("# Who you are\n\nA program.\nCall {resource:police_110}, or\nwrite to {resource:nobody}.\n");
     let (script, prompt) = (script.path().to_str().unwrap(), prompt.path().to_str().unwrap());
     for (line, pairs) in [
         (13, vec![("COMPANION_SCRIPT", script)]),
