@@ -99,7 +99,7 @@ pub fn now() -> DateTime<Utc> {
 /// Seals the time at which a session was created, for the session's row.
 #[must_use]
 pub fn seal_creation_time(key: &SealingKey, created_at: DateTime<Utc>) -> Vec<u8> {
-    key.seal(AssociatedData::Session, &created_at.timestamp_micros().to_be_bytes())
+    seal_time(key, AssociatedData::Session, created_at)
 }
 
 /// Opens the time at which a session was created.
@@ -107,7 +107,29 @@ pub fn seal_creation_time(key: &SealingKey, created_at: DateTime<Utc>) -> Vec<u8
 /// # Errors
 /// [`OpenError`] when the bytes were not sealed for this session's row.
 pub fn open_creation_time(key: &SealingKey, sealed: &[u8]) -> Result<DateTime<Utc>, OpenError> {
-    let plaintext = key.open(AssociatedData::Session, sealed)?;
+    open_time(key, AssociatedData::Session, sealed)
+}
+
+/// Seals the time at which a report of a session was last made or changed, for the session's row.
+#[must_use]
+pub fn seal_last_report(key: &SealingKey, at: DateTime<Utc>) -> Vec<u8> {
+    seal_time(key, AssociatedData::LastReport, at)
+}
+
+/// Opens the time at which a report of a session was last made or changed.
+///
+/// # Errors
+/// [`OpenError`] when the bytes were not sealed for this session's row.
+pub fn open_last_report(key: &SealingKey, sealed: &[u8]) -> Result<DateTime<Utc>, OpenError> {
+    open_time(key, AssociatedData::LastReport, sealed)
+}
+
+fn seal_time(key: &SealingKey, data: AssociatedData, time: DateTime<Utc>) -> Vec<u8> {
+    key.seal(data, &time.timestamp_micros().to_be_bytes())
+}
+
+fn open_time(key: &SealingKey, data: AssociatedData, sealed: &[u8]) -> Result<DateTime<Utc>, OpenError> {
+    let plaintext = key.open(data, sealed)?;
     time_from_micros(plaintext.as_slice().try_into().map_err(|_| OpenError)?)
 }
 

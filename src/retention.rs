@@ -1,4 +1,4 @@
-//! When a session ends: after a time without messages, or at its maximum age. From then on it does not exist for its client,
+//! When a session ends: after a time without use, which is a message, or a report made or changed, or at its maximum age. From then on it does not exist for its client,
 //! whether or not its rows are swept. Nothing that derives from the policy is stored, so that a changed one holds for existing
 //! sessions.
 
@@ -17,11 +17,11 @@ pub const MIN_IDLE_TIMEOUT_SECONDS: i32 = 60;
 pub struct Life {
     /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Its last message; its creation, where it has none.
+    /// Its last message, or the last creation or change of a report; its creation, where it has neither.
     pub last_used_at: DateTime<Utc>,
     /// The idle timeout in force, in seconds: the session's own, and at most the operator's.
     pub idle_timeout_seconds: i32,
-    /// When it ends, unless a message follows.
+    /// When it ends, unless it is used again.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -52,7 +52,9 @@ impl Life {
     ) -> Result<Option<Life>, OpenError> {
         let created_at = message::open_creation_time(key, &session.sealed)?;
         let newest = session.newest.as_ref().map(|row| Message::open(key, row.id, row.position, &row.sealed));
-        let last_used_at = newest.transpose()?.map_or(created_at, |newest| newest.created_at);
+        let last_report = session.last_report.as_ref().map(|sealed| message::open_last_report(key, sealed));
+        let uses = [newest.transpose()?.map(|newest| newest.created_at), last_report.transpose()?];
+        let last_used_at = uses.into_iter().flatten().max().unwrap_or(created_at);
         let life = Life::new(policy, created_at, last_used_at, session.idle_timeout_seconds);
         Ok((message::now() < life.expires_at).then_some(life))
     }

@@ -74,6 +74,15 @@ pub enum AssociatedData {
         /// Its position in the conversation.
         position: i32,
     },
+    /// The row of a report.
+    Report {
+        /// The report's id.
+        id: Uuid,
+        /// Its position among those of the session.
+        position: i32,
+    },
+    /// The time of the last change of a report, in the row of the session.
+    LastReport,
 }
 
 /// One of the two messages of a turn.
@@ -152,17 +161,15 @@ impl SealingKey {
         self.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError)
     }
 
-    /// The bytes of the associated data. All fields have fixed lengths, so no two rows have the same encoding.
+    /// The bytes of the associated data. Each kind has its number and fixed lengths, so no two rows have the same encoding.
     fn encode(&self, associated_data: AssociatedData) -> Vec<u8> {
         let mut encoded = vec![VERSION];
         encoded.extend_from_slice(self.lookup.0.as_bytes());
         match associated_data {
             AssociatedData::Session => encoded.push(0),
-            AssociatedData::Message { id, position } => {
-                encoded.push(1);
-                encoded.extend_from_slice(id.as_bytes());
-                encoded.extend_from_slice(&position.to_be_bytes());
-            }
+            AssociatedData::Message { id, position } => encode_row(&mut encoded, 1, id, position),
+            AssociatedData::Report { id, position } => encode_row(&mut encoded, 2, id, position),
+            AssociatedData::LastReport => encoded.push(3),
         }
         encoded
     }
@@ -174,6 +181,12 @@ impl SessionId {
     pub fn lookup(&self) -> Lookup {
         lookup(&derivation(self))
     }
+}
+
+fn encode_row(encoded: &mut Vec<u8>, kind: u8, id: Uuid, position: i32) {
+    encoded.push(kind);
+    encoded.extend_from_slice(id.as_bytes());
+    encoded.extend_from_slice(&position.to_be_bytes());
 }
 
 fn derivation(id: &SessionId) -> Hkdf<Sha256> {

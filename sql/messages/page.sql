@@ -4,8 +4,8 @@
 -- NULLs, an unknown session none. before_exists: false where the session has no message `before`.
 SELECT asked.request_number, page_end.position IS NOT NULL AS before_exists, page.first, page_end.position - 1 AS last,
     found.position, found.id AS message_id, found.sealed, found.total_bytes,
-    first_row.session_sealed, first_row.idle_timeout_seconds, first_row.newest_position, first_row.newest_id,
-    first_row.newest_sealed, first_row.newest_total_bytes
+    first_row.session_sealed, first_row.idle_timeout_seconds, first_row.last_report, first_row.newest_position,
+    first_row.newest_id, first_row.newest_sealed, first_row.newest_total_bytes
 FROM unnest($1::uuid[], $2::uuid[], $3::integer[]) WITH ORDINALITY AS asked (session_id, before, most, request_number)
 CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS session
 LEFT JOIN LATERAL (
@@ -26,8 +26,9 @@ LEFT JOIN LATERAL (
         AND position < least(page_end.position, page.first::bigint + $5::integer)
 ) AS found ON found.bytes <= $4::bigint OR found.position = page.first
 LEFT JOIN LATERAL (
-    SELECT session.sealed AS session_sealed, session.idle_timeout_seconds, newest.position AS newest_position,
-        newest.id AS newest_id, newest.sealed AS newest_sealed, newest.total_bytes AS newest_total_bytes
+    SELECT session.sealed AS session_sealed, session.idle_timeout_seconds, session.last_report,
+        newest.position AS newest_position, newest.id AS newest_id, newest.sealed AS newest_sealed,
+        newest.total_bytes AS newest_total_bytes
     WHERE found.position IS NULL OR found.position = page.first
 ) AS first_row ON true
 ORDER BY asked.request_number, found.position

@@ -1,6 +1,6 @@
 -- recent.sql for several sessions.
-SELECT session.id AS session_id, session.sealed AS session_sealed, session.idle_timeout_seconds, newest.position,
-    newest.id AS message_id, newest.sealed, newest.total_bytes,
+SELECT session.id AS session_id, session.sealed AS session_sealed, session.idle_timeout_seconds, session.last_report,
+    newest.position, newest.id AS message_id, newest.sealed, newest.total_bytes,
     session.last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer AS is_stale
 FROM (SELECT DISTINCT unnest($1::uuid[])) AS asked (session_id)
 CROSS JOIN LATERAL (SELECT * FROM sessions WHERE id = asked.session_id LIMIT 1) AS session

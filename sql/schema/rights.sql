@@ -4,7 +4,8 @@
 WITH needed (name, privilege) AS (
     VALUES ('refinery_schema_history', 'SELECT'),
         ('sessions', 'SELECT'), ('sessions', 'INSERT'), ('sessions', 'UPDATE'), ('sessions', 'DELETE'),
-        ('messages', 'SELECT'), ('messages', 'INSERT')
+        ('messages', 'SELECT'), ('messages', 'INSERT'),
+        ('reports', 'SELECT'), ('reports', 'INSERT'), ('reports', 'UPDATE'), ('reports', 'DELETE')
 ), held AS (
     SELECT name, privilege, CASE privilege
             WHEN 'DELETE' THEN has_table_privilege(to_regclass(name), privilege)

@@ -1,11 +1,13 @@
--- Locks those of several sessions that have at most $2 messages and $3 sealed bytes, and that no other transaction has locked,
+-- Locks those of several sessions that have at most $2 messages and $3 sealed bytes, those of reports included, and that no other transaction has locked,
 -- so that a batch of deletes never takes long. One row for each session that exists: NULL where it is locked now, else its sealed
 -- bytes. Locks are taken in the order of ids, as everywhere, so that concurrent statements do not deadlock.
 WITH found AS (
-    SELECT sessions.id, newest.position, coalesce(newest.total_bytes, 0) AS total_bytes
+    SELECT sessions.id, newest.position, coalesce(newest.total_bytes, 0) + of_reports.bytes AS total_bytes
     FROM sessions LEFT JOIN LATERAL (
         SELECT position, total_bytes FROM messages WHERE session_id = sessions.id ORDER BY position DESC LIMIT 1
-    ) AS newest ON true
+    ) AS newest ON true CROSS JOIN LATERAL (
+        SELECT coalesce(sum(octet_length(sealed)), 0) AS bytes FROM reports WHERE session_id = sessions.id
+    ) AS of_reports
     WHERE sessions.id = ANY($1::uuid[])
 ), locked AS (
     SELECT id FROM sessions

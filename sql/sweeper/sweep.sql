@@ -1,6 +1,6 @@
 -- Deletes sessions that ended for certain, those first whose end is the longest ago, and returns their number. $1 and $2: the
 -- seconds of the idle timeout and of the maximum age. At most $3 sessions of each kind, with at most $4 messages and $5 sealed
--- bytes together, or one session of any size. ends_at: seconds from 1970 to the end, if the session was used at the beginning
+-- bytes together, those of reports included, or one session of any size. ends_at: seconds from 1970 to the end, if the session was used at the beginning
 -- of its hour. A row says the hour alone, so an hour is added; and a turn writes the hour when it begins, so its answer, up to five
 -- minutes later, can be of the next one: ten minutes are added.
 -- Locks are taken in the order of ends, not of ids as elsewhere: nothing here waits for a lock, so there is no deadlock. What is
@@ -26,10 +26,12 @@ WITH idle AS (
 ), measured AS (
     SELECT ended.id, row_number() OVER oldest_first AS number,
         sum(coalesce(newest.position, 0)) OVER oldest_first AS messages,
-        sum(coalesce(newest.total_bytes, 0)) OVER oldest_first AS bytes
+        sum(coalesce(newest.total_bytes, 0) + of_reports.bytes) OVER oldest_first AS bytes
     FROM ended LEFT JOIN LATERAL (
         SELECT position, total_bytes FROM messages WHERE session_id = ended.id ORDER BY position DESC LIMIT 1
-    ) AS newest ON true
+    ) AS newest ON true CROSS JOIN LATERAL (
+        SELECT coalesce(sum(octet_length(sealed)), 0) AS bytes FROM reports WHERE session_id = ended.id
+    ) AS of_reports
     WINDOW oldest_first AS (ORDER BY ended.ends_at, ended.id)
 ), deleted AS (
     DELETE FROM sessions USING measured

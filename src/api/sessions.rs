@@ -134,6 +134,8 @@ struct DeletedRows {
     sessions: i64,
     #[schema(example = 2)]
     messages: i64,
+    #[schema(example = 1)]
+    reports: i64,
 }
 
 /// Changes when a session ends
@@ -236,7 +238,8 @@ pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &s
         context.turns.erase(
             key.lookup(),
             responder.on(move |erased: Result<Option<Erased>, _>| {
-                let Erased { session, messages } = erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
+                let Erased { session, messages, reports } =
+                    erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
                 // One that has ended is deleted, but did not exist any more. One that does not open did.
                 if let Ok(None) = Life::open(policy, &key, &session) {
                     return Err(Problem::new(Code::SessionNotFound));
@@ -244,7 +247,7 @@ pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &s
                 if !is_counted {
                     return Ok(respond::no_content());
                 }
-                let erasure = Erasure { deleted: DeletedRows { sessions: 1, messages } };
+                let erasure = Erasure { deleted: DeletedRows { sessions: 1, messages, reports } };
                 Ok(respond::json(200, &erasure).with_additional_header("Preference-Applied", "return=representation"))
             }),
         );

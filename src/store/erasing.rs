@@ -79,6 +79,8 @@ pub struct Erased {
     pub session: StoredSession,
     /// Rows of the table `messages`.
     pub messages: i64,
+    /// Rows of the table `reports`.
+    pub reports: i64,
 }
 
 /// What a batch did with a session.
@@ -228,7 +230,7 @@ fn delete(transaction: &mut Transaction<'_>, locked: &[Uuid]) -> Result<HashMap<
     let erased = |row: &postgres::Row| {
         let newest = read_row(row);
         let messages = newest.as_ref().map_or(0, |newest| newest.position.into());
-        Erased { session: read_session(row, newest), messages }
+        Erased { session: read_session(row, newest), messages, reports: row.get("reports") }
     };
     Ok(rows.iter().map(|row| (row.get("id"), erased(row))).collect())
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL: how it is reached, how its schema is migrated, and one file per table.
 //!
 //! - [`Store`]: owns the pool and the statements.
-//! - `sessions`, `messages`, `health`: the statements, one file per table; `rows`: what two of them read.
+//! - `sessions`, `messages`, `reports`, `health`: the statements, one file per table; `rows`: what several of them read.
 //! - `erasing`: the lane in which sessions are erased.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
@@ -23,6 +23,7 @@ mod health;
 mod messages;
 pub mod migrations;
 mod pool;
+mod reports;
 mod rights;
 mod rows;
 mod sessions;
@@ -43,6 +44,7 @@ pub use health::{Health, Readiness};
 pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Recent};
 pub use migrations::{ServerFindings, inspect};
 pub use pool::PoolState;
+pub use reports::{MAX_REPORTS, ReportAppended, ReportList, ReportPlace, Reports};
 pub use rights::Rights;
 pub use rows::{Row, StoredSession};
 pub use sessions::{NewSession, Sessions};
@@ -71,12 +73,14 @@ const DESCRIPTORS_PER_CONNECTION: usize = 4;
 /// Everything that is stored, in one PostgreSQL.
 ///
 /// A connection is borrowed from the pool for one short statement. It is never held during a call to the companion or a
-/// write to a client. Every statement takes a [`Callback`], which is called once, on any thread.
+/// write to a client. Every statement takes a [`Callback`], which is called once, on any thread; those on reports block their caller.
 pub struct Store {
     /// The table `sessions`.
     pub sessions: Sessions,
     /// The table `messages`.
     pub messages: Messages,
+    /// The table `reports`.
+    pub reports: Reports,
     /// Probes of the database and its schema.
     pub health: Health,
     /// Whether there is room for more rows.
@@ -133,6 +137,7 @@ impl Store {
         Store {
             sessions: Sessions::new(&pool, erasing, settings.acquire_timeout, metrics),
             messages: Messages::new(&pool, settings.acquire_timeout, metrics),
+            reports: Reports::new(&pool, settings.acquire_timeout),
             health: Health::new(&pool, &monitor, metrics),
             watermark,
             monitor,

@@ -1,4 +1,4 @@
-//! What the statements on sessions and on messages both read: rows, sealed.
+//! What the statements on several tables read: rows, sealed.
 
 use uuid::Uuid;
 
@@ -21,6 +21,8 @@ pub struct StoredSession {
     pub sealed: Vec<u8>,
     /// The session's own idle timeout; `None` for the operator's.
     pub idle_timeout_seconds: Option<i32>,
+    /// When a report of it was last made or changed, sealed; `None` where it never had one.
+    pub last_report: Option<Vec<u8>>,
     /// Its newest message.
     pub newest: Option<Row>,
 }
@@ -31,8 +33,8 @@ pub(super) fn read_row(row: &postgres::Row) -> Option<Row> {
     Some(Row { position, id: row.get("message_id"), sealed: row.get("sealed"), total_bytes: row.get("total_bytes") })
 }
 
-/// The session in the columns `session_sealed` and `idle_timeout_seconds`.
+/// The session in the columns `session_sealed`, `idle_timeout_seconds` and `last_report`.
 pub(super) fn read_session(row: &postgres::Row, newest: Option<Row>) -> StoredSession {
     let (sealed, idle_timeout_seconds) = (row.get("session_sealed"), row.get("idle_timeout_seconds"));
-    StoredSession { sealed, idle_timeout_seconds, newest }
+    StoredSession { sealed, idle_timeout_seconds, last_report: row.get("last_report"), newest }
 }
