@@ -27,6 +27,12 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
+    /// Bytes of the body of a request with this method and target, where that is not
+    /// [`Limits::max_body_bytes`](super::Limits::max_body_bytes).
+    fn max_body_bytes(&self, _method: &str, _target: &str) -> Option<usize> {
+        None
+    }
+
     /// Whether a request that begins with these bytes has room in the run queue even if that is full of others.
     fn is_never_refused(&self, _beginning: &[u8]) -> bool {
         false

@@ -47,6 +47,15 @@ impl Body {
         Ok(Body { received: Vec::new(), expected, length, max_bytes })
     }
 
+    /// Bytes that it can get: the announced length, or in chunks as many as it may have.
+    pub(super) fn max_length(&self) -> usize {
+        match self.expected {
+            Expected::Nothing => 0,
+            Expected::Bytes(length) => length,
+            _ => self.max_bytes,
+        }
+    }
+
     /// Takes from the front of `input` what belongs to the body, and returns whether the body is complete. Fails with
     /// 413 as soon as it is too large, 400 for chunks that the RFC does not allow.
     pub(super) fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Refusal> {

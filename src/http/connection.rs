@@ -10,6 +10,7 @@ use std::time::Instant;
 use rouille::Request;
 
 use super::body::Body;
+use super::budget::{MemoryBudget, Reservation};
 use super::deadlines::Phase;
 use super::head::{self, Head, HeadScanner, Length};
 use super::limits::Limits;
@@ -39,6 +40,8 @@ pub(super) struct Connection {
     capabilities: ClientCapabilities,
     /// What a refusal of the current request can depend on.
     refused_fields: RefusedFields,
+    /// For the body of the current request, if that may be longer than most.
+    body_memory: Option<Reservation>,
     /// The application works on the response to the current request, or on the pieces of its body.
     pub(super) awaits_application: bool,
     state: ConnectionState,
@@ -52,6 +55,26 @@ enum ConnectionState {
     AwaitingReply,
     /// A response, or `100 Continue` and the request whose body follows.
     Writing(ResponseWriter, Option<(Head, Body)>),
+}
+
+/// The bounds of the bodies of requests.
+#[derive(Clone, Copy)]
+pub(super) struct BodyBounds<'a> {
+    /// Bytes of the body of a request with this head.
+    pub(super) max_bytes: &'a dyn Fn(&Head) -> usize,
+    /// Memory for bodies that are longer than those of most requests may be.
+    pub(super) budget: &'a Arc<MemoryBudget>,
+}
+
+impl BodyBounds<'_> {
+    /// Memory for a body that can get more than `usual` bytes. Without such bodies the number of connections bounds the memory.
+    fn reserve(&self, body: &Body, usual: usize, peer: Option<PeerKey>) -> Result<Option<Reservation>, Refusal> {
+        if body.max_length() <= usual {
+            return Ok(None);
+        }
+        let mut memory = self.budget.empty(peer);
+        if memory.grow(body.max_length()) { Ok(Some(memory)) } else { Err(Refusal::Busy) }
+    }
 }
 
 /// The next state, or what the connection needs before it goes on.
@@ -74,6 +97,7 @@ impl Connection {
             is_drained: false,
             capabilities,
             refused_fields: RefusedFields::default(),
+            body_memory: None,
             awaits_application: false,
             state,
         }
@@ -106,10 +130,10 @@ impl Connection {
     }
 
     /// Advances until the connection needs something. `buffer` is the worker's, for reading.
-    pub(super) fn advance(&mut self, limits: &Limits, buffer: &mut Vec<u8>) -> Step {
+    pub(super) fn advance(&mut self, limits: &Limits, bodies: BodyBounds<'_>, buffer: &mut Vec<u8>) -> Step {
         loop {
             let transition = match self.take_state() {
-                ReadingHead(scanner) => self.read_head(scanner, limits, buffer).inspect_err(|step| {
+                ReadingHead(scanner) => self.read_head(scanner, limits, bodies, buffer).inspect_err(|step| {
                     if let Step::Refuse(_) = step {
                         self.refused_fields = head::find_refused_fields(&self.input);
                     }
@@ -162,7 +186,13 @@ impl Connection {
         self.stop(state, Step::Done(Disposition::AwaitClient { phase, progress: false }))
     }
 
-    fn read_head(&mut self, mut scanner: HeadScanner, limits: &Limits, buffer: &mut Vec<u8>) -> Transition {
+    fn read_head(
+        &mut self,
+        mut scanner: HeadScanner,
+        limits: &Limits,
+        bodies: BodyBounds<'_>,
+        buffer: &mut Vec<u8>,
+    ) -> Transition {
         // The method of the request before says nothing of this one, which may be refused before it is parsed.
         self.capabilities = ClientCapabilities::default();
         let Some(range) = scanner.find(&self.input, limits)? else {
@@ -178,7 +208,8 @@ impl Connection {
         self.capabilities =
             ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
         // Before the head leaves the input, in which the refusal of the body looks for fields.
-        let body = Body::new(head.length, limits.max_body_bytes)?;
+        let body = Body::new(head.length, (bodies.max_bytes)(&head))?;
+        self.body_memory = bodies.reserve(&body, limits.max_body_bytes, self.peer)?;
         self.input.drain(..range.end);
         self.refused_fields.clone_from(&head.refused_fields);
         if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
@@ -202,6 +233,8 @@ impl Connection {
             };
         }
         let request = request(self.client, head, Some(body.into_bytes()));
+        // The application has it now, and a bounded number of threads works for that.
+        self.body_memory = None;
         self.awaits_application = true;
         self.stop(AwaitingReply, Step::Answer(request))
     }

@@ -16,7 +16,7 @@ pub struct Limits {
     pub max_head_bytes: usize,
     /// Fields of a request head, [`MAX_FIELDS`](super::MAX_FIELDS) at most; more are refused with 431.
     pub max_head_fields: usize,
-    /// Bytes of a request body; a larger one is refused with 413.
+    /// Bytes of a request body, unless the application has another bound for the request; a larger one is refused with 413.
     pub max_body_bytes: usize,
     /// Open connections. Above this limit the first of these gives way to a new one:
     ///
@@ -29,7 +29,8 @@ pub struct Limits {
     /// New requests in the run queue, not yet taken by a worker; further ones are refused with 503. Of each peer it takes
     /// an eighth from half of that on. Requests that are never refused and pipelined ones do not count.
     pub max_queued: usize,
-    /// Bytes of the responses of all clients in memory, without those that the socket takes at once and those of up to 4 KiB.
+    /// Bytes of the responses of all clients in memory, without those that the socket takes at once and those of up to 4 KiB; and
+    /// of incomplete bodies that are longer than [`Limits::max_body_bytes`], which are refused with 503 where there is no memory.
     /// A piece that [`Responder::stream_from`](super::Responder::stream_from) asks for waits for memory, and clients that
     /// read nothing give way; a response in pieces is refused with 503 while many wait, another one if it has more than
     /// 64 KiB.

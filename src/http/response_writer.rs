@@ -159,11 +159,12 @@ impl ResponseWriter {
     }
 
     /// Reserves memory for a response that is longer than [`PIECE_BYTES`], if there is any: the part of its body that is not
-    /// read yet counts too, since the application has made the body as a whole. One that is longer than a piece of
-    /// [`MAX_PIECE_BYTES`] is taken to be static. Memory for the others follows with [`ResponseWriter::reserve_unwritten`].
-    pub(super) fn reserve(&mut self, mut memory: Reservation) -> bool {
+    /// read yet counts too, since the application has made the body as a whole. With `is_at_hand`, one that is longer than a piece
+    /// of [`MAX_PIECE_BYTES`] is taken to be static. Memory for the others follows with [`ResponseWriter::reserve_unwritten`].
+    pub(super) fn reserve(&mut self, mut memory: Reservation, is_at_hand: bool) -> bool {
         let unread = if let Framing::Bytes(unread) = self.framing { unread } else { 0 };
-        let is_reserved = !(1..=MAX_PIECE_BYTES).contains(&unread) || memory.grow(self.bytes.len() + unread);
+        let is_static = is_at_hand && unread > MAX_PIECE_BYTES;
+        let is_reserved = unread == 0 || is_static || memory.grow(self.bytes.len() + unread);
         self.memory = Some(memory);
         is_reserved
     }

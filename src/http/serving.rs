@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::application::refusal_writer;
 use super::budget::MAX_PIECE_BYTES;
-use super::connection::Connection;
+use super::connection::{BodyBounds, Connection};
+use super::head::Head;
 use super::refusal::Refusal;
 use super::reply::Reply;
 use super::responder::{Responder, call};
@@ -40,7 +41,13 @@ impl Worker {
             .take()
             .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
         while goes_on {
-            goes_on = match work.connection.advance(&self.shared.limits, &mut self.buffer) {
+            let limits = &self.shared.limits;
+            let max_bytes = |head: &Head| {
+                let own = self.application.max_body_bytes(&head.method, &head.target);
+                own.unwrap_or(limits.max_body_bytes)
+            };
+            let bodies = BodyBounds { max_bytes: &max_bytes, budget: &self.shared.budget };
+            goes_on = match work.connection.advance(limits, bodies, &mut self.buffer) {
                 Step::Done(disposition) => return disposition,
                 // If the application replies before it returns, the response is made in the same call.
                 Step::Answer(request) => self.call(work, |worker, connection, token| {
@@ -84,6 +91,8 @@ impl Worker {
         let capabilities = connection.capabilities();
         let keep_alive = capabilities.keep_alive && !self.shared.is_stopping();
         let capabilities = ClientCapabilities { keep_alive, ..capabilities };
+        // What is made for a request is in memory for it alone.
+        let is_at_hand = matches!(reply, Reply::Ready(..));
         let (response, pieces, client) = match reply {
             Reply::Ready(response, client) => (response, None, client),
             Reply::Deferred(make, client) => (make(), None, client),
@@ -108,7 +117,7 @@ impl Worker {
         };
         match ResponseWriter::new(response, pieces, capabilities, &mut self.clock) {
             Ok(mut writer) => {
-                let has_memory = writer.reserve(self.shared.budget.empty(client)) || capabilities.head_only;
+                let has_memory = writer.reserve(self.shared.budget.empty(client), is_at_hand) || capabilities.head_only;
                 if has_memory { Outcome::Respond(writer) } else { Outcome::Refuse(Refusal::Busy) }
             }
             Err(error) => {

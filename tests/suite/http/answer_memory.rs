@@ -360,7 +360,9 @@ fn few_responses_of_one_session_are_too_many_to_wait_and_head_is_answered_nevert
 
 #[test]
 fn a_body_that_the_application_made_as_a_whole_counts_with_its_length_and_a_static_one_with_what_is_buffered() {
-    for (bytes, counted) in [(200_000, 200_000), (8 * 1024 * 1024, 64 * 1024)] {
+    for (bytes, is_deferred, counted) in
+        [(200_000, false, 200_000), (8 * 1024 * 1024, false, 64 * 1024), (3 * 1024 * 1024, true, 3 * 1024 * 1024)]
+    {
         let server = TestServer::start(limits());
         let mut raw = server.connect();
         // Responses that are not read, until the sockets' buffers are full.
@@ -368,8 +370,11 @@ fn a_body_that_the_application_made_as_a_whole_counts_with_its_length_and_a_stat
             raw.send(DEFERRED);
         }
         let answer = || {
-            let make = || Response::from_data("text/plain", vec![b'x'; bytes]);
-            server.responders().into_iter().for_each(|responder| responder.respond(make()));
+            let make = move || Response::from_data("text/plain", vec![b'x'; bytes]);
+            let respond = |responder: safespace::http::Responder| {
+                if is_deferred { responder.respond_with(make) } else { responder.respond(make()) }
+            };
+            server.responders().into_iter().for_each(respond);
             let state = server.state();
             let is_writing = state.connections.contains(&("writing", 1));
             Some(state.answer_bytes).filter(|reserved| is_writing && *reserved > 0)

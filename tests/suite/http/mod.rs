@@ -4,6 +4,7 @@ mod answer_memory;
 mod disconnects;
 mod faults;
 mod limits;
+mod long_bodies;
 mod peers;
 mod pipelining;
 mod pull_streams;

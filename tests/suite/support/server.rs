@@ -15,6 +15,9 @@ use super::raw::Raw;
 use super::requests::DEFERRED;
 use super::timing::{PATIENCE, eventually};
 
+/// Bytes that a body for `POST /long-body` may have.
+pub(crate) const MAX_LONG_BODY_BYTES: usize = 256 * 1024;
+
 /// The defaults of the service, with few workers.
 pub(crate) fn limits() -> Limits {
     Limits {
@@ -164,6 +167,10 @@ impl Echo {
 impl Application for Echo {
     fn peer(&self, address: IpAddr) -> Option<PeerKey> {
         self.peers.key(address)
+    }
+
+    fn max_body_bytes(&self, method: &str, target: &str) -> Option<usize> {
+        (method == "POST" && target == "/long-body").then_some(MAX_LONG_BODY_BYTES)
     }
 
     fn is_never_refused(&self, beginning: &[u8]) -> bool {
