@@ -23,6 +23,7 @@ mod responder;
 pub mod routes;
 mod sessions;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -50,21 +51,22 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
     (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), errors_lead_to })
 }
 
-/// Refuses a request by its head alone. Returns the text for the handler: the session's id of `Authorization` where the route takes
-/// it from there, otherwise the one of the path.
+/// Refuses a request by its head alone. Returns the texts for the handler: those of the path, behind the session's id of
+/// `Authorization` where the route takes it from there.
 fn check_head<'a>(
     context: &Context,
     route: &Route,
     request: &'a Request,
-    in_path: &'a str,
-) -> Result<&'a str, Problem> {
+    [first, second]: &'a [Cow<'_, str>; 2],
+) -> Result<[&'a str; 2], Problem> {
     origin::check(request, &context.allowed_origins)?;
-    let parameter = if route.input == Input::Bearer { bearer::session_id(request)? } else { in_path };
+    let texts: [&str; 2] =
+        if route.input == Input::Bearer { [bearer::session_id(request)?, first] } else { [first, second] };
     match route.input {
         Input::Json | Input::Bearer => body::check_head(request)?,
         Input::Form => body::check_form_head(request)?,
     }
-    Ok(parameter)
+    Ok(texts)
 }
 
 /// Erasing, the preflight that a page of another origin may need for it, stopping an answer, and the probes of health.
@@ -87,13 +89,13 @@ impl Application for Context {
     fn answer(&self, request: Request, responder: http::Responder) {
         let (found, access_log) = begin(self, &request);
         let responder = Responder::new(responder, access_log);
-        let (route, parameter) = match found {
-            Found::Route(route, parameter) => (route, parameter),
+        let (route, parameters) = match found {
+            Found::Route(route, parameters) => (route, parameters),
             Found::Answer(answer) => return responder.respond(answer),
         };
         let answer = catch_panic(|| {
-            let parameter = check_head(self, route, &request, &parameter)?;
-            (route.handler)(self, &request, parameter)
+            let texts = check_head(self, route, &request, &parameters)?;
+            route.handler.call(self, &request, texts)
         });
         match answer {
             Ok(Answer::Deferred(start)) => start(responder),
@@ -113,7 +115,7 @@ impl Application for Context {
     fn refuse_head(&self, request: &Request) -> Option<Response> {
         let (found, access_log) = begin(self, request);
         let problem = match found {
-            Found::Route(route, parameter) => check_head(self, route, request, &parameter).err()?,
+            Found::Route(route, parameters) => check_head(self, route, request, &parameters).err()?,
             Found::Answer(answer) => answer.err()?,
         };
         Some(access_log.complete(Err(problem)))

@@ -10,15 +10,38 @@ use super::responder::{Answer, Context};
 use super::{challenge, chat, docs, health, leaving, openapi, resources, respond, sessions};
 use crate::http::{Request, Response};
 
-/// Answers one kind of request. The text is the decoded path segment at the pattern's `{…}`, the session's id of
-/// `Authorization`, or empty.
-pub(super) type Handler = for<'a> fn(&'a Context, &'a Request, &'a str) -> Result<Answer<'a>, Problem>;
+/// Answers one kind of request. A text is the decoded path segment at a `{…}` of the pattern, or the session's id of `Authorization`,
+/// which comes first.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// With one text, or an empty one.
+    OfOne(OneText),
+    /// With two.
+    OfTwo(TwoTexts),
+}
+
+impl Handler {
+    pub(super) fn call<'a>(
+        self,
+        context: &'a Context,
+        request: &'a Request,
+        texts: [&'a str; 2],
+    ) -> Result<Answer<'a>, Problem> {
+        match self {
+            Handler::OfOne(handler) => handler(context, request, texts[0]),
+            Handler::OfTwo(handler) => handler(context, request, texts),
+        }
+    }
+}
+
+type OneText = for<'a> fn(&'a Context, &'a Request, &'a str) -> Result<Answer<'a>, Problem>;
+type TwoTexts = for<'a> fn(&'a Context, &'a Request, [&'a str; 2]) -> Result<Answer<'a>, Problem>;
 
 /// One line of the table.
 pub struct Route {
     /// The method, in capitals. `HEAD` goes with `GET`, `OPTIONS` with every path.
     pub method: &'static str,
-    /// The path, with at most one segment in braces.
+    /// The path, with at most two segments in braces.
     pub pattern: &'static str,
     /// What answers.
     pub(super) handler: Handler,
@@ -66,22 +89,31 @@ pub static ROUTES: &[Route] = &[
     form("POST", leaving::EXIT_PATH, leaving::exit),
 ];
 
-const fn route(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
-    Route { method, pattern, handler, input: Input::Json }
+const fn route(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
+    Route { method, pattern, handler: Handler::OfOne(handler), input: Input::Json }
 }
 
-const fn bearer(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
+const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
     Route { input: Input::Bearer, ..route(method, pattern, handler) }
 }
 
-const fn form(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
+/// A route for a part of a session, whose id is the last segment of the pattern.
+const fn part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
+    Route { method, pattern, handler: Handler::OfTwo(handler), input: Input::Json }
+}
+
+const fn bearer_part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
+    Route { input: Input::Bearer, ..part(method, pattern, handler) }
+}
+
+const fn form(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
     Route { input: Input::Form, ..route(method, pattern, handler) }
 }
 
 /// What the table has for a request.
 pub(super) enum Found<'a> {
-    /// A route, and the text at its parameter.
-    Route(&'static Route, Cow<'a, str>),
+    /// A route, and the texts at its parameters; empty ones behind the last.
+    Route(&'static Route, [Cow<'a, str>; 2]),
     /// The response where no route fits.
     Answer(Result<Response, Problem>),
 }
@@ -93,9 +125,9 @@ pub(super) fn find<'a>(method: &str, target: &'a str) -> (&'static str, Found<'a
     let wanted = if method == "HEAD" { "GET" } else { method };
     let mut others: Vec<&'static Route> = Vec::new();
     for route in ROUTES {
-        let Some(parameter) = fits(route.pattern, path) else { continue };
+        let Some(parameters) = fits(route.pattern, path) else { continue };
         if route.method == wanted {
-            return (route.pattern, Found::Route(route, parameter));
+            return (route.pattern, Found::Route(route, parameters));
         }
         others.push(route);
     }
@@ -113,20 +145,22 @@ pub(super) fn known_method(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("OTHER")
 }
 
-/// The parameter if the path has the pattern's form. Segments are cut before they are decoded, so that an encoded
+/// The parameters if the path has the pattern's form. Segments are cut before they are decoded, so that an encoded
 /// slash does not make two of one.
-fn fits<'a>(pattern: &str, path: &'a str) -> Option<Cow<'a, str>> {
-    let mut parameter = Cow::Borrowed("");
+fn fits<'a>(pattern: &str, path: &'a str) -> Option<[Cow<'a, str>; 2]> {
+    let mut parameters = [const { Cow::Borrowed("") }; 2];
+    let mut number = 0;
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let segment = percent_decode_str(segments.next()?).decode_utf8_lossy();
         if expected.starts_with('{') && !segment.is_empty() {
-            parameter = segment;
+            parameters[number] = segment;
+            number += 1;
         } else if expected != segment {
             return None;
         }
     }
-    segments.next().is_none().then_some(parameter)
+    segments.next().is_none().then_some(parameters)
 }
 
 fn allow(routes: &[&Route]) -> String {
