@@ -1,5 +1,14 @@
 //! A document for a person to hand in, and its renderings. It knows nothing of reports, sessions or HTTP.
 
+mod html;
+mod markdown;
+mod text;
+mod words;
+
+pub use html::html;
+pub use markdown::markdown;
+pub use text::text;
+
 use serde::{Deserialize, Serialize};
 
 use crate::language::Language;

@@ -1,0 +1,82 @@
+//! A document as one HTML page that loads nothing.
+
+use super::words::{neutral_title, placeholder, sources};
+use super::{Block, Document, Span};
+
+/// The page's style: readable on a screen, and on paper without the browser's colours.
+const STYLE: &str = include_str!("page.css");
+
+/// The document as an HTML page without scripts and without anything to load. Each block has the direction of its own first
+/// letter, so that words from right to left do not turn the sentences around them.
+#[must_use]
+pub fn html(document: &Document) -> String {
+    let mut body = format!("<h1 dir=\"auto\">{}</h1>\n", escaped(&document.title));
+    if !document.notice.is_empty() {
+        body.push_str(&format!("<p class=\"notice\" role=\"note\" dir=\"auto\">{}</p>\n", escaped(&document.notice)));
+    }
+    for section in &document.sections {
+        body.push_str(&format!("<section>\n<h2 dir=\"auto\">{}</h2>\n", escaped(&section.heading)));
+        let field = |block: &Block| matches!(block, Block::Field { .. });
+        for blocks in section.blocks.chunk_by(|one, next| field(one) && field(next)) {
+            let list = blocks.first().is_some_and(field);
+            body.push_str(if list { "<dl>\n" } else { "" });
+            blocks.iter().for_each(|block| body.push_str(&block_html(document, block)));
+            body.push_str(if list { "</dl>\n" } else { "" });
+        }
+        body.push_str("</section>\n");
+    }
+    if !document.sources.is_empty() {
+        let items: String = document.sources.iter().map(|source| item(&escaped(source))).collect();
+        body.push_str(&format!("<section>\n<h2>{}</h2>\n<ul>\n{items}</ul>\n</section>\n", sources(document.language)));
+    }
+    let (language, title) = (document.language.tag(), neutral_title(document.language));
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"{language}\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+    )
+}
+
+fn block_html(document: &Document, block: &Block) -> String {
+    match block {
+        Block::Paragraph(spans) => format!("<p dir=\"auto\">{}</p>\n", spans_html(document, spans)),
+        Block::Field { label, value } => {
+            format!("<dt>{}:</dt>\n<dd dir=\"auto\">{}</dd>\n", escaped(label), spans_html(document, value))
+        }
+        Block::List(items) => {
+            let items: String = items.iter().map(|spans| item(&spans_html(document, spans))).collect();
+            format!("<ul>\n{items}</ul>\n")
+        }
+        Block::Quotation(words) => format!("<blockquote dir=\"auto\">{}</blockquote>\n", escaped(words)),
+    }
+}
+
+fn item(content: &str) -> String {
+    format!("<li dir=\"auto\">{content}</li>\n")
+}
+
+fn spans_html(document: &Document, spans: &[Span]) -> String {
+    let span_html = |span: &Span| match span {
+        Span::Text(words) => escaped(words),
+        Span::Placeholder(what) => format!("<mark>[{}]</mark>", escaped(&placeholder(document, what))),
+    };
+    spans.iter().map(span_html).collect()
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '\n' | '\r' | '\t' => escaped.push(c),
+            // HTML does not allow control characters.
+            c if c.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,47 @@
+//! A document as plain text.
+
+use super::words::{plain, sources};
+use super::{Block, Document};
+
+/// The document as plain text: each heading on a line of its own, a person's own words verbatim between quotation marks.
+#[must_use]
+pub fn text(document: &Document) -> String {
+    let mut parts = vec![document.title.clone()];
+    if !document.notice.is_empty() {
+        parts.push(document.notice.clone());
+    }
+    for section in &document.sections {
+        parts.push(section.heading.clone());
+        let mut in_fields = false;
+        for block in &section.blocks {
+            let field = matches!(block, Block::Field { .. });
+            match parts.last_mut() {
+                // Fields are lines of one paragraph.
+                Some(fields) if field && in_fields => {
+                    fields.push('\n');
+                    fields.push_str(&block_text(document, block));
+                }
+                _ => parts.push(block_text(document, block)),
+            }
+            in_fields = field;
+        }
+    }
+    if !document.sources.is_empty() {
+        parts.push(sources(document.language).to_owned());
+        parts.push(bullets(document.sources.iter().cloned()));
+    }
+    parts.join("\n\n") + "\n"
+}
+
+fn block_text(document: &Document, block: &Block) -> String {
+    match block {
+        Block::Paragraph(spans) => plain(document, spans),
+        Block::Field { label, value } => format!("{label}: {}", plain(document, value)),
+        Block::List(items) => bullets(items.iter().map(|item| plain(document, item))),
+        Block::Quotation(words) => format!("“{words}”"),
+    }
+}
+
+fn bullets(items: impl Iterator<Item = String>) -> String {
+    items.map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,46 @@
+//! The few words that every rendering adds to a document, in its language.
+
+use crate::language::Language;
+
+use super::{Document, Span};
+
+/// The title that is neutral: it does not say what the document is about.
+pub(super) fn neutral_title(language: Language) -> &'static str {
+    match language {
+        Language::English => "Document",
+        Language::Indonesian => "Dokumen",
+    }
+}
+
+/// The heading above the sources.
+pub(super) fn sources(language: Language) -> &'static str {
+    match language {
+        Language::English => "Sources",
+        Language::Indonesian => "Sumber",
+    }
+}
+
+/// A placeholder without its brackets, such as `ISI: tanggal dan waktu kejadian`.
+pub(super) fn placeholder(document: &Document, what: &str) -> String {
+    match document.language {
+        Language::English => format!("FILL IN: {what}"),
+        Language::Indonesian => format!("ISI: {what}"),
+    }
+}
+
+/// Spans as plain text.
+pub(super) fn plain(document: &Document, spans: &[Span]) -> String {
+    let mut text = String::new();
+    for span in spans {
+        match span {
+            Span::Text(words) => text.push_str(words),
+            Span::Placeholder(what) => text.push_str(&format!("[{}]", placeholder(document, what))),
+        }
+    }
+    text
+}
+
+/// The lines of a text. A line ends with `\n`, `\r\n` or `\r`.
+pub(super) fn lines(text: &str) -> Vec<String> {
+    text.replace("\r\n", "\n").split(['\n', '\r']).map(str::to_owned).collect()
+}
