@@ -5,118 +5,120 @@ use utoipa::ToSchema;
 
 use crate::language::Language;
 
-/// Where it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub enum Location {
-    /// At work.
-    #[serde(rename = "workplace")]
-    Workplace,
-    /// At a university.
-    #[serde(rename = "kampus")]
-    Kampus,
-    /// Online.
-    #[serde(rename = "online")]
-    Online,
-    /// In a public space.
-    #[serde(rename = "public space")]
-    PublicSpace,
-    /// At a school.
-    #[serde(rename = "sekolah")]
-    Sekolah,
+/// An enum of values of the API, with a list of all, so that a file of texts can be searched for a value without a text.
+macro_rules! choices {
+    ($(#[$doc:meta])* $name:ident { $($(#[$value_doc:meta])* $variant:ident = $value:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        pub enum $name {
+            $($(#[$value_doc])* #[serde(rename = $value)] $variant,)*
+        }
+
+        impl $name {
+            /// All values.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The value as the API has it.
+            #[must_use]
+            pub fn value(self) -> &'static str {
+                match self {
+                    $($name::$variant => $value,)*
+                }
+            }
+        }
+    };
 }
 
-/// Who did it, by their relation to the person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub enum Perpetrator {
-    /// Somebody who gives the person orders.
-    #[serde(rename = "supervisor")]
-    Supervisor,
-    /// Somebody at the same level.
-    #[serde(rename = "colleague")]
-    Colleague,
-    /// Somebody who teaches the person.
-    #[serde(rename = "lecturer")]
-    Lecturer,
-    /// A customer.
-    #[serde(rename = "client")]
-    Client,
-    /// Somebody the person did not know.
-    #[serde(rename = "stranger")]
-    Stranger,
+choices! {
+    /// Where it happened.
+    Location {
+        /// At work.
+        Workplace = "workplace",
+        /// At a university.
+        Kampus = "kampus",
+        /// Online.
+        Online = "online",
+        /// In a public space.
+        PublicSpace = "public space",
+        /// At a school.
+        Sekolah = "sekolah",
+    }
 }
 
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub enum Description {
-    /// Comments.
-    #[serde(rename = "inappropriate comments")]
-    InappropriateComments,
-    /// Touch.
-    #[serde(rename = "unwanted physical touch")]
-    UnwantedPhysicalTouch,
-    /// Pressure, repeatedly.
-    #[serde(rename = "repeated pressure")]
-    RepeatedPressure,
-    /// Threats or coercion.
-    #[serde(rename = "threat or coercion")]
-    ThreatOrCoercion,
-    /// Harassment through digital means.
-    #[serde(rename = "digital harassment")]
-    DigitalHarassment,
+choices! {
+    /// Who did it, by their relation to the person.
+    Perpetrator {
+        /// Somebody who gives the person orders.
+        Supervisor = "supervisor",
+        /// Somebody at the same level.
+        Colleague = "colleague",
+        /// Somebody who teaches the person.
+        Lecturer = "lecturer",
+        /// A customer.
+        Client = "client",
+        /// Somebody the person did not know.
+        Stranger = "stranger",
+    }
 }
 
-/// What there is as evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub enum Evidence {
-    /// Messages.
-    #[serde(rename = "messages")]
-    Messages,
-    /// E-mails.
-    #[serde(rename = "emails")]
-    Emails,
-    /// Somebody who saw or heard it.
-    #[serde(rename = "witness")]
-    Witness,
-    /// Nothing.
-    #[serde(rename = "none")]
-    None,
+choices! {
+    /// What happened.
+    Description {
+        /// Comments.
+        InappropriateComments = "inappropriate comments",
+        /// Touch.
+        UnwantedPhysicalTouch = "unwanted physical touch",
+        /// Pressure, repeatedly.
+        RepeatedPressure = "repeated pressure",
+        /// Threats or coercion.
+        ThreatOrCoercion = "threat or coercion",
+        /// Harassment through digital means.
+        DigitalHarassment = "digital harassment",
+    }
 }
 
-/// What the person wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub enum UserGoal {
-    /// To understand the risk.
-    #[serde(rename = "understand the risk")]
-    UnderstandTheRisk,
-    /// To document it safely.
-    #[serde(rename = "document safely")]
-    DocumentSafely,
-    /// To consider a report.
-    #[serde(rename = "consider reporting")]
-    ConsiderReporting,
-    /// To explore what can be done.
-    #[serde(rename = "explore options")]
-    ExploreOptions,
+choices! {
+    /// What there is as evidence.
+    Evidence {
+        /// Messages.
+        Messages = "messages",
+        /// E-mails.
+        Emails = "emails",
+        /// Somebody who saw or heard it.
+        Witness = "witness",
+        /// Nothing.
+        None = "none",
+    }
 }
 
-/// Help that the person needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-pub enum Need {
-    /// Legal help.
-    #[serde(rename = "legal")]
-    Legal,
-    /// Medical help.
-    #[serde(rename = "medical")]
-    Medical,
-    /// Psychological help.
-    #[serde(rename = "psychological")]
-    Psychological,
-    /// Help with devices and accounts.
-    #[serde(rename = "digital")]
-    Digital,
-    /// A safe place to stay.
-    #[serde(rename = "shelter")]
-    Shelter,
+choices! {
+    /// What the person wants.
+    UserGoal {
+        /// To understand the risk.
+        UnderstandTheRisk = "understand the risk",
+        /// To document it safely.
+        DocumentSafely = "document safely",
+        /// To consider a report.
+        ConsiderReporting = "consider reporting",
+        /// To explore what can be done.
+        ExploreOptions = "explore options",
+    }
+}
+
+choices! {
+    /// Help that the person needs.
+    Need {
+        /// Legal help.
+        Legal = "legal",
+        /// Medical help.
+        Medical = "medical",
+        /// Psychological help.
+        Psychological = "psychological",
+        /// Help with devices and accounts.
+        Digital = "digital",
+        /// A safe place to stay.
+        Shelter = "shelter",
+    }
 }
 
 /// The facts of a report. It has no `Debug` and no `Display`, so that it cannot be printed by accident.
@@ -142,4 +144,16 @@ pub struct Facts {
     pub needs: Vec<Need>,
     /// The language of the document.
     pub language: Language,
+}
+
+/// The facts that were not given, by their names in the API. Each is one placeholder in the document.
+#[must_use]
+pub fn missing(facts: &Facts) -> Vec<&'static str> {
+    let given = [
+        ("occurred_at", facts.occurred_at.is_some()),
+        ("frequency", facts.frequency.is_some()),
+        ("narrative", facts.narrative.is_some()),
+        ("needs", !facts.needs.is_empty()),
+    ];
+    given.into_iter().filter(|(_, is_given)| !is_given).map(|(name, _)| name).collect()
 }

@@ -13,6 +13,7 @@ mod companion;
 mod http;
 mod operations;
 mod privacy;
+mod reports;
 mod resources;
 mod retention;
 mod store;

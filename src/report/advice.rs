@@ -1,0 +1,88 @@
+//! What is said where certain answers were given: its conditions, and the source that it rests on.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use utoipa::ToSchema;
+
+use super::facts::{Description, Evidence, Facts, Location, Need, Perpetrator, UserGoal};
+use super::text::Texts;
+use crate::language::Language;
+
+/// A step that may help a person, or what the law says.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Advice {
+    #[serde(default)]
+    pub(super) when: When,
+    pub(super) text: Texts<Spanned<String>>,
+    /// The name of its source.
+    pub(super) source: Spanned<String>,
+    /// Where in the source.
+    pub(super) article: Option<Texts<String>>,
+}
+
+/// The answers with which something is said. An empty list allows every answer.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct When {
+    location: Vec<Location>,
+    perpetrator: Vec<Perpetrator>,
+    description: Vec<Description>,
+    evidence: Vec<Evidence>,
+    user_goal: Vec<UserGoal>,
+    needs: Vec<Need>,
+}
+
+/// A law, or a guide.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Source {
+    title: Texts<String>,
+    /// The date of the source itself.
+    date: NaiveDate,
+    /// Where its text was read.
+    url: String,
+    /// When its text was read.
+    #[serde(rename = "read")]
+    _read: NaiveDate,
+}
+
+/// A step that may help.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Step {
+    /// What the person can do, in the language of the report.
+    pub text: String,
+    /// What it rests on, with the address where its text was read.
+    pub source: String,
+    /// The date of that source.
+    #[schema(value_type = String, format = Date, example = "2022-05-09")]
+    pub date: NaiveDate,
+}
+
+impl When {
+    pub(super) fn holds(&self, facts: &Facts) -> bool {
+        fn allows<T: Copy + PartialEq>(answers: &[T], answer: T) -> bool {
+            answers.is_empty() || answers.contains(&answer)
+        }
+        allows(&self.location, facts.location)
+            && allows(&self.perpetrator, facts.perpetrator)
+            && allows(&self.description, facts.description)
+            && allows(&self.evidence, facts.evidence)
+            && allows(&self.user_goal, facts.user_goal)
+            && (self.needs.is_empty() || facts.needs.iter().any(|need| self.needs.contains(need)))
+    }
+}
+
+impl Advice {
+    /// The text with its source.
+    pub(super) fn step(&self, source: &Source, language: Language) -> Step {
+        let title = source.title.get(language);
+        let article = self.article.as_ref().map_or(String::new(), |article| format!(", {}", article.get(language)));
+        Step {
+            text: self.text.get(language).as_ref().clone(),
+            source: format!("{title}{article}, {}", source.url),
+            date: source.date,
+        }
+    }
+}

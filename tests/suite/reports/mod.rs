@@ -1,0 +1,4 @@
+//! Reports: what they say, how they are polished, and the file of their texts.
+
+mod documents_of_reports;
+mod fixture;
