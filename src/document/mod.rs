@@ -2,11 +2,13 @@
 
 mod html;
 mod markdown;
+mod pdf;
 mod text;
 mod words;
 
 pub use html::html;
 pub use markdown::markdown;
+pub use pdf::pdf;
 pub use text::text;
 
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,7 @@ mod admission;
 mod api;
 mod chat;
 mod companion;
+mod documents;
 mod http;
 mod operations;
 mod privacy;

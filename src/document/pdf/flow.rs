@@ -1,0 +1,240 @@
+//! A document as rows from top to bottom, not yet on pages, and the structure that a screen reader follows.
+
+use std::num::NonZeroU16;
+
+use krilla::tagging::{ListNumbering, Tag, TagKind};
+
+use super::paragraph::{Look, Paragraph, Piece, Typesetter};
+use crate::document::words::{lines, placeholder, sources};
+use crate::document::{Block, Document, Span};
+
+/// The width of the text, in points: A4 with margins of 22 mm.
+pub(super) const WIDTH: f32 = 470.5;
+
+const TITLE_SIZE: f32 = 17.0;
+const HEADING_SIZE: f32 = 12.5;
+const TEXT_SIZE: f32 = 10.5;
+const SMALL_SIZE: f32 = 9.0;
+
+const INDENT: f32 = 14.0;
+const LABEL_WIDTH: f32 = 130.0;
+
+/// Empty lines in a row that a quotation keeps: more are only a way to fill pages.
+const MAX_EMPTY_LINES: usize = 2;
+
+/// What is drawn around rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// Nothing.
+    None,
+    /// A box.
+    Box,
+    /// A line beside them.
+    Bar,
+}
+
+/// A line of a paragraph in a row.
+pub(super) struct Cell {
+    /// Its distance from the left margin, in points.
+    pub(super) x: f32,
+    /// The paragraph in [`Flow::paragraphs`].
+    pub(super) paragraph: usize,
+    /// Which of its lines.
+    pub(super) line: usize,
+    /// The element in [`Flow::elements`] that it belongs to.
+    pub(super) element: usize,
+}
+
+/// What is at one height of a page.
+pub(super) struct Row {
+    /// The space above it, which the top of a page does not have.
+    pub(super) space: f32,
+    /// Its height without that space.
+    pub(super) height: f32,
+    /// The lines in it.
+    pub(super) cells: Vec<Cell>,
+    /// What is drawn around it and its neighbours with the same frame.
+    pub(super) frame: Frame,
+    /// Whether the next row must be on the same page.
+    pub(super) keep_with_next: bool,
+}
+
+/// An element of the structure. Those with lines of text have no children.
+pub(super) struct Element {
+    /// What it is.
+    pub(super) tag: TagKind,
+    /// The elements inside it, in reading order.
+    pub(super) children: Vec<usize>,
+}
+
+/// A heading for the outline.
+pub(super) struct Heading {
+    /// Its text.
+    pub(super) text: String,
+    /// Its row in [`Flow::rows`].
+    pub(super) row: usize,
+}
+
+/// A document as rows.
+pub(super) struct Flow {
+    pub(super) rows: Vec<Row>,
+    pub(super) paragraphs: Vec<Paragraph>,
+    /// The elements; the first contains all others.
+    pub(super) elements: Vec<Element>,
+    pub(super) headings: Vec<Heading>,
+}
+
+/// Lays out a document.
+pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
+    let root = Element { tag: Tag::Div.into(), children: Vec::new() };
+    let flow = Flow { rows: Vec::new(), paragraphs: Vec::new(), elements: vec![root], headings: Vec::new() };
+    let mut composer = Composer { document, typesetter, flow };
+    composer.heading(0, 1, &document.title);
+    if !document.notice.is_empty() {
+        composer.notice();
+    }
+    for section in &document.sections {
+        let element = composer.element(0, Tag::Section);
+        composer.heading(element, 2, &section.heading);
+        let field = |block: &Block| matches!(block, Block::Field { .. });
+        for blocks in section.blocks.chunk_by(|one, next| field(one) && field(next)) {
+            composer.blocks(element, blocks);
+        }
+    }
+    if !document.sources.is_empty() {
+        let element = composer.element(0, Tag::Section);
+        composer.heading(element, 2, sources(document.language));
+        let items: Vec<Vec<Piece>> = document.sources.iter().map(|source| vec![regular(source)]).collect();
+        composer.list(element, &items, SMALL_SIZE);
+    }
+    composer.flow
+}
+
+fn regular(text: &str) -> Piece {
+    (lines(text).join(" "), Look::Regular)
+}
+
+struct Composer<'a> {
+    document: &'a Document,
+    typesetter: &'a mut Typesetter,
+    flow: Flow,
+}
+
+impl Composer<'_> {
+    /// Adds an element to another one.
+    fn element(&mut self, parent: usize, tag: impl Into<TagKind>) -> usize {
+        let element = self.flow.elements.len();
+        self.flow.elements.push(Element { tag: tag.into(), children: Vec::new() });
+        self.flow.elements[parent].children.push(element);
+        element
+    }
+
+    /// Lays out a paragraph: its cells, each with its height.
+    fn cells(&mut self, element: usize, pieces: &[Piece], size: f32, x: f32, width: f32) -> Vec<(Cell, f32)> {
+        let paragraph = self.flow.paragraphs.len();
+        self.flow.paragraphs.push(self.typesetter.paragraph(pieces, size, width));
+        let lines = self.flow.paragraphs[paragraph].layout.lines().enumerate();
+        lines.map(|(line, laid_out)| (Cell { x, paragraph, line, element }, laid_out.metrics().line_height)).collect()
+    }
+
+    /// Adds the rows of paragraphs that are beside each other.
+    fn rows(&mut self, columns: Vec<Vec<(Cell, f32)>>, space: f32, frame: Frame) {
+        let count = columns.iter().map(Vec::len).max().unwrap_or(0);
+        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+        for row in 0..count {
+            let (cells, heights): (Vec<Cell>, Vec<f32>) = columns.iter_mut().filter_map(Iterator::next).unzip();
+            self.flow.rows.push(Row {
+                space: if row == 0 { space } else { 0.0 },
+                height: heights.into_iter().fold(0.0, f32::max),
+                cells,
+                frame,
+                // Neither the first nor the last line of a paragraph is alone on a page.
+                keep_with_next: count > 1 && (row == 0 || row == count - 2),
+            });
+        }
+    }
+
+    fn heading(&mut self, parent: usize, level: u16, text: &str) {
+        let (pieces, size) = ([(regular(text).0, Look::Bold)], if level == 1 { TITLE_SIZE } else { HEADING_SIZE });
+        let level = NonZeroU16::new(level).unwrap_or(NonZeroU16::MIN);
+        let element = self.element(parent, Tag::Hn(level, Some(text.to_owned())));
+        self.flow.headings.push(Heading { text: text.to_owned(), row: self.flow.rows.len() });
+        let cells = self.cells(element, &pieces, size, 0.0, WIDTH);
+        let first = self.flow.rows.len();
+        self.rows(vec![cells], 16.0, Frame::None);
+        self.flow.rows[first..].iter_mut().for_each(|row| row.keep_with_next = true);
+    }
+
+    fn notice(&mut self) {
+        let element = self.element(0, Tag::P);
+        let pieces = [regular(&self.document.notice)];
+        let cells = self.cells(element, &pieces, SMALL_SIZE, INDENT, WIDTH - 2.0 * INDENT);
+        self.rows(vec![cells], 16.0, Frame::Box);
+    }
+
+    /// Adds one block, or fields that follow each other.
+    fn blocks(&mut self, parent: usize, blocks: &[Block]) {
+        match blocks.first() {
+            Some(Block::Field { .. }) => {
+                let list = self.element(parent, Tag::L(ListNumbering::None));
+                blocks.iter().for_each(|block| self.field(list, block));
+            }
+            Some(Block::Paragraph(spans)) => {
+                let element = self.element(parent, Tag::P);
+                let pieces = self.pieces(spans);
+                let cells = self.cells(element, &pieces, TEXT_SIZE, 0.0, WIDTH);
+                self.rows(vec![cells], 7.0, Frame::None);
+            }
+            Some(Block::List(items)) => {
+                let items: Vec<Vec<Piece>> = items.iter().map(|spans| self.pieces(spans)).collect();
+                self.list(parent, &items, TEXT_SIZE);
+            }
+            Some(Block::Quotation(words)) => self.quotation(parent, words),
+            None => {}
+        }
+    }
+
+    fn field(&mut self, list: usize, block: &Block) {
+        let Block::Field { label, value } = block else { return };
+        let item = self.element(list, Tag::LI);
+        let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
+        let label = [(format!("{}:", regular(label).0), Look::Bold)];
+        let value = self.pieces(value);
+        let label = self.cells(name, &label, TEXT_SIZE, 0.0, LABEL_WIDTH - INDENT);
+        let value = self.cells(body, &value, TEXT_SIZE, LABEL_WIDTH, WIDTH - LABEL_WIDTH);
+        self.rows(vec![label, value], 4.0, Frame::None);
+    }
+
+    fn list(&mut self, parent: usize, items: &[Vec<Piece>], size: f32) {
+        let list = self.element(parent, Tag::L(ListNumbering::Disc));
+        for pieces in items {
+            let item = self.element(list, Tag::LI);
+            let (bullet, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
+            let bullet = self.cells(bullet, &[("•".to_owned(), Look::Regular)], size, 2.0, INDENT);
+            let body = self.cells(body, pieces, size, INDENT, WIDTH - INDENT);
+            self.rows(vec![bullet, body], 3.0, Frame::None);
+        }
+    }
+
+    fn quotation(&mut self, parent: usize, words: &str) {
+        let quotation = self.element(parent, Tag::BlockQuote);
+        let mut empty_lines = 0;
+        for (number, line) in lines(words).iter().enumerate() {
+            empty_lines = if line.trim().is_empty() { empty_lines + 1 } else { 0 };
+            if empty_lines > MAX_EMPTY_LINES {
+                continue;
+            }
+            let element = self.element(quotation, Tag::P);
+            let cells = self.cells(element, &[(line.clone(), Look::Regular)], TEXT_SIZE, INDENT, WIDTH - INDENT);
+            self.rows(vec![cells], if number == 0 { 10.0 } else { 0.0 }, Frame::Bar);
+        }
+    }
+
+    fn pieces(&self, spans: &[Span]) -> Vec<Piece> {
+        let piece = |span: &Span| match span {
+            Span::Text(words) => regular(words),
+            Span::Placeholder(what) => (format!("[{}]", placeholder(self.document, what)), Look::Placeholder),
+        };
+        spans.iter().map(piece).collect()
+    }
+}

@@ -1,0 +1,4 @@
+//! Documents and their renderings.
+
+mod pdf_files;
+mod samples;
