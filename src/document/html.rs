@@ -1,7 +1,7 @@
 //! A document as one HTML page that loads nothing.
 
+use super::structure::{Block, Document, Span};
 use super::words::{neutral_title, placeholder, sources};
-use super::{Block, Document, Span};
 
 /// The page's style: readable on a screen, and on paper without the browser's colours.
 const STYLE: &str = include_str!("page.css");

@@ -1,7 +1,7 @@
 //! A document as Markdown (CommonMark, also with GitHub's extensions).
 
+use super::structure::{Block, Document, Span};
 use super::words::{lines, placeholder, sources};
-use super::{Block, Document, Span};
 
 /// The document as Markdown. Texts are escaped, so that nothing that a person wrote becomes markup, a link or HTML; their
 /// line breaks and the spaces before a line are kept.

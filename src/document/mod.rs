@@ -3,67 +3,12 @@
 mod html;
 mod markdown;
 mod pdf;
+mod structure;
 mod text;
 mod words;
 
 pub use html::html;
 pub use markdown::markdown;
 pub use pdf::pdf;
+pub use structure::{Block, Document, Section, Span};
 pub use text::text;
-
-use serde::{Deserialize, Serialize};
-
-use crate::language::Language;
-
-/// A document. It has no `Debug` and no `Display`, so that it cannot be printed by accident.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
-    /// The language of its texts.
-    pub language: Language,
-    /// The title.
-    pub title: String,
-    /// What a reader must know first, such as that it is no legal advice.
-    pub notice: String,
-    /// The sections, in their order.
-    pub sections: Vec<Section>,
-    /// What legal statements in it rest on: sources with their dates.
-    pub sources: Vec<String>,
-}
-
-/// A part of a document.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Section {
-    /// The heading, such as `I. Identifikasi Kebutuhan`.
-    pub heading: String,
-    /// What it says.
-    pub blocks: Vec<Block>,
-}
-
-/// A part of a section.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Block {
-    /// Sentences.
-    Paragraph(Vec<Span>),
-    /// A label and its value: `Tempat: kampus`.
-    Field {
-        /// The label, without a colon.
-        label: String,
-        /// The value.
-        value: Vec<Span>,
-    },
-    /// Items, each a line with a bullet.
-    List(Vec<Vec<Span>>),
-    /// A person's own words, verbatim, with their line breaks.
-    Quotation(String),
-}
-
-/// A piece of a sentence.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Span {
-    /// Words.
-    Text(String),
-    /// A fact that was not given: what belongs there, such as `tanggal dan waktu kejadian`.
-    Placeholder(String),
-}

@@ -1,7 +1,7 @@
 //! A document as plain text.
 
+use super::structure::{Block, Document};
 use super::words::{plain, sources};
-use super::{Block, Document};
 
 /// The document as plain text: each heading on a line of its own, a person's own words verbatim between quotation marks.
 #[must_use]

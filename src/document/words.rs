@@ -2,7 +2,7 @@
 
 use crate::language::Language;
 
-use super::{Document, Span};
+use super::structure::{Document, Span};
 
 /// The title that is neutral: it does not say what the document is about.
 pub(super) fn neutral_title(language: Language) -> &'static str {

@@ -13,7 +13,8 @@ use krilla::text::{GlyphId, KrillaGlyph};
 use super::flow::{Flow, Frame, Row, WIDTH};
 use super::fonts::Fonts;
 use super::pages::{MARGIN, PADDING, PAGE_HEIGHT, PAGE_WIDTH, space};
-use super::paragraph::{Look, Paragraph, Typesetter};
+use super::paragraph::{Paragraph, Typesetter};
+use super::pieces::Look;
 
 type Line<'a> = parley::layout::Line<'a, Look>;
 type Run<'a> = parley::layout::Run<'a, Look>;
@@ -183,7 +184,8 @@ fn glyphs_of(run: &Run<'_>) -> Vec<KrillaGlyph> {
         ligature = glyphs.len();
         let text_range = range.start..if run.is_rtl() { end } else { range.end };
         glyphs.extend(cluster.glyphs().map(|glyph| {
-            let (x, y) = (glyph.x / size, glyph.y / size);
+            // In the layout y grows downwards, in the file upwards.
+            let (x, y) = (glyph.x / size, -glyph.y / size);
             KrillaGlyph::new(GlyphId::new(glyph.id), glyph.advance / size, x, y, 0.0, text_range.clone(), None)
         }));
         end = 0;

@@ -4,9 +4,10 @@ use std::num::NonZeroU16;
 
 use krilla::tagging::{ListNumbering, Tag, TagKind};
 
-use super::paragraph::{Look, Paragraph, Piece, Typesetter};
+use super::paragraph::{Paragraph, Typesetter};
+use super::pieces::{Look, Piece};
+use crate::document::structure::{Block, Document, Span};
 use crate::document::words::{lines, placeholder, sources};
-use crate::document::{Block, Document, Span};
 
 /// The width of the text, in points: A4 with margins of 22 mm.
 pub(super) const WIDTH: f32 = 470.5;
@@ -17,7 +18,7 @@ const TEXT_SIZE: f32 = 10.5;
 const SMALL_SIZE: f32 = 9.0;
 
 const INDENT: f32 = 14.0;
-const LABEL_WIDTH: f32 = 130.0;
+const LABEL_WIDTH: f32 = 160.0;
 
 /// Empty lines in a row that a quotation keeps: more are only a way to fill pages.
 const MAX_EMPTY_LINES: usize = 2;

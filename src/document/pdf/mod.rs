@@ -5,7 +5,7 @@ mod flow;
 mod fonts;
 mod pages;
 mod paragraph;
-mod undrawable;
+mod pieces;
 
 use krilla::configure::{Accessibility, ConfigurationBuilder};
 use krilla::destination::XyzDestination;
@@ -18,7 +18,7 @@ use krilla::{Document as File, SerializeSettings};
 use self::drawing::Drawn;
 use self::flow::Flow;
 use self::paragraph::Typesetter;
-use super::Document;
+use super::structure::Document;
 use super::words::neutral_title;
 
 /// The document as a PDF on A4. The same document gives the same bytes. The metadata have its language and a neutral title,

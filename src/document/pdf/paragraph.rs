@@ -1,26 +1,16 @@
 //! Lays out a paragraph: chooses fonts, breaks lines, orders letters from right to left.
 
+use std::collections::BTreeSet;
+
 use parley::LayoutContext;
 use parley::layout::{Alignment, AlignmentOptions, Layout};
 use parley::style::{LineHeight, OverflowWrap, StyleProperty};
 
 use super::fonts::{Fonts, families};
-use super::undrawable;
+use super::pieces::{Look, Piece, replace, without_controls};
 
-/// How a piece of a paragraph looks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Look {
-    /// As most of the text.
-    #[default]
-    Regular,
-    /// In bold letters.
-    Bold,
-    /// In bold letters in a box.
-    Placeholder,
-}
-
-/// A piece of a paragraph.
-pub(super) type Piece = (String, Look);
+/// Characters that are drawn as one letter: more are marks that would cover the lines above.
+const MAX_CHARACTERS_OF_A_LETTER: usize = 10;
 
 /// A paragraph whose lines are broken.
 pub(super) struct Paragraph {
@@ -28,6 +18,26 @@ pub(super) struct Paragraph {
     pub(super) text: String,
     /// Its lines.
     pub(super) layout: Layout<Look>,
+}
+
+impl Paragraph {
+    /// The places (in bytes) of the characters that no font has, or that are too many for one letter.
+    fn undrawable(&self) -> BTreeSet<usize> {
+        let mut found = BTreeSet::new();
+        for run in self.layout.lines().flat_map(|line| line.runs()) {
+            for cluster in run.clusters() {
+                let range = cluster.text_range();
+                let characters = self.text[range.clone()].char_indices().map(|(at, c)| (range.start + at, c));
+                // Letter 0 of a font is what it draws for letters that it does not have.
+                if cluster.glyphs().any(|glyph| glyph.id == 0) {
+                    found.extend(characters.filter(|(_, c)| !c.is_ascii()).map(|(at, _)| at));
+                } else {
+                    found.extend(characters.skip(MAX_CHARACTERS_OF_A_LETTER).map(|(at, _)| at));
+                }
+            }
+        }
+        found
+    }
 }
 
 /// Lays out paragraphs.
@@ -45,17 +55,17 @@ impl Typesetter {
     /// Lays out one paragraph, with letters of `size` and lines up to `width`, both in points. Pieces have no line breaks.
     /// What no font can draw is replaced by its code.
     pub(super) fn paragraph(&mut self, pieces: &[Piece], size: f32, width: f32) -> Paragraph {
-        let mut pieces = undrawable::without_controls(pieces);
+        let mut pieces = without_controls(pieces);
         loop {
             let mut paragraph = self.lay_out(&pieces, size);
-            let undrawable = undrawable::find(&paragraph);
+            let undrawable = paragraph.undrawable();
             if undrawable.is_empty() {
                 paragraph.layout.break_all_lines(Some(width));
                 paragraph.layout.align(Alignment::Start, AlignmentOptions::default());
                 return paragraph;
             }
             // This ends: each round replaces letters, and a code has none that could be replaced.
-            pieces = undrawable::replace(&pieces, &undrawable);
+            pieces = replace(&pieces, &undrawable);
         }
     }
 

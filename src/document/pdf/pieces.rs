@@ -1,12 +1,22 @@
-//! Finds what no font can draw, and writes its code instead, such as `[U+1F622]`: a letter that is missing would change
-//! what a person wrote without a trace.
+//! The pieces of a paragraph. What no font can draw has its code instead, such as `[U+1F622]`: a letter that is missing
+//! would change what a person wrote without a trace.
 
 use std::collections::BTreeSet;
 
-use super::paragraph::{Paragraph, Piece};
+/// How a piece of a paragraph looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Look {
+    /// As most of the text.
+    #[default]
+    Regular,
+    /// In bold letters.
+    Bold,
+    /// In bold letters in a box.
+    Placeholder,
+}
 
-/// Characters that are drawn as one letter: more are marks that would cover the lines above.
-const MAX_CHARACTERS_OF_A_LETTER: usize = 10;
+/// A piece of a paragraph.
+pub(super) type Piece = (String, Look);
 
 /// Pieces with codes in place of control characters, which fonts may have as empty letters, and with spaces for tabs.
 pub(super) fn without_controls(pieces: &[Piece]) -> Vec<Piece> {
@@ -16,24 +26,6 @@ pub(super) fn without_controls(pieces: &[Piece]) -> Vec<Piece> {
         (with_codes(&words, |_, c| is_control(c)), *look)
     });
     replaced.collect()
-}
-
-/// The places (in bytes) of the characters that no font has, or that are too many for one letter.
-pub(super) fn find(paragraph: &Paragraph) -> BTreeSet<usize> {
-    let mut found = BTreeSet::new();
-    for run in paragraph.layout.lines().flat_map(|line| line.runs()) {
-        for cluster in run.clusters() {
-            let range = cluster.text_range();
-            let characters = paragraph.text[range.clone()].char_indices().map(|(at, c)| (range.start + at, c));
-            // Letter 0 of a font is what it draws for letters that it does not have.
-            if cluster.glyphs().any(|glyph| glyph.id == 0) {
-                found.extend(characters.filter(|(_, c)| !c.is_ascii()).map(|(at, _)| at));
-            } else {
-                found.extend(characters.skip(MAX_CHARACTERS_OF_A_LETTER).map(|(at, _)| at));
-            }
-        }
-    }
-    found
 }
 
 /// Pieces with codes in place of the characters at these places.
