@@ -70,7 +70,10 @@ pub(super) fn expand(text: &mut Spanned<String>, registry: &Registry) -> Result<
 fn without_references(text: &str) -> String {
     let mut parts = text.split(REFERENCE);
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once('}').map_or(part, |(_, after)| after))
+    parts.fold(first, |text, part| match part.split_once('}') {
+        Some((_, after)) => text + after,
+        None => text + REFERENCE + part,
+    })
 }
 
 /// Why it cannot be a text.
@@ -82,14 +85,14 @@ fn fault(text: &str) -> Option<&'static str> {
         Some("a text has more than 1000 characters; make it shorter, or two of it")
     } else if has(char::is_control) {
         Some("a text is one line; join its lines")
+    } else if has(|character| "{}[]".contains(character)) {
+        Some("a text has no brackets but those of {resource:NAME}, which a step or statement can have")
     } else if has(char::is_numeric) {
         Some(
             "a text has no digits, so that no number is wrong: write a number as a word, and {resource:NAME} for a help line",
         )
     } else if ["@", "://", "www."].iter().any(|address| text.contains(address)) {
         Some("a text has no address: write {resource:NAME} for a help line, and an address of a law into its source")
-    } else if has(|character| "{}[]".contains(character)) {
-        Some("a text has no brackets but those of {resource:NAME}, which only a step can have")
     } else {
         None
     }

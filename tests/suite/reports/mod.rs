@@ -2,3 +2,4 @@
 
 mod documents_of_reports;
 mod fixture;
+mod template_files;

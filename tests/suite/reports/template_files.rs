@@ -1,0 +1,129 @@
+//! The file of `REPORT_TEMPLATES`: what is accepted, and how mistakes are reported.
+
+use std::io::Write;
+
+use proptest::prelude::*;
+use safespace::data_file::{FileError, ParseError};
+use safespace::report::Templates;
+use safespace::resources::Registry;
+use tempfile::NamedTempFile;
+
+use super::fixture::facts;
+
+const EMBEDDED: &str = include_str!("../../../src/report/templates.toml");
+
+/// Loads a file as the service does.
+fn load(text: &str, registry: &Registry) -> Result<Templates, ParseError> {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    match Templates::load(Some(file.path()), registry) {
+        Ok(templates) => Ok(templates),
+        Err(FileError::Mistaken { variable: "REPORT_TEMPLATES", reason, .. }) => Err(reason),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn registry() -> Registry {
+    Registry::load(None).unwrap()
+}
+
+fn changed(old: &str, new: &str) -> String {
+    assert!(EMBEDDED.contains(old), "{old}");
+    EMBEDDED.replacen(old, new, 1)
+}
+
+#[test]
+fn a_mistake_is_reported_with_its_line() {
+    let long = format!("supervisor.id = \"{}", "x".repeat(1_000));
+    // What is changed, what it becomes, in which line the mistake is, and what it says.
+    let cases = [
+        ("title.id = \"Laporan", "title.id = \"\" # \"", "title.id", "a text is empty"),
+        ("title.id = \"Laporan", "title.ID = \"Laporan", "title.ID", "unknown field `ID`"),
+        ("title.en = \"Report: Chronology of Events\"\n", "", "title.id", "missing field `en`"),
+        ("title.en = \"Report", "title.en = \"Report\nof", "title.en", "invalid basic string"),
+        ("title.en = \"Report", "title.en = \"Report\\n", "title.en", "a text is one line"),
+        ("title.en = \"Report", "title.en = \"Report 7", "title.en", "a text has no digits"),
+        ("title.en = \"Report", "title.en = \"Report ٧", "title.en", "a text has no digits"),
+        ("title.en = \"Report", "title.en = \"Report {occurred_at}", "title.en", "a text has no brackets"),
+        ("title.en = \"Report", "title.en = \"[ISI] Report", "title.en", "a text has no brackets"),
+        ("title.en = \"Report", "title.en = \"{resource:sapa129_phone}", "title.en", "a text has no brackets"),
+        ("title.en = \"Report", "title.en = \"Report a@b.example", "title.en", "a text has no address"),
+        ("title.en = \"Report", "title.en = \"Report https://a.example", "title.en", "a text has no address"),
+        ("title.en = \"Report", "title.en = 7 # \"", "title.en", "invalid type: integer `7`"),
+        ("supervisor.id = \"Menurut pelapor", &long, "supervisor.id = \"x", "a text has more than 1000 characters"),
+        ("[[step]]\ntext.id", "[[step]]\nwhen.evidense = []\ntext.id", "when.evidense", "unknown field `evidense`"),
+        ("when.evidence = [\"none\"]", "when.evidence = [\"nothing\"]", "\"nothing\"", "unknown variant `nothing`"),
+        ("source = \"nnedv_safety\"", "source = \"nnedv\"", "source = \"nnedv\"", "there is no source \"nnedv\""),
+        ("source = \"nnedv_safety\"", "sauce = \"nnedv\"", "sauce", "unknown field `sauce`"),
+        (
+            "di {resource:police_110}",
+            "di {resource:police_nowhere}",
+            "police_nowhere",
+            "no help line \"police_nowhere\"",
+        ),
+        ("di {resource:police_110}", "di {resource:police_110 ", "{resource:police_110 ", "no brackets"),
+        ("di {resource:police_110}", "di 110", "di 110", "a text has no digits"),
+        ("di {resource:police_110}", "di {police}", "di {police}", "no brackets but those of {resource:NAME}"),
+        ("kampus.id = ", "# ", "kampus.en", "missing field `id`"),
+        (
+            "[need]\nlegal.id = \"bantuan hukum\"\nlegal.en = \"legal help\"",
+            "[need]",
+            "[need]",
+            "nothing for \"legal\"",
+        ),
+        ("stranger = \"rendah\"\n\n[risk", "\n\n[risk", "[power_imbalance]", "nothing for \"stranger\""),
+        ("lecturer = \"tinggi\"", "lecturer = \"high\"", "lecturer = \"high\"", "unknown variant `high`"),
+        ("[facts.frequency]", "[facts.frekuensi]", "[facts.frekuensi]", "unknown field `frekuensi`"),
+        ("date = \"2022-05-09\"", "date = \"9 Mei 2022\"", "9 Mei", "input contains invalid characters"),
+        ("reviewed = \"\"", "", "# What a report says", "missing field `reviewed`"),
+        ("connectives.en = [\"and\"", "connectives.en = [\"\"", "connectives.en", "a text is empty"),
+        ("connectives.en = [\"and\"", "connectives.en = [\"and 2\"", "connectives.en", "a text has no digits"),
+    ];
+    let registry = registry();
+    for (old, new, line, what) in cases {
+        let text = changed(old, new);
+        let Err(error) = load(&text, &registry) else { panic!("{new}: it is accepted") };
+        let expected = 1 + text.lines().position(|written| written.contains(line)).unwrap();
+        assert!(
+            error.line == expected && error.what.contains(what),
+            "{new}: expected line {expected}, {what}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_reference_is_replaced_by_the_help_line_that_the_registry_has() {
+    let registry = registry();
+    let number = &registry.get("police_110").unwrap().value;
+    let text = changed(
+        "[[step]]\ntext.id = \"Kalau",
+        "[[step]]\ntext.id = \"Telepon {resource:police_110}. Lagi: {resource:police_110}. Kalau",
+    );
+
+    let steps = load(&text, &registry).unwrap().recommended_steps(&facts(safespace::language::Language::Indonesian));
+
+    assert!(steps[0].text.starts_with(&format!("Telepon {number}. Lagi: {number}. Kalau")), "{}", steps[0].text);
+}
+
+#[test]
+fn the_embedded_texts_say_that_nobody_reviewed_them() {
+    let registry = registry();
+    assert_eq!(load(EMBEDDED, &registry).unwrap().reviewed(), None);
+
+    let reviewed = changed("reviewed = \"\"", "reviewed = \" A lawyer, November 2026 \"");
+    assert_eq!(load(&reviewed, &registry).unwrap().reviewed(), Some("A lawyer, November 2026"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_file_of_texts_or_has_a_mistake_in_one_of_its_lines(
+        at in 0..EMBEDDED.len(), junk in "(?s).{0,8}", length in 0..20_usize
+    ) {
+        let floor = |at: usize| (0..=at.min(EMBEDDED.len())).rev().find(|at| EMBEDDED.is_char_boundary(*at)).unwrap();
+        let mut text = EMBEDDED.to_owned();
+        text.replace_range(floor(at)..floor(at + length), &junk);
+        if let Err(error) = load(&text, &registry()) {
+            prop_assert!((1..=text.split('\n').count()).contains(&error.line), "{}", error);
+        }
+    }
+}
