@@ -11,13 +11,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
-use crate::api::{Context, Resources};
+use crate::api::{Context, Reports, Resources};
 use crate::companion;
 use crate::config::{Address, Config};
 use crate::exporter::Exporter;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::private_postgres::PrivatePostgres;
+use crate::report::Templates;
 use crate::resources::Registry;
 use crate::store::migrations::MigrationError;
 use crate::store::{Connector, Store, Watermark};
@@ -50,6 +51,7 @@ impl App {
             log::warn!("{warning}");
         }
         let companion = companion::build(&config.companion, &resources)?;
+        let templates = Templates::load(config.texts.report_templates.as_deref(), &resources)?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;
@@ -65,6 +67,7 @@ impl App {
         let context = Arc::new(Context {
             store: store.clone(),
             allowed_origins: config.allowed_origins.clone(),
+            reports: Arc::new(Reports::new(templates)),
             retention: config.retention,
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),

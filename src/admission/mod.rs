@@ -38,6 +38,8 @@ pub struct Admission {
     peers: Peers,
     /// `None` where rates are not limited.
     message_rate: Option<Mutex<MessageRate<MonotonicClock>>>,
+    /// The same of requests that make or change a report, so that neither takes from the other.
+    report_rate: Option<Mutex<MessageRate<MonotonicClock>>>,
     proof_of_work: ProofOfWork,
     creations: Mutex<CreationRate>,
     proofs: ProofsOfWork,
@@ -58,10 +60,12 @@ impl Admission {
     #[must_use]
     pub fn new(settings: &ProtectionSettings, peers: Peers, metrics: Arc<Metrics>) -> Admission {
         let now = Instant::now();
+        let rate = || settings.rate_limit.then(|| Mutex::new(MessageRate::new(MonotonicClock)));
         Admission {
             client_address: ClientAddress::new(settings.trusted_proxies.clone()),
             peers,
-            message_rate: settings.rate_limit.then(|| Mutex::new(MessageRate::new(MonotonicClock))),
+            message_rate: rate(),
+            report_rate: rate(),
             proof_of_work: if settings.rate_limit { settings.proof_of_work } else { ProofOfWork::Off },
             creations: Mutex::new(CreationRate::new(now)),
             proofs: ProofsOfWork::new(now),
@@ -95,7 +99,24 @@ impl Admission {
     /// # Errors
     /// [`Denied`] above the rate; the message is not counted then.
     pub fn message(&self, session: &Lookup, body_bytes: usize) -> Result<Option<Quota>, Denied> {
-        let Some(rate) = &self.message_rate else { return Ok(None) };
+        self.check(self.message_rate.as_ref(), session, body_bytes)
+    }
+
+    /// Counts a request that makes or changes a report, as [`Admission::message`] counts a message.
+    ///
+    /// # Errors
+    /// [`Denied`] above the rate; the request is not counted then.
+    pub fn report(&self, session: &Lookup, body_bytes: usize) -> Result<Option<Quota>, Denied> {
+        self.check(self.report_rate.as_ref(), session, body_bytes)
+    }
+
+    fn check(
+        &self,
+        rate: Option<&Mutex<MessageRate<MonotonicClock>>>,
+        session: &Lookup,
+        body_bytes: usize,
+    ) -> Result<Option<Quota>, Denied> {
+        let Some(rate) = rate else { return Ok(None) };
         let checked = rate.lock().check(session, body_bytes);
         if checked.is_err() {
             self.metrics.refused("rate_limited");

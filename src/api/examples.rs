@@ -7,6 +7,7 @@ use super::body::MAX_FORM_BYTES;
 use super::catalogue::{Code, FieldCode};
 use super::leaving;
 use super::problem::Problem;
+use super::reports::MAX_BODY_BYTES as MAX_REPORT_BYTES;
 use crate::admission::{Challenge, Denied, ProofRequired};
 use crate::http::Refusal;
 use crate::language::Language;
@@ -26,13 +27,13 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
     use Code::{
         AnswerStopped, AnswerTimeout, BodyTooLarge, ContentEncodingUnsupported, DatabaseRefuses, DatabaseTimeout,
         DatabaseUnavailable, ForeignOrigin, InternalError, MediaTypeUnsupported, NetworkLimited, NoAnswer, Overloaded,
-        PathNotFound, ProofOfWork, RateLimited, SchemaMismatch, SessionFull, SessionNotFound, Stopping, StorageFull,
+        PathNotFound, ProofOfWork, RateLimited, ReportNotFound, ReportsFull, SchemaMismatch, SessionFull, SessionNotFound, Stopping, StorageFull,
         TurnInProgress,
     };
     use FieldCode::{
         BeforeInvalid, BodyNotJson, BodyNotObject, BodyNotUtf8, BodyTooDeep, IdempotencyKeyInvalid,
         IdempotencyKeyReused, IdleTimeoutInvalid, LimitInvalid, MessageBlank, MessageHasNul, MessageMissing,
-        MessageTooLong, SessionIdInvalid,
+        MessageTooLong, ReportIdInvalid, SessionIdInvalid,
     };
     let (mut codes, mut fields) = (vec![InternalError], Vec::new());
     let body = [BodyNotJson, BodyNotObject, BodyNotUtf8, BodyTooDeep];
@@ -58,7 +59,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
             fields.push(IdleTimeoutInvalid);
             fields.extend(body);
         }
-        ("patch", _) => {
+        ("patch", "/api/v1/sessions/{session_id}") => {
             fields.push(IdleTimeoutInvalid);
             fields.extend(body);
         }
@@ -70,6 +71,17 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
             fields.extend(body);
         }
         ("get", "/api/v1/sessions/{session_id}/chat") => fields.extend([LimitInvalid, BeforeInvalid]),
+        (_, REPORT_PATH | REPORTS_PATH | ONE_REPORT_PATH) => {
+            codes.extend((path != REPORTS_PATH && method != "post").then_some(ReportNotFound));
+            codes.extend((method == "post").then_some(ReportsFull));
+            codes.extend((method != "delete").then_some(NetworkLimited));
+            fields.extend((path == ONE_REPORT_PATH).then_some(ReportIdInvalid));
+            if method == "post" || method == "patch" {
+                codes.extend([RateLimited, StorageFull]);
+                fields.extend(REPORT_FIELDS);
+                fields.extend(body);
+            }
+        }
         (_, leaving::PANIC_PATH) => codes.extend([DatabaseUnavailable, DatabaseRefuses, DatabaseTimeout]),
         (_, "/health/ready") => codes.extend([Stopping, SchemaMismatch, DatabaseUnavailable, DatabaseRefuses]),
         // Its errors are pages, which are described with it.
@@ -77,13 +89,36 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
         (_, "/docs/{asset}") => codes.push(PathNotFound),
         _ => {}
     }
-    let max_bytes = if path == leaving::PANIC_PATH { MAX_FORM_BYTES } else { 65_536 };
+    let max_bytes = match path {
+        leaving::PANIC_PATH => MAX_FORM_BYTES,
+        REPORT_PATH | ONE_REPORT_PATH => MAX_REPORT_BYTES,
+        _ => 65_536,
+    };
     let refusals = [Refusal::Malformed("it has no field Host"), Refusal::HeadTooLarge(16_384), Refusal::Busy];
     let by_code = codes.into_iter().map(|code| example(None, &problem(code, max_bytes)));
     let by_field = fields.into_iter().map(|code| example(None, &invalid(code)));
     let by_server = refusals.into_iter().map(|refusal| example(Some("default"), &refusal.into()));
     by_code.chain(by_field).chain(by_server).collect()
 }
+
+const REPORT_PATH: &str = "/api/v1/sessions/{session_id}/report";
+const REPORTS_PATH: &str = "/api/v1/sessions/{session_id}/reports";
+const ONE_REPORT_PATH: &str = "/api/v1/sessions/{session_id}/reports/{report_id}";
+
+/// The fields of a report that can be wrong.
+const REPORT_FIELDS: [FieldCode; 11] = [
+    FieldCode::LocationInvalid,
+    FieldCode::PerpetratorInvalid,
+    FieldCode::DescriptionInvalid,
+    FieldCode::EvidenceInvalid,
+    FieldCode::UserGoalInvalid,
+    FieldCode::OccurredAtInvalid,
+    FieldCode::FrequencyInvalid,
+    FieldCode::NarrativeInvalid,
+    FieldCode::NeedsInvalid,
+    FieldCode::ReportLanguageInvalid,
+    FieldCode::PolishInvalid,
+];
 
 /// The error of an operation without the session's id in `Authorization`.
 pub(super) fn without_authorization() -> ErrorExample {

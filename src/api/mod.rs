@@ -17,6 +17,7 @@ mod origin;
 mod prefer;
 mod problem;
 mod proof_of_work;
+mod reports;
 mod resources;
 mod respond;
 mod responder;
@@ -32,6 +33,7 @@ use crate::language::Language;
 use crate::peers::PeerKey;
 use cors::Cors;
 use problem::Problem;
+pub use reports::shared::Reports;
 pub use resources::listing::Resources;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
@@ -106,6 +108,11 @@ impl Application for Context {
 
     fn peer(&self, address: IpAddr) -> Option<PeerKey> {
         self.admission.connection_peer(address)
+    }
+
+    fn max_body_bytes(&self, method: &str, target: &str) -> Option<usize> {
+        let path = target.split('?').next().unwrap_or_default();
+        reports::has_body(method, path).then_some(reports::MAX_BODY_BYTES)
     }
 
     fn is_never_refused(&self, beginning: &[u8]) -> bool {

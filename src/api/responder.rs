@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::cors::Cors;
 use super::problem::Problem;
+use super::reports::shared::Reports;
 use super::resources::listing::Resources;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
@@ -27,6 +28,8 @@ pub struct Context {
     pub store: Arc<Store>,
     /// The turns of all sessions.
     pub turns: Arc<Turns>,
+    /// The texts of reports, and the threads that make them.
+    pub reports: Arc<Reports>,
     /// When a session ends.
     pub retention: RetentionSettings,
     /// Who is admitted.

@@ -60,10 +60,9 @@ impl<T> Texts<T> {
 pub(super) fn expand(text: &mut Spanned<String>, registry: &Registry) -> Result<(), Mistake> {
     let fault = fault(&without_references(text.as_ref()));
     ensure(fault.is_none(), text, fault.unwrap_or_default())?;
-    match registry.expand(text.as_ref()) {
-        Ok(expanded) => *text.as_mut() = expanded,
-        Err(name) => return ensure(false, text, format_args!("there is no help line {name:?} in RESOURCES")),
-    }
+    let start = text.span().start;
+    let expanded = registry.expand(text.as_ref());
+    *text.as_mut() = expanded.map_err(|Mistake(at, what)| Mistake(start + at, what))?;
     Ok(())
 }
 

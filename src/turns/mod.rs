@@ -24,4 +24,5 @@ mod turns;
 
 pub use self::turns::{TurnLimits, Turns};
 pub use event::{Event, EventHandler, Failure, Question};
+pub use peer_turns::{PeerTurn, PeerTurns, TooMany};
 pub use polish::{Polish, PolishCallback};

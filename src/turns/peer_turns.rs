@@ -8,28 +8,33 @@ use parking_lot::Mutex;
 use crate::peers::PeerKey;
 
 /// The turns in progress of each peer that has any.
-pub(super) struct PeerTurns {
+pub struct PeerTurns {
     max_of_peer: usize,
     counts: Arc<Mutex<HashMap<PeerKey, usize>>>,
 }
 
 /// The peer has as many turns as it may have.
-pub(super) struct TooMany;
+pub struct TooMany;
 
 /// One turn of a peer. Dropping it ends the turn.
 #[must_use]
-pub(super) struct PeerTurn {
+pub struct PeerTurn {
     counts: Arc<Mutex<HashMap<PeerKey, usize>>>,
     peer: PeerKey,
 }
 
 impl PeerTurns {
-    pub(super) fn new(max_of_peer: usize) -> PeerTurns {
+    /// No turns yet, and at most this many of each peer.
+    #[must_use]
+    pub fn new(max_of_peer: usize) -> PeerTurns {
         PeerTurns { max_of_peer, counts: Arc::default() }
     }
 
     /// Counts a turn until the value is dropped; `None` for a peer that is not known, which has no limit.
-    pub(super) fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, TooMany> {
+    ///
+    /// # Errors
+    /// [`TooMany`] when the peer has as many as it may have.
+    pub fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, TooMany> {
         let Some(peer) = peer else { return Ok(None) };
         let mut counts = self.counts.lock();
         let count = counts.get(&peer).copied().unwrap_or_default();

@@ -1,0 +1,220 @@
+//! `/api/v1/sessions/{session_id}/report`, `…/reports`: reports that a person prepares, and their documents.
+
+mod rendering;
+mod request;
+pub(in crate::api) mod shared;
+mod wire;
+mod work;
+
+use super::body;
+use super::catalogue::Code;
+use super::problem::{Problem, both};
+use super::respond;
+use super::responder::{Answer, Context};
+use super::sessions::parse_id;
+use crate::http::{Request, Response};
+use crate::report::Report;
+use crate::sealing::SealingKey;
+use crate::session_id::SessionId;
+use rendering::Format;
+use wire::{ReportBody, ReportChanges, ReportRequest, ReportSummaries, ReportSummary};
+use work::Work;
+
+/// Bytes of the body of a report: 16,384 characters of which each is escaped as a surrogate pair have 196,608.
+pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// Whether requests with this method and path have the body of a report.
+pub(super) fn has_body(method: &str, path: &str) -> bool {
+    let is_report = || path.ends_with("/report") || path.rsplit('/').nth(1) == Some("reports");
+    ["POST", "PATCH"].contains(&method) && path.starts_with("/api/v1/session") && is_report()
+}
+
+/// Makes a report from five answers
+///
+/// Its document is made from texts that people wrote, and from what is given: a fact that is missing is a visible placeholder. A
+/// session can have 20 reports. Making one counts as use of the session.
+#[utoipa::path(post, path = "/api/v1/sessions/{session_id}/report", operation_id = "create_report", tag = "Reports",
+    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    request_body(content = ReportRequest, content_type = "application/json", description = "At most 262,144 bytes"),
+    responses(
+    (status = 201, description = "Made, and durable", body = ReportBody),
+    (status = 422, description = "The id is not a UUID, the body is not a JSON object, or answers are missing or not valid"),
+))]
+pub(super) fn create<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
+    let read = || request::new_facts(request);
+    let session_id = parse_id(session_id).map_err(|problem| problem.and(read().err()))?;
+    let key = admit(context, request, &session_id)?;
+    let facts = read()?;
+    defer(context, request, session_id, key, |work| {
+        let report = work.create(facts)?;
+        Ok(respond::json(201, &work.body(&report)))
+    })
+}
+
+/// Returns the newest report of a session
+///
+/// `Accept` chooses JSON, or the document as PDF, text, Markdown or HTML.
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}/report", operation_id = "read_newest_report", tag = "Reports",
+    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    responses(
+    (status = 200, description = "The report", content(
+        (ReportBody = "application/json"), (Vec<u8> = "application/pdf"), (String = "text/plain"), (String = "text/markdown"),
+        (String = "text/html"),
+    ), headers(("Content-Disposition" = String, description = "`attachment` with a neutral name, unless it is JSON"))),
+))]
+pub(super) fn newest<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
+    render(context, request, parse_id(session_id)?, Work::newest)
+}
+
+/// Returns a report
+///
+/// `Accept` chooses JSON, or the document as PDF, text, Markdown or HTML.
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}/reports/{report_id}", operation_id = "read_report", tag = "Reports",
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session's id"),
+        ("report_id" = uuid::Uuid, Path, description = "The report's id"),
+    ),
+    responses(
+    (status = 200, description = "The report", content(
+        (ReportBody = "application/json"), (Vec<u8> = "application/pdf"), (String = "text/plain"), (String = "text/markdown"),
+        (String = "text/html"),
+    ), headers(("Content-Disposition" = String, description = "`attachment` with a neutral name, unless it is JSON"))),
+))]
+pub(super) fn read<'a>(
+    context: &'a Context,
+    request: &Request,
+    [session_id, report_id]: [&str; 2],
+) -> Result<Answer<'a>, Problem> {
+    let (session_id, report_id) = both(parse_id(session_id), request::report_id(report_id))?;
+    render(context, request, session_id, move |work| work.find(report_id))
+}
+
+/// Lists the reports of a session
+///
+/// The newest first, without their documents.
+#[utoipa::path(get, path = "/api/v1/sessions/{session_id}/reports", operation_id = "list_reports", tag = "Reports",
+    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    responses(
+    (status = 200, description = "The reports; there may be none", body = ReportSummaries),
+))]
+pub(super) fn list<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
+    let session_id = parse_id(session_id)?;
+    defer(context, request, session_id, SealingKey::derive(&session_id), |work| {
+        // One after the other, so that no more than one is in memory.
+        let places = work.places()?.into_iter();
+        let summary = |place| Ok(work.read(place)?.map(|report| ReportSummary::new(&report)));
+        let reports = places.filter_map(|place| summary(place).transpose()).collect::<Result<_, Problem>>()?;
+        Ok(respond::json(200, &ReportSummaries { session_id: work.session_id, reports }))
+    })
+}
+
+/// Changes a report
+///
+/// The facts that the body names take the place of those that were given before, null takes one back, and the document is made anew.
+/// It counts as use of the session.
+#[utoipa::path(patch, path = "/api/v1/sessions/{session_id}/reports/{report_id}", operation_id = "change_report", tag = "Reports",
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session's id"),
+        ("report_id" = uuid::Uuid, Path, description = "The report's id"),
+    ),
+    request_body(content = ReportChanges, content_type = "application/json", description = "At most 262,144 bytes"),
+    responses(
+    (status = 200, description = "Changed, and durable", body = ReportBody),
+    (status = 422, description = "An id is not a UUID, the body is not a JSON object, or answers are not valid"),
+))]
+pub(super) fn change<'a>(
+    context: &'a Context,
+    request: &Request,
+    [session_id, report_id]: [&str; 2],
+) -> Result<Answer<'a>, Problem> {
+    let read = || request::changes(request);
+    let ids = both(parse_id(session_id), request::report_id(report_id));
+    let (session_id, report_id) = ids.map_err(|problem| problem.and(read().err()))?;
+    let key = admit(context, request, &session_id)?;
+    let changes = read()?;
+    defer(context, request, session_id, key, move |work| {
+        let report = work.change(report_id, &changes)?;
+        Ok(respond::json(200, &work.body(&report)))
+    })
+}
+
+/// Deletes a report
+///
+/// It does not count as use of the session.
+#[utoipa::path(delete, path = "/api/v1/sessions/{session_id}/reports/{report_id}", operation_id = "delete_report", tag = "Reports",
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session's id"),
+        ("report_id" = uuid::Uuid, Path, description = "The report's id"),
+    ),
+    responses(
+    (status = 204, description = "Deleted"),
+))]
+pub(super) fn delete<'a>(
+    context: &'a Context,
+    _: &Request,
+    [session_id, report_id]: [&str; 2],
+) -> Result<Answer<'a>, Problem> {
+    let (session_id, report_id) = both(parse_id(session_id), request::report_id(report_id))?;
+    let work = Work::new(context, session_id, SealingKey::derive(&session_id));
+    Answer::defer(move |responder| {
+        let delete = move |work: &Work| work.delete(report_id).map(|()| respond::no_content());
+        work.run(&context.reports.deleting_threads, responder, delete);
+    })
+}
+
+/// Counts a request that makes or changes a report.
+fn admit(context: &Context, request: &Request, session_id: &SessionId) -> Result<SealingKey, Problem> {
+    let key = SealingKey::derive(session_id);
+    context.admission.report(&key.lookup(), body::length(request))?;
+    if context.store.watermark.is_full() {
+        return Err(Problem::new(Code::StorageFull));
+    }
+    Ok(key)
+}
+
+/// Answers with what is made on a thread for reports. Its memory counts for the client.
+fn defer<'a>(
+    context: &'a Context,
+    request: &Request,
+    session_id: SessionId,
+    key: SealingKey,
+    make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
+    let of_peer = context.reports.begin(context.admission.client_peer(request))?;
+    let client = context.admission.client(request, &key.lookup());
+    let work = Work::new(context, session_id, key);
+    Answer::defer(move |responder| {
+        work.run(&context.reports.threads, responder.of_client(client), move |work| {
+            let _of_peer = of_peer;
+            make(work)
+        });
+    })
+}
+
+/// Answers with a report in the format that the client accepts.
+fn render<'a>(
+    context: &'a Context,
+    request: &Request,
+    session_id: SessionId,
+    find: impl FnOnce(&Work) -> Result<Report, Problem> + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
+    let (key, format) = (SealingKey::derive(&session_id), request::format(request));
+    // The response to HEAD has no body, so none is made.
+    let is_head = request.method() == "HEAD";
+    let make = move |work: &Work| {
+        let report = find(work)?;
+        Ok(if is_head { format.response(Vec::new()) } else { format.render(&report, || work.body(&report)) })
+    };
+    if format != Format::Pdf {
+        return defer(context, request, session_id, key, make);
+    }
+    let client = context.admission.client(request, &key.lookup());
+    let share = context.reports.begin_pdf(key.lookup(), context.admission.client_peer(request))?;
+    let work = Work::new(context, session_id, key);
+    Answer::defer(move |responder| {
+        work.run(&context.reports.pdf_threads, responder.of_client(client), move |work| {
+            let _share = share;
+            make(work)
+        });
+    })
+}

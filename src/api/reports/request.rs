@@ -1,0 +1,186 @@
+//! Reads and validates the requests of reports.
+
+use rouille::input::parse_priority_header;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+use super::rendering::Format;
+use crate::api::body;
+use crate::api::catalogue::FieldCode;
+use crate::api::problem::Problem;
+use crate::http::Request;
+use crate::language::Language;
+use crate::report::{Description, Evidence, Facts, Location, Need, Perpetrator, UserGoal};
+
+/// Characters of `occurred_at` and of `frequency`.
+const MAX_LINE_CHARS: usize = 200;
+
+/// Characters of `narrative`.
+const MAX_NARRATIVE_CHARS: usize = 16_384;
+
+/// The facts that a body gives; of a change those that it names. An inner `None` takes a fact back.
+pub(super) struct GivenFacts {
+    location: Option<Location>,
+    perpetrator: Option<Perpetrator>,
+    description: Option<Description>,
+    evidence: Option<Evidence>,
+    user_goal: Option<UserGoal>,
+    occurred_at: Option<Option<String>>,
+    frequency: Option<Option<String>>,
+    narrative: Option<Option<String>>,
+    needs: Option<Vec<Need>>,
+    language: Option<Language>,
+}
+
+/// The members of a body, and what is wrong with them.
+struct Members {
+    body: Map<String, Value>,
+    wrong: Vec<FieldCode>,
+}
+
+impl Members {
+    /// A value of few; `None` where it is missing, or wrong.
+    fn choice<T: DeserializeOwned>(&mut self, name: &str, code: FieldCode) -> Option<T> {
+        let chosen = serde_json::from_value(self.body.remove(name)?);
+        chosen.map_err(|_| self.wrong.push(code)).ok()
+    }
+
+    /// A text. Without any word it is as none, since a form sends that for what nobody filled in.
+    fn text(&mut self, name: &str, code: FieldCode, is_valid: impl FnOnce(&str) -> bool) -> Option<Option<String>> {
+        match self.body.remove(name)? {
+            Value::Null => Some(None),
+            Value::String(text) if text.chars().all(char::is_whitespace) => Some(None),
+            Value::String(text) if is_valid(&text) => Some(Some(text)),
+            _ => {
+                self.wrong.push(code);
+                None
+            }
+        }
+    }
+
+    fn line(&mut self, name: &str, code: FieldCode) -> Option<Option<String>> {
+        let has_no_line_end = |text: &str| !text.chars().any(|it| it.is_control() || "\u{2028}\u{2029}".contains(it));
+        self.text(name, code, |text| has_no_line_end(text) && text.chars().count() <= MAX_LINE_CHARS)
+    }
+}
+
+impl GivenFacts {
+    fn read(members: &mut Members) -> GivenFacts {
+        let mut needs: Option<Vec<Need>> = match members.body.get("needs") {
+            Some(Value::Null) => Some(Vec::new()),
+            _ => members.choice("needs", FieldCode::NeedsInvalid),
+        };
+        if let Some(needs) = &mut needs {
+            needs.sort_unstable();
+            needs.dedup();
+        }
+        let language = match members.body.get("language") {
+            Some(Value::Null) => Some(DEFAULT_LANGUAGE),
+            _ => members.choice("language", FieldCode::ReportLanguageInvalid),
+        };
+        GivenFacts {
+            location: members.choice("location", FieldCode::LocationInvalid),
+            perpetrator: members.choice("perpetrator", FieldCode::PerpetratorInvalid),
+            description: members.choice("description", FieldCode::DescriptionInvalid),
+            evidence: members.choice("evidence", FieldCode::EvidenceInvalid),
+            user_goal: members.choice("user_goal", FieldCode::UserGoalInvalid),
+            occurred_at: members.line("occurred_at", FieldCode::OccurredAtInvalid),
+            frequency: members.line("frequency", FieldCode::FrequencyInvalid),
+            narrative: members.text("narrative", FieldCode::NarrativeInvalid, |text| {
+                !text.contains('\0') && text.chars().count() <= MAX_NARRATIVE_CHARS
+            }),
+            needs,
+            language,
+        }
+    }
+
+    /// The same facts with these changes.
+    pub(super) fn apply(&self, facts: Facts) -> Facts {
+        let changed = |given: &Option<Option<String>>, before| given.clone().unwrap_or(before);
+        Facts {
+            location: self.location.unwrap_or(facts.location),
+            perpetrator: self.perpetrator.unwrap_or(facts.perpetrator),
+            description: self.description.unwrap_or(facts.description),
+            evidence: self.evidence.unwrap_or(facts.evidence),
+            user_goal: self.user_goal.unwrap_or(facts.user_goal),
+            occurred_at: changed(&self.occurred_at, facts.occurred_at),
+            frequency: changed(&self.frequency, facts.frequency),
+            narrative: changed(&self.narrative, facts.narrative),
+            needs: self.needs.clone().unwrap_or(facts.needs),
+            language: self.language.unwrap_or(facts.language),
+        }
+    }
+}
+
+/// The language of a report whose author chose none.
+const DEFAULT_LANGUAGE: Language = Language::Indonesian;
+
+/// The facts of a new report.
+pub(super) fn new_facts(request: &Request) -> Result<Facts, Problem> {
+    let mut members = Members { body: body::json_object(request)?, wrong: Vec::new() };
+    for name in ["location", "perpetrator", "description", "evidence", "user_goal"] {
+        // None of the choices.
+        members.body.entry(name).or_insert(Value::Null);
+    }
+    let given = GivenFacts::read(&mut members);
+    all_right(members.wrong)?;
+    let (Some(location), Some(perpetrator)) = (given.location, given.perpetrator) else { return Err(unread()) };
+    let (Some(description), Some(evidence)) = (given.description, given.evidence) else { return Err(unread()) };
+    let Some(user_goal) = given.user_goal else { return Err(unread()) };
+    Ok(Facts {
+        location,
+        perpetrator,
+        description,
+        evidence,
+        user_goal,
+        occurred_at: given.occurred_at.flatten(),
+        frequency: given.frequency.flatten(),
+        narrative: given.narrative.flatten(),
+        needs: given.needs.unwrap_or_default(),
+        language: given.language.unwrap_or(DEFAULT_LANGUAGE),
+    })
+}
+
+fn unread() -> Problem {
+    Problem::internal("a required choice is neither read nor wrong")
+}
+
+/// The changes of a report.
+pub(super) fn changes(request: &Request) -> Result<GivenFacts, Problem> {
+    let mut members = Members { body: body::json_object(request)?, wrong: Vec::new() };
+    let given = GivenFacts::read(&mut members);
+    all_right(members.wrong).map(|()| given)
+}
+
+/// Fails with every member that is wrong.
+fn all_right(wrong: Vec<FieldCode>) -> Result<(), Problem> {
+    let problems = wrong.into_iter().map(Problem::invalid);
+    problems.reduce(|all, problem| all.and(Some(problem))).map_or(Ok(()), Err)
+}
+
+/// The id of a report in the path.
+pub(super) fn report_id(text: &str) -> Result<Uuid, Problem> {
+    text.parse::<Hyphenated>().map(Hyphenated::into_uuid).map_err(|_| Problem::invalid(FieldCode::ReportIdInvalid))
+}
+
+/// The format that the client prefers: of equal weights a named one before `*/*`, then the first. JSON where it accepts none of them
+/// (RFC 9110, section 12.5.1).
+pub(super) fn format(request: &Request) -> Format {
+    let mut best = ((0.0, false), Format::Json);
+    for (range, weight) in parse_priority_header(request.header("Accept").unwrap_or_default()) {
+        let range = range.to_ascii_lowercase();
+        let named = Format::ALL.into_iter().find(|format| format.media_type() == range);
+        let any = match range.as_str() {
+            "*/*" | "application/*" => Some(Format::Json),
+            "text/*" => Some(Format::Text),
+            _ => None,
+        };
+        let rank = (weight, named.is_some());
+        if let Some(format) = named.or(any).filter(|_| rank > best.0 && weight > 0.0 && weight <= 1.0) {
+            best = (rank, format);
+        }
+    }
+    best.1
+}

@@ -1,0 +1,117 @@
+//! What the routes of reports share: the texts, and bounded threads. Making a PDF takes much longer than anything else here, so
+//! PDFs have threads of their own.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::api::catalogue::Code;
+use crate::api::problem::Problem;
+use crate::peers::PeerKey;
+use crate::report::Templates;
+use crate::sealing::Lookup;
+use crate::sync::{ThreadPool, ThreadPoolSettings};
+use crate::turns::{PeerTurn, PeerTurns};
+
+/// Threads for everything but PDFs and deletes. Each waits for PostgreSQL most of the time, with one connection.
+const THREADS: usize = 4;
+
+/// Requests that wait for one of them.
+const MAX_QUEUED: usize = 128;
+
+/// Threads that make PDFs.
+const PDF_THREADS: usize = 2;
+
+/// PDFs that wait for one of them.
+const MAX_QUEUED_PDFS: usize = 32;
+
+/// Threads that delete reports, so that no other requests stand before that.
+const DELETING_THREADS: usize = 2;
+
+/// Deletes that wait for one of them.
+const MAX_QUEUED_DELETES: usize = 1024;
+
+/// The part of the requests that wait which may be one network's.
+const PEER_DIVISOR: usize = 4;
+
+/// Bytes of the stack of a thread.
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// What the routes of reports share.
+pub struct Reports {
+    /// The texts that reports are made from.
+    pub(super) templates: Templates,
+    pub(super) threads: ThreadPool,
+    pub(super) deleting_threads: ThreadPool,
+    pub(super) pdf_threads: ThreadPool,
+    of_peers: PeerTurns,
+    pdfs_of_peers: PeerTurns,
+    /// The sessions of which a PDF is made or waits.
+    pdfs_of_sessions: Arc<Mutex<HashSet<Lookup>>>,
+}
+
+/// A PDF of a session that is made or waits. Dropping it ends that.
+#[must_use]
+pub(super) struct PdfShare {
+    of_sessions: Arc<Mutex<HashSet<Lookup>>>,
+    session: Lookup,
+    _of_peer: Option<PeerTurn>,
+}
+
+impl Reports {
+    /// Reports that are made from these texts.
+    #[must_use]
+    pub fn new(templates: Templates) -> Reports {
+        let pool = |name, max_threads, max_queued| {
+            let idle_timeout = Duration::from_secs(10);
+            ThreadPool::new(ThreadPoolSettings {
+                name,
+                max_threads,
+                max_queued,
+                idle_timeout,
+                stack_bytes: STACK_BYTES,
+            })
+        };
+        Reports {
+            templates,
+            threads: pool("report", THREADS, MAX_QUEUED),
+            deleting_threads: pool("delete-report", DELETING_THREADS, MAX_QUEUED_DELETES),
+            pdf_threads: pool("pdf", PDF_THREADS, MAX_QUEUED_PDFS),
+            of_peers: PeerTurns::new(MAX_QUEUED / PEER_DIVISOR),
+            pdfs_of_peers: PeerTurns::new(MAX_QUEUED_PDFS / PEER_DIVISOR),
+            pdfs_of_sessions: Arc::default(),
+        }
+    }
+
+    /// Counts a request of a network, where networks can be told apart.
+    ///
+    /// # Errors
+    /// 429 where it has its share.
+    pub(super) fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, Problem> {
+        self.of_peers.begin(peer).map_err(|_| limited())
+    }
+
+    /// Counts a PDF of a session and of a network.
+    ///
+    /// # Errors
+    /// 429 while another one of the session is made, or where the network has its share.
+    pub(super) fn begin_pdf(&self, session: Lookup, peer: Option<PeerKey>) -> Result<PdfShare, Problem> {
+        let _of_peer = self.pdfs_of_peers.begin(peer).map_err(|_| limited())?;
+        if !self.pdfs_of_sessions.lock().insert(session) {
+            return Err(limited());
+        }
+        Ok(PdfShare { of_sessions: self.pdfs_of_sessions.clone(), session, _of_peer })
+    }
+}
+
+fn limited() -> Problem {
+    Problem::new(Code::NetworkLimited).after(1)
+}
+
+impl Drop for PdfShare {
+    fn drop(&mut self) {
+        self.of_sessions.lock().remove(&self.session);
+    }
+}

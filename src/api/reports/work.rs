@@ -1,0 +1,190 @@
+//! The work on the reports of one session, on a thread of its own: its code is a sequence of blocking calls.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::request::GivenFacts;
+use super::shared::Reports;
+use super::wire::ReportBody;
+use crate::api::catalogue::Code;
+use crate::api::problem::Problem;
+use crate::api::responder::{Context, Responder, catch_panic};
+use crate::config::RetentionSettings;
+use crate::document::Document;
+use crate::http::Response;
+use crate::message;
+use crate::report::{Facts, Report, Source};
+use crate::retention::Life;
+use crate::sealing::SealingKey;
+use crate::session_id::SessionId;
+use crate::store::{MAX_REPORTS, ReportAppended, ReportPlace, Store};
+use crate::sync::ThreadPool;
+
+/// A request that has waited this long for a thread is refused before anything is done: its client may be gone soon, and would send
+/// it again.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Attempts to store a report while other requests change the reports of the session. Each of them fails only since another one has
+/// succeeded.
+const MAX_ATTEMPTS: u32 = 32;
+
+/// What a request for reports works with.
+pub(super) struct Work {
+    store: Arc<Store>,
+    reports: Arc<Reports>,
+    policy: RetentionSettings,
+    pub(super) session_id: SessionId,
+    key: SealingKey,
+    received_at: Instant,
+}
+
+impl Work {
+    pub(super) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> Work {
+        let (store, reports, policy) = (context.store.clone(), context.reports.clone(), context.retention);
+        Work { store, reports, policy, session_id, key, received_at: Instant::now() }
+    }
+
+    /// Has a thread of the pool do the work and answer; 503 if too much waits for a thread.
+    pub(super) fn run(
+        self,
+        threads: &ThreadPool,
+        responder: Responder,
+        work: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+    ) {
+        let responder = PendingResponder(Some(responder));
+        let job = move || {
+            let result = match self.received_at.elapsed() {
+                waited if waited > MAX_WAIT => Err(Problem::new(Code::Busy)),
+                _ => catch_panic(|| work(&self)),
+            };
+            responder.respond(result);
+        };
+        // Rejected, the job is dropped, and with it the responder, which answers.
+        let _ = threads.execute(job);
+    }
+
+    /// The reports of the session, the newest first, if it exists and has not ended.
+    pub(super) fn places(&self) -> Result<Vec<ReportPlace>, Problem> {
+        let list = self.store.reports.list(self.key.lookup())?.ok_or_else(no_session)?;
+        let life = Life::open(self.policy, &self.key, &list.session)?;
+        life.map(|_| list.places).ok_or_else(no_session)
+    }
+
+    /// Where a report of the session is.
+    fn place(&self, id: Uuid) -> Result<ReportPlace, Problem> {
+        self.places()?.into_iter().find(|place| place.id == id).ok_or_else(no_report)
+    }
+
+    /// The newest report of the session.
+    pub(super) fn newest(&self) -> Result<Report, Problem> {
+        for place in self.places()? {
+            if let Some(report) = self.read(place)? {
+                return Ok(report);
+            }
+        }
+        Err(no_report())
+    }
+
+    /// A report of the session.
+    pub(super) fn find(&self, id: Uuid) -> Result<Report, Problem> {
+        self.read(self.place(id)?)?.ok_or_else(no_report)
+    }
+
+    /// The report at a place; `None` if it was deleted meanwhile.
+    pub(super) fn read(&self, place: ReportPlace) -> Result<Option<Report>, Problem> {
+        let sealed = self.store.reports.find(self.key.lookup(), place.id)?;
+        sealed.map(|sealed| self.open(place, &sealed)).transpose()
+    }
+
+    fn open(&self, ReportPlace { id, position }: ReportPlace, sealed: &[u8]) -> Result<Report, Problem> {
+        Ok(Report::open(&self.key, id, position, sealed)?)
+    }
+
+    /// Makes a report and stores it behind all others of the session.
+    pub(super) fn create(&self, facts: Facts) -> Result<Report, Problem> {
+        let (document, source) = self.word(&facts);
+        let (id, created_at) = (Uuid::new_v4(), message::now());
+        let updated_at = created_at;
+        let mut report = Report { id, position: 0, created_at, updated_at, facts, document, source };
+        let at = message::seal_last_report(&self.key, created_at);
+        for _ in 0..MAX_ATTEMPTS {
+            let places = self.places()?;
+            if places.len() >= MAX_REPORTS as usize {
+                return Err(Problem::new(Code::ReportsFull));
+            }
+            report.position = places.first().map_or(0, |newest| newest.position).saturating_add(1);
+            let place = ReportPlace { position: report.position, id };
+            let sealed = report.seal(&self.key);
+            match self.store.reports.append(self.key.lookup(), place, &sealed, &at)? {
+                ReportAppended::Stored => return Ok(report),
+                ReportAppended::NoSession => return Err(no_session()),
+                ReportAppended::NotStored => {}
+            }
+        }
+        Err(Problem::new(Code::Busy))
+    }
+
+    /// Changes a report, and words it anew. Of changes at the same time none is lost.
+    pub(super) fn change(&self, id: Uuid, changes: &GivenFacts) -> Result<Report, Problem> {
+        for _ in 0..MAX_ATTEMPTS {
+            let place = self.place(id)?;
+            let before = self.store.reports.find(self.key.lookup(), id)?.ok_or_else(no_report)?;
+            let report = self.open(place, &before)?;
+            let facts = changes.apply(report.facts);
+            let (document, source) = self.word(&facts);
+            let updated_at = message::now().max(report.updated_at);
+            let report = Report { facts, document, source, updated_at, ..report };
+            let (sealed, at) = (report.seal(&self.key), message::seal_last_report(&self.key, updated_at));
+            if self.store.reports.replace(self.key.lookup(), id, &before, &sealed, &at)? {
+                return Ok(report);
+            }
+        }
+        Err(Problem::new(Code::Busy))
+    }
+
+    /// The document of these facts.
+    fn word(&self, facts: &Facts) -> (Document, Source) {
+        (self.reports.templates.generate(facts), Source::Template)
+    }
+
+    /// The JSON of a report.
+    pub(super) fn body(&self, report: &Report) -> ReportBody {
+        ReportBody::new(self.session_id, &self.reports.templates, report)
+    }
+
+    /// Deletes a report.
+    pub(super) fn delete(&self, id: Uuid) -> Result<(), Problem> {
+        self.place(id)?;
+        if self.store.reports.delete(self.key.lookup(), id)? { Ok(()) } else { Err(no_report()) }
+    }
+}
+
+fn no_session() -> Problem {
+    Problem::new(Code::SessionNotFound)
+}
+
+fn no_report() -> Problem {
+    Problem::new(Code::ReportNotFound)
+}
+
+/// A responder that answers 503 if it is dropped, by a pool without a thread.
+struct PendingResponder(Option<Responder>);
+
+impl PendingResponder {
+    fn respond(mut self, result: Result<Response, Problem>) {
+        if let Some(responder) = self.0.take() {
+            // On a worker, as what is made for a request and not at hand, so that its memory counts.
+            responder.respond_with(move || result);
+        }
+    }
+}
+
+impl Drop for PendingResponder {
+    fn drop(&mut self) {
+        if let Some(responder) = self.0.take() {
+            responder.respond(Err(Problem::new(Code::Busy)));
+        }
+    }
+}
