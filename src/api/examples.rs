@@ -27,8 +27,8 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
     use Code::{
         AnswerStopped, AnswerTimeout, BodyTooLarge, ContentEncodingUnsupported, DatabaseRefuses, DatabaseTimeout,
         DatabaseUnavailable, ForeignOrigin, InternalError, MediaTypeUnsupported, NetworkLimited, NoAnswer, Overloaded,
-        PathNotFound, ProofOfWork, RateLimited, ReportNotFound, ReportsFull, SchemaMismatch, SessionFull, SessionNotFound, Stopping, StorageFull,
-        TurnInProgress,
+        PathNotFound, ProofOfWork, RateLimited, ReportNotFound, ReportsFull, SchemaMismatch, SessionFull,
+        SessionNotFound, Stopping, StorageFull, TurnInProgress,
     };
     use FieldCode::{
         BeforeInvalid, BodyNotJson, BodyNotObject, BodyNotUtf8, BodyTooDeep, IdempotencyKeyInvalid,

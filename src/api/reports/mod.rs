@@ -16,9 +16,10 @@ use crate::http::{Request, Response};
 use crate::report::Report;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
+use crate::sync::CancellationToken;
 use rendering::Format;
 use wire::{ReportBody, ReportChanges, ReportRequest, ReportSummaries, ReportSummary};
-use work::Work;
+use work::{PolishWish, Work};
 
 /// Bytes of the body of a report: 16,384 characters of which each is escaped as a surrogate pair have 196,608.
 pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -34,18 +35,21 @@ pub(super) fn has_body(method: &str, path: &str) -> bool {
 /// Its document is made from texts that people wrote, and from what is given: a fact that is missing is a visible placeholder. A
 /// session can have 20 reports. Making one counts as use of the session.
 #[utoipa::path(post, path = "/api/v1/sessions/{session_id}/report", operation_id = "create_report", tag = "Reports",
-    params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
+    params(
+        ("session_id" = uuid::Uuid, Path, description = "The session's id"),
+        ("polish" = Option<bool>, Query, description = "Whether the companion's model may smooth the language. What it words differently in any fact is not used, and without a model the document is as without this"),
+    ),
     request_body(content = ReportRequest, content_type = "application/json", description = "At most 262,144 bytes"),
     responses(
     (status = 201, description = "Made, and durable", body = ReportBody),
     (status = 422, description = "The id is not a UUID, the body is not a JSON object, or answers are missing or not valid"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    let read = || request::new_facts(request);
+    let read = || request::new_report(request);
     let session_id = parse_id(session_id).map_err(|problem| problem.and(read().err()))?;
     let key = admit(context, request, &session_id)?;
-    let facts = read()?;
-    defer(context, request, session_id, key, |work| {
+    let (facts, is_polished) = read()?;
+    word(context, request, session_id, key, is_polished, |work| {
         let report = work.create(facts)?;
         Ok(respond::json(201, &work.body(&report)))
     })
@@ -116,6 +120,7 @@ pub(super) fn list<'a>(context: &'a Context, request: &Request, session_id: &str
     params(
         ("session_id" = uuid::Uuid, Path, description = "The session's id"),
         ("report_id" = uuid::Uuid, Path, description = "The report's id"),
+        ("polish" = Option<bool>, Query, description = "Whether the companion's model may smooth the language, as where a report is made"),
     ),
     request_body(content = ReportChanges, content_type = "application/json", description = "At most 262,144 bytes"),
     responses(
@@ -131,8 +136,8 @@ pub(super) fn change<'a>(
     let ids = both(parse_id(session_id), request::report_id(report_id));
     let (session_id, report_id) = ids.map_err(|problem| problem.and(read().err()))?;
     let key = admit(context, request, &session_id)?;
-    let changes = read()?;
-    defer(context, request, session_id, key, move |work| {
+    let (changes, is_polished) = read()?;
+    word(context, request, session_id, key, is_polished, move |work| {
         let report = work.change(report_id, &changes)?;
         Ok(respond::json(200, &work.body(&report)))
     })
@@ -172,6 +177,37 @@ fn admit(context: &Context, request: &Request, session_id: &SessionId) -> Result
     Ok(key)
 }
 
+/// Answers with a report that is worded, perhaps with the help of the companion's model.
+fn word<'a>(
+    context: &'a Context,
+    request: &Request,
+    session_id: SessionId,
+    key: SealingKey,
+    is_polished: bool,
+    make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
+    let peer = context.admission.client_peer(request);
+    let of_peer = context.reports.begin(peer)?;
+    let client = context.admission.client(request, &key.lookup());
+    let is_polished = is_polished && !context.reports.polishing_threads.is_saturated();
+    let work = Work::new(context, session_id, key);
+    Answer::defer(move |responder| {
+        let responder = responder.of_client(client);
+        let (threads, polish) = if is_polished {
+            let disconnect = CancellationToken::default();
+            responder.on_disconnect(disconnect.clone());
+            let wish = PolishWish { turns: context.turns.clone(), peer, disconnect };
+            (&context.reports.polishing_threads, Some(wish))
+        } else {
+            (&context.reports.threads, None)
+        };
+        work.with_polish(polish).run(threads, responder, move |work| {
+            let _of_peer = of_peer;
+            make(work)
+        });
+    })
+}
+
 /// Answers with what is made on a thread for reports. Its memory counts for the client.
 fn defer<'a>(
     context: &'a Context,
@@ -203,7 +239,7 @@ fn render<'a>(
     let is_head = request.method() == "HEAD";
     let make = move |work: &Work| {
         let report = find(work)?;
-        Ok(if is_head { format.response(Vec::new()) } else { format.render(&report, || work.body(&report)) })
+        Ok(if is_head { format.head() } else { format.render(&report, || work.body(&report)) })
     };
     if format != Format::Pdf {
         return defer(context, request, session_id, key, make);

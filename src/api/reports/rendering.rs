@@ -1,9 +1,11 @@
 //! A report in the format that its client accepts.
 
+use std::io;
+
 use super::wire::ReportBody;
 use crate::api::respond;
 use crate::document;
-use crate::http::Response;
+use crate::http::{Response, ResponseBody};
 use crate::report::Report;
 
 /// The page shows what a person wrote, and needs nothing but its own styles.
@@ -34,8 +36,13 @@ impl Format {
         }
     }
 
-    /// A response without its body. A file's name says nothing of what is in it: it stays in the list of downloads.
-    pub(super) fn response(self, body: Vec<u8>) -> Response {
+    /// The response to `HEAD`, of an unknown length.
+    pub(super) fn head(self) -> Response {
+        Response { data: ResponseBody::from_reader(io::empty()), ..self.response(Vec::new()) }
+    }
+
+    /// A response with this body. A file's name says nothing of what is in it: it stays in the list of downloads.
+    fn response(self, body: Vec<u8>) -> Response {
         let file = match self {
             Format::Json => None,
             Format::Pdf => Some("dokumen.pdf"),

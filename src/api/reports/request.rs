@@ -1,5 +1,7 @@
 //! Reads and validates the requests of reports.
 
+use std::collections::BTreeSet;
+
 use rouille::input::parse_priority_header;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -9,7 +11,7 @@ use uuid::fmt::Hyphenated;
 use super::rendering::Format;
 use crate::api::body;
 use crate::api::catalogue::FieldCode;
-use crate::api::problem::Problem;
+use crate::api::problem::{Problem, both};
 use crate::http::Request;
 use crate::language::Language;
 use crate::report::{Description, Evidence, Facts, Location, Need, Perpetrator, UserGoal};
@@ -64,22 +66,23 @@ impl Members {
         let has_no_line_end = |text: &str| !text.chars().any(|it| it.is_control() || "\u{2028}\u{2029}".contains(it));
         self.text(name, code, |text| has_no_line_end(text) && text.chars().count() <= MAX_LINE_CHARS)
     }
+
+    fn needs(&mut self) -> Option<Vec<Need>> {
+        // An outer `None` where the member is missing, or wrong; null is none.
+        let needs: Option<Option<BTreeSet<Need>>> = self.choice("needs", FieldCode::NeedsInvalid);
+        needs.map(|needs| needs.into_iter().flatten().collect())
+    }
+
+    fn language(&mut self) -> Option<Language> {
+        let language: Option<Option<Language>> = self.choice("language", FieldCode::ReportLanguageInvalid);
+        language.map(|language| language.unwrap_or(DEFAULT_LANGUAGE))
+    }
 }
 
 impl GivenFacts {
     fn read(members: &mut Members) -> GivenFacts {
-        let mut needs: Option<Vec<Need>> = match members.body.get("needs") {
-            Some(Value::Null) => Some(Vec::new()),
-            _ => members.choice("needs", FieldCode::NeedsInvalid),
-        };
-        if let Some(needs) = &mut needs {
-            needs.sort_unstable();
-            needs.dedup();
-        }
-        let language = match members.body.get("language") {
-            Some(Value::Null) => Some(DEFAULT_LANGUAGE),
-            _ => members.choice("language", FieldCode::ReportLanguageInvalid),
-        };
+        let is_narrative = |text: &str| !text.contains('\0') && text.chars().count() <= MAX_NARRATIVE_CHARS;
+        // In the order in which people answer, which is that of the errors.
         GivenFacts {
             location: members.choice("location", FieldCode::LocationInvalid),
             perpetrator: members.choice("perpetrator", FieldCode::PerpetratorInvalid),
@@ -88,11 +91,9 @@ impl GivenFacts {
             user_goal: members.choice("user_goal", FieldCode::UserGoalInvalid),
             occurred_at: members.line("occurred_at", FieldCode::OccurredAtInvalid),
             frequency: members.line("frequency", FieldCode::FrequencyInvalid),
-            narrative: members.text("narrative", FieldCode::NarrativeInvalid, |text| {
-                !text.contains('\0') && text.chars().count() <= MAX_NARRATIVE_CHARS
-            }),
-            needs,
-            language,
+            narrative: members.text("narrative", FieldCode::NarrativeInvalid, is_narrative),
+            needs: members.needs(),
+            language: members.language(),
         }
     }
 
@@ -117,9 +118,18 @@ impl GivenFacts {
 /// The language of a report whose author chose none.
 const DEFAULT_LANGUAGE: Language = Language::Indonesian;
 
-/// The facts of a new report.
-pub(super) fn new_facts(request: &Request) -> Result<Facts, Problem> {
-    let mut members = Members { body: body::json_object(request)?, wrong: Vec::new() };
+/// The facts of a new report, and whether it is to be polished.
+pub(super) fn new_report(request: &Request) -> Result<(Facts, bool), Problem> {
+    both(body::json_object(request).and_then(new_facts), polish(request))
+}
+
+/// The changes of a report, and whether it is to be polished.
+pub(super) fn changes(request: &Request) -> Result<(GivenFacts, bool), Problem> {
+    both(body::json_object(request).and_then(changed_facts), polish(request))
+}
+
+fn new_facts(body: Map<String, Value>) -> Result<Facts, Problem> {
+    let mut members = Members { body, wrong: Vec::new() };
     for name in ["location", "perpetrator", "description", "evidence", "user_goal"] {
         // None of the choices.
         members.body.entry(name).or_insert(Value::Null);
@@ -147,9 +157,8 @@ fn unread() -> Problem {
     Problem::internal("a required choice is neither read nor wrong")
 }
 
-/// The changes of a report.
-pub(super) fn changes(request: &Request) -> Result<GivenFacts, Problem> {
-    let mut members = Members { body: body::json_object(request)?, wrong: Vec::new() };
+fn changed_facts(body: Map<String, Value>) -> Result<GivenFacts, Problem> {
+    let mut members = Members { body, wrong: Vec::new() };
     let given = GivenFacts::read(&mut members);
     all_right(members.wrong).map(|()| given)
 }
@@ -158,6 +167,15 @@ pub(super) fn changes(request: &Request) -> Result<GivenFacts, Problem> {
 fn all_right(wrong: Vec<FieldCode>) -> Result<(), Problem> {
     let problems = wrong.into_iter().map(Problem::invalid);
     problems.reduce(|all, problem| all.and(Some(problem))).map_or(Ok(()), Err)
+}
+
+/// The parameter `polish`.
+fn polish(request: &Request) -> Result<bool, Problem> {
+    match request.get_param("polish").as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Problem::invalid(FieldCode::PolishInvalid)),
+    }
 }
 
 /// The id of a report in the path.

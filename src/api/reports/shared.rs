@@ -21,6 +21,9 @@ const THREADS: usize = 4;
 /// Requests that wait for one of them.
 const MAX_QUEUED: usize = 128;
 
+/// Threads for reports that a model polishes: each waits for it.
+const POLISHING_THREADS: usize = 32;
+
 /// Threads that make PDFs.
 const PDF_THREADS: usize = 2;
 
@@ -44,6 +47,8 @@ pub struct Reports {
     /// The texts that reports are made from.
     pub(super) templates: Templates,
     pub(super) threads: ThreadPool,
+    /// Nothing waits for one of these: a report without one is not polished.
+    pub(super) polishing_threads: ThreadPool,
     pub(super) deleting_threads: ThreadPool,
     pub(super) pdf_threads: ThreadPool,
     of_peers: PeerTurns,
@@ -77,6 +82,7 @@ impl Reports {
         Reports {
             templates,
             threads: pool("report", THREADS, MAX_QUEUED),
+            polishing_threads: pool("polish", POLISHING_THREADS, POLISHING_THREADS),
             deleting_threads: pool("delete-report", DELETING_THREADS, MAX_QUEUED_DELETES),
             pdf_threads: pool("pdf", PDF_THREADS, MAX_QUEUED_PDFS),
             of_peers: PeerTurns::new(MAX_QUEUED / PEER_DIVISOR),

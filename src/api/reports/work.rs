@@ -1,6 +1,6 @@
 //! The work on the reports of one session, on a thread of its own: its code is a sequence of blocking calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
@@ -15,12 +15,14 @@ use crate::config::RetentionSettings;
 use crate::document::Document;
 use crate::http::Response;
 use crate::message;
-use crate::report::{Facts, Report, Source};
+use crate::peers::PeerKey;
+use crate::report::{Facts, PolishPrompt, Report, Source};
 use crate::retention::Life;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
 use crate::store::{MAX_REPORTS, ReportAppended, ReportPlace, Store};
-use crate::sync::ThreadPool;
+use crate::sync::{CancellationToken, ThreadPool};
+use crate::turns::{Polish, Turns};
 
 /// A request that has waited this long for a thread is refused before anything is done: its client may be gone soon, and would send
 /// it again.
@@ -38,12 +40,26 @@ pub(super) struct Work {
     pub(super) session_id: SessionId,
     key: SealingKey,
     received_at: Instant,
+    /// Whether the companion's model is to smooth the language, and for whom.
+    polish: Option<PolishWish>,
+}
+
+/// A client that wants its report polished.
+pub(super) struct PolishWish {
+    pub(super) turns: Arc<Turns>,
+    pub(super) peer: Option<PeerKey>,
+    /// Cancelled when the client is gone.
+    pub(super) disconnect: CancellationToken,
 }
 
 impl Work {
     pub(super) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> Work {
         let (store, reports, policy) = (context.store.clone(), context.reports.clone(), context.retention);
-        Work { store, reports, policy, session_id, key, received_at: Instant::now() }
+        Work { store, reports, policy, session_id, key, received_at: Instant::now(), polish: None }
+    }
+
+    pub(super) fn with_polish(self, polish: Option<PolishWish>) -> Work {
+        Work { polish, ..self }
     }
 
     /// Has a thread of the pool do the work and answer; 503 if too much waits for a thread.
@@ -104,36 +120,42 @@ impl Work {
 
     /// Makes a report and stores it behind all others of the session.
     pub(super) fn create(&self, facts: Facts) -> Result<Report, Problem> {
-        let (document, source) = self.word(&facts);
+        let mut places = self.places_with_room()?;
+        let (document, source) = self.word(&facts, self.polish.as_ref());
         let (id, created_at) = (Uuid::new_v4(), message::now());
         let updated_at = created_at;
         let mut report = Report { id, position: 0, created_at, updated_at, facts, document, source };
         let at = message::seal_last_report(&self.key, created_at);
         for _ in 0..MAX_ATTEMPTS {
-            let places = self.places()?;
-            if places.len() >= MAX_REPORTS as usize {
-                return Err(Problem::new(Code::ReportsFull));
-            }
             report.position = places.first().map_or(0, |newest| newest.position).saturating_add(1);
             let place = ReportPlace { position: report.position, id };
             let sealed = report.seal(&self.key);
             match self.store.reports.append(self.key.lookup(), place, &sealed, &at)? {
                 ReportAppended::Stored => return Ok(report),
                 ReportAppended::NoSession => return Err(no_session()),
-                ReportAppended::NotStored => {}
+                ReportAppended::NotStored => places = self.places_with_room()?,
             }
         }
         Err(Problem::new(Code::Busy))
     }
 
+    /// The reports of the session, if it may have another one.
+    fn places_with_room(&self) -> Result<Vec<ReportPlace>, Problem> {
+        let places = self.places()?;
+        let is_full = i32::try_from(places.len()).is_ok_and(|count| count >= MAX_REPORTS);
+        if is_full { Err(Problem::new(Code::ReportsFull)) } else { Ok(places) }
+    }
+
     /// Changes a report, and words it anew. Of changes at the same time none is lost.
     pub(super) fn change(&self, id: Uuid, changes: &GivenFacts) -> Result<Report, Problem> {
+        let mut polish = self.polish.as_ref();
         for _ in 0..MAX_ATTEMPTS {
             let place = self.place(id)?;
             let before = self.store.reports.find(self.key.lookup(), id)?.ok_or_else(no_report)?;
             let report = self.open(place, &before)?;
             let facts = changes.apply(report.facts);
-            let (document, source) = self.word(&facts);
+            // Once, within the time of one request.
+            let (document, source) = self.word(&facts, polish.take());
             let updated_at = message::now().max(report.updated_at);
             let report = Report { facts, document, source, updated_at, ..report };
             let (sealed, at) = (report.seal(&self.key), message::seal_last_report(&self.key, updated_at));
@@ -144,9 +166,23 @@ impl Work {
         Err(Problem::new(Code::Busy))
     }
 
-    /// The document of these facts.
-    fn word(&self, facts: &Facts) -> (Document, Source) {
-        (self.reports.templates.generate(facts), Source::Template)
+    /// The document of these facts, with the words of a model where they say the same.
+    fn word(&self, facts: &Facts, polish: Option<&PolishWish>) -> (Document, Source) {
+        let templates = &self.reports.templates;
+        let document = templates.generate(facts);
+        let words = polish.and_then(|wish| self.ask(wish, templates.polish_prompt(&document)));
+        let polished = words.and_then(|words| templates.polished(&document, &words));
+        polished.map_or((document, Source::Template), |polished| (polished, Source::Model))
+    }
+
+    /// What the model makes of a text; `None` where it cannot be asked, or fails.
+    fn ask(&self, wish: &PolishWish, PolishPrompt { instruction, text }: PolishPrompt) -> Option<String> {
+        let (peer, disconnect) = (wish.peer, wish.disconnect.clone());
+        let (session, received_at) = (self.key.lookup(), self.received_at);
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let polish = Polish { session, peer, disconnect, received_at, instruction, text };
+        wish.turns.polish(polish, Box::new(move |words| _ = sender.send(words)));
+        receiver.recv().ok().flatten()
     }
 
     /// The JSON of a report.
