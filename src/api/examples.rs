@@ -71,6 +71,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
             fields.extend(body);
         }
         ("get", "/api/v1/sessions/{session_id}/chat") => fields.extend([LimitInvalid, BeforeInvalid]),
+        (_, EXPORT_PATH) => codes.push(NetworkLimited),
         (_, REPORT_PATH | REPORTS_PATH | ONE_REPORT_PATH) => {
             codes.extend((path != REPORTS_PATH && method != "post").then_some(ReportNotFound));
             codes.extend((method == "post").then_some(ReportsFull));
@@ -102,6 +103,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
 }
 
 const REPORT_PATH: &str = "/api/v1/sessions/{session_id}/report";
+const EXPORT_PATH: &str = "/api/v1/sessions/{session_id}/export";
 const REPORTS_PATH: &str = "/api/v1/sessions/{session_id}/reports";
 const ONE_REPORT_PATH: &str = "/api/v1/sessions/{session_id}/reports/{report_id}";
 

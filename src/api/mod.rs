@@ -9,6 +9,7 @@ mod chat;
 mod cors;
 mod docs;
 mod examples;
+mod export;
 mod health;
 mod language;
 mod leaving;

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::catalogue::Code;
 use super::problem::Problem;
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, health, leaving, openapi, reports, resources, respond, sessions};
+use super::{challenge, chat, docs, export, health, leaving, openapi, reports, resources, respond, sessions};
 use crate::http::{Request, Response};
 
 /// Answers one kind of request. A text is the decoded path segment at a `{…}` of the pattern, or the session's id of `Authorization`,
@@ -82,6 +82,7 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/api/v1/sessions/{session_id}/report", reports::newest),
     route("POST", "/api/v1/sessions/{session_id}/report", reports::create),
     route("GET", "/api/v1/sessions/{session_id}/reports", reports::list),
+    route("GET", "/api/v1/sessions/{session_id}/export", export::export),
     part("GET", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::read),
     part("PATCH", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::change),
     part("DELETE", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::delete),
@@ -94,6 +95,7 @@ pub static ROUTES: &[Route] = &[
     bearer("GET", "/api/v1/session/report", reports::newest),
     bearer("POST", "/api/v1/session/report", reports::create),
     bearer("GET", "/api/v1/session/reports", reports::list),
+    bearer("GET", "/api/v1/session/export", export::export),
     bearer_part("GET", "/api/v1/session/reports/{report_id}", reports::read),
     bearer_part("PATCH", "/api/v1/session/reports/{report_id}", reports::change),
     bearer_part("DELETE", "/api/v1/session/reports/{report_id}", reports::delete),

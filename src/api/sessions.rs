@@ -37,7 +37,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn new(session_id: SessionId, life: &Life) -> Session {
+    pub(super) fn new(session_id: SessionId, life: &Life) -> Session {
         let [created_at, expires_at] = [life.created_at, life.expires_at].map(respond::timestamp);
         Session { session_id, created_at, expires_at, idle_timeout_seconds: life.idle_timeout_seconds }
     }

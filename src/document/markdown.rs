@@ -30,8 +30,14 @@ fn block_markdown(document: &Document, block: &Block) -> String {
             format!("- **{}:** {}", one_line(label), escaped_spans(document, value, "  "))
         }
         Block::List(items) => list('*', items.iter().map(|item| escaped_spans(document, item, "  "))),
-        Block::Quotation(words) => format!("> {}", escaped(words, "> ")),
+        Block::Quotation(words) => markdown_quotation(words),
     }
+}
+
+/// A person's own words as a quotation of Markdown, of which nothing is markup.
+#[must_use]
+pub fn markdown_quotation(words: &str) -> String {
+    format!("> {}", escaped(words, "> "))
 }
 
 fn list(bullet: char, items: impl Iterator<Item = String>) -> String {

@@ -8,7 +8,7 @@ mod text;
 mod words;
 
 pub use html::html;
-pub use markdown::markdown;
+pub use markdown::{markdown, markdown_quotation};
 pub use pdf::pdf;
 pub use structure::{Block, Document, Section, Span};
 pub use text::text;

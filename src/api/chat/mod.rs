@@ -3,8 +3,9 @@
 mod delivery;
 mod event_stream;
 mod history;
+pub(super) mod message_pieces;
 mod request;
-mod wire;
+pub(super) mod wire;
 
 use std::time::Instant;
 

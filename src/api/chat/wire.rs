@@ -118,7 +118,7 @@ pub(in crate::api) struct MessageRequest {
 }
 
 impl Message {
-    pub(super) fn new(session_id: SessionId, message: message::Message) -> Message {
+    pub(in crate::api) fn new(session_id: SessionId, message: message::Message) -> Message {
         let role = if message.role == Role::User { Author::User } else { Author::Model };
         let created_at = respond::timestamp(message.created_at);
         let cut = message.is_cut.then_some(true);

@@ -4,7 +4,7 @@ mod rendering;
 mod request;
 pub(in crate::api) mod shared;
 mod wire;
-mod work;
+pub(in crate::api) mod work;
 
 use super::body;
 use super::catalogue::Code;

@@ -46,7 +46,7 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 pub struct Reports {
     /// The texts that reports are made from.
     pub(super) templates: Templates,
-    pub(super) threads: ThreadPool,
+    pub(in crate::api) threads: ThreadPool,
     /// Nothing waits for one of these: a report without one is not polished.
     pub(super) polishing_threads: ThreadPool,
     pub(super) deleting_threads: ThreadPool,
@@ -95,7 +95,7 @@ impl Reports {
     ///
     /// # Errors
     /// 429 where it has its share.
-    pub(super) fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, Problem> {
+    pub(in crate::api) fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, Problem> {
         self.of_peers.begin(peer).map_err(|_| limited())
     }
 

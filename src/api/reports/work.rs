@@ -20,7 +20,7 @@ use crate::report::{Facts, PolishPrompt, Report, Source};
 use crate::retention::Life;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
-use crate::store::{MAX_REPORTS, ReportAppended, ReportPlace, Store};
+use crate::store::{MAX_REPORTS, ReportAppended, ReportList, ReportPlace, Store};
 use crate::sync::{CancellationToken, ThreadPool};
 use crate::turns::{Polish, Turns};
 
@@ -33,7 +33,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 const MAX_ATTEMPTS: u32 = 32;
 
 /// What a request for reports works with.
-pub(super) struct Work {
+pub(in crate::api) struct Work {
     store: Arc<Store>,
     reports: Arc<Reports>,
     policy: RetentionSettings,
@@ -53,7 +53,7 @@ pub(super) struct PolishWish {
 }
 
 impl Work {
-    pub(super) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> Work {
+    pub(in crate::api) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> Work {
         let (store, reports, policy) = (context.store.clone(), context.reports.clone(), context.retention);
         Work { store, reports, policy, session_id, key, received_at: Instant::now(), polish: None }
     }
@@ -62,30 +62,48 @@ impl Work {
         Work { polish, ..self }
     }
 
-    /// Has a thread of the pool do the work and answer; 503 if too much waits for a thread.
+    /// Has a thread of the pool do the work, and answers with what that makes; 503 if too much waits for a thread.
     pub(super) fn run(
         self,
         threads: &ThreadPool,
         responder: Responder,
         work: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
     ) {
-        let responder = PendingResponder(Some(responder));
+        self.run_with(threads, responder, |this, responder| {
+            let result = catch_panic(|| work(&this));
+            // On a worker, as what is made for a request and not at hand, so that its memory counts.
+            responder.respond_with(move || result);
+        });
+    }
+
+    /// Has a thread of the pool do the work, which answers; 503 if too much waits for a thread.
+    pub(in crate::api) fn run_with(
+        self,
+        threads: &ThreadPool,
+        responder: Responder,
+        work: impl FnOnce(Work, Responder) + Send + 'static,
+    ) {
+        let mut pending = PendingResponder(Some(responder));
         let job = move || {
-            let result = match self.received_at.elapsed() {
-                waited if waited > MAX_WAIT => Err(Problem::new(Code::Busy)),
-                _ => catch_panic(|| work(&self)),
-            };
-            responder.respond(result);
+            if self.received_at.elapsed() <= MAX_WAIT
+                && let Some(responder) = pending.0.take()
+            {
+                work(self, responder);
+            }
         };
         // Rejected, the job is dropped, and with it the responder, which answers.
         let _ = threads.execute(job);
     }
 
-    /// The reports of the session, the newest first, if it exists and has not ended.
-    pub(super) fn places(&self) -> Result<Vec<ReportPlace>, Problem> {
+    /// The session, if it exists and has not ended, and its reports, the newest first.
+    pub(in crate::api) fn session(&self) -> Result<(Life, ReportList), Problem> {
         let list = self.store.reports.list(self.key.lookup())?.ok_or_else(no_session)?;
         let life = Life::open(self.policy, &self.key, &list.session)?;
-        life.map(|_| list.places).ok_or_else(no_session)
+        Ok((life.ok_or_else(no_session)?, list))
+    }
+
+    pub(super) fn places(&self) -> Result<Vec<ReportPlace>, Problem> {
+        self.session().map(|(_, list)| list.places)
     }
 
     /// Where a report of the session is.
@@ -109,7 +127,7 @@ impl Work {
     }
 
     /// The report at a place; `None` if it was deleted meanwhile.
-    pub(super) fn read(&self, place: ReportPlace) -> Result<Option<Report>, Problem> {
+    pub(in crate::api) fn read(&self, place: ReportPlace) -> Result<Option<Report>, Problem> {
         let sealed = self.store.reports.find(self.key.lookup(), place.id)?;
         sealed.map(|sealed| self.open(place, &sealed)).transpose()
     }
@@ -186,7 +204,7 @@ impl Work {
     }
 
     /// The JSON of a report.
-    pub(super) fn body(&self, report: &Report) -> ReportBody {
+    pub(in crate::api) fn body(&self, report: &Report) -> ReportBody {
         ReportBody::new(self.session_id, &self.reports.templates, report)
     }
 
@@ -205,17 +223,8 @@ fn no_report() -> Problem {
     Problem::new(Code::ReportNotFound)
 }
 
-/// A responder that answers 503 if it is dropped, by a pool without a thread.
+/// A responder that answers 503 if it is dropped: by a pool without a thread, or after too long a wait.
 struct PendingResponder(Option<Responder>);
-
-impl PendingResponder {
-    fn respond(mut self, result: Result<Response, Problem>) {
-        if let Some(responder) = self.0.take() {
-            // On a worker, as what is made for a request and not at hand, so that its memory counts.
-            responder.respond_with(move || result);
-        }
-    }
-}
 
 impl Drop for PendingResponder {
     fn drop(&mut self) {
