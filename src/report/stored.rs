@@ -17,7 +17,7 @@ const MIN_PADDED_BYTES: usize = 8 * 1024;
 /// What worded a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(example = "template")]
+#[schema(as = ReportSource, example = "template")]
 pub enum Source {
     /// The template alone.
     Template,

@@ -43,7 +43,7 @@ fn a_session_is_used_from_its_creation_to_its_deletion_without_its_id_in_a_path(
     assert_eq!(send("PATCH", "/api/v1/session").assert_status(200).json()["idle_timeout_seconds"], 60);
     let counted = [fields[0], ("Prefer", "return=representation")];
     let erased = app.client.send_with("DELETE", "/api/v1/session", &counted).assert_status(200);
-    assert_eq!(erased.json(), json!({"deleted": {"sessions": 1, "messages": 2}}));
+    assert_eq!(erased.json(), json!({"deleted": {"sessions": 1, "messages": 2, "reports": 0}}));
     for (method, path, _) in routes() {
         assert_eq!(send(method, &path).json()["code"], "session_not_found", "{method} {path}");
     }

@@ -24,7 +24,7 @@ fn a_delete_that_prefers_a_representation_returns_the_number_of_rows_and_no_id()
         store_messages(&mut sql, &id, &vec!["hello".to_owned(); messages]);
         let answer = erase(&app.client, &id).assert_status(200);
         assert_eq!(answer.header("Preference-Applied"), Some("return=representation"));
-        assert_eq!(answer.json(), json!({"deleted": {"sessions": 1, "messages": messages}}));
+        assert_eq!(answer.json(), json!({"deleted": {"sessions": 1, "messages": messages, "reports": 0}}));
         assert!(!answer.text().contains(&id));
         erase(&app.client, &id).assert_problem(404);
     }
@@ -53,7 +53,7 @@ fn of_concurrent_deletes_one_returns_the_number_of_rows() {
             deletes.into_iter().map(|delete| delete.join().unwrap()).collect()
         });
         answers.sort_by_key(|answer| answer.status);
-        assert_eq!(answers[0].json(), json!({"deleted": {"sessions": 1, "messages": messages}}));
+        assert_eq!(answers[0].json(), json!({"deleted": {"sessions": 1, "messages": messages, "reports": 0}}));
         answers[1..].iter().for_each(|answer| _ = answer.assert_problem(404));
     }
 }
@@ -73,7 +73,7 @@ fn a_message_that_is_committed_while_the_delete_waits_is_counted() {
         wait_for_row_locks(&mut sql, &mut transaction, 1);
         transaction.commit().unwrap();
         let answer = waiting.join().unwrap().assert_status(200);
-        assert_eq!(answer.json(), json!({"deleted": {"sessions": 1, "messages": 3}}));
+        assert_eq!(answer.json(), json!({"deleted": {"sessions": 1, "messages": 3, "reports": 0}}));
     });
     assert_eq!(count_rows(&mut sql), 0);
 }

@@ -47,7 +47,7 @@ impl Role {
         let role = Role { schema, name, url };
         role.run(
             "CREATE ROLE app; GRANT USAGE ON SCHEMA app TO app; GRANT SELECT ON refinery_schema_history TO app;
-             GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO app; GRANT SELECT, INSERT ON messages TO app",
+             GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, reports TO app; GRANT SELECT, INSERT ON messages TO app",
         );
         role
     }
@@ -81,6 +81,10 @@ fn each_privilege_that_the_role_lacks_is_named() {
         ("DELETE", "sessions"),
         ("SELECT", "messages"),
         ("INSERT", "messages"),
+        ("SELECT", "reports"),
+        ("INSERT", "reports"),
+        ("UPDATE", "reports"),
+        ("DELETE", "reports"),
     ] {
         role.run(&format!("REVOKE {privilege} ON {table} FROM app"));
         assert_would_not_serve(&role.check(), &format!("the role lacks {privilege} ON {table}\n"));
@@ -98,7 +102,7 @@ fn a_schema_that_the_role_may_not_migrate_is_a_reason() {
     let role = Role::new();
     role.run("DELETE FROM refinery_schema_history WHERE version > 1");
     assert_would_not_serve(&role.check(), "the role may not bring the schema to version");
-    role.run("DROP TABLE refinery_schema_history, messages, sessions");
+    role.run("DROP TABLE refinery_schema_history, messages, reports, sessions");
     assert_would_not_serve(&role.check(), "the role may not bring the schema to version");
     role.run("GRANT CREATE ON SCHEMA app TO app");
     assert_would_serve(&role.check());

@@ -32,9 +32,14 @@ fn the_tables_have_no_plaintext_columns() {
             "messages.sealed bytea",
             "messages.session_id uuid",
             "messages.total_bytes bigint",
+            "reports.id uuid",
+            "reports.position integer",
+            "reports.sealed bytea",
+            "reports.session_id uuid",
             "sessions.created_hour integer",
             "sessions.id uuid",
             "sessions.idle_timeout_seconds integer",
+            "sessions.last_report bytea",
             "sessions.last_used_hour integer",
             "sessions.sealed bytea"
         ]

@@ -116,7 +116,7 @@ fn a_role_that_may_not_change_the_schema_can_serve_it() {
         "CREATE ROLE {name};
          GRANT USAGE ON SCHEMA {name} TO {name};
          GRANT SELECT ON refinery_schema_history TO {name};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions TO {name};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, reports TO {name};
          GRANT SELECT, INSERT ON messages TO {name};"
     ))
     .unwrap();
@@ -126,6 +126,12 @@ fn a_role_that_may_not_change_the_schema_can_serve_it() {
     let chat = format!("/api/v1/sessions/{id}/chat");
     app.client.post_body(&chat, "application/json", br#"{"message": "hello"}"#).assert_status(200);
     app.client.get(&chat).assert_status(200);
+    let report = format!("/api/v1/sessions/{id}/report");
+    let id_of_report =
+        app.client.post_json(&report, &crate::support::reports::answers(), &[]).assert_status(201).json();
+    let path = format!("/api/v1/sessions/{id}/reports/{}", id_of_report["id"].as_str().unwrap());
+    app.client.patch_json(&path, &serde_json::json!({})).assert_status(200);
+    app.client.delete(&path).assert_status(204);
     app.client.delete(&format!("/api/v1/sessions/{id}")).assert_status(204);
     drop(app);
     sql.batch_execute(&format!("DROP OWNED BY {name}; DROP ROLE {name}")).unwrap();
@@ -181,8 +187,11 @@ fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
                    WHERE table_schema = current_schema() AND table_name <> 'refinery_schema_history'
                    ORDER BY table_name DESC, ordinal_position";
     let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    let of_sessions = ["id", "sealed", "created_hour", "last_used_hour", "idle_timeout_seconds"];
-    let of_messages = ["session_id", "position", "id", "sealed", "total_bytes"];
-    let known = of_sessions.map(|column| format!("sessions.{column}"));
-    assert_eq!(columns, [known, of_messages.map(|column| format!("messages.{column}"))].concat());
+    let known: [(&str, &[&str]); 3] = [
+        ("sessions", &["id", "sealed", "created_hour", "last_used_hour", "idle_timeout_seconds", "last_report"]),
+        ("reports", &["session_id", "position", "id", "sealed"]),
+        ("messages", &["session_id", "position", "id", "sealed", "total_bytes"]),
+    ];
+    let of_table = |(table, names): &(&str, &[&str])| names.iter().map(|name| format!("{table}.{name}")).collect();
+    assert_eq!(columns, known.iter().flat_map(of_table).collect::<Vec<String>>());
 }

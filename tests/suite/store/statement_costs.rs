@@ -10,7 +10,7 @@ use postgres::{Client, Transaction};
 use safespace::app;
 use safespace::config::Database;
 use safespace::message::MIN_SEALED_BYTES;
-use safespace::store::{Connector, MAX_READ_BYTES};
+use safespace::store::{Connector, MAX_READ_BYTES, MAX_REPORTS};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -122,7 +122,7 @@ fn a_sweep_that_finds_nothing_costs_the_same_with_any_number_of_sessions() {
                     stored = count;
                 }
                 if analyzed == Analyzed::After || (analyzed == Analyzed::Before && count == LENGTHS[0]) {
-                    growing.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
+                    growing.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports").unwrap();
                 }
                 let of_sweep = [long(604_800), long(2_592_000), integer(200), long(1_000), long(1 << 21)];
                 let parameters: Parameters = of_sweep.into_iter().take(parameters).collect();
@@ -282,6 +282,17 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
         "messages/read.sql" => vec![read(1, rows), read(middle, middle + rows), read(length - 1, length)],
         "messages/recent.sql" => vec![vec![uuid(session), integer(rows), long(96_000)]],
         "messages/recent_many.sql" => vec![vec![sessions(), integer(rows), long(96_000)]],
+        "reports/append.sql" => {
+            let sealed = parameter(bytes(), Type::BYTEA);
+            vec![vec![uuid(session), integer(3), uuid(Uuid::new_v4()), sealed, integer(MAX_REPORTS)]]
+        }
+        "reports/delete.sql" | "reports/find.sql" => vec![vec![uuid(session), uuid(message(1))]],
+        "reports/list.sql" => vec![vec![uuid(session)]],
+        "reports/replace.sql" => {
+            let [before, after] = [vec![0_u8; 297], bytes()].map(|sealed| parameter(sealed, Type::BYTEA));
+            vec![vec![uuid(session), uuid(message(1)), before, after]]
+        }
+        "reports/touch.sql" => vec![vec![uuid(session), parameter(bytes(), Type::BYTEA)]],
         "sessions/create.sql" => vec![vec![uuid(Uuid::new_v4()), parameter(bytes(), Type::BYTEA), integer(60)]],
         "sessions/create_many.sql" => vec![vec![ids(Uuid::new_v4()), sealed(), integers(60, 60)]],
         "sessions/delete.sql" | "sessions/find.sql" => vec![vec![sessions()]],
@@ -356,7 +367,7 @@ fn seed(analyzed: Analyzed) -> Schema {
     let mut sql = schema.client();
     sql.batch_execute(&insert_others(OTHERS)).unwrap();
     if analyzed == Analyzed::Before {
-        sql.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
+        sql.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports").unwrap();
     }
     for length in LENGTHS {
         let session = session(length);
@@ -365,12 +376,16 @@ fn seed(analyzed: Analyzed) -> Schema {
              INSERT INTO messages
              SELECT '{session}', position, ('00000000-0000-4000-8000-' || lpad(position::text, 12, '0'))::uuid,
                 decode(repeat('00', {SEALED_BYTES}), 'hex'), position * {SEALED_BYTES}
-             FROM generate_series(1, {length}) AS position ORDER BY random();"
+             FROM generate_series(1, {length}) AS position ORDER BY random();
+             INSERT INTO reports
+             SELECT '{session}', position, ('00000000-0000-4000-8000-' || lpad(position::text, 12, '0'))::uuid,
+                decode(repeat('00', {SEALED_BYTES}), 'hex')
+             FROM generate_series(1, 2) AS position;"
         );
         sql.batch_execute(&rows).unwrap();
     }
     if analyzed == Analyzed::After {
-        sql.batch_execute("ANALYZE sessions; ANALYZE messages").unwrap();
+        sql.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports").unwrap();
     }
     schema
 }
@@ -387,7 +402,8 @@ fn migrate() -> Schema {
     let schema = Schema::new();
     app::migrate(&configure(&schema.url(), &[]), &AtomicBool::new(false)).unwrap();
     let settings = "ALTER TABLE sessions SET (autovacuum_enabled = off);
-                    ALTER TABLE messages SET (autovacuum_enabled = off)";
+                    ALTER TABLE messages SET (autovacuum_enabled = off);
+                    ALTER TABLE reports SET (autovacuum_enabled = off)";
     schema.client().batch_execute(settings).unwrap();
     schema
 }
