@@ -1,8 +1,46 @@
 //! What a document says: the texts of the five answers, the other facts verbatim, and placeholders.
 
-use safespace::language::Language;
+use std::collections::HashSet;
 
-use super::fixture::{facts, templates, texts};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use safespace::document::{Block, Document, Span};
+use safespace::language::Language;
+use safespace::report::{Facts, Level, Need, Perpetrator, Templates, missing};
+use toml::{Table, Value};
+
+use super::fixture::{Shown, any_facts, every_answer, facts, templates, texts};
+
+/// The file as an editor sees it, to compare documents with.
+fn file() -> Table {
+    include_str!("../../../src/report/templates.toml").parse().unwrap()
+}
+
+/// The text of a table for a value and a language.
+fn text<'a>(file: &'a Table, table: &str, value: &str, language: Language) -> &'a str {
+    file[table][value][language.tag()].as_str().unwrap()
+}
+
+/// The texts for the five answers, in the order of the sections.
+fn five_texts(file: &Table, facts: &Facts) -> [String; 5] {
+    [
+        ("user_goal", facts.user_goal.value()),
+        ("perpetrator", facts.perpetrator.value()),
+        ("location", facts.location.value()),
+        ("description", facts.description.value()),
+        ("evidence", facts.evidence.value()),
+    ]
+    .map(|(table, value)| text(file, table, value, facts.language).to_owned())
+}
+
+fn placeholders(document: &Document) -> usize {
+    let spans = document.sections.iter().flat_map(|section| &section.blocks).flat_map(|block| match block {
+        Block::Paragraph(spans) | Block::Field { value: spans, .. } => spans.iter().collect(),
+        Block::List(items) => items.iter().flatten().collect(),
+        Block::Quotation(_) => Vec::new(),
+    });
+    spans.filter(|span| matches!(span, Span::Placeholder(_))).count()
+}
 
 #[test]
 fn a_document_in_indonesian_has_the_four_headings_of_the_first_version() {
@@ -12,4 +50,164 @@ fn a_document_in_indonesian_has_the_four_headings_of_the_first_version() {
     let of_the_first_version =
         ["I. Identifikasi Kebutuhan", "II. Identifikasi Pelaku", "III. Kronologi Kejadian", "IV. Bukti Terlampir"];
     assert_eq!(headings, of_the_first_version, "{:#?}", texts(&document));
+}
+
+#[test]
+fn every_answer_in_both_languages_gives_its_five_sentences_in_their_sections() {
+    let (templates, file) = (templates(), file());
+    for facts in every_answer() {
+        let document = templates.generate(&facts);
+
+        let sections: Vec<String> = (document.sections.iter())
+            .map(|section| texts(&Document { sections: vec![section.clone()], ..document.clone() }).join("\n"))
+            .collect();
+        let [goal, perpetrator, location, description, evidence] = five_texts(&file, &facts);
+        for (section, sentence) in
+            [(0, goal), (1, perpetrator), (2, format!("{location} {description}")), (3, evidence)]
+        {
+            assert!(sections[section].contains(&sentence), "{sentence}\n{}", sections[section]);
+        }
+    }
+}
+
+#[test]
+fn a_fact_that_was_not_given_is_a_placeholder_and_one_that_was_is_verbatim() {
+    let templates = templates();
+    let none = facts(Language::Indonesian);
+    let without = texts(&templates.generate(&none)).join("\n");
+    assert_eq!(missing(&none), ["occurred_at", "frequency", "narrative", "needs"]);
+    assert!(without.contains("[tanggal dan waktu kejadian]"), "{without}");
+
+    let all = Facts {
+        occurred_at: Some("kira-kira 3 Maret".to_owned()),
+        frequency: Some("2 kali".to_owned()),
+        narrative: Some("Baris satu\n  baris [dua] 08:15".to_owned()),
+        needs: vec![Need::Legal, Need::Shelter],
+        ..none
+    };
+    let document = templates.generate(&all);
+    let with = texts(&document).join("\n");
+    assert_eq!((missing(&all), placeholders(&document)), (vec![], 0), "{with}");
+    for fact in [": kira-kira 3 Maret", ": 2 kali", "Baris satu\n  baris [dua] 08:15", "hukum; tempat tinggal"] {
+        assert!(with.contains(fact), "{fact}: {with}");
+    }
+}
+
+#[test]
+fn levels_are_those_of_the_first_version() {
+    let templates = templates();
+    for (perpetrator, level) in [
+        (Perpetrator::Supervisor, Level::High),
+        (Perpetrator::Lecturer, Level::High),
+        (Perpetrator::Colleague, Level::Medium),
+        (Perpetrator::Client, Level::Medium),
+        (Perpetrator::Stranger, Level::Low),
+    ] {
+        let facts = Facts { perpetrator, ..facts(Language::Indonesian) };
+        assert_eq!(templates.power_imbalance(perpetrator), level, "{perpetrator:?}");
+        assert_eq!(templates.risk_level(&facts), level, "{perpetrator:?}");
+    }
+}
+
+#[test]
+fn every_answer_has_steps_with_a_source_and_a_date() {
+    let templates = templates();
+    for facts in every_answer() {
+        let steps = templates.recommended_steps(&facts);
+        assert!((4..=14).contains(&steps.len()), "{} steps", steps.len());
+        for step in &steps {
+            let has_reference = step.text.contains('{');
+            assert!(!has_reference && !step.source.is_empty(), "{step:?}");
+        }
+    }
+    let of_others = templates.recommended_steps(&Facts { needs: vec![Need::Medical], ..facts(Language::English) });
+    let has = |word: &str| of_others.iter().any(|step| step.text.contains(word));
+    assert!(has("health services") && has("university") && !has("legal services"), "{of_others:#?}");
+}
+
+/// Words of a text: what is between white space, without signs around it.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let signs = |sign: char| !sign.is_alphanumeric() && sign != '_';
+    text.split_whitespace().map(move |word| word.trim_matches(signs)).filter(|word| !word.is_empty())
+}
+
+/// Every text of a part of the file, in a language.
+fn all_texts<'a>(value: &'a Value, language: Language, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                match value {
+                    Value::String(text) if !["id", "en"].contains(&key.as_str()) || key == language.tag() => {
+                        texts.push(text)
+                    }
+                    value => all_texts(value, language, texts),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| all_texts(value, language, texts)),
+        _ => {}
+    }
+}
+
+/// Every piece of a document by itself.
+fn pieces(document: &Document) -> Vec<&str> {
+    let mut pieces = vec![document.title.as_str(), &document.notice];
+    for section in &document.sections {
+        pieces.push(&section.heading);
+        for block in &section.blocks {
+            match block {
+                Block::Paragraph(spans) => pieces.extend(spans.iter().map(words_of)),
+                Block::Field { label, value } => {
+                    pieces.extend([label.as_str()].into_iter().chain(value.iter().map(words_of)))
+                }
+                Block::List(items) => pieces.extend(items.iter().flatten().map(words_of)),
+                Block::Quotation(words) => pieces.push(words),
+            }
+        }
+    }
+    pieces.extend(document.sources.iter().map(String::as_str));
+    pieces
+}
+
+fn words_of(span: &Span) -> &str {
+    let (Span::Text(words) | Span::Placeholder(words)) = span;
+    words
+}
+
+/// The words that every document of a language may have: those of the file but for the texts of answers.
+fn common_words(file: &Table, language: Language) -> HashSet<&str> {
+    let mut texts = vec!["________"];
+    for part in ["title", "notice", "own_words", "sections", "facts", "sources"] {
+        all_texts(&file[part], language, &mut texts);
+    }
+    texts.into_iter().flat_map(words).collect()
+}
+
+/// What is wrong with a document, if something is: a fact that is missing or not verbatim, or a word from elsewhere.
+fn fault(templates: &Templates, file: &Table, common: &HashSet<&str>, facts: &Facts) -> Option<String> {
+    let document = templates.generate(facts);
+    let mut pieces = pieces(&document);
+    for given in [&facts.occurred_at, &facts.frequency, &facts.narrative].into_iter().flatten() {
+        let Some(at) = pieces.iter().position(|piece| piece == given) else { return Some(format!("no {given:?}")) };
+        pieces.remove(at);
+    }
+    let five = five_texts(file, facts);
+    let needs = facts.needs.iter().map(|need| text(file, "need", need.value(), facts.language));
+    let answered: HashSet<&str> = five.iter().map(String::as_str).chain(needs).flat_map(words).collect();
+    let word = pieces.into_iter().flat_map(words).find(|word| !common.contains(word) && !answered.contains(word));
+    let (has, expected) = (placeholders(&document), missing(facts).len());
+    word.map(|word| format!("the word {word:?}")).or((has != expected).then(|| format!("{has} placeholders")))
+}
+
+#[test]
+fn no_word_of_ten_thousand_documents_is_from_anything_but_the_answers_and_their_texts() {
+    let (templates, file) = (templates(), file());
+    let common = [Language::English, Language::Indonesian].map(|language| (language, common_words(&file, language)));
+    let mut runner =
+        TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) });
+    let checked = runner.run(&any_facts(), |Shown(facts)| {
+        let (_, common) = common.iter().find(|(language, _)| *language == facts.language).unwrap();
+        fault(&templates, &file, common, &facts).map_or(Ok(()), |fault| Err(TestCaseError::fail(fault)))
+    });
+    checked.unwrap_or_else(|failure| panic!("{failure}"));
 }

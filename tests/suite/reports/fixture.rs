@@ -1,8 +1,13 @@
 //! Facts for the tests of reports, and the words of a document.
 
+use std::fmt;
+
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
 use safespace::document::{Block, Document, Span};
 use safespace::language::Language;
-use safespace::report::{Description, Evidence, Facts, Location, Perpetrator, Templates, UserGoal};
+use safespace::report::{Description, Evidence, Facts, Location, Need, Perpetrator, Templates, UserGoal};
 use safespace::resources::Registry;
 
 /// The embedded texts with the embedded help lines.
@@ -49,4 +54,64 @@ pub(super) fn texts(document: &Document) -> Vec<String> {
     }
     texts.extend(document.sources.iter().cloned());
     texts
+}
+
+/// Facts that a failing test may print.
+pub(super) struct Shown(pub(super) Facts);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&serde_json::to_string(&self.0).unwrap())
+    }
+}
+
+/// Facts with every combination of the five answers, in both languages.
+pub(super) fn every_answer() -> impl Iterator<Item = Facts> {
+    let of_language = |language| {
+        let location = Location::ALL.iter().map(move |location| Facts { location: *location, ..facts(language) });
+        let perpetrator = |facts: Facts| {
+            Perpetrator::ALL.iter().map(move |perpetrator| Facts { perpetrator: *perpetrator, ..facts.clone() })
+        };
+        let description = |facts: Facts| {
+            Description::ALL.iter().map(move |description| Facts { description: *description, ..facts.clone() })
+        };
+        let evidence =
+            |facts: Facts| Evidence::ALL.iter().map(move |evidence| Facts { evidence: *evidence, ..facts.clone() });
+        let user_goal =
+            |facts: Facts| UserGoal::ALL.iter().map(move |user_goal| Facts { user_goal: *user_goal, ..facts.clone() });
+        location.flat_map(perpetrator).flat_map(description).flat_map(evidence).flat_map(user_goal)
+    };
+    [Language::Indonesian, Language::English].into_iter().flat_map(of_language)
+}
+
+/// Any facts, with any text where a person writes.
+pub(super) fn any_facts() -> impl Strategy<Value = Shown> {
+    let answers = (
+        select(Location::ALL),
+        select(Perpetrator::ALL),
+        select(Description::ALL),
+        select(Evidence::ALL),
+        select(UserGoal::ALL),
+        subsequence(Need::ALL.to_vec(), 0..=Need::ALL.len()),
+        select(&[Language::Indonesian, Language::English]),
+    );
+    // Digits, names of months and templates' own signs are likely, any other character is possible.
+    let line = "([0-9]{1,4}|Mei|pukul|\\[|\\{|[ :./-]|\\PC){1,40}";
+    let words = "([0-9]{1,4}|\n|kampus|\\]|[ :./-]|\\PC){1,120}";
+    let given = (option::of(line), option::of(line), option::of(words));
+    (answers, given).prop_map(|(answers, (occurred_at, frequency, narrative))| {
+        let (location, perpetrator, description, evidence, user_goal, needs, language) = answers;
+        Shown(Facts {
+            location,
+            perpetrator,
+            description,
+            evidence,
+            user_goal,
+            occurred_at,
+            frequency,
+            narrative,
+            needs,
+            language,
+        })
+    })
 }
