@@ -138,7 +138,7 @@ fn all_texts<'a>(value: &'a Value, language: Language, texts: &mut Vec<&'a str>)
             for (key, value) in table {
                 match value {
                     Value::String(text) if !["id", "en"].contains(&key.as_str()) || key == language.tag() => {
-                        texts.push(text)
+                        texts.push(text);
                     }
                     value => all_texts(value, language, texts),
                 }
@@ -158,7 +158,7 @@ fn pieces(document: &Document) -> Vec<&str> {
             match block {
                 Block::Paragraph(spans) => pieces.extend(spans.iter().map(words_of)),
                 Block::Field { label, value } => {
-                    pieces.extend([label.as_str()].into_iter().chain(value.iter().map(words_of)))
+                    pieces.extend([label.as_str()].into_iter().chain(value.iter().map(words_of)));
                 }
                 Block::List(items) => pieces.extend(items.iter().flatten().map(words_of)),
                 Block::Quotation(words) => pieces.push(words),

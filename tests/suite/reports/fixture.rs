@@ -84,8 +84,8 @@ pub(super) fn every_answer() -> impl Iterator<Item = Facts> {
     [Language::Indonesian, Language::English].into_iter().flat_map(of_language)
 }
 
-/// Any facts, with any text where a person writes.
-pub(super) fn any_facts() -> impl Strategy<Value = Shown> {
+/// Any five answers, needs and language, and no text of a person.
+pub(super) fn any_answers() -> impl Strategy<Value = Shown> {
     let answers = (
         select(Location::ALL),
         select(Perpetrator::ALL),
@@ -95,23 +95,18 @@ pub(super) fn any_facts() -> impl Strategy<Value = Shown> {
         subsequence(Need::ALL.to_vec(), 0..=Need::ALL.len()),
         select(&[Language::Indonesian, Language::English]),
     );
-    // Digits, names of months and templates' own signs are likely, any other character is possible.
+    answers.prop_map(|(location, perpetrator, description, evidence, user_goal, needs, language)| {
+        Shown(Facts { location, perpetrator, description, evidence, user_goal, needs, ..facts(language) })
+    })
+}
+
+/// Any facts, with any text where a person writes.
+pub(super) fn any_facts() -> impl Strategy<Value = Shown> {
+    // Digits, names of months and the texts' own signs are likely, any other character is possible.
     let line = "([0-9]{1,4}|Mei|pukul|\\[|\\{|[ :./-]|\\PC){1,40}";
     let words = "([0-9]{1,4}|\n|kampus|\\]|[ :./-]|\\PC){1,120}";
     let given = (option::of(line), option::of(line), option::of(words));
-    (answers, given).prop_map(|(answers, (occurred_at, frequency, narrative))| {
-        let (location, perpetrator, description, evidence, user_goal, needs, language) = answers;
-        Shown(Facts {
-            location,
-            perpetrator,
-            description,
-            evidence,
-            user_goal,
-            occurred_at,
-            frequency,
-            narrative,
-            needs,
-            language,
-        })
+    (any_answers(), given).prop_map(|(Shown(answers), (occurred_at, frequency, narrative))| {
+        Shown(Facts { occurred_at, frequency, narrative, ..answers })
     })
 }

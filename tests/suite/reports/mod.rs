@@ -2,4 +2,5 @@
 
 mod documents_of_reports;
 mod fixture;
+mod polish;
 mod template_files;
