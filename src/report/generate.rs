@@ -1,7 +1,7 @@
 //! Makes the document of a report, and what the API says beside it.
 
 use super::advice::{Advice, Step};
-use super::facts::{Facts, Perpetrator};
+use super::facts::{Facts, Need, Perpetrator};
 use super::level::Level;
 use super::templates::{FactText, Templates};
 use crate::document::{Block, Document, Section, Span};
@@ -23,7 +23,8 @@ impl Templates {
                 None => Span::Placeholder(fact.missing.get(language).to_string()),
             }],
         };
-        let needs: Vec<&str> = facts.needs.iter().map(|need| self.need.of(*need).get(language).as_str()).collect();
+        let needs = Need::ALL.iter().filter(|need| facts.needs.contains(need));
+        let needs: Vec<&str> = needs.map(|need| self.need.of(*need).get(language).as_str()).collect();
         let needs = (!needs.is_empty()).then(|| needs.join("; "));
         let mut chronology = vec![
             text(&format!(
