@@ -192,6 +192,7 @@ fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
         ("reports", &["session_id", "position", "id", "sealed"]),
         ("messages", &["session_id", "position", "id", "sealed", "total_bytes"]),
     ];
-    let of_table = |(table, names): &(&str, &[&str])| names.iter().map(|name| format!("{table}.{name}")).collect();
+    let of_table =
+        |(table, names): &(&str, &[&str])| names.iter().map(|name| format!("{table}.{name}")).collect::<Vec<_>>();
     assert_eq!(columns, known.iter().flat_map(of_table).collect::<Vec<String>>());
 }

@@ -9,6 +9,7 @@ pub(crate) mod fake_model;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod reports;
 pub(crate) mod requests;
 pub(crate) mod server;
 pub(crate) mod timing;
