@@ -7,12 +7,16 @@ use uuid::Uuid;
 use crate::support::app::TestApp;
 use crate::support::http::Answer;
 use crate::support::raw::Raw;
+use crate::support::reports::answers;
 
 /// The method, the path and the path with the id in braces of each route that has its id in the path.
-fn routes() -> Vec<(&'static str, String, &'static str)> {
+fn routes() -> Vec<(&'static str, String, String)> {
     let with_id = ROUTES.iter().filter(|route| route.pattern.contains("{session_id}"));
     let routes: Vec<_> = with_id
-        .map(|route| (route.method, route.pattern.replace("sessions/{session_id}", "session"), route.pattern))
+        .map(|route| {
+            let pattern = route.pattern.replace("{report_id}", "7d3c9f0e-4b1a-4c57-9e59-6a8f2f1f0c11");
+            (route.method, pattern.replace("sessions/{session_id}", "session"), pattern)
+        })
         .collect();
     assert!(routes.iter().any(|(method, ..)| *method == "PATCH"), "{routes:?}");
     routes
@@ -21,6 +25,8 @@ fn routes() -> Vec<(&'static str, String, &'static str)> {
 fn send(app: &TestApp, method: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
     match method {
         "POST" if path.ends_with("/chat") => app.client.post_json(path, &json!({"message": "hello"}), fields),
+        "POST" if path.ends_with("/report") => app.client.post_json(path, &answers(), fields),
+        "PATCH" if path.contains("/reports/") => app.client.send_json(method, path, &json!({}), fields),
         "PATCH" => app.client.send_json(method, path, &json!({"idle_timeout_seconds": 60}), fields),
         _ => app.client.send_with(method, path, fields),
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::support::chat::Chat;
 use crate::support::cluster::Cluster;
 use crate::support::fake_model::{FakeModel, answers};
+use crate::support::reports::{Reports, answers_with, id_of};
 
 /// Finds any of many byte strings in one pass.
 struct Search {
@@ -110,6 +111,31 @@ fn each_file(folder: &Path, visit: &mut dyn FnMut(&Path, &[u8])) {
     }
 }
 
+/// What is given for a report, and what its document says of that.
+const REPORTED: [&str; 6] = [
+    "cerita panjang zr1 zr1",
+    "awal Februari zr2",
+    "tiga kali zr3",
+    "consider reporting",
+    "repeated pressure",
+    "Pelapor menyatakan",
+];
+
+/// Makes, reads, changes and deletes reports, and asks for what there is not.
+fn use_reports(reports: &Reports<'_>) {
+    let given = json!({"narrative": REPORTED[0], "occurred_at": REPORTED[1]});
+    let [kept, deleted] = [(); 2].map(|()| reports.create(&answers_with(&given)));
+    reports.change(id_of(&kept), &json!({"frequency": REPORTED[2]})).assert_status(200);
+    reports.change(id_of(&kept), &json!({"narrative": 1, "location": REPORTED[0]})).assert_problem(422);
+    reports.delete(id_of(&deleted)).assert_status(204);
+    reports.get(id_of(&deleted)).assert_problem(404);
+    for media_type in ["application/json", "application/pdf", "text/plain", "text/markdown", "text/html"] {
+        reports.newest_as(media_type).assert_status(200);
+    }
+    assert_eq!(reports.list().len(), 1);
+    reports.export("application/json").assert_status(200);
+}
+
 #[test]
 fn no_database_file_and_no_log_line_has_data_of_a_session() {
     const QUESTIONS: [&str; 3] = ["pertanyaan pertama zq1", "a second question zq2", "\u{e9}tranger \u{1f9ed} zq3 zq3"];
@@ -147,6 +173,7 @@ fn no_database_file_and_no_log_line_has_data_of_a_session() {
         service.client.get(&format!("/api/v1/sessions/{}0", chat.id)).assert_problem(422);
         service.client.send("PATCH", &chat.path()).assert_problem(405);
         service.client.get(&format!("{}/more", chat.path())).assert_problem(404);
+        use_reports(&Reports::of(&service.client, &chat.id));
         if round % 2 == 0 {
             chat.erase().assert_status(204);
             chat.send(QUESTIONS[0]).assert_problem(404);
@@ -158,7 +185,11 @@ fn no_database_file_and_no_log_line_has_data_of_a_session() {
     sql.batch_execute("ALTER TABLE messages RENAME TO elsewhere").unwrap();
     faulty.send_with_key(KEYS[1], QUESTIONS[1]).assert_problem(503);
     faulty.history("").assert_problem(503);
-    sql.batch_execute("ALTER TABLE elsewhere RENAME TO messages; CHECKPOINT").unwrap();
+    let reports = Reports::of(&service.client, &ids[1]);
+    let alter = "ALTER TABLE elsewhere RENAME TO messages; ALTER TABLE reports ADD CONSTRAINT never CHECK (position < 0) NOT VALID";
+    sql.batch_execute(alter).unwrap();
+    reports.try_create(&answers_with(&json!({"narrative": REPORTED[0]}))).assert_problem(500);
+    sql.batch_execute("ALTER TABLE reports DROP CONSTRAINT never; CHECKPOINT").unwrap();
     // Controls: values that the search has to find.
     let control: Uuid = sql.query_one("SELECT id FROM sessions LIMIT 1", &[]).unwrap().get(0);
     sql.batch_execute("CREATE TABLE control AS SELECT 'a control zc1 zc1' AS text").unwrap();
@@ -169,6 +200,7 @@ fn no_database_file_and_no_log_line_has_data_of_a_session() {
 
     let mut needles: Vec<_> = ids.iter().flat_map(|id| forms_of_id(id)).collect();
     needles.extend(QUESTIONS.iter().chain(&ANSWERS).chain(&KEYS).flat_map(|text| forms_of_text(text)));
+    needles.extend(REPORTED.iter().flat_map(|text| forms_of_text(text)));
     let provider = [forms_of_text(&key.1), forms_of_text("stand-in-model")].concat();
     needles.extend(provider);
     needles.push(("the control".to_owned(), b"a control zc1 zc1".to_vec()));

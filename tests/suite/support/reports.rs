@@ -65,6 +65,18 @@ impl<'a> Reports<'a> {
         self.client.get(&self.path())
     }
 
+    /// The newest report in a format.
+    #[track_caller]
+    pub(crate) fn newest_as(&self, accept: &str) -> Answer {
+        self.client.get_as(&self.path(), accept)
+    }
+
+    /// All that is stored of the session, in a format.
+    #[track_caller]
+    pub(crate) fn export(&self, accept: &str) -> Answer {
+        self.client.get_as(&format!("{}/export", self.session), accept)
+    }
+
     pub(crate) fn get(&self, id: &str) -> Answer {
         self.client.get(&self.path_of(id))
     }
