@@ -48,7 +48,7 @@ fn escaped_spans(document: &Document, spans: &[Span], indent: &str) -> String {
     let mut text = String::new();
     for span in spans {
         match span {
-            Span::Text(words) => text.push_str(&escaped(words, indent)),
+            Span::Text(words) => text.push_str(&escaped_from(words, indent, text.is_empty())),
             // The asterisks are inside the brackets: beside a letter they would be asterisks.
             Span::Placeholder(what) => {
                 text.push_str(&format!("\\[**{}**\\]", one_line(&placeholder(document, what))));
@@ -64,29 +64,40 @@ fn one_line(text: &str) -> String {
 
 /// Text of which nothing is markup. A line break is a hard break, behind which `indent` continues the block.
 fn escaped(text: &str, indent: &str) -> String {
-    lines(text).iter().map(|line| escaped_line(line)).collect::<Vec<_>>().join(&format!("\\\n{indent}"))
+    escaped_from(text, indent, true)
 }
 
-fn escaped_line(line: &str) -> String {
-    let content = line.trim_start_matches([' ', '\t']);
-    // Spaces at the start are dropped or make a block of code, and a blank line would end the block.
-    let mut escaped = "&nbsp;".repeat(line.len() - content.len());
-    if content.is_empty() && escaped.is_empty() {
-        return "&nbsp;".to_owned();
+/// Text of which nothing is markup, at the start of a line or within one.
+fn escaped_from(text: &str, indent: &str, starts_line: bool) -> String {
+    let lines = lines(text).into_iter().enumerate();
+    let escaped = lines.map(|(number, line)| escaped_line(&line, starts_line || number > 0));
+    escaped.collect::<Vec<_>>().join(&format!("\\\n{indent}"))
+}
+
+fn escaped_line(line: &str, starts_line: bool) -> String {
+    let mut escaped = String::new();
+    let mut content = line;
+    if starts_line {
+        content = line.trim_start_matches([' ', '\t']);
+        // Spaces at the start are dropped or make a block of code, and a blank line would end the block.
+        escaped = "&nbsp;".repeat(line.len() - content.len());
+        if line.is_empty() {
+            return "&nbsp;".to_owned();
+        }
     }
-    let number = content.len() - content.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let digits = content.len() - content.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     for (at, c) in content.char_indices() {
         let markup = match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|' | '~' | '&' | '$' | '^' | '{' | '}' | '@' => {
                 true
             }
-            // A list, a heading that is underlined, a rule, a table.
-            '-' | '+' | '=' => at == 0,
+            // A list, a heading that is underlined, a rule.
+            '-' | '+' | '=' => starts_line && at == 0,
             // A numbered list.
-            '.' | ')' if at == number => true,
-            // Addresses that become links without brackets.
+            '.' | ')' if at == digits => starts_line,
+            // A definition, and addresses that become links without brackets.
             ':' => at == 0 || content[at..].starts_with("://"),
-            '.' => content[..at].to_ascii_lowercase().ends_with("www"),
+            '.' => content.as_bytes()[..at].last_chunk().is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"www")),
             _ => false,
         };
         if markup {

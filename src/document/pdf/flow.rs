@@ -156,6 +156,10 @@ impl Composer<'_> {
     }
 
     fn heading(&mut self, parent: usize, level: u16, text: &str) {
+        // PDF/UA forbids headings without a text.
+        if text.trim().is_empty() {
+            return;
+        }
         let (pieces, size) = ([(regular(text).0, Look::Bold)], if level == 1 { TITLE_SIZE } else { HEADING_SIZE });
         let level = NonZeroU16::new(level).unwrap_or(NonZeroU16::MIN);
         let element = self.element(parent, Tag::Hn(level, Some(text.to_owned())));

@@ -6,6 +6,8 @@ mod fonts;
 mod pages;
 mod paragraph;
 mod pieces;
+#[cfg(test)]
+mod tests;
 
 use krilla::configure::{Accessibility, ConfigurationBuilder};
 use krilla::destination::XyzDestination;
@@ -39,7 +41,19 @@ pub fn pdf(document: &Document) -> Vec<u8> {
     let mut tree = TagTree::new().with_lang(Some(language));
     tree.push(group(&flow, &drawn, 0));
     file.set_tag_tree(tree);
-    file.finish().expect("a valid document")
+    let file =
+        file.finish().expect("texts have only letters that fonts have, so that the file keeps the rules of PDF/UA");
+    without_toolkit(file)
+}
+
+/// Blanks the name of the library in the XMP metadata: it is a producer by another name. The length stays, so that the
+/// places of the file's objects do.
+fn without_toolkit(mut file: Vec<u8>) -> Vec<u8> {
+    let name = b" x:xmptk=\"xmp-writer\"";
+    if let Some(start) = file.windows(name.len()).rposition(|window| window == name) {
+        file[start..start + name.len()].fill(b' ');
+    }
+    file
 }
 
 fn outline(flow: &Flow, drawn: &Drawn) -> Outline {

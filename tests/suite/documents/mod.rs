@@ -1,4 +1,8 @@
 //! Documents and their renderings.
 
+mod html;
+mod markdown;
+mod pdf;
 mod pdf_files;
 mod samples;
+mod text;

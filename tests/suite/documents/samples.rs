@@ -1,65 +1,163 @@
-//! Documents to render.
+//! Documents to render, and words that a person may write.
 
+use proptest::prelude::*;
 use safespace::document::{Block, Document, Section, Span};
 use safespace::language::Language;
 
-/// Text as the only span.
-pub(super) fn words(text: &str) -> Vec<Span> {
+fn words(text: &str) -> Vec<Span> {
     vec![Span::Text(text.to_owned())]
 }
 
-/// A report as it looks with this narrative.
+fn field(label: &str, value: Vec<Span>) -> Block {
+    Block::Field { label: label.to_owned(), value }
+}
+
+fn placeholder(what: &str) -> Span {
+    Span::Placeholder(what.to_owned())
+}
+
+fn section(heading: &str, blocks: Vec<Block>) -> Section {
+    Section { heading: heading.to_owned(), blocks }
+}
+
+/// A report with this narrative.
 pub(super) fn report(narrative: &str) -> Document {
-    let field = |label: &str, value| Block::Field { label: label.to_owned(), value };
-    let placeholder = |what: &str| Span::Placeholder(what.to_owned());
-    let section = |heading: &str, blocks| Section { heading: heading.to_owned(), blocks };
+    let how_often = vec![
+        Span::Text("Kejadian ini terjadi ".to_owned()),
+        placeholder("berapa kali"),
+        Span::Text(" dan berupa sentuhan fisik.".to_owned()),
+    ];
+    let needs = Block::List(vec![words("Pendampingan psikologis"), words("Bantuan hukum")]);
+    let goal = Block::Paragraph(words("Pelapor ingin mendokumentasikan kejadian ini."));
     Document {
         language: Language::Indonesian,
         title: "Laporan Kejadian".to_owned(),
-        notice:
-            "Dokumen ini dibuat dari jawaban pelapor sendiri. Dokumen ini bukan nasihat hukum. Periksa setiap kalimat \
-                 sebelum diserahkan, dan isi bagian yang masih kosong."
-                .to_owned(),
+        notice: "Dokumen ini bukan nasihat hukum.".to_owned(),
         sections: vec![
-            section(
-                "I. Identifikasi Kebutuhan",
-                vec![
-                    Block::Paragraph(words("Pelapor ingin mendokumentasikan kejadian ini dengan aman.")),
-                    Block::List(vec![
-                        words("Pendampingan psikologis"),
-                        words(
-                            "Bantuan hukum dari lembaga yang menangani kekerasan seksual, dengan kalimat yang cukup panjang agar baris kedua ada",
-                        ),
-                    ]),
-                ],
-            ),
+            section("I. Identifikasi Kebutuhan", vec![goal, needs]),
             section(
                 "II. Identifikasi Pelaku",
-                vec![
-                    field("Hubungan dengan pelapor", words("dosen")),
-                    field("Nama", words("________________")),
-                    field("Ketimpangan relasi kuasa", words("tinggi")),
-                ],
+                vec![field("Hubungan dengan pelapor", words("dosen")), field("Nama", words("________________"))],
             ),
             section(
                 "III. Kronologi Kejadian",
                 vec![
                     field("Tempat", words("kampus")),
                     field("Waktu", vec![placeholder("tanggal dan waktu kejadian")]),
-                    Block::Paragraph(vec![
-                        Span::Text("Menurut pelapor, kejadian ini terjadi ".to_owned()),
-                        placeholder("berapa kali, misalnya satu kali atau setiap minggu sejak kapan sampai kapan"),
-                        Span::Text(" dan berupa sentuhan fisik yang tidak diinginkan.".to_owned()),
-                    ]),
+                    Block::Paragraph(how_often),
                     Block::Quotation(narrative.to_owned()),
                 ],
             ),
-            section("IV. Bukti Terlampir", vec![Block::Paragraph(words("Pesan (tangkapan layar) tersedia."))]),
+            section("IV. Bukti Terlampir", vec![Block::Paragraph(words("Pesan tersedia."))]),
         ],
-        sources: vec![
-            "Undang-Undang Nomor 12 Tahun 2022 tentang Tindak Pidana Kekerasan Seksual, dibaca pada 26 November 2026"
-                .to_owned(),
-            "Permendikbudristek Nomor 55 Tahun 2024".to_owned(),
-        ],
+        sources: vec!["UU 12/2022".to_owned(), "Permendikbudristek 55/2024".to_owned()],
     }
+}
+
+/// A report in which a person's words are in every place that can have them.
+pub(super) fn report_full_of(words_of_the_person: &str) -> Document {
+    let mut document = report(words_of_the_person);
+    for section in &mut document.sections {
+        section.blocks.push(field("Frekuensi", words(words_of_the_person)));
+        section.blocks.push(Block::Paragraph(words(words_of_the_person)));
+        section.blocks.push(Block::List(vec![words(words_of_the_person)]));
+    }
+    document
+}
+
+/// Words with what has a meaning in Markdown and HTML, with letters of many scripts, and any others.
+pub(super) fn any_words() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "Dia datang",
+        " ",
+        "  ",
+        "    ",
+        "\t",
+        "\n",
+        "\n\n",
+        "\r\n",
+        "\r",
+        "\u{a0}",
+        "# ",
+        "## ",
+        "#",
+        "- ",
+        "+ ",
+        "* ",
+        "*",
+        "**",
+        "_",
+        "__",
+        "~~",
+        "~~~\n",
+        "```\n",
+        "`",
+        "> ",
+        "<b>",
+        "</p>",
+        "<script>alert(1)</script>",
+        "<!--",
+        "-->",
+        "<http://a.id>",
+        "&amp;",
+        "&lt",
+        "&#35;",
+        "[a](http://a.id)",
+        "![",
+        "](",
+        "[a]: http://a.id",
+        "[^1]",
+        "[ ] ",
+        "[x] ",
+        "http://a.id/b_c",
+        "https://a.id",
+        "www.a.id",
+        "WWW.a.id",
+        "mailto:a@b.id",
+        "a@b.id",
+        "1. ",
+        "12) ",
+        "1",
+        ".",
+        ")",
+        "---",
+        "***",
+        "===",
+        "| a |",
+        "|---|",
+        "\\",
+        "\\\n",
+        "$a$",
+        "^a^",
+        "{#a}",
+        ": ",
+        ":::",
+        "“",
+        "\"",
+        "'",
+        "؟ مرحبا",
+        "שלום",
+        "ꦗꦮ",
+        "สวัสดี",
+        "நன்றி",
+        "你好",
+        "😢",
+        "👩‍👧",
+        "e\u{301}\u{302}",
+        "\u{200d}",
+        "\u{202e}",
+        "\u{2067}",
+        "\u{feff}",
+        "\u{0}",
+        "\u{7}",
+        "\u{1b}[31m",
+        "\u{85}",
+        "\u{2028}",
+        "\u{e000}",
+        "\u{fffe}",
+        "\u{ad}",
+        "\u{200b}",
+    ]);
+    let pieces = prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
+    prop_oneof![3 => pieces, 1 => any::<String>()]
 }
