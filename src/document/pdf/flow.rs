@@ -18,7 +18,16 @@ const TEXT_SIZE: f32 = 10.5;
 const SMALL_SIZE: f32 = 9.0;
 
 const INDENT: f32 = 14.0;
-const LABEL_WIDTH: f32 = 160.0;
+const LABEL_WIDTH: f32 = 185.0;
+
+/// The space above a heading, a block, the next field or item, and a field that is filled in by hand.
+const HEADING_SPACE: f32 = 16.0;
+const BLOCK_SPACE: f32 = 8.0;
+const ITEM_SPACE: f32 = 4.0;
+const HAND_SPACE: f32 = 12.0;
+
+/// Underscores that fill the column of values: a value of underscores is a line to fill in by hand.
+const UNDERSCORES: usize = 60;
 
 /// Empty lines in a row that a quotation keeps: more are only a way to fill pages.
 const MAX_EMPTY_LINES: usize = 2;
@@ -166,7 +175,7 @@ impl Composer<'_> {
         self.flow.headings.push(Heading { text: text.to_owned(), row: self.flow.rows.len() });
         let cells = self.cells(element, &pieces, size, 0.0, WIDTH);
         let first = self.flow.rows.len();
-        self.rows(vec![cells], 16.0, Frame::None);
+        self.rows(vec![cells], HEADING_SPACE, Frame::None);
         self.flow.rows[first..].iter_mut().for_each(|row| row.keep_with_next = true);
     }
 
@@ -174,7 +183,7 @@ impl Composer<'_> {
         let element = self.element(0, Tag::P);
         let pieces = [regular(&self.document.notice)];
         let cells = self.cells(element, &pieces, SMALL_SIZE, INDENT, WIDTH - 2.0 * INDENT);
-        self.rows(vec![cells], 16.0, Frame::Box);
+        self.rows(vec![cells], BLOCK_SPACE, Frame::Box);
     }
 
     /// Adds one block, or fields that follow each other.
@@ -182,13 +191,15 @@ impl Composer<'_> {
         match blocks.first() {
             Some(Block::Field { .. }) => {
                 let list = self.element(parent, Tag::L(ListNumbering::None));
-                blocks.iter().for_each(|block| self.field(list, block));
+                for (number, block) in blocks.iter().enumerate() {
+                    self.field(list, block, if number == 0 { BLOCK_SPACE } else { ITEM_SPACE });
+                }
             }
             Some(Block::Paragraph(spans)) => {
                 let element = self.element(parent, Tag::P);
                 let pieces = self.pieces(spans);
                 let cells = self.cells(element, &pieces, TEXT_SIZE, 0.0, WIDTH);
-                self.rows(vec![cells], 7.0, Frame::None);
+                self.rows(vec![cells], BLOCK_SPACE, Frame::None);
             }
             Some(Block::List(items)) => {
                 let items: Vec<Vec<Piece>> = items.iter().map(|spans| self.pieces(spans)).collect();
@@ -199,25 +210,29 @@ impl Composer<'_> {
         }
     }
 
-    fn field(&mut self, list: usize, block: &Block) {
+    fn field(&mut self, list: usize, block: &Block, space: f32) {
         let Block::Field { label, value } = block else { return };
         let item = self.element(list, Tag::LI);
         let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
         let label = [(format!("{}:", regular(label).0), Look::Bold)];
-        let value = self.pieces(value);
+        let mut value = self.pieces(value);
+        let by_hand = value.iter().all(|(words, _)| words.chars().all(|c| c == '_')) && !value.is_empty();
+        if by_hand {
+            value = vec![("_".repeat(UNDERSCORES), Look::Regular)];
+        }
         let label = self.cells(name, &label, TEXT_SIZE, 0.0, LABEL_WIDTH - INDENT);
         let value = self.cells(body, &value, TEXT_SIZE, LABEL_WIDTH, WIDTH - LABEL_WIDTH);
-        self.rows(vec![label, value], 4.0, Frame::None);
+        self.rows(vec![label, value], if by_hand { HAND_SPACE } else { space }, Frame::None);
     }
 
     fn list(&mut self, parent: usize, items: &[Vec<Piece>], size: f32) {
         let list = self.element(parent, Tag::L(ListNumbering::Disc));
-        for pieces in items {
+        for (number, pieces) in items.iter().enumerate() {
             let item = self.element(list, Tag::LI);
             let (bullet, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
             let bullet = self.cells(bullet, &[("•".to_owned(), Look::Regular)], size, 2.0, INDENT);
             let body = self.cells(body, pieces, size, INDENT, WIDTH - INDENT);
-            self.rows(vec![bullet, body], 3.0, Frame::None);
+            self.rows(vec![bullet, body], if number == 0 { BLOCK_SPACE } else { ITEM_SPACE }, Frame::None);
         }
     }
 
@@ -231,7 +246,7 @@ impl Composer<'_> {
             }
             let element = self.element(quotation, Tag::P);
             let cells = self.cells(element, &[(line.clone(), Look::Regular)], TEXT_SIZE, INDENT, WIDTH - INDENT);
-            self.rows(vec![cells], if number == 0 { 10.0 } else { 0.0 }, Frame::Bar);
+            self.rows(vec![cells], if number == 0 { BLOCK_SPACE } else { 0.0 }, Frame::Bar);
         }
     }
 

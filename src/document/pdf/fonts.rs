@@ -11,9 +11,11 @@ use parley::{FontContext, FontData};
 const BOLD: &str = "bold";
 
 /// Each font with the name of its family here, in the order in which they are asked for a letter.
-const FONTS: [(&str, &[u8]); 12] = [
+const FONTS: [(&str, &[u8]); 14] = [
     (BOLD, include_bytes!("../fonts/NotoSans-Bold.ttf")),
     ("regular", include_bytes!("../fonts/NotoSans-Regular.ttf")),
+    ("symbols", include_bytes!("../fonts/NotoSansSymbols-Regular.ttf")),
+    ("more symbols", include_bytes!("../fonts/NotoSansSymbols2-Regular.ttf")),
     ("arabic", include_bytes!("../fonts/NotoNaskhArabic-Regular.ttf")),
     ("hebrew", include_bytes!("../fonts/NotoSansHebrew-Regular.ttf")),
     ("javanese", include_bytes!("../fonts/NotoSansJavanese-Regular.ttf")),

@@ -10,7 +10,7 @@ use super::fonts::{Fonts, families};
 use super::pieces::{Look, Piece, replace, without_controls};
 
 /// Characters that are drawn as one letter: more are marks that would cover the lines above.
-const MAX_CHARACTERS_OF_A_LETTER: usize = 10;
+const MAX_CHARACTERS_OF_A_LETTER: usize = 6;
 
 /// A paragraph whose lines are broken.
 pub(super) struct Paragraph {

@@ -1,0 +1,25 @@
+# Starts services, for the scripts that read this file. They set $binary, $files (a folder), folders=() and processes=(), and
+# remove the folders and end the processes.
+
+# wait_for SCRIPT FILE: waits until the sed script prints something for the file, and prints it.
+wait_for() {
+    for _ in $(seq 300); do
+        found=$(sed -n "$1" "$2")
+        if [ -n "$found" ]; then echo "$found"; return 0; fi
+        sleep 0.1
+    done
+    echo "no match in $2" >&2
+    return 1
+}
+
+# serve NAME [VARIABLE=VALUE ...]: starts a service and sets $url.
+serve() {
+    local folder
+    folder=$(mktemp -d /tmp/safespace-test-XXXXXX)
+    folders+=("$folder")
+    touch "$files/$1.out"
+    (cd "$files" && exec env -i PATH="$PATH" SAFESPACE_DATA_DIR="$folder" APP_HOST=127.0.0.1 APP_PORT=0 "${@:2}" "$binary") \
+        >"$files/$1.out" 2>"$files/$1.log" &
+    processes+=($!)
+    url=$(wait_for 's/^  Address  \(http[^ ]*\).*/\1/p' "$files/$1.out")
+}
