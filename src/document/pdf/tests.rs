@@ -1,4 +1,5 @@
 //! Properties of paragraphs: nothing that a person wrote is lost, and every letter is drawn.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use proptest::prelude::*;
 
