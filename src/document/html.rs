@@ -16,9 +16,8 @@ pub fn html(document: &Document) -> String {
     }
     for section in &document.sections {
         body.push_str(&format!("<section>\n<h2 dir=\"auto\">{}</h2>\n", escaped(&section.heading)));
-        let field = |block: &Block| matches!(block, Block::Field { .. });
-        for blocks in section.blocks.chunk_by(|one, next| field(one) && field(next)) {
-            let list = blocks.first().is_some_and(field);
+        for blocks in section.groups() {
+            let list = matches!(blocks, [Block::Field { .. }, ..]);
             body.push_str(if list { "<dl>\n" } else { "" });
             blocks.iter().for_each(|block| body.push_str(&block_html(document, block)));
             body.push_str(if list { "</dl>\n" } else { "" });

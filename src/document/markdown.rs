@@ -13,7 +13,11 @@ pub fn markdown(document: &Document) -> String {
     }
     for section in &document.sections {
         parts.push(format!("## {}", one_line(&section.heading)));
-        parts.extend(section.blocks.iter().map(|block| block_markdown(document, block)));
+        parts.extend(
+            section.groups().map(|blocks| {
+                blocks.iter().map(|block| block_markdown(document, block)).collect::<Vec<_>>().join("\n")
+            }),
+        );
     }
     if !document.sources.is_empty() {
         parts.push(format!("## {}", sources(document.language)));

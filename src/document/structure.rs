@@ -28,6 +28,14 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
+impl Section {
+    /// The blocks one by one, but fields that follow each other together.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &[Block]> {
+        let is_field = |block: &Block| matches!(block, Block::Field { .. });
+        self.blocks.chunk_by(move |one, next| is_field(one) && is_field(next))
+    }
+}
+
 /// A part of a section.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,19 +12,11 @@ pub fn text(document: &Document) -> String {
     }
     for section in &document.sections {
         parts.push(section.heading.clone());
-        let mut in_fields = false;
-        for block in &section.blocks {
-            let field = matches!(block, Block::Field { .. });
-            match parts.last_mut() {
-                // Fields are lines of one paragraph.
-                Some(fields) if field && in_fields => {
-                    fields.push('\n');
-                    fields.push_str(&block_text(document, block));
-                }
-                _ => parts.push(block_text(document, block)),
-            }
-            in_fields = field;
-        }
+        parts.extend(
+            section
+                .groups()
+                .map(|blocks| blocks.iter().map(|block| block_text(document, block)).collect::<Vec<_>>().join("\n")),
+        );
     }
     if !document.sources.is_empty() {
         parts.push(sources(document.language).to_owned());

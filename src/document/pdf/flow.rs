@@ -106,8 +106,7 @@ pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
     for section in &document.sections {
         let element = composer.element(0, Tag::Section);
         composer.heading(element, 2, &section.heading);
-        let field = |block: &Block| matches!(block, Block::Field { .. });
-        for blocks in section.blocks.chunk_by(|one, next| field(one) && field(next)) {
+        for blocks in section.groups() {
             composer.blocks(element, blocks);
         }
     }

@@ -52,13 +52,11 @@ Pelapor ingin mendokumentasikan kejadian ini.
 ## II. Identifikasi Pelaku
 
 - **Hubungan dengan pelapor:** dosen
-
 - **Nama:** \\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_
 
 ## III. Kronologi Kejadian
 
 - **Tempat:** kampus
-
 - **Waktu:** \\[**ISI: tanggal dan waktu kejadian**\\]
 
 Kejadian ini terjadi \\[**ISI: berapa kali**\\] dan berupa sentuhan fisik.

@@ -3,6 +3,5 @@
 mod html;
 mod markdown;
 mod pdf;
-mod pdf_files;
 mod samples;
 mod text;
