@@ -10,6 +10,7 @@ use crate::app::{self, StartError};
 use crate::companion::{self, Companion};
 use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettings};
 use crate::private_postgres::{Binaries, PrivatePostgres};
+use crate::report::Templates;
 use crate::resources::{Registry, Resource};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
@@ -112,6 +113,13 @@ impl Report<'_> {
             let verified = resource.verified_at.map_or("never verified".to_owned(), |day| format!("verified on {day}"));
             let Resource { id, name, value, source, .. } = resource;
             self.line("Verify", format_args!("{id}: {name}, {value}, {verified}, found at {source}"));
+        }
+        match Templates::load(config.texts.report_templates.as_deref(), &resources) {
+            Ok(templates) => match templates.reviewed() {
+                Some(reviewed) => self.line("Reports", format_args!("their texts were reviewed by {reviewed}")),
+                None => self.line("Reports", "no lawyer or counsellor has reviewed their texts (REPORT_TEMPLATES)"),
+            },
+            Err(error) => self.problem(StartError::from(error)),
         }
         match companion::build(&config.companion, &resources) {
             Ok(companion) if asks => self.ask(config, &companion),

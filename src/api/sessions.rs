@@ -28,10 +28,10 @@ pub(super) struct Session {
     /// When it was created, in UTC.
     #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
     created_at: String,
-    /// When it ends, in UTC, unless a message follows. From then on it does not exist.
+    /// When it ends, in UTC, unless it is used again. From then on it does not exist.
     #[schema(format = DateTime, example = "2026-02-28T10:30:45.123456Z")]
     expires_at: String,
-    /// Seconds without a message after which it ends, also before its maximum age.
+    /// Seconds without use after which it ends, also before its maximum age.
     #[schema(minimum = 60, example = 604_800)]
     idle_timeout_seconds: i32,
 }
@@ -47,7 +47,7 @@ impl Session {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which is read as a JSON object")]
 pub(super) struct NewSessionRequest {
-    /// Seconds without a message after which the session ends; at most, and without it, the timeout of the service.
+    /// Seconds without use after which the session ends; at most, and without it, the timeout of the service.
     #[schema(minimum = 60, example = 86_400)]
     idle_timeout_seconds: Option<i32>,
 }
@@ -56,7 +56,7 @@ pub(super) struct NewSessionRequest {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the body, which is read as a JSON object")]
 pub(super) struct IdleTimeoutRequest {
-    /// Seconds without a message after which the session ends: at most the timeout of the service, which null stands for.
+    /// Seconds without use after which the session ends: at most the timeout of the service, which null stands for.
     #[schema(minimum = 60, example = 86_400, required = true)]
     idle_timeout_seconds: Option<i32>,
 }
@@ -140,7 +140,7 @@ struct DeletedRows {
 
 /// Changes when a session ends
 ///
-/// It is no use of the session: the time still counts from the last message.
+/// It is no use of the session: the time still counts from the last use.
 #[utoipa::path(patch, path = "/api/v1/sessions/{session_id}", operation_id = "change_session", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
     request_body(content = IdleTimeoutRequest, content_type = "application/json"),

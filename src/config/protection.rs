@@ -58,7 +58,7 @@ pub struct SessionLimits {
 /// When a session ends (`SESSION_IDLE_TIMEOUT`, `SESSION_MAX_AGE`).
 #[derive(Debug, Clone, Copy)]
 pub struct RetentionSettings {
-    /// Seconds after its last message; a session may choose fewer. At most `max_age_seconds`.
+    /// Seconds after its last use; a session may choose fewer. At most `max_age_seconds`.
     pub idle_timeout_seconds: i32,
     /// Seconds after its creation.
     pub max_age_seconds: i32,
@@ -119,10 +119,7 @@ impl fmt::Display for RetentionSettings {
     /// For the operator.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (idle, max_age) = (self.idle_timeout_seconds, self.max_age_seconds);
-        write!(
-            formatter,
-            "sessions end {idle} s after their last message, {max_age} s after their creation at the latest"
-        )
+        write!(formatter, "sessions end {idle} s after their last use, {max_age} s after their creation at the latest")
     }
 }
 

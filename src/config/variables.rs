@@ -97,7 +97,7 @@ pub static VARIABLES: &[Variable] = &[
     variable("SESSION_MAX_BYTES", "4194304",
         "Bytes of a session's messages as they are stored, 524288 to 1073741824; above this limit a message gets 409"),
     variable("SESSION_IDLE_TIMEOUT", "604800",
-        "Seconds from a session's last message to its end, 60 to 31622400, at most SESSION_MAX_AGE; a session may choose fewer"),
+        "Seconds from a session's last use to its end, 60 to 31622400, at most SESSION_MAX_AGE; a session may choose fewer"),
     variable("SESSION_MAX_AGE", "2592000",
         "Seconds from a session's creation to its end at the latest, 60 to 31622400"),
     variable("RATE_LIMIT", "on", "Protection from abuse (rate of messages, share of one network, proof of work): on, or off (for benchmarks)"),
