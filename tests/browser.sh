@@ -183,6 +183,17 @@ expected='{"erased":204,"gone":"session_not_found","id":true,"messages":2,"refus
 [ "$found" = "$expected" ] || { echo "FAILED  a page of an allowed origin: $found" >&2; exit 1; }
 echo "ok      a page of an allowed origin created a session, chatted, read Retry-After and deleted the session"
 
+expected='{"begins":"%PDF-","heading":true,"same":true,"status":201,"type":"application/pdf"}'
+found=$(on_page "$allowed" "report('$url')" | jq -cS .)
+[ "$found" = "$expected" ] || { echo "FAILED  a report on a page of an allowed origin: $found" >&2; exit 1; }
+# The same code on a page of the service's own origin.
+webdriver POST "$page/url" "{\"url\": \"$url/docs\"}" >/dev/null
+code=$(sed -n '/<script>/,/<.script>/p' "$tests/other_origin.html" | sed '1d; $d')
+script="const done = arguments[0]; $code report('$url').then(done, (error) => done(String(error)));"
+found=$(webdriver POST "$page/execute/async" "$(jq -cn --arg script "$script" '{script: $script, args: []}')" | jq -cS .)
+[ "$found" = "$expected" ] || { echo "FAILED  a report on a page of the same origin: $found" >&2; exit 1; }
+echo "ok      pages of an allowed and of the same origin made a report, showed its document and read its PDF"
+
 for way in delete text params form; do
     session=$(on_page "$allowed" "create('$url')" | jq -r .)
     found=$(on_page "$allowed" "Promise.resolve(leave.$way('$session'))")

@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use proptest::prelude::*;
 use safespace::message::{self, Message, Role};
+use safespace::report::Report;
 use safespace::sealing::{AssociatedData, OpenError, Part, SealingKey};
 use safespace::session_id::SessionId;
 use uuid::Uuid;
@@ -22,6 +23,11 @@ const MESSAGE: &str = "01000102030405060708090a0b0c0d0e0f1011121314151617db165ad
     701ab43ba05d617b6e19c82ae1f00c12241278e54850b3fe0889a3a25fbd59790c43b38edc558ad990726a9bb56b130ebfc6\
     003cff8724ed4e7948daa1af30ad9a57eb9b16e817f29eee55005d51939926c9bbb7adc11525c22a3b5840143b23200d992b\
     698b5107bdf7c3228921b25d2a2428a9d44f815dc44571bda53f84eb64250a8a32c58a4b9eec9b90f9564d41aca799";
+
+/// The bytes of `words` in the row of a report.
+const REPORT: &str = "01000102030405060708090a0b0c0d0e0f1011121314151617ac792ef2b88c47b80a97167718e3acb5adf990625f";
+const LAST_REPORT: &str =
+    "01000102030405060708090a0b0c0d0e0f1011121314151617db1017c5ccdfb2a568eb31e486cba6ce689535799c355d34";
 
 fn key_of(id: &str) -> SealingKey {
     SealingKey::derive(&id.parse().unwrap())
@@ -55,6 +61,9 @@ fn bytes_sealed_by_another_implementation_open() {
     assert_eq!((opened.text.as_str(), opened.role), ("Aku takut \u{1f622}", Role::User));
     assert_eq!(opened.created_at, created_at);
     assert!(!opened.is_cut, "the other implementation knows no cut messages");
+    let report = AssociatedData::Report { id: QUESTION.parse().unwrap(), position: 7 };
+    assert_eq!(key.open(report, &from_hex(REPORT)).unwrap().as_slice(), b"words");
+    assert_eq!(message::open_last_report(&key, &from_hex(LAST_REPORT)).unwrap(), created_at);
 }
 
 #[test]
@@ -66,6 +75,8 @@ fn sealed_bytes_open_only_with_their_own_key_and_associated_data() {
     for (case, other) in [
         ("the row of the session", AssociatedData::Session),
         ("another position", AssociatedData::Message { id, position: 2 }),
+        ("a report with the same id", AssociatedData::Report { id, position: 1 }),
+        ("the time of a report", AssociatedData::LastReport),
         ("another message", AssociatedData::Message { id: Uuid::new_v4(), position: 1 }),
     ] {
         assert_eq!(key.open(other, &sealed), Err(OpenError), "{case}");
@@ -147,5 +158,7 @@ proptest! {
     fn arbitrary_bytes_do_not_open(sealed in any::<Vec<u8>>()) {
         prop_assert!(Message::open(&key_of(ID), Uuid::nil(), 1, &sealed).is_err());
         prop_assert!(message::open_creation_time(&key_of(ID), &sealed).is_err());
+        prop_assert!(message::open_last_report(&key_of(ID), &sealed).is_err());
+        prop_assert!(Report::open(&key_of(ID), Uuid::nil(), 1, &sealed).is_err());
     }
 }
