@@ -9,6 +9,7 @@ use crate::data_file::Mistake;
 /// How a help line is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = HelpLineKind)]
 pub enum Kind {
     /// A telephone number or short code.
     Phone,
@@ -33,7 +34,7 @@ pub struct Resource {
     pub kind: Kind,
     /// The number or address, as people write it.
     pub value: String,
-    /// What it helps with, such as `violence`: words of [`Registry::topics`].
+    /// What it helps with, such as `violence`: words of the file's list of topics.
     pub topics: Vec<String>,
     /// The country (ISO 3166-1 alpha-2).
     pub country: String,
