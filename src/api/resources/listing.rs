@@ -68,7 +68,7 @@ impl Resources {
 impl Listing {
     fn new(registry: &Registry, max_age_days: u32, day: NaiveDate) -> Listing {
         let (mut documents, mut hasher) = (HashMap::new(), DefaultHasher::new());
-        (&registry.country, &registry.topics).hash(&mut hasher);
+        (env!("CARGO_PKG_VERSION"), &registry.country, &registry.topics).hash(&mut hasher);
         for resource in &registry.resources {
             let document = ResourceDocument { resource, verified: resource.is_verified(max_age_days, day) };
             let document = serde_json::value::to_raw_value(&document).expect("our own types are JSON");
