@@ -55,7 +55,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn fault(file: &str, line: &str, value: &LooseValue) -> Option<&'static str> {
     let digits = value.text.bytes().filter(u8::is_ascii_digit).count();
     let is_number = value.text.starts_with(|first: char| first.is_ascii_digit());
-    let (is_test, lower) = (file.starts_with("tests/"), line.to_lowercase());
+    let is_test = file.starts_with("tests/") || file.ends_with("tests.rs");
+    let lower = line.to_lowercase();
     match &value.id {
         Some(_) if !is_number || digits > 4 => Some("it is the value of a help line"),
         Some(_) if !is_test && WORDS.iter().any(|word| lower.contains(word)) => {
@@ -118,6 +119,8 @@ fn a_planted_number_is_found_in_every_form() {
         ("docs/x.md", "{resource:police_110}, or call the police".to_owned(), false),
         ("docs/x.md", "0800 1234 5678".to_owned(), true),
         ("tests/x.md", "0800 1234 5678".to_owned(), false),
+        ("src/x/tests.rs", "0800 1234 5678".to_owned(), false),
+        ("src/x/tests.rs", bare.clone(), true),
     ] {
         assert_eq!(!faults(&registry, file, &line).is_empty(), is_found, "{file}: {line}");
     }
