@@ -87,3 +87,26 @@ impl Listing {
 fn today() -> NaiveDate {
     Utc::now().date_naive()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_of_another_day_is_made_again() {
+        let verified = NaiveDate::from_ymd_opt(2020, 1, 31).expect("a day");
+        let mut registry = Registry::load(None).expect("the embedded help lines are valid");
+        registry.resources[0].verified_at = Some(verified);
+        let resources = Resources::new(Arc::new(registry), 180);
+        let is_verified = |listing: &Listing| {
+            let documents = listing.documents(&[&resources.registry.resources[0]]);
+            documents[0].get().ends_with("\"verified\":true}")
+        };
+        let old = Arc::new(Listing::new(&resources.registry, 180, verified));
+        *resources.listing.lock() = old.clone();
+        let new = resources.listing();
+        assert_eq!((is_verified(&old), is_verified(&new)), (true, false));
+        assert_ne!(old.etag, new.etag);
+        assert!(Arc::ptr_eq(&new, &resources.listing()), "it is made once a day");
+    }
+}
