@@ -37,7 +37,7 @@ pub use script_or_model::Companion;
 
 use crate::config::{CompanionSettings, ModelSettings};
 use crate::data_file::{self, FileError};
-use crate::resources::{LooseValue, Registry};
+use crate::resources::{HardCodedValue, Registry};
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -83,8 +83,8 @@ pub fn warnings(settings: &CompanionSettings, resources: &Registry) -> Vec<Strin
     let warnings = files.into_iter().flat_map(|(variable, path)| {
         // Without a file there is nothing to warn of, and one that cannot be read is an error of `build`.
         let text = data_file::read(variable, path, "").unwrap_or_default();
-        let values = resources.loose_values(&text).into_iter().take(MAX_WARNINGS);
-        values.map(move |LooseValue { line, text, id }| match id {
+        let values = resources.hard_coded_values(&text).into_iter().take(MAX_WARNINGS);
+        values.map(move |HardCodedValue { line, text, id }| match id {
             Some(id) => format!("{variable}: line {line}: {text:?} is the value of a help line: write {{resource:{id}}}"),
             None => format!(
                 "{variable}: line {line}: {text:?} looks like a number or an address of help: make it a help line in the file \

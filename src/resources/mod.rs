@@ -2,12 +2,12 @@
 //!
 //! - `registry`: the help lines, which of them are wanted, and references to them in texts.
 //! - `parse`: the file; `value`: the form of a number or an address by its kind.
-//! - `loose_values`: numbers in a text that should be references.
+//! - `hard_coded`: numbers in a text that should be references.
 
-mod loose_values;
+mod hard_coded;
 mod parse;
 mod registry;
 mod value;
 
-pub use loose_values::LooseValue;
+pub use hard_coded::HardCodedValue;
 pub use registry::{Kind, Registry, Resource, Selection};

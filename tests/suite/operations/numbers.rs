@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safespace::resources::{LooseValue, Registry};
+use safespace::resources::{HardCodedValue, Registry};
 
 /// The one place.
 const PLACE: &str = "src/resources/resources.toml";
@@ -52,9 +52,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Why the value may not stand in this line of this file.
-fn fault(file: &str, line: &str, value: &LooseValue) -> Option<&'static str> {
+fn fault(file: &str, line: &str, value: &HardCodedValue) -> Option<&'static str> {
     let digits = value.text.bytes().filter(u8::is_ascii_digit).count();
-    let is_number = value.text.starts_with(|first: char| first.is_ascii_digit());
+    let is_number = value.text.starts_with(|first: char| first.is_ascii_digit() || first == '+');
     let is_test = file.starts_with("tests/") || file.ends_with("tests.rs");
     let lower = line.to_lowercase();
     match &value.id {
@@ -63,7 +63,7 @@ fn fault(file: &str, line: &str, value: &LooseValue) -> Option<&'static str> {
             Some("it is the short code of a help line")
         }
         None if !is_test
-            && value.text.starts_with('0')
+            && value.text.starts_with(['0', '+'])
             && (8..=15).contains(&digits)
             && !NO_NUMBERS.contains(&&*value.text) =>
         {
@@ -75,7 +75,7 @@ fn fault(file: &str, line: &str, value: &LooseValue) -> Option<&'static str> {
 
 fn faults(registry: &Registry, file: &str, text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
-    let values = registry.loose_values(text);
+    let values = registry.hard_coded_values(text);
     let faults = values.iter().filter_map(|value| Some((value, fault(file, lines[value.line - 1], value)?)));
     faults.map(|(value, why)| format!("{file}, line {}: {:?}: {why}", value.line, value.text)).collect()
 }
@@ -112,6 +112,11 @@ fn a_planted_number_is_found_in_every_form() {
         ("tests/x.rs", format!("\"{}\"", whatsapp.replace('-', " ")), true),
         ("README.md", web.clone(), true),
         ("README.md", web.replace("https://www.", "http://"), true),
+        ("docs/x.md", format!("see {}.", web.replace("https://www.", "")), true),
+        ("docs/x.md", format!("| {}/chat |", web.replace("https://www.", "").to_uppercase()), true),
+        ("tests/x.rs", format!("+62 {}", &whatsapp[1..]), true),
+        ("docs/x.md", "+62 21 555 0100".to_owned(), true),
+        ("tests/x.rs", format!("mailto:{}", value("komnas_perempuan_email")), true),
         ("tests/x.rs", value("komnas_perempuan_email").to_uppercase(), true),
         ("docs/x.md", format!("Call the police: {police}."), true),
         ("tests/x.toml", format!("call {police} now"), false),
