@@ -29,9 +29,9 @@ impl Deref for Text {
 }
 
 impl TryFrom<String> for Text {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(text: String) -> Result<Text, &'static str> {
+    fn try_from(text: String) -> Result<Text, String> {
         match fault(&text) {
             Some(fault) => Err(fault),
             None => Ok(Text(text)),
@@ -56,43 +56,36 @@ impl<T> Texts<T> {
     }
 }
 
-/// Replaces the references to help lines in a text.
+/// Replaces the references to help lines in a text. What stands between them has to be a text as any other.
 pub(super) fn expand(text: &mut Spanned<String>, registry: &Registry) -> Result<(), Mistake> {
-    let fault = fault(&without_references(text.as_ref()));
-    ensure(fault.is_none(), text, fault.unwrap_or_default())?;
     let start = text.span().start;
-    let expanded = registry.expand(text.as_ref());
-    *text.as_mut() = expanded.map_err(|Mistake(at, what)| Mistake(start + at, what))?;
+    let expanded = registry.expand(text.as_ref()).map_err(|Mistake(at, what)| Mistake(start + at, what))?;
+    let mut pieces = text.as_ref().split(REFERENCE);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    let others = pieces.filter_map(|piece| piece.split_once('}')).map(|(_, after)| after);
+    let fault = fault(&others.fold(first, |text, piece| text + piece));
+    ensure(fault.is_none(), text, fault.unwrap_or_default())?;
+    *text.as_mut() = expanded;
     Ok(())
 }
 
-fn without_references(text: &str) -> String {
-    let mut parts = text.split(REFERENCE);
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| match part.split_once('}') {
-        Some((_, after)) => text + after,
-        None => text + REFERENCE + part,
-    })
-}
-
 /// Why it cannot be a text.
-fn fault(text: &str) -> Option<&'static str> {
+fn fault(text: &str) -> Option<String> {
     let has = |unwanted: fn(char) -> bool| text.chars().any(unwanted);
-    if text.trim().is_empty() {
-        Some("a text is empty; write one")
+    let fault = if text.trim().is_empty() {
+        "is empty; write one"
     } else if text.chars().count() > MAX_CHARS {
-        Some("a text has more than 1000 characters; make it shorter, or two of it")
+        return Some(format!("a text has more than {MAX_CHARS} characters; make it shorter, or two of it"));
     } else if has(char::is_control) {
-        Some("a text is one line; join its lines")
+        "is one line; join its lines"
     } else if has(|character| "{}[]".contains(character)) {
-        Some("a text has no brackets but those of {resource:NAME}, which a step or statement can have")
+        "has no brackets but those of {resource:NAME}, which a step or statement can have"
     } else if has(char::is_numeric) {
-        Some(
-            "a text has no digits, so that no number is wrong: write a number as a word, and {resource:NAME} for a help line",
-        )
+        "has no digits, so that no number is wrong: write a number as a word, and {resource:NAME} for a help line"
     } else if ["@", "://", "www."].iter().any(|address| text.contains(address)) {
-        Some("a text has no address: write {resource:NAME} for a help line, and an address of a law into its source")
+        "has no address: write {resource:NAME} for a help line, and the address of a law into its source"
     } else {
-        None
-    }
+        return None;
+    };
+    Some(format!("a text {fault}"))
 }

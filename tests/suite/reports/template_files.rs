@@ -61,7 +61,12 @@ fn a_mistake_is_reported_with_its_line() {
             "police_nowhere",
             "no help line \"police_nowhere\"",
         ),
-        ("di {resource:police_110}", "di {resource:police_110 ", "{resource:police_110 ", "no brackets"),
+        (
+            "di {resource:police_110}",
+            "di {resource:police_110 ",
+            "{resource:police_110 ",
+            "no help line \"police_110\"",
+        ),
         ("di {resource:police_110}", "di 110", "di 110", "a text has no digits"),
         ("di {resource:police_110}", "di {police}", "di {police}", "no brackets but those of {resource:NAME}"),
         ("kampus.id = ", "# ", "kampus.en", "missing field `id`"),
