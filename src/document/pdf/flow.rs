@@ -18,7 +18,7 @@ const TEXT_SIZE: f32 = 10.5;
 const SMALL_SIZE: f32 = 9.0;
 
 const INDENT: f32 = 14.0;
-const LABEL_WIDTH: f32 = 185.0;
+const LABEL_WIDTH: f32 = 210.0;
 
 /// The space above a heading, a block, the next field or item, and a field that is filled in by hand.
 const HEADING_SPACE: f32 = 16.0;
@@ -27,7 +27,7 @@ const ITEM_SPACE: f32 = 4.0;
 const HAND_SPACE: f32 = 12.0;
 
 /// Underscores that fill the column of values: a value of underscores is a line to fill in by hand.
-const UNDERSCORES: usize = 60;
+const UNDERSCORES: usize = 55;
 
 /// Empty lines in a row that a quotation keeps: more are only a way to fill pages.
 const MAX_EMPTY_LINES: usize = 2;
