@@ -19,7 +19,7 @@ pub const MAX_REPORTS: i32 = 20;
 /// Which report of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReportPlace {
-    /// Its position among those of the session, from 1; deleted ones leave gaps.
+    /// Its position among those of the session, from 1. A deleted one leaves a gap, unless it was the newest.
     pub position: i32,
     /// Its id.
     pub id: Uuid,
@@ -92,11 +92,11 @@ impl Reports {
         sealed: &[u8],
         at: &[u8],
     ) -> Result<ReportAppended, Error> {
-        self.change(session, at, |transaction| {
+        self.change(session, Some(at), |transaction| {
             let [session, id] = [session.expose(), &id].map(|id| (id as _, Type::UUID));
-            let [position, most] = [&position, &MAX_REPORTS].map(|number| (number as _, Type::INT4));
+            let [position, max] = [&position, &MAX_REPORTS].map(|number| (number as _, Type::INT4));
             let statement = include_str!("../../sql/reports/append.sql");
-            let rows = transaction.query_typed(statement, &[session, position, id, (&sealed, Type::BYTEA), most])?;
+            let rows = transaction.query_typed(statement, &[session, position, id, (&sealed, Type::BYTEA), max])?;
             Ok(!rows.is_empty())
         })
         .map(|is_stored| match is_stored {
@@ -112,7 +112,7 @@ impl Reports {
     /// # Errors
     /// Those of the statements.
     pub fn replace(&self, session: Lookup, id: Uuid, read: &[u8], sealed: &[u8], at: &[u8]) -> Result<bool, Error> {
-        self.change(session, at, |transaction| {
+        self.change(session, Some(at), |transaction| {
             let [session, id] = [session.expose(), &id].map(|id| (id as _, Type::UUID));
             let [read, sealed] = [(&read as _, Type::BYTEA), (&sealed as _, Type::BYTEA)];
             let statement = include_str!("../../sql/reports/replace.sql");
@@ -124,19 +124,22 @@ impl Reports {
     /// Deletes a report. The result is whether it existed: of several concurrent deletes, exactly one gets `true`.
     ///
     /// # Errors
-    /// Those of the statement.
+    /// Those of the statements.
     pub fn delete(&self, session: Lookup, id: Uuid) -> Result<bool, Error> {
-        let mut connection = self.pool.acquire(self.max_wait)?;
-        let parameters = [(session.expose() as _, Type::UUID), (&id as _, Type::UUID)];
-        Ok(!connection.query(include_str!("../../sql/reports/delete.sql"), &parameters)?.is_empty())
+        self.change(session, None, |transaction| {
+            let [session, id] = [session.expose(), &id].map(|id| (id as _, Type::UUID));
+            Ok(!transaction.query_typed(include_str!("../../sql/reports/delete.sql"), &[session, id])?.is_empty())
+        })
+        .map(|is_deleted| is_deleted == Some(true))
     }
 
-    /// Locks a session, and executes a statement on its reports. If that changes one, notes the time in the session. `None` if there
-    /// is no such session. The lock keeps off an erasure, and other changes of its reports, until the commit.
+    /// Locks a session, and executes a statement on its reports. If that changes one, and `at` is the sealed time of a use, notes that
+    /// in the session. `None` if there is no such session. The lock keeps off an erasure, which counts the reports that it deletes,
+    /// and other changes of them, until the commit.
     fn change(
         &self,
         session: Lookup,
-        at: &[u8],
+        at: Option<&[u8]>,
         run: impl FnOnce(&mut Transaction<'_>) -> Result<bool, postgres::Error>,
     ) -> Result<Option<bool>, Error> {
         let mut connection = self.pool.acquire(self.max_wait)?;
@@ -147,7 +150,7 @@ impl Reports {
                 return Ok(None);
             }
             let is_changed = run(transaction)?;
-            if is_changed {
+            if let Some(at) = at.filter(|_| is_changed) {
                 let touch = include_str!("../../sql/reports/touch.sql");
                 transaction.query_typed(touch, &[(session.expose(), Type::UUID), (&at, Type::BYTEA)])?;
             }
