@@ -19,7 +19,7 @@ pub(super) struct Advice {
     /// The name of its source.
     pub(super) source: Spanned<String>,
     /// Where in the source.
-    pub(super) article: Option<Texts<String>>,
+    pub(super) article: Option<Texts<Spanned<String>>>,
 }
 
 /// The answers with which something is said. An empty list allows every answer.
@@ -38,11 +38,11 @@ pub(super) struct When {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Source {
-    title: Texts<String>,
+    pub(super) title: Texts<Spanned<String>>,
     /// The date of the source itself.
     date: NaiveDate,
     /// Where its text was read.
-    url: String,
+    pub(super) url: Spanned<String>,
     /// When its text was read.
     #[serde(rename = "read")]
     _read: NaiveDate,
@@ -77,11 +77,12 @@ impl When {
 impl Advice {
     /// The text with its source.
     pub(super) fn step(&self, source: &Source, language: Language) -> Step {
-        let title = source.title.get(language);
-        let article = self.article.as_ref().map_or(String::new(), |article| format!(", {}", article.get(language)));
+        let title = source.title.get(language).as_ref();
+        let article =
+            self.article.as_ref().map_or(String::new(), |article| format!(", {}", article.get(language).as_ref()));
         Step {
             text: self.text.get(language).as_ref().clone(),
-            source: format!("{title}{article}, {}", source.url),
+            source: format!("{title}{article}, {}", source.url.as_ref()),
             date: source.date,
         }
     }

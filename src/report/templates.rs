@@ -99,7 +99,11 @@ impl<K: Ord + Copy, V> Table<K, V> {
     fn ensure_complete(&self, values: &[K], name: fn(K) -> &'static str) -> Result<(), Mistake> {
         let missing = values.iter().find(|value| !self.0.as_ref().contains_key(value));
         let missing = missing.map_or("", |value| name(*value));
-        ensure(missing.is_empty(), &self.0, format_args!("there is nothing for {missing:?}"))
+        ensure(
+            missing.is_empty(),
+            &self.0,
+            format_args!("there is nothing for {missing:?}; every answer needs an entry"),
+        )
     }
 }
 
@@ -148,6 +152,18 @@ fn finish(templates: &mut Templates, registry: &Registry) -> Result<(), Mistake>
         ensure(sources.contains_key(name), &advice.source, format_args!("there is no source {name:?}"))?;
         expand(&mut advice.text.id, registry)?;
         expand(&mut advice.text.en, registry)?;
+        for article in advice.article.iter().flat_map(|article| [&article.id, &article.en]) {
+            ensure_cited(article)?;
+        }
+    }
+    for source in sources.values() {
+        for part in [&source.title.id, &source.title.en, &source.url] {
+            ensure_cited(part)?;
+        }
     }
     Ok(())
+}
+
+fn ensure_cited(part: &Spanned<String>) -> Result<(), Mistake> {
+    ensure(!part.as_ref().trim().is_empty(), part, "a part of a source is empty; write where the text is from")
 }
