@@ -138,8 +138,8 @@ fn with_first(text: &str, change: impl Fn(char) -> char) -> String {
     first.into_iter().chain(characters).collect()
 }
 
-/// Words, and every other character but a space as a token of its own. So a sign, a digit beside a letter that is none, or an invisible
-/// character can never be overlooked.
+/// The words of a text, and every character between them but a space as a token of its own: a sign or an invisible character is compared
+/// like a word.
 fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text;
