@@ -3,6 +3,7 @@
 //!
 //! - `script_or_model`: the companion; `interface`: what they are given, and why there is no answer.
 //! - `script`: prewritten replies, selected by the words of the last message.
+//! - `safety`: which messages speak of danger or self-harm, by the words of the script.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
 //! - `ask`: the question of `safespace check --ask`.
 //! - `endpoint`: one HTTP exchange with that endpoint; `connector` opens its connections (allowed addresses, TLS).
@@ -26,6 +27,7 @@ mod lenient_json;
 mod model;
 mod refusal;
 mod request_options;
+mod safety;
 mod script;
 mod script_or_model;
 mod thoughts;
@@ -33,6 +35,7 @@ mod thoughts;
 pub use answer_text::MAX_ANSWER_CHARS;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Finish, Unavailable};
+pub use safety::{Level, Risk, Safety};
 pub use script_or_model::Companion;
 
 use crate::config::{CompanionSettings, ModelSettings};

@@ -2,6 +2,7 @@
 
 use super::interface::{Call, ChatMessage, Finish, Unavailable};
 use super::model::Model;
+use super::safety::Safety;
 use super::script::Script;
 use crate::message::Role;
 
@@ -26,6 +27,19 @@ impl Companion {
     #[must_use]
     pub fn has_model(&self) -> bool {
         self.model.is_some()
+    }
+
+    /// Whether the script has words that tell danger and self-harm.
+    #[must_use]
+    pub fn has_floor(&self) -> bool {
+        !self.script.floor.is_empty()
+    }
+
+    /// What a message of the user speaks of, by the words of the script; `None` if of neither danger nor self-harm. It looks at
+    /// up to 4,096 characters for a few milliseconds at most.
+    #[must_use]
+    pub fn assess(&self, message: &str) -> Option<Safety> {
+        self.script.floor.assess(message)
     }
 
     /// The number of characters of a conversation that it can use.

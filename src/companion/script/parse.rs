@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::super::safety::{Context, Floor, Lists, Risk};
 use super::selection::{Phrase, Script};
 use super::words::Words;
 use crate::data_file::{self, Mistake, ParseError, ensure};
@@ -15,6 +16,10 @@ const SILENCE: &str = "silence";
 
 /// The topic of messages that select no other.
 const FALLBACK: &str = "fallback";
+
+/// The topics whose words tell that a person may be in danger.
+const SELF_HARM: &str = "self_harm";
+const DANGER: &str = "danger";
 
 /// Characters of a reply, which should be a few sentences.
 const MAX_REPLY_CHARS: usize = 2_000;
@@ -27,6 +32,8 @@ const MAX_PHRASE_WORDS: usize = 10;
 struct File {
     language: Vec<Language>,
     topic: Vec<Topic>,
+    #[serde(default)]
+    safety: Context,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +49,23 @@ struct Topic {
     name: Spanned<String>,
     #[serde(default)]
     words: TextsByLanguage,
+    /// Words that also make a message a crisis.
+    #[serde(default)]
+    crisis: TextsByLanguage,
+    /// Those of the words that are too common to be a concern in a message of more than a few words.
+    #[serde(default)]
+    vague: Vec<Spanned<String>>,
+    /// Phrases with such words that mean something else.
+    #[serde(default)]
+    harmless: Vec<Spanned<String>>,
     replies: TextsByLanguage,
+}
+
+impl Topic {
+    /// The words and phrases that select the topic.
+    fn all_words(&self) -> impl Iterator<Item = (&Spanned<String>, &Vec<Spanned<String>>)> {
+        self.words.iter().chain(&self.crisis)
+    }
 }
 
 /// Texts by language code.
@@ -58,7 +81,10 @@ impl Script {
 
 /// Replaces the references to help lines in words and replies.
 fn expand(file: &mut File, resources: &Registry) -> Result<(), Mistake> {
-    let texts = file.topic.iter_mut().flat_map(|topic| topic.words.values_mut().chain(topic.replies.values_mut()));
+    let texts = file.topic.iter_mut().flat_map(|topic| {
+        let words = topic.words.values_mut().chain(topic.crisis.values_mut());
+        words.chain(topic.replies.values_mut()).chain([&mut topic.vague, &mut topic.harmless])
+    });
     for text in texts.flatten() {
         let start = text.span().start;
         let expanded = resources.expand(text.as_ref());
@@ -69,13 +95,17 @@ fn expand(file: &mut File, resources: &Registry) -> Result<(), Mistake> {
 
 fn validate(file: &File) -> Result<Script, Mistake> {
     let codes = language_codes(file)?;
-    for code in file.topic.iter().flat_map(|topic| topic.words.keys().chain(topic.replies.keys())) {
+    for code in file.topic.iter().flat_map(|topic| topic.all_words().map(|(code, _)| code).chain(topic.replies.keys()))
+    {
         let name = code.as_ref().as_str();
         ensure(codes.contains(&name), code, format_args!("there is no language {name:?}"))?;
     }
     let phrases = phrases(file, &codes)?;
     let replies_by_language = |topic| codes.iter().map(|code| replies(topic, code)).collect();
     Ok(Script {
+        floor: floor(file)?,
+        self_harm: file.topic.iter().position(|topic| topic.name.as_ref() == SELF_HARM),
+        danger: file.topic.iter().position(|topic| topic.name.as_ref() == DANGER),
         replies: file.topic.iter().map(replies_by_language).collect::<Result<_, _>>()?,
         silence: special_topic(file, SILENCE)?,
         fallback: special_topic(file, FALLBACK)?,
@@ -122,8 +152,8 @@ fn phrases(file: &File, codes: &[&str]) -> Result<HashMap<String, Phrase>, Mista
         ensure(!names.contains(&name), &entry.name, format_args!("there is a topic {name:?} already"))?;
         names.push(name);
         for (language, code) in codes.iter().enumerate() {
-            let texts = texts_in(&entry.words, code);
-            let has_words = !texts.is_empty() || [SILENCE, FALLBACK].contains(&name);
+            let texts = texts_in(&entry.words, code).iter().chain(texts_in(&entry.crisis, code));
+            let has_words = !texts_in(&entry.words, code).is_empty() || [SILENCE, FALLBACK].contains(&name);
             ensure(has_words, &entry.name, format_args!("the topic {name:?} has no words in {code:?}"))?;
             for text in texts {
                 let (written, words) = (text.as_ref(), Words::new(text.as_ref()));
@@ -153,11 +183,46 @@ fn special_topic(file: &File, name: &str) -> Result<usize, Mistake> {
     let Some(topic) = file.topic.iter().position(|topic| topic.name.as_ref() == name) else {
         return Err(Mistake(0, format!("there is no topic {name:?}")));
     };
-    if let Some(word) = file.topic[topic].words.values().flatten().next() {
+    if let Some(word) = file.topic[topic].all_words().flat_map(|(_, texts)| texts).next() {
         let what = format!("the topic {name:?} is chosen without words, so it has none");
         return Err(Mistake(word.span().start, what));
     }
     Ok(topic)
+}
+
+/// What tells messages that speak of danger or self-harm: the words of the topics with these names.
+fn floor(file: &File) -> Result<Floor, Mistake> {
+    let mut all = Vec::new();
+    for topic in &file.topic {
+        let risk = match topic.name.as_ref().as_str() {
+            SELF_HARM => Risk::SelfHarm,
+            DANGER => Risk::Danger,
+            name => {
+                let has_none = topic.crisis.is_empty() && topic.vague.is_empty() && topic.harmless.is_empty();
+                let what = format_args!(
+                    "the topic {name:?} has crisis, vague or harmless, which only {SELF_HARM:?} and {DANGER:?} have"
+                );
+                ensure(has_none, &topic.name, what)?;
+                continue;
+            }
+        };
+        let written = |texts: &Spanned<String>| Words::new(texts.as_ref()).text;
+        let words: Vec<&Spanned<String>> = topic.words.values().flatten().collect();
+        for text in &topic.vague {
+            let is_known = words.iter().any(|word| written(word) == written(text));
+            ensure(is_known, text, format_args!("{:?} is not in the words of the topic", text.as_ref()))?;
+        }
+        let words = words.into_iter().map(as_str).collect();
+        let vague = topic.vague.iter().map(as_str).collect();
+        let crisis = topic.crisis.values().flatten().map(as_str).collect();
+        let harmless = topic.harmless.iter().map(as_str).collect();
+        all.push(Lists { risk, words, crisis, vague, harmless });
+    }
+    Ok(Floor::new(&file.safety, &all))
+}
+
+fn as_str(text: &Spanned<String>) -> &str {
+    text.as_ref()
 }
 
 fn texts_in<'a>(texts: &'a TextsByLanguage, code: &str) -> &'a [Spanned<String>] {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::interface::{Call, ChatMessage, Finish, Unavailable};
+use super::super::safety::{Floor, Risk};
 use super::words::Words;
 use crate::message::Role;
 
@@ -16,6 +17,11 @@ pub(super) struct Phrase {
 /// Answers with prewritten replies. It needs no network, and the same conversation always gets the same reply. Languages and
 /// topics are indices in the script's order; an earlier topic takes precedence.
 pub(in crate::companion) struct Script {
+    /// Tells which messages speak of danger.
+    pub(in crate::companion) floor: Floor,
+    /// The topics of self-harm and of danger, where the script has them.
+    pub(super) self_harm: Option<usize>,
+    pub(super) danger: Option<usize>,
     /// Common words, each of one language.
     pub(super) markers: HashMap<String, usize>,
     /// The phrases that select a topic.
@@ -34,15 +40,29 @@ impl Script {
     /// The number of characters of a conversation that it can use.
     pub(in crate::companion) const CONTEXT_CHARS: usize = 2_000;
 
+    /// The reply to a conversation whose last message speaks of this.
+    pub(in crate::companion) fn reply_to(&self, risk: Risk, conversation: &[ChatMessage]) -> &str {
+        let topic = match risk {
+            Risk::Danger => self.danger.or(self.self_harm),
+            Risk::SelfHarm | Risk::Both => self.self_harm.or(self.danger),
+        };
+        self.reply_of(topic, conversation)
+    }
+
     fn reply(&self, conversation: &[ChatMessage]) -> &str {
+        self.reply_of(None, conversation)
+    }
+
+    /// The reply of this topic, or else of the one that the last message selects.
+    fn reply_of(&self, topic: Option<usize>, conversation: &[ChatMessage]) -> &str {
         let mut messages = texts(conversation, true);
         let words = Words::new(messages.next().unwrap_or_default());
         let phrase = self.phrase(&words);
-        let topic = match phrase {
+        let topic = topic.unwrap_or(match phrase {
             Some(phrase) => phrase.topic,
             None if words.count() == 0 => self.silence,
             None => self.fallback,
-        };
+        });
         let language = (self.language(&words))
             // A short message often has no marker, and people seldom change their language.
             .or_else(|| messages.find_map(|text| self.language(&Words::new(text))))

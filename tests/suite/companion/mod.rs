@@ -9,5 +9,6 @@ mod fixture;
 mod model_faults;
 mod model_replies;
 mod model_requests;
+mod safety;
 mod script;
 mod script_file;

@@ -1,0 +1,10 @@
+//! Finds what speaks of danger or of self-harm in a message, by the words of the script.
+//!
+//! - `floor`: the phrases, the words around them that lower a level, and the assessment of a message.
+//! - `tokens`: the words of a message, in a form in which disguises and common spellings make no difference.
+
+mod floor;
+mod tokens;
+
+pub(super) use floor::{Context, Floor, Lists};
+pub use floor::{Level, Risk, Safety};
