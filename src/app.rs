@@ -51,6 +51,9 @@ impl App {
             log::warn!("{warning}");
         }
         let companion = companion::build(&config.companion, &resources)?;
+        if !companion.has_floor() {
+            log::warn!("{}", companion::NO_FLOOR);
+        }
         let templates = Templates::load(config.texts.report_templates.as_deref(), &resources)?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;

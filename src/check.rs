@@ -122,8 +122,14 @@ impl Report<'_> {
             Err(error) => self.problem(StartError::from(error)),
         }
         match companion::build(&config.companion, &resources) {
-            Ok(companion) if asks => self.ask(config, &companion),
-            Ok(_) => {}
+            Ok(companion) => {
+                if !companion.has_floor() {
+                    self.line("Warning", companion::NO_FLOOR);
+                }
+                if asks {
+                    self.ask(config, &companion);
+                }
+            }
             Err(error) => self.problem(StartError::from(error)),
         }
     }

@@ -39,6 +39,7 @@ pub struct Metrics {
     turns: Family<Labels<1>, Counter>,
     turn_durations: Histogram,
     turns_with_companion: Gauge,
+    safety: Family<Labels<1>, Counter>,
     /// Sessions created.
     pub sessions_created: Counter,
     /// Sessions erased.
@@ -61,6 +62,7 @@ impl Default for Metrics {
             turns: Family::default(),
             turn_durations: Histogram::new(SECONDS),
             turns_with_companion: Gauge::default(),
+            safety: Family::default(),
             sessions_created: Counter::default(),
             sessions_deleted: Counter::default(),
             sessions_expired: Counter::default(),
@@ -102,6 +104,11 @@ impl Metrics {
         self.turn_durations.observe(took.as_secs_f64());
     }
 
+    /// Counts an answer with help lines, by the level of its question; nothing of the person or the session.
+    pub fn safety(&self, level: &'static str) {
+        self.safety.get_or_create(&[("level", level)]).inc();
+    }
+
     /// Counts a turn as being with the companion until the guard is dropped.
     #[must_use]
     pub fn turn_with_companion(&self) -> WithCompanion<'_> {
@@ -132,6 +139,8 @@ impl Metrics {
         registry.register("turn_duration_seconds", help, turn_durations.clone());
         let help = "Turns whose answer the companion is giving";
         registry.register("turns_with_companion", help, self.turns_with_companion.clone());
+        let help = "Answers with help lines, by how urgent their question was";
+        registry.register("safety", help, self.safety.clone());
         registry.register("sessions_created", "Sessions created", self.sessions_created.clone());
         registry.register("sessions_deleted", "Sessions erased", self.sessions_deleted.clone());
         let help = "Sessions that ended and were swept by this service";

@@ -1,6 +1,7 @@
 //! The text of an answer, made of the pieces that a model's server sends.
 
 use super::end_token::EndToken;
+use super::number_filter::NumberFilter;
 use super::thoughts::Thoughts;
 
 /// Characters of an answer; the rest is cut off.
@@ -13,21 +14,27 @@ pub(super) struct AnswerText<'a> {
     thoughts: Thoughts,
     end_token: EndToken,
     chars_left: usize,
-    passed_on: String,
+    /// The words before the filter, which a server may repeat.
+    said: String,
+    filter: Option<NumberFilter<'a>>,
+    /// Of the words behind the filter.
+    passed_chars: usize,
     has_begun: bool,
     is_cut_off: bool,
     is_probe: bool,
 }
 
-impl AnswerText<'_> {
-    pub(super) fn new(on_delta: &mut dyn FnMut(&str)) -> AnswerText<'_> {
+impl<'a> AnswerText<'a> {
+    pub(super) fn new(on_delta: &'a mut dyn FnMut(&str)) -> AnswerText<'a> {
         AnswerText {
             on_delta,
             surrogates: Surrogates::default(),
             thoughts: Thoughts::default(),
             end_token: EndToken::default(),
             chars_left: MAX_ANSWER_CHARS,
-            passed_on: String::new(),
+            said: String::new(),
+            filter: None,
+            passed_chars: 0,
             has_begun: false,
             is_cut_off: false,
             is_probe: false,
@@ -35,18 +42,23 @@ impl AnswerText<'_> {
     }
 
     /// For a probe: the first piece ends the answer.
-    pub(super) fn for_probe(on_delta: &mut dyn FnMut(&str)) -> AnswerText<'_> {
+    pub(super) fn for_probe(on_delta: &'a mut dyn FnMut(&str)) -> AnswerText<'a> {
         AnswerText { is_probe: true, ..AnswerText::new(on_delta) }
     }
 
-    /// Whether any words were passed on: there is an answer, and a retry would repeat it.
-    pub(super) fn has_words(&self) -> bool {
-        !self.passed_on.is_empty()
+    /// The same; numbers and links that no help line has are taken out of its words.
+    pub(super) fn filtered(self, filter: NumberFilter<'a>) -> AnswerText<'a> {
+        AnswerText { filter: Some(filter), ..self }
     }
 
-    /// The words that were passed on.
-    pub(super) fn passed_on(&self) -> &str {
-        &self.passed_on
+    /// Whether there are any words: there is an answer, and a retry would repeat it.
+    pub(super) fn has_words(&self) -> bool {
+        !self.said.is_empty()
+    }
+
+    /// The words so far, as the server said them.
+    pub(super) fn said(&self) -> &str {
+        &self.said
     }
 
     /// Whether the first piece has arrived, be it thoughts, which are not passed on.
@@ -88,6 +100,9 @@ impl AnswerText<'_> {
         let mut words = self.end_token.strip(&words);
         words += &self.end_token.finish();
         self.pass_on(&words);
+        if let Some(rest) = self.filter.as_mut().map(NumberFilter::finish) {
+            self.send(&rest);
+        }
     }
 
     fn pass_on(&mut self, words: &str) {
@@ -97,8 +112,25 @@ impl AnswerText<'_> {
         // White space alone is no answer, and none begins with it, however its pieces are cut.
         let text = if self.has_words() { text.as_str() } else { text.trim_start() };
         if !text.is_empty() {
-            self.passed_on.push_str(text);
+            self.said.push_str(text);
             self.chars_left -= text.chars().count();
+            match &mut self.filter {
+                Some(filter) => {
+                    let text = filter.push(text);
+                    self.send(&text);
+                }
+                None => self.send(text),
+            }
+        }
+    }
+
+    /// Sends words of the answer; help lines that take the place of numbers make it no longer than it may be.
+    fn send(&mut self, text: &str) {
+        let end = text.char_indices().nth(MAX_ANSWER_CHARS - self.passed_chars).map(|(at, _)| at);
+        self.is_cut_off |= end.is_some();
+        let text = &text[..end.unwrap_or(text.len())];
+        if !text.is_empty() {
+            self.passed_chars += text.chars().count();
             (self.on_delta)(text);
         }
     }

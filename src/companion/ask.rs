@@ -27,7 +27,7 @@ impl Companion {
             cancellation: CancellationToken::default(),
         };
         let mut answer = String::new();
-        match self.answer(&question, &call(), &mut |text| answer.push_str(text)) {
+        match self.answer(&question, None, &call(), &mut |text| answer.push_str(text)) {
             Ok(_) => Ok(printable(&answer)),
             Err(reason @ Unavailable::Refused(_)) => {
                 let words = self.model.as_ref().and_then(|model| model.refusal_of(&question, &call()));

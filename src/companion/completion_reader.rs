@@ -202,7 +202,7 @@ impl Completion<'_, '_> {
     /// What the message of a chunk adds. Some servers repeat in it all that was said, with the next piece beside it or at the end.
     fn new_part<'c>(&self, chunk: &'c Chunk) -> &'c [u8] {
         // Without the thoughts, which stand before the pieces.
-        if chunk.message.trim_ascii() == self.answer.passed_on().trim().as_bytes() {
+        if chunk.message.trim_ascii() == self.answer.said().trim().as_bytes() {
             return &[];
         }
         match chunk.message.strip_prefix(self.said.as_slice()) {

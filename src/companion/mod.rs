@@ -3,6 +3,7 @@
 //!
 //! - `script_or_model`: the companion; `interface`: what they are given, and why there is no answer.
 //! - `script`: prewritten replies, selected by the words of the last message.
+//! - `number_filter`: takes invented numbers and links out of a model's answer.
 //! - `safety`: which messages speak of danger or self-harm, by the words of the script.
 //! - `model`: a language model behind an OpenAI-compatible endpoint, with one retry and a circuit breaker.
 //! - `ask`: the question of `safespace check --ask`.
@@ -25,6 +26,7 @@ mod event_stream;
 mod interface;
 mod lenient_json;
 mod model;
+mod number_filter;
 mod refusal;
 mod request_options;
 mod safety;
@@ -35,12 +37,16 @@ mod thoughts;
 pub use answer_text::MAX_ANSWER_CHARS;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Finish, Unavailable};
-pub use safety::{Level, Risk, Safety};
+pub use safety::{Level, Risk, Safety, help_lines};
 pub use script_or_model::Companion;
 
 use crate::config::{CompanionSettings, ModelSettings};
 use crate::data_file::{self, FileError};
 use crate::resources::{HardCodedValue, Registry};
+
+/// The warning where the script has no words of danger.
+pub const NO_FLOOR: &str = "COMPANION_SCRIPT: without a topic \"self_harm\" or \"danger\" no answer has help lines; \
+                            add them, with words, to the script";
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +80,7 @@ pub fn build(settings: &CompanionSettings, resources: &Registry) -> Result<Compa
     let model = settings.model.as_ref().map(|model| -> Result<_, BuildError> {
         Ok(model::Model::new(model.clone(), system_prompt(model, resources)?, settings.timeout)?)
     });
-    Ok(Companion::new(script, model.transpose()?))
+    Ok(Companion::new(script, model.transpose()?, resources.clone()))
 }
 
 /// What the operator should know of the files that the settings name although they can be used: the numbers in them, which no

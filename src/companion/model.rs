@@ -14,6 +14,7 @@ use super::circuit_breaker::{CircuitBreaker, Outcome};
 use super::completion_request;
 use super::endpoint::{Endpoint, EndpointError, Failure};
 use super::interface::{Call, ChatMessage, Finish, Unavailable};
+use super::number_filter::NumberFilter;
 use super::refusal;
 use super::request_options::RequestOptions;
 use crate::config::ModelSettings;
@@ -229,17 +230,18 @@ impl Model {
         self.shared.settings.context_chars
     }
 
-    /// Answers the last message of a conversation as the system prompt says.
+    /// Answers the last message of a conversation as the system prompt says, with only the numbers that the filter lets through.
     ///
     /// # Errors
     /// Why there is no answer; the pieces until then are not one.
     pub(super) fn answer(
         &self,
         messages: &[ChatMessage],
+        filter: NumberFilter<'_>,
         call: &Call,
         on_delta: &mut dyn FnMut(&str),
     ) -> Result<Finish, Unavailable> {
-        self.ask(&self.shared.prompt, messages, call, &mut AnswerText::new(on_delta))
+        self.ask(&self.shared.prompt, messages, call, &mut AnswerText::new(on_delta).filtered(filter))
     }
 
     /// Answers a text as this instruction says, which takes the place of the system prompt.

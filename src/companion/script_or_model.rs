@@ -2,19 +2,28 @@
 
 use super::interface::{Call, ChatMessage, Finish, Unavailable};
 use super::model::Model;
-use super::safety::Safety;
+use super::number_filter::{Known, NumberFilter};
+use super::safety::{Risk, Safety, help_lines};
 use super::script::Script;
 use crate::message::Role;
+use crate::resources::Registry;
+
+/// Help lines in the place of a number.
+const MAX_HELP_LINES: usize = 3;
 
 /// Answers conversations, one at a time on each calling thread.
 pub struct Companion {
     script: Script,
     pub(super) model: Option<Model>,
+    resources: Registry,
+    /// The numbers and links that a model may name.
+    known: Known,
 }
 
 impl Companion {
-    pub(super) fn new(script: Script, model: Option<Model>) -> Companion {
-        Companion { script, model }
+    pub(super) fn new(script: Script, model: Option<Model>, resources: Registry) -> Companion {
+        let known = Known::new(&resources);
+        Companion { script, model, resources, known }
     }
 
     /// The role of its answers: [`Role::Model`] or [`Role::Script`].
@@ -48,21 +57,32 @@ impl Companion {
         self.model.as_ref().map_or(Script::CONTEXT_CHARS, Model::context_chars)
     }
 
-    /// Answers the last message of a conversation, which is the user's, and passes each piece of the answer to `on_delta`.
-    /// Returns by the deadline of the call, and soon after its cancellation.
+    /// Answers the last message of a conversation, which is the user's and of which `safety` was found, and passes each piece of
+    /// the answer to `on_delta`. Returns by the deadline of the call, and soon after its cancellation.
     ///
     /// # Errors
     /// Why there is no answer; the pieces until then are not one.
     pub fn answer(
         &self,
         messages: &[ChatMessage],
+        safety: Option<Safety>,
         call: &Call,
         on_delta: &mut dyn FnMut(&str),
     ) -> Result<Finish, Unavailable> {
         match &self.model {
-            Some(model) => model.answer(messages, call, on_delta),
-            None => self.script.answer(messages, call, on_delta),
+            Some(model) => {
+                let risk = safety.map(|safety| safety.risk);
+                let filter = NumberFilter::new(&self.known, help_lines_as_text(&self.resources, risk));
+                model.answer(messages, filter, call, on_delta)
+            }
+            None => self.script.answer(messages, safety, call, on_delta),
         }
+    }
+
+    /// The script's reply to the last message of a conversation, of which this was found: for where nothing else answers.
+    #[must_use]
+    pub fn reply_to(&self, safety: Safety, messages: &[ChatMessage]) -> &str {
+        self.script.reply(messages, Some(safety))
     }
 
     /// Has the model rewrite a text as an instruction says. Its words are returned as they are: the caller checks them.
@@ -73,4 +93,10 @@ impl Companion {
     pub fn rewrite(&self, instruction: &str, text: &str, call: &Call) -> Result<Option<String>, Unavailable> {
         self.model.as_ref().map(|model| model.rewrite(instruction, text, call)).transpose()
     }
+}
+
+/// What takes the place of a number that no help line has.
+fn help_lines_as_text(resources: &Registry, risk: Option<Risk>) -> String {
+    let lines = help_lines(resources, risk).into_iter().take(MAX_HELP_LINES);
+    lines.map(|line| format!("{}: {}", line.name, line.value)).collect::<Vec<_>>().join("; ")
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use crate::companion::Unavailable;
+use crate::companion::{Safety, Unavailable};
 use crate::message::Message;
 use crate::peers::PeerKey;
 use crate::sealing::{Lookup, OpenError, SealingKey};
@@ -45,12 +45,12 @@ impl ClientKey {
 
 /// Progress of a turn, in this order: `Started` and `Delta` perhaps, then exactly one of `Finished` and `Failed`.
 pub enum Event {
-    /// The companion is called; the answer will have this id.
-    Started(Uuid),
+    /// The companion is called; the answer will have this id. What was found of danger in the question comes with it.
+    Started(Uuid, Option<Safety>),
     /// The next piece of the answer.
     Delta(String),
-    /// Terminal: the answer as it is stored, by this turn or an earlier one.
-    Finished(Message),
+    /// Terminal: the answer as it is stored, by this turn or an earlier one, and what was found of danger in the question.
+    Finished(Message, Option<Safety>),
     /// Terminal: there is no answer.
     Failed(Failure),
 }
@@ -69,7 +69,7 @@ impl EventSink {
 
     pub(super) fn send(&self, event: Event) {
         let mut handler = self.0.lock();
-        if matches!(event, Event::Finished(_) | Event::Failed(_)) {
+        if matches!(event, Event::Finished(..) | Event::Failed(_)) {
             let last = handler.take();
             drop(handler);
             if let Some(mut handler) = last {
@@ -125,6 +125,17 @@ impl Failure {
             Failure::Unavailable(_) => "unavailable",
             Failure::TimedOut => "too_late",
             Failure::Store(_) | Failure::Unreadable => "not_stored",
+        }
+    }
+}
+
+impl Failure {
+    /// Logs why the companion has no answer. It logs itself that its circuit opens, once for all turns.
+    pub(super) fn log(&self) {
+        if let Failure::Unavailable(reason) = self
+            && !matches!(reason, Unavailable::CircuitOpen(_))
+        {
+            log::warn!(reason:%; "The companion has no answer");
         }
     }
 }

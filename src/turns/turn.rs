@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
-use crate::companion::{Call, ChatMessage, Companion, Finish, MAX_ANSWER_CHARS};
+use crate::companion::{Call, ChatMessage, Companion, Finish, MAX_ANSWER_CHARS, Safety, Unavailable};
 use crate::config::{RetentionSettings, SessionLimits};
 use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
@@ -67,6 +67,16 @@ pub(super) struct Turn<'a> {
     /// `None` while another turn of the session runs: then only a stored answer can be returned.
     guard: Option<&'a TurnGuard>,
     sink: &'a EventSink,
+    /// What was found of danger in the question.
+    pub(super) safety: Option<Safety>,
+}
+
+/// How a turn was answered.
+pub(super) enum Answered {
+    /// By this turn, or by an earlier one of the same question.
+    AsUsual(Message),
+    /// By the script, because the companion had no answer to a question that speaks of danger.
+    ByScript(Message),
 }
 
 /// The ids of the two messages of a turn.
@@ -83,12 +93,13 @@ impl<'a> Turn<'a> {
         guard: Option<&'a TurnGuard>,
         sink: &'a EventSink,
     ) -> Turn<'a> {
-        Turn { resources, question, guard, sink }
+        let safety = resources.companion.assess(&question.text);
+        Turn { resources, question, guard, sink, safety }
     }
 
     /// Runs the turn, and returns the answer as it is stored. `recent`: the newest messages, if they are read already.
     /// `is_stale`: whether the session was last used in an earlier hour.
-    pub(super) fn run(&self, recent: Option<Vec<Row>>, is_stale: bool) -> Result<Message, Failure> {
+    pub(super) fn run(&self, recent: Option<Vec<Row>>, is_stale: bool) -> Result<Answered, Failure> {
         if self.question.received_at.elapsed() > self.resources.timeout {
             // The turn waited that long for its thread.
             return Err(Failure::TimedOut);
@@ -102,7 +113,7 @@ impl<'a> Turn<'a> {
         let (ids, is_resent) = self.ids(history.last());
         let is_resent = match self.find_earlier(ids)? {
             (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
-            (_, Some(answer)) => return Ok(answer),
+            (_, Some(answer)) => return Ok(Answered::AsUsual(answer)),
             (question, None) => is_resent || question.is_some(),
         };
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
@@ -127,9 +138,33 @@ impl<'a> Turn<'a> {
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
-        let (text, finish) = self.call_companion(&conversation, ids.answer, guard)?;
-        let answer = new_message(ids.answer, self.resources.companion.role(), text);
-        self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)
+        let (role, text, finish) = match self.call_companion(&conversation, ids.answer, guard) {
+            Ok((text, finish)) => (self.resources.companion.role(), text, finish),
+            Err(failure) => (Role::Script, self.reply_of_script(&conversation, failure)?, Finish::Complete),
+        };
+        let is_by_script = role != self.resources.companion.role();
+        let answer = new_message(ids.answer, role, text);
+        let answer = self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)?;
+        if let Some(safety) = self.safety {
+            self.resources.metrics.safety(safety.level.label());
+        }
+        Ok(if is_by_script { Answered::ByScript(answer) } else { Answered::AsUsual(answer) })
+    }
+
+    /// The script's reply to a question that speaks of danger, where the companion has no answer.
+    ///
+    /// # Errors
+    /// The failure, where the question speaks of no danger, or something else than the companion ended the turn.
+    fn reply_of_script(&self, conversation: &[ChatMessage], failure: Failure) -> Result<String, Failure> {
+        let safety = match (self.safety, &failure) {
+            (Some(_), Failure::Unavailable(Unavailable::Cancelled)) => return Err(failure),
+            (Some(safety), Failure::Unavailable(_) | Failure::Overloaded) => safety,
+            _ => return Err(failure),
+        };
+        failure.log();
+        let reply = self.resources.companion.reply_to(safety, conversation).to_owned();
+        self.sink.send(Event::Delta(reply.clone()));
+        Ok(reply)
     }
 
     /// The ids of this turn's messages, and whether it continues the turn of the newest message, which is stored then: a
@@ -175,18 +210,27 @@ impl<'a> Turn<'a> {
         let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         // At most a sixteenth of the timeout has gone to the thread, the database and the permit.
         let has_full_time = deadline.saturating_duration_since(Instant::now()) >= resources.timeout * 14 / 16;
-        self.sink.send(Event::Started(answer_id));
+        self.sink.send(Event::Started(answer_id, self.safety));
         let _gauge = resources.metrics.turn_with_companion();
         let call = Call { deadline, has_full_time, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
-        let outcome = resources.companion.answer(conversation, &call, &mut |delta| {
+        let outcome = resources.companion.answer(conversation, self.safety, &call, &mut |delta| {
             text.push_str(delta);
             self.sink.send(Event::Delta(delta.to_owned()));
         });
         match guard.failure() {
             Some(Failure::Stopped) if !text.trim().is_empty() => Ok((text, Finish::Cut)),
             Some(failure) => Err(failure),
-            None => outcome.map(|finish| (text, finish)).map_err(Failure::Unavailable),
+            None => match outcome {
+                Ok(finish) => Ok((text, finish)),
+                Err(reason) => {
+                    if self.safety.is_some() && !text.is_empty() {
+                        // The script's reply follows words that the provider has withdrawn.
+                        self.sink.send(Event::Delta("\n\n".to_owned()));
+                    }
+                    Err(Failure::Unavailable(reason))
+                }
+            },
         }
     }
 

@@ -10,10 +10,9 @@ use super::active_turns::{ActiveTurns, TurnGuard};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
 use super::peer_turns::{PeerTurn, PeerTurns};
-use super::turn::{Resources, Turn};
-use crate::companion::{Companion, Unavailable};
+use super::turn::{Answered, Resources, Turn};
+use crate::companion::{Companion, Safety};
 use crate::config::{RetentionSettings, SessionLimits};
-use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::retention::Life;
 use crate::sealing::{Lookup, SealingKey};
@@ -65,7 +64,8 @@ struct PendingTurn {
 }
 
 impl PendingTurn {
-    fn finish(self, turns: &Turns, result: Result<Message, Failure>) {
+    /// `safety`: what was found of danger in the question.
+    fn finish(self, turns: &Turns, result: Result<Answered, Failure>, safety: Option<Safety>) {
         let PendingTurn { timer, question, guard, peer_turn, sink, open } = self;
         turns.record(&result, question.received_at.elapsed());
         // Before the terminal event: the client's next message may follow at once.
@@ -77,7 +77,10 @@ impl PendingTurn {
                 _ => Ok(true),
             };
         }
-        sink.send(result.map_or_else(Event::Failed, Event::Finished));
+        sink.send(match result {
+            Ok(Answered::AsUsual(message) | Answered::ByScript(message)) => Event::Finished(message, safety),
+            Err(failure) => Event::Failed(failure),
+        });
         drop((timer, open));
     }
 }
@@ -137,14 +140,14 @@ impl Turns {
         let turns = self.clone();
         let pending = PendingTurn { timer, question, guard, peer_turn, sink, open };
         if pending.guard.is_none() && !is_resendable {
-            return pending.finish(self, Err(Failure::AlreadyRunning));
+            return pending.finish(self, Err(Failure::AlreadyRunning), None);
         }
         // Anybody can invent the id of a session: such a message takes neither a thread nor a second statement.
         let found = move |recent: Result<Option<Recent>, Error>| {
             let key = &pending.question.key;
             match recent.map_err(Failure::from).and_then(|recent| turns.resources.living(key, recent)) {
                 Ok(recent) => turns.execute(pending, recent.rows, recent.is_stale),
-                Err(failure) => pending.finish(&turns, Err(failure)),
+                Err(failure) => pending.finish(&turns, Err(failure), None),
             }
         };
         self.resources.read_recent(session, Box::new(found));
@@ -162,8 +165,9 @@ impl Turns {
         let recent = Some(recent).filter(|_| !self.resources.threads.is_saturated());
         let started = self.resources.threads.execute(move || {
             let PendingTurn { question, guard, sink, .. } = &pending;
-            let result = Turn::new(&turns.resources, question, guard.as_ref(), sink).run(recent, is_stale);
-            pending.finish(&turns, result);
+            let turn = Turn::new(&turns.resources, question, guard.as_ref(), sink);
+            let (result, safety) = (turn.run(recent, is_stale), turn.safety);
+            pending.finish(&turns, result, safety);
         });
         if started.is_err() {
             let overloaded = Failure::Overloaded;
@@ -208,14 +212,15 @@ impl Turns {
         self.active.cancel_all();
     }
 
-    fn record(&self, result: &Result<Message, Failure>, duration: Duration) {
-        let outcome = result.as_ref().map_or_else(Failure::label, |_| "answered");
+    fn record(&self, result: &Result<Answered, Failure>, duration: Duration) {
+        let outcome = match result {
+            Ok(Answered::AsUsual(_)) => "answered",
+            Ok(Answered::ByScript(_)) => "answered_by_script",
+            Err(failure) => failure.label(),
+        };
         self.resources.metrics.turn(outcome, duration);
-        // The companion itself logs that its circuit opens, once for all turns.
-        if let Err(Failure::Unavailable(reason)) = result
-            && !matches!(reason, Unavailable::CircuitOpen(_))
-        {
-            log::warn!(reason:%; "The companion has no answer");
+        if let Err(failure) = result {
+            failure.log();
         }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::event_stream::EventStream;
-use super::wire::{AnswerMessage, Author, MessageStart};
+use super::wire::{AnswerMessage, Author, HelpSource, MessageStart};
 use crate::api::respond;
 use crate::api::responder::Responder;
+use crate::companion::Safety;
 use crate::session_id::SessionId;
 use crate::sync::Timers;
 use crate::turns::Event;
@@ -16,6 +17,7 @@ use crate::turns::Event;
 /// The delivery of one turn.
 pub(super) struct Delivery {
     session_id: SessionId,
+    help: HelpSource,
     timers: Arc<Timers>,
     state: State,
 }
@@ -31,45 +33,56 @@ enum State {
 }
 
 impl Delivery {
-    pub(super) fn new(responder: Responder, streamed: bool, session_id: SessionId, timers: Arc<Timers>) -> Delivery {
+    pub(super) fn new(
+        responder: Responder,
+        streamed: bool,
+        session_id: SessionId,
+        help: HelpSource,
+        timers: Arc<Timers>,
+    ) -> Delivery {
         let state = if streamed { State::Unstarted(responder) } else { State::Whole(responder) };
-        Delivery { session_id, timers, state }
+        Delivery { session_id, help, timers, state }
     }
 
     /// Delivers an event; it never blocks.
     pub(super) fn deliver(&mut self, event: Event) {
         let session_id = self.session_id;
         match (mem::replace(&mut self.state, State::Done), event) {
-            (State::Whole(responder), Event::Finished(message)) => {
-                responder.respond_with(move || Ok(respond::json(200, &AnswerMessage::new(session_id, message))));
+            (State::Whole(responder), Event::Finished(message, safety)) => {
+                let safety = self.help.note(safety);
+                let answer = move || Ok(respond::json(200, &AnswerMessage::new(session_id, message, safety)));
+                responder.respond_with(answer);
             }
             (State::Whole(responder) | State::Unstarted(responder), Event::Failed(failure)) => {
                 responder.respond_with(move || Err(failure.into()));
             }
-            (State::Unstarted(responder), Event::Started(id)) => {
-                self.state = State::Streaming(self.start(responder, id));
+            (State::Unstarted(responder), Event::Started(id, safety)) => {
+                self.state = State::Streaming(self.start(responder, id, safety));
             }
             // The answer was stored by an earlier request with the same key.
-            (State::Unstarted(responder), Event::Finished(message)) => {
-                let stream = self.start(responder, message.id);
+            (State::Unstarted(responder), Event::Finished(message, safety)) => {
+                let stream = self.start(responder, message.id, safety);
                 stream.send_text(&message.text);
-                stream.finish("message.end", &AnswerMessage::new(session_id, message));
+                stream.finish("message.end", &AnswerMessage::new(session_id, message, self.help.note(safety)));
             }
             (State::Streaming(stream), Event::Delta(text)) => {
                 stream.send_text(&text);
                 self.state = State::Streaming(stream);
             }
-            (State::Streaming(stream), Event::Finished(message)) => {
-                stream.finish("message.end", &AnswerMessage::new(session_id, message));
+            (State::Streaming(stream), Event::Finished(message, safety)) => {
+                stream.finish("message.end", &AnswerMessage::new(session_id, message, self.help.note(safety)));
             }
             (State::Streaming(stream), Event::Failed(failure)) => stream.fail(&failure.into()),
             (state, _) => self.state = state,
         }
     }
 
-    fn start(&self, responder: Responder, id: Uuid) -> EventStream {
+    fn start(&self, responder: Responder, id: Uuid, safety: Option<Safety>) -> EventStream {
         let stream = EventStream::start(responder, &self.timers);
-        stream.send("message.start", &MessageStart { id, session_id: self.session_id, role: Author::Model });
+        stream.send("message.start", &MessageStart { id, session_id: self.session_id, role: Author::Model, ai: true });
+        if let Some(note) = self.help.note(safety) {
+            stream.send("safety", &note);
+        }
         stream
     }
 }

@@ -26,7 +26,7 @@ use crate::turns::Question;
 use delivery::Delivery;
 use history::HistoryStream;
 pub(super) use wire::ChatEvents;
-use wire::{AnswerMessage, History, MessageRequest};
+use wire::{AnswerMessage, HelpSource, History, MessageRequest};
 
 /// Messages on a page, where the client does not say.
 const DEFAULT_PAGE_LENGTH: i32 = 50;
@@ -34,17 +34,17 @@ const DEFAULT_PAGE_LENGTH: i32 = 50;
 const EXAMPLE_OF_A_STREAM: &str = concat!(
     ": SafeSpace\n\n",
     "id: 1\nevent: message.start\ndata: {\"id\":\"8c9b1d0e-3a55-8f51-b1a4-0f5a2b3c4d5e\",",
-    "\"session_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"role\":\"model\"}\n\n",
+    "\"session_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"role\":\"model\",\"ai\":true}\n\n",
     "id: 2\nevent: message.delta\ndata: {\"text\":\"Thank you for telling me. \"}\n\n",
     "id: 3\nevent: message.end\ndata: {\"id\":\"8c9b1d0e-3a55-8f51-b1a4-0f5a2b3c4d5e\",",
     "\"session_id\":\"550e8400-e29b-41d4-a716-446655440000\",\"role\":\"model\",",
-    "\"content\":\"Thank you for telling me. \",\"created_at\":\"2026-02-21T10:30:45.123456Z\",\"source\":\"script\"}\n\n",
+    "\"content\":\"Thank you for telling me. \",\"created_at\":\"2026-02-21T10:30:45.123456Z\",\"source\":\"script\",\"ai\":true}\n\n",
 );
 
 /// Sends a message and waits for the answer
 ///
 /// With `Accept: text/event-stream` the answer comes as server-sent events while it is made: `message.start`,
-/// `message.delta` (`{"text"}`) for each piece, and `message.end` with the whole message, or `error` with a problem
+/// `safety` with help lines where the message speaks of danger or self-harm, `message.delta` (`{"text"}`) for each piece, and `message.end` with the whole message, or `error` with a problem
 /// document, whose `code` says what went wrong; `ChatEvents` describes the data of each. `id` counts up from 1, and there is a
 /// comment at the beginning and after 15 s of silence. An error before the companion is asked is an ordinary response.
 /// A client that disconnects does not stop the answer. A message sent again with the same `Idempotency-Key` is answered
@@ -83,7 +83,8 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
             Err(problem) => return responder.respond(Err(problem)),
         };
         responder.on_disconnect(question.disconnect.clone());
-        let mut delivery = Delivery::new(responder, streamed, session_id, context.timers.clone());
+        let help = HelpSource { registry: context.resources.registry.clone(), listing: context.resources.listing() };
+        let mut delivery = Delivery::new(responder, streamed, session_id, help, context.timers.clone());
         context.turns.start(question, Box::new(move |event| delivery.deliver(event)));
     })
 }

@@ -1,14 +1,19 @@
 //! The JSON of a conversation, and the problem of a failed turn.
 
+use std::sync::Arc;
+
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::catalogue::{Code, FieldCode};
 use crate::api::problem::{Problem, ProblemDocument};
+use crate::api::resources::listing::{Listing, ResourceDocument};
 use crate::api::respond;
-use crate::companion::Unavailable;
+use crate::companion::{self, Level, Safety, Unavailable};
 use crate::message::{self, Role};
+use crate::resources::Registry;
 use crate::session_id::SessionId;
 use crate::turns::Failure;
 
@@ -60,6 +65,51 @@ pub(in crate::api) struct AnswerMessage {
     message: Message,
     /// What made it.
     source: Source,
+    /// Always `true`: a program answers, and no person. Tell people so.
+    #[schema(example = true)]
+    ai: bool,
+    /// Help lines, where the words of the question speak of danger or self-harm; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    safety: Option<SafetyNote>,
+}
+
+/// Help lines for a question that speaks of danger or self-harm. It is found by its words, and may be wrong in both directions. It
+/// is made anew for every response and kept nowhere.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct SafetyNote {
+    level: SafetyLevel,
+    /// The help lines, the most important one first.
+    #[schema(value_type = Vec<ResourceDocument<'static>>)]
+    resources: Vec<Box<RawValue>>,
+}
+
+/// `crisis`: a life may be in danger now. `concern`: the question speaks of danger or self-harm.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(example = "concern")]
+pub(in crate::api) enum SafetyLevel {
+    Concern,
+    Crisis,
+}
+
+/// Where the help lines of a response come from.
+pub(super) struct HelpSource {
+    pub(super) registry: Arc<Registry>,
+    pub(super) listing: Arc<Listing>,
+}
+
+impl HelpSource {
+    /// The help lines for what was found.
+    pub(super) fn note(&self, safety: Option<Safety>) -> Option<SafetyNote> {
+        let Safety { level, risk } = safety?;
+        let level = match level {
+            Level::Concern => SafetyLevel::Concern,
+            Level::Crisis => SafetyLevel::Crisis,
+        };
+        let lines = companion::help_lines(&self.registry, Some(risk));
+        let resources = self.listing.documents(&lines).into_iter().map(ToOwned::to_owned).collect();
+        Some(SafetyNote { level, resources })
+    }
 }
 
 /// The data of `message.start`: the answer that follows.
@@ -72,6 +122,9 @@ pub(in crate::api) struct MessageStart {
     #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     pub(super) session_id: SessionId,
     pub(super) role: Author,
+    /// Always `true`: a program answers, and no person.
+    #[schema(example = true)]
+    pub(super) ai: bool,
 }
 
 /// The data of `message.delta`: the next piece of the answer.
@@ -87,6 +140,7 @@ pub(in crate::api) struct MessageDelta {
 pub(in crate::api) struct ChatEvents {
     #[schema(rename = "message.start")]
     start: MessageStart,
+    safety: SafetyNote,
     #[schema(rename = "message.delta")]
     delta: MessageDelta,
     #[schema(rename = "message.end")]
@@ -127,9 +181,9 @@ impl Message {
 }
 
 impl AnswerMessage {
-    pub(super) fn new(session_id: SessionId, message: message::Message) -> AnswerMessage {
+    pub(super) fn new(session_id: SessionId, message: message::Message, safety: Option<SafetyNote>) -> AnswerMessage {
         let source = if message.role == Role::Script { Source::Script } else { Source::Companion };
-        AnswerMessage { message: Message::new(session_id, message), source }
+        AnswerMessage { message: Message::new(session_id, message), source, ai: true, safety }
     }
 }
 

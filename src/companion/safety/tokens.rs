@@ -76,7 +76,7 @@ impl Spellings {
     /// The words of a text. The time grows with its length.
     pub(super) fn tokens(&self, text: &str) -> Vec<Token> {
         let mut tokens = Vec::new();
-        for Written { word, clause } in join_spelled(written(text)) {
+        for Written { word, clause } in join_spelled(&written(text)) {
             if self.fillers.contains(&word) {
                 continue;
             }
@@ -143,7 +143,7 @@ fn written(text: &str) -> Vec<Written> {
 }
 
 /// Joins letters that are typed one by one: "b u n u h", "b.u.n.u.h".
-fn join_spelled(words: Vec<Written>) -> Vec<Written> {
+fn join_spelled(words: &[Written]) -> Vec<Written> {
     let mut joined: Vec<Written> = Vec::with_capacity(words.len());
     let is_single = |written: &Written| written.word.chars().nth(1).is_none();
     for run in words.chunk_by(|left, right| is_single(left) && is_single(right)) {
@@ -197,7 +197,7 @@ fn is_apostrophe(char: char) -> bool {
 }
 
 /// Characters that cannot be seen: they are typed to divide a word unseen, or come from a keyboard.
-pub(super) fn is_invisible(char: char) -> bool {
+pub(in crate::companion) fn is_invisible(char: char) -> bool {
     matches!(
         char,
         '\u{ad}'

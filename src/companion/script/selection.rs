@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::interface::{Call, ChatMessage, Finish, Unavailable};
-use super::super::safety::{Floor, Risk};
+use super::super::safety::{Floor, Risk, Safety};
 use super::words::Words;
 use crate::message::Role;
 
@@ -40,25 +40,16 @@ impl Script {
     /// The number of characters of a conversation that it can use.
     pub(in crate::companion) const CONTEXT_CHARS: usize = 2_000;
 
-    /// The reply to a conversation whose last message speaks of this.
-    pub(in crate::companion) fn reply_to(&self, risk: Risk, conversation: &[ChatMessage]) -> &str {
-        let topic = match risk {
-            Risk::Danger => self.danger.or(self.self_harm),
-            Risk::SelfHarm | Risk::Both => self.self_harm.or(self.danger),
-        };
-        self.reply_of(topic, conversation)
-    }
-
-    fn reply(&self, conversation: &[ChatMessage]) -> &str {
-        self.reply_of(None, conversation)
-    }
-
-    /// The reply of this topic, or else of the one that the last message selects.
-    fn reply_of(&self, topic: Option<usize>, conversation: &[ChatMessage]) -> &str {
+    /// The reply to a conversation. What was found of danger in its last message decides before its words do.
+    pub(in crate::companion) fn reply(&self, conversation: &[ChatMessage], safety: Option<Safety>) -> &str {
+        let urgent = safety.and_then(|safety| match safety.risk {
+            Risk::Danger => self.danger,
+            Risk::SelfHarm | Risk::Both => self.self_harm,
+        });
         let mut messages = texts(conversation, true);
         let words = Words::new(messages.next().unwrap_or_default());
         let phrase = self.phrase(&words);
-        let topic = topic.unwrap_or(match phrase {
+        let topic = urgent.unwrap_or(match phrase {
             Some(phrase) => phrase.topic,
             None if words.count() == 0 => self.silence,
             None => self.fallback,
@@ -103,10 +94,11 @@ impl Script {
     pub(in crate::companion) fn answer(
         &self,
         messages: &[ChatMessage],
+        safety: Option<Safety>,
         call: &Call,
         on_delta: &mut dyn FnMut(&str),
     ) -> Result<Finish, Unavailable> {
-        for sentence in sentences(self.reply(messages)) {
+        for sentence in sentences(self.reply(messages, safety)) {
             if call.cancellation.is_cancelled() {
                 return Err(Unavailable::Cancelled);
             }

@@ -24,8 +24,8 @@ fn a_message_is_answered_and_both_are_stored() {
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
     let answer = answer.json();
-    assert_eq!(keys(&answer), ["content", "created_at", "id", "role", "session_id", "source"]);
-    assert_eq!((&answer["role"], &answer["source"]), (&json!("model"), &json!("script")));
+    assert_eq!(keys(&answer), ["ai", "content", "created_at", "id", "role", "session_id", "source"]);
+    assert_eq!((&answer["ai"], &answer["role"], &answer["source"]), (&json!(true), &json!("model"), &json!("script")));
     assert_eq!(answer["session_id"], chat.id);
     assert!(answer["content"].as_str().is_some_and(|content| !content.trim().is_empty()), "{answer}");
 

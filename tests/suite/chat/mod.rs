@@ -10,6 +10,7 @@ mod idempotency;
 mod invented_sessions;
 mod large_histories;
 mod load;
+mod safety;
 mod session_limits;
 mod shared_companion;
 mod streams;

@@ -161,7 +161,7 @@ fn an_abandoned_turn_gives_way_to_a_waiting_one_as_if_it_was_stopped() {
     let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25"), ("COMPANION_CONCURRENCY", "1")]);
     let never = Arc::new(Gate::default());
-    for first in ["half of it", ""] {
+    for first in ["half of it ", ""] {
         model.next(pauses_at(&never, first, "too late"));
         let chat = Chat::new(&app);
         let requests = model.requests().len();

@@ -27,10 +27,10 @@ fn a_streamed_answer_is_start_deltas_and_end() {
     assert_eq!(events.head.header("X-Content-Type-Options"), Some("nosniff"));
     let start = events.expect("message.start");
     assert!(events.began_with_comment);
-    assert_eq!(start, json!({"id": start["id"], "session_id": chat.id, "role": "model"}));
+    assert_eq!(start, json!({"id": start["id"], "session_id": chat.id, "role": "model", "ai": true}));
     let end = events.message();
     let fields: Vec<&String> = end.as_object().unwrap().keys().collect();
-    assert_eq!(fields, ["content", "created_at", "id", "role", "session_id", "source"]);
+    assert_eq!(fields, ["ai", "content", "created_at", "id", "role", "session_id", "source"]);
     assert_eq!((&end["id"], &end["source"]), (&start["id"], &json!("script")));
     let stored = &chat.messages()[1];
     for field in ["id", "role", "content", "created_at", "session_id"] {
@@ -60,7 +60,7 @@ fn each_delta_is_sent_as_soon_as_the_model_sends_it() {
         let gates = gates.clone();
         move |reply| {
             assert!(reply.is_streamed);
-            for (gate, word) in gates.iter().zip(["one ", "two ", "three"]) {
+            for (gate, word) in gates.iter().zip(["I ", "am ", "here. "]) {
                 reply.delta(word)?;
                 reply.wait(gate)?;
             }
@@ -70,17 +70,17 @@ fn each_delta_is_sent_as_soon_as_the_model_sends_it() {
     let chat = Chat::new(&app);
     let mut events = chat.stream("count");
     let start = events.expect("message.start");
-    for (gate, word) in gates.iter().zip(["one ", "two ", "three"]) {
+    for (gate, word) in gates.iter().zip(["I ", "am ", "here. "]) {
         assert_eq!(events.delta(), word);
         gate.open();
     }
     let end = events.expect("message.end");
     assert_eq!(
         (&end["id"], &end["content"], &end["source"]),
-        (&start["id"], &json!("one two three"), &json!("companion"))
+        (&start["id"], &json!("I am here. "), &json!("companion"))
     );
     assert!(events.next().is_none());
-    assert_eq!(chat.transcript(), ["user: count", "model: one two three"]);
+    assert_eq!(chat.transcript(), ["user: count", "model: I am here. "]);
 }
 
 #[test]

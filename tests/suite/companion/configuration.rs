@@ -172,6 +172,12 @@ fn check_prints_the_companion_and_fails_if_it_cannot_be_built() {
     assert!(check(&[]).0.contains("Companion    script, embedded\n"));
     let model = [("OPENAI_BASE_URL", "http://localhost:11434/v1"), ("COMPANION_MODEL", "llama3.1")];
     assert!(check(&model).0.contains("Companion    model llama3.1 at localhost:11434, egress any; script, embedded\n"));
+    let script = file(
+        b"[[language]]\ncode = \"id\"\nmarkers = [\"aku\"]\n[[topic]]\nname = \"silence\"\nreplies.id = [\"a\"]\n\
+          [[topic]]\nname = \"fallback\"\nreplies.id = [\"b\"]\n",
+    );
+    let warning = "Warning      COMPANION_SCRIPT: without a topic \"self_harm\" or \"danger\" no answer has help lines";
+    assert!(check(&[("COMPANION_SCRIPT", path(&script))]).0.contains(warning) && !check(&[]).0.contains(warning));
     let (_, errors) = check(&[("COMPANION_SCRIPT", "/nowhere")]);
     assert!(
         errors.contains("the companion is not usable: COMPANION_SCRIPT: cannot read /nowhere: No such"),

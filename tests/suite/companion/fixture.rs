@@ -90,7 +90,7 @@ pub(super) fn answer(
     call: &Call,
 ) -> (Result<Finish, Unavailable>, Vec<String>) {
     let mut pieces = Vec::new();
-    let result = companion.answer(conversation, call, &mut |piece| pieces.push(piece.to_owned()));
+    let result = companion.answer(conversation, None, call, &mut |piece| pieces.push(piece.to_owned()));
     (result, pieces)
 }
 

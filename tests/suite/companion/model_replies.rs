@@ -29,24 +29,24 @@ fn an_answer_is_read_complete_or_as_a_stream_and_cut_off_at_its_limit() {
     let two_lines = "data:{\"choices\":\ndata: [{\"delta\":{\"content\":\"a\"}}]}\n\n";
     let a = delta("a");
     for (case, reply, finish, expected) in [
-        ("complete", completion(" a\n"), Complete, vec!["a\n"]),
+        ("complete", completion(" a\n"), Complete, "a\n"),
         (
             "chunks without text",
             stream(&format!("{role}{}{}{usage}{STOP}data: [DONE]\n\n", delta(" "), delta("b"))),
             Complete,
-            vec!["b"],
+            "b",
         ),
-        ("CRLF and other fields", stream(&crlf), Complete, vec!["a"]),
-        ("data in two lines", stream(&format!("{two_lines}data: [DONE]\n\n")), Complete, vec!["a"]),
-        ("no [DONE]", stream(&format!("{a}{STOP}")), Complete, vec!["a"]),
-        ("no line end behind the last chunk", stream(format!("{a}{STOP}").trim_end()), Complete, vec!["a"]),
-        ("no finish_reason, [DONE] without a line end", stream(&format!("{a}data: [DONE]")), Complete, vec!["a"]),
-        ("finish_reason beside the text", stream(&format!("{text_with_stop}{usage}")), Complete, vec!["a"]),
-        ("complete and too long", completion(&long), Cut, vec![cut_off]),
-        ("streamed and too long", stream(&format!("{}{}", delta(cut_off), delta("b"))), Cut, vec![cut_off]),
+        ("CRLF and other fields", stream(&crlf), Complete, "a"),
+        ("data in two lines", stream(&format!("{two_lines}data: [DONE]\n\n")), Complete, "a"),
+        ("no [DONE]", stream(&format!("{a}{STOP}")), Complete, "a"),
+        ("no line end behind the last chunk", stream(format!("{a}{STOP}").trim_end()), Complete, "a"),
+        ("no finish_reason, [DONE] without a line end", stream(&format!("{a}data: [DONE]")), Complete, "a"),
+        ("finish_reason beside the text", stream(&format!("{text_with_stop}{usage}")), Complete, "a"),
+        ("complete and too long", completion(&long), Cut, cut_off),
+        ("streamed and too long", stream(&format!("{}{}", delta(cut_off), delta("b"))), Cut, cut_off),
     ] {
-        let answer = ask(&client(&fake_sending(reply)), &call(LONG));
-        assert_eq!(answer, (Ok(finish), expected.iter().map(ToString::to_string).collect()), "{case}");
+        let (result, pieces) = ask(&client(&fake_sending(reply)), &call(LONG));
+        assert_eq!((result, pieces.concat()), (Ok(finish), expected.to_owned()), "{case}");
     }
 }
 
@@ -60,7 +60,8 @@ fn a_stream_in_chunks_of_one_byte_is_read() {
         }
         reply.send(b"0\r\n\r\n")
     });
-    assert_eq!(ask(&client(&model), &call(LONG)), (Ok(Complete), vec!["aé".to_owned(), "b".to_owned()]));
+    let (result, pieces) = ask(&client(&model), &call(LONG));
+    assert_eq!((result, pieces.concat().as_str()), (Ok(Complete), "aéb"));
 }
 
 #[test]
@@ -68,16 +69,19 @@ fn a_piece_is_passed_on_before_the_next_one_is_sent() {
     let (model, gate) = (FakeModel::start(), Arc::new(Gate::default()));
     let sender_gate = gate.clone();
     model.next(move |reply| {
-        reply.send(stream(&delta("a")).as_bytes())?;
+        reply.send(stream(&delta("a ")).as_bytes())?;
         reply.wait(&sender_gate)?;
         reply.send(format!("{}{STOP}", delta("b")).as_bytes())
     });
     let (pieces, received) = mpsc::channel();
-    let result = client(&model).answer(&[message(Role::User, "help")], &call(LONG), &mut |piece| {
+    let result = client(&model).answer(&[message(Role::User, "help")], None, &call(LONG), &mut |piece| {
         pieces.send(piece.to_owned()).unwrap();
         gate.open();
     });
-    assert_eq!((result, received.try_iter().collect::<Vec<_>>()), (Ok(Complete), vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(
+        (result, received.try_iter().collect::<Vec<_>>()),
+        (Ok(Complete), vec!["a ".to_owned(), "b".to_owned()])
+    );
 }
 
 /// The answer to one request that is answered with these bytes.

@@ -167,13 +167,13 @@ fn a_conversation_that_is_longer_than_the_context_of_the_model_is_shortened() {
     let mut conversation: Vec<ChatMessage> = Vec::new();
     for turn in 0..12 {
         conversation.push(message(Role::User, &long));
-        let result = client.answer(&conversation, &call(LONG), &mut |_| {});
+        let result = client.answer(&conversation, None, &call(LONG), &mut |_| {});
         assert_eq!(result, Ok(Finish::Complete), "turn {turn}");
         conversation.push(message(Role::Model, "a"));
     }
     // What is too long alone is not sent again and again.
     let asked = model.raw_requests().len();
-    let result = client.answer(&[message(Role::User, &"x".repeat(4000))], &call(LONG), &mut |_| {});
+    let result = client.answer(&[message(Role::User, &"x".repeat(4000))], None, &call(LONG), &mut |_| {});
     assert_eq!(result, Err(Unavailable::Refused(400)));
     assert_eq!(model.raw_requests().len(), asked + 2, "with a bound and without");
 }

@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use proptest::prelude::*;
-use safespace::companion::{Companion, Level, Risk, Safety};
+use safespace::companion::{Companion, Level};
 use serde::Deserialize;
 
 use super::fixture::{build, file, path};
@@ -20,6 +19,8 @@ struct Table {
 struct Group {
     level: String,
     #[serde(default)]
+    seen: bool,
+    #[serde(default)]
     later: bool,
     sentences: Vec<String>,
 }
@@ -34,11 +35,11 @@ struct Sentence {
 
 fn sentences() -> Vec<Sentence> {
     let table: Table = toml::from_str(include_str!("safety_sentences.toml")).unwrap();
-    let groups = table.group.into_iter().flat_map(|Group { level, later, sentences }| {
-        let part = move |at: usize| match (later, at % 3) {
-            (true, _) => "later",
-            (false, 2) => "held out",
-            (false, _) => "seen",
+    let groups = table.group.into_iter().flat_map(|Group { level, seen, later, sentences }| {
+        let part = move |at: usize| match (later, seen, at % 3) {
+            (true, ..) => "later",
+            (_, false, 2) => "held out",
+            _ => "seen",
         };
         let number = move |(at, text)| Sentence { text, expected: level.clone(), part: part(at) };
         sentences.into_iter().enumerate().map(number)
@@ -51,20 +52,27 @@ fn level(sentence: &str) -> &'static str {
 }
 
 /// The sentences that the program judges otherwise than a counsellor, and how.
-const MISJUDGED: [(&str, &str); 0] = [];
+const MISJUDGED: [(&str, &str); 8] = [
+    ("udah gak kuat, I just want to disappear forever and die", "concern"),
+    ("sometimes I wonder what it would be like not to exist", "none"),
+    ("aku dipukulin sama husband sekarang", "concern"),
+    ("anakku mukul drum terus", "concern"),
+    ("the lyrics say I wanna die but it's a love song", "concern"),
+    ("lirik lagunya bilang mau mati saja demi cinta", "concern"),
+    ("I got beaten in the tennis final", "concern"),
+    ("she kicked me out of the group chat", "concern"),
+];
 
 #[test]
 fn the_table_has_the_levels_of_a_counsellor_but_for_the_listed_sentences() {
-    let misjudged: Vec<(String, &str)> = sentences()
-        .into_iter()
-        .filter(|sentence| level(&sentence.text) != sentence.expected)
-        .map(|sentence| {
-            let got = level(&sentence.text);
-            (sentence.text, got)
-        })
-        .collect();
-    let listed = MISJUDGED.map(|(sentence, got)| (sentence.to_owned(), got));
-    assert_eq!(misjudged, listed, "update MISJUDGED, and the figures in docs/companion.md");
+    let all = sentences();
+    let listed: Vec<&str> = MISJUDGED.iter().map(|(sentence, _)| *sentence).collect();
+    let misjudged =
+        all.iter().filter(|sentence| level(&sentence.text) != sentence.expected && sentence.part != "later");
+    let misjudged: Vec<(&str, &str)> =
+        misjudged.map(|sentence| (sentence.text.as_str(), level(&sentence.text))).collect();
+    assert_eq!(misjudged, MISJUDGED, "update MISJUDGED, and the figures in docs/companion.md");
+    assert!(all.len() >= 300 && listed.len() * 10 < all.len(), "{} of {}", listed.len(), all.len());
 }
 
 /// Right sentences of all that should have a level (recall), and of all that have it (precision).
@@ -87,9 +95,48 @@ fn recall_and_precision_are_those_of_the_documents() {
             figures(&part, "crisis or concern", |level| level != "none"),
         ] {
             println!("{name} {figures}");
-            if false {
-                assert!(documents.contains(&figures), "{figures}");
-            }
+            assert!(documents.contains(&figures), "docs/companion.md has other figures: {name}, {figures}");
         }
+    }
+}
+
+#[test]
+fn a_script_without_these_topics_finds_nothing_and_one_with_its_own_words_finds_those() {
+    let small = |topic: &str| {
+        let text = format!(
+            "[[language]]\ncode = \"id\"\nmarkers = [\"aku\"]\n{topic}[[topic]]\nname = \"silence\"\nreplies.id = [\"...\"]\n\
+             [[topic]]\nname = \"fallback\"\nreplies.id = [\"Ya?\"]\n"
+        );
+        let script = file(text.as_bytes());
+        build(&[("COMPANION_SCRIPT", path(&script))])
+    };
+    let without = small("");
+    assert!(!without.has_floor() && without.assess("aku mau mati").is_none());
+    let own = small(
+        "[[topic]]\nname = \"danger\"\nwords.id = [\"serigala\", \"tolong\"]\ncrisis.id = [\"dikejar serigala\"]\n\
+         vague = [\"tolong\"]\nharmless = [\"serigala berbulu domba\"]\nreplies.id = [\"Lari.\"]\n",
+    );
+    assert!(own.has_floor());
+    for (message, expected) in [
+        ("ada serigala di sini", Some(Level::Concern)),
+        ("aku dikejar serigala", Some(Level::Crisis)),
+        ("dia serigala berbulu domba", None),
+        ("tolong", Some(Level::Concern)),
+        ("tolong kirim nomor itu", None),
+        ("aku mau mati", None),
+    ] {
+        assert_eq!(own.assess(message).map(|safety| safety.level), expected, "{message}");
+    }
+}
+
+#[test]
+fn the_longest_message_is_assessed_within_a_second() {
+    let texts = ["a ", "bunuh ", "k!l1 ", "1 ", "a*b ", "\u{200b}", "x", "mau ", "tidak ", "\u{fdfa}"];
+    for text in texts {
+        let longest: String = text.chars().cycle().take(4_096).collect();
+        let started = Instant::now();
+        EMBEDDED.assess(&longest);
+        println!("{text:?}: {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(1), "{text:?}: {:?}", started.elapsed());
     }
 }

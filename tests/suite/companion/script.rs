@@ -268,7 +268,7 @@ fn a_reply_is_streamed_in_sentences_that_concatenate_to_it() {
 fn a_cancellation_ends_the_answer_between_two_sentences() {
     let call = call(LONG);
     let mut sentences = 0;
-    let result = EMBEDDED.answer(&[user("Hello")], &call, &mut |_| {
+    let result = EMBEDDED.answer(&[user("Hello")], None, &call, &mut |_| {
         sentences += 1;
         call.cancellation.cancel();
     });

@@ -1,0 +1,88 @@
+//! The numbers and links of the registry of help lines.
+
+use std::collections::HashSet;
+
+use super::links::{self, Link};
+use super::run::Group;
+use crate::resources::{Kind, Registry};
+
+/// Groups of digits that one number is written in.
+const MAX_GROUPS: usize = 8;
+
+/// The numbers and links that may stand in an answer.
+#[derive(Debug)]
+pub(in crate::companion) struct Known {
+    /// Digits, with an x before an extension.
+    numbers: HashSet<String>,
+    links: Vec<Link>,
+}
+
+impl Known {
+    pub(in crate::companion) fn new(registry: &Registry) -> Known {
+        let (mut numbers, mut links) = (HashSet::new(), Vec::new());
+        for resource in &registry.resources {
+            match resource.kind {
+                Kind::Phone | Kind::Whatsapp => {
+                    let (number, extension) = resource.value.split_once(" ext ").unwrap_or((&resource.value, ""));
+                    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+                    let mut number = national(&digits(number));
+                    if !extension.is_empty() {
+                        number.push('x');
+                        number.push_str(&digits(extension));
+                    }
+                    numbers.insert(number);
+                }
+                Kind::Chat | Kind::Email | Kind::Web => {
+                    links.extend(links::find(&resource.value).into_iter().map(|(_, link)| link));
+                }
+            }
+        }
+        Known { numbers, links }
+    }
+
+    /// Whether groups of digits are known numbers one after the other, perhaps with a small number such as "24" among them.
+    pub(super) fn has_all(&self, groups: &[Group]) -> bool {
+        let mut at = 0;
+        let (mut has_number, mut was_small) = (false, false);
+        while at < groups.len() {
+            let longest = groups.len().min(at + MAX_GROUPS);
+            if let Some(end) = (at + 1..=longest).rev().find(|end| self.has(&groups[at..*end])) {
+                (at, has_number, was_small) = (end, true, false);
+            } else if !was_small && !groups[at].is_extension && (1..=2).contains(&groups[at].digits.len()) {
+                (at, was_small) = (at + 1, true);
+            } else {
+                return false;
+            }
+        }
+        has_number
+    }
+
+    fn has(&self, groups: &[Group]) -> bool {
+        let mut number = String::new();
+        for group in groups {
+            if group.digits.is_empty() {
+                return false;
+            }
+            if group.is_extension {
+                number.push('x');
+            }
+            number.push_str(&group.digits);
+        }
+        self.numbers.contains(&national(&number))
+    }
+
+    /// Whether a link leads to a page of a known one, or is its address.
+    pub(super) fn has_link(&self, link: &Link) -> bool {
+        self.links.iter().any(|known| {
+            let is_below =
+                link.path == known.path || known.path.is_empty() || link.path.starts_with(&format!("{}/", known.path));
+            known.user == link.user && known.host == link.host && is_below
+        })
+    }
+}
+
+/// A number of Indonesia without its country code.
+fn national(digits: &str) -> String {
+    let rest = digits.strip_prefix("0062").or_else(|| digits.strip_prefix("62").filter(|rest| rest.len() > 6));
+    rest.map_or_else(|| digits.to_owned(), |rest| format!("0{}", rest.trim_start_matches('0')))
+}

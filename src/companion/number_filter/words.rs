@@ -1,0 +1,305 @@
+//! The words that tell what a number is, in Indonesian and English.
+
+/// Words for digits and numbers. The digits of one that is no digit are empty.
+const NUMBERS: [(&str, &str); 75] = [
+    ("nol", "0"),
+    ("kosong", "0"),
+    ("zero", "0"),
+    ("oh", "0"),
+    ("satu", "1"),
+    ("one", "1"),
+    ("dua", "2"),
+    ("two", "2"),
+    ("tiga", "3"),
+    ("three", "3"),
+    ("empat", "4"),
+    ("four", "4"),
+    ("lima", "5"),
+    ("five", "5"),
+    ("enam", "6"),
+    ("six", "6"),
+    ("tujuh", "7"),
+    ("seven", "7"),
+    ("delapan", "8"),
+    ("lapan", "8"),
+    ("eight", "8"),
+    ("sembilan", "9"),
+    ("nine", "9"),
+    ("sepuluh", ""),
+    ("sebelas", ""),
+    ("belas", ""),
+    ("puluh", ""),
+    ("ratus", ""),
+    ("seratus", ""),
+    ("ten", ""),
+    ("eleven", ""),
+    ("twelve", ""),
+    ("thirteen", ""),
+    ("fourteen", ""),
+    ("fifteen", ""),
+    ("sixteen", ""),
+    ("seventeen", ""),
+    ("eighteen", ""),
+    ("nineteen", ""),
+    ("twenty", ""),
+    ("thirty", ""),
+    ("forty", ""),
+    ("fifty", ""),
+    ("sixty", ""),
+    ("seventy", ""),
+    ("eighty", ""),
+    ("ninety", ""),
+    ("hundred", ""),
+    ("double", ""),
+    ("triple", ""),
+    ("dobel", ""),
+    ("tripel", ""),
+    ("uno", "1"),
+    ("dos", "2"),
+    ("tres", "3"),
+    ("cuatro", "4"),
+    ("cinco", "5"),
+    ("seis", "6"),
+    ("siete", "7"),
+    ("ocho", "8"),
+    ("nueve", "9"),
+    ("cero", "0"),
+    ("siji", "1"),
+    ("loro", "2"),
+    ("telu", "3"),
+    ("papat", "4"),
+    ("limo", "5"),
+    ("enem", "6"),
+    ("pitu", "7"),
+    ("wolu", "8"),
+    ("songo", "9"),
+    ("sanga", "9"),
+    ("hiji", "1"),
+    ("opat", "4"),
+    ("genep", "6"),
+];
+
+/// Words before an extension.
+const EXTENSIONS: [&str; 9] = ["ext", "extension", "ekstensi", "ekst", "pesawat", "tekan", "press", "pilih", "lalu"];
+
+/// Words that people say between digits.
+const CONNECTORS: [&str; 8] = ["strip", "dash", "hyphen", "plus", "spasi", "space", "titik", "dot"];
+
+/// Beginnings of words of calling.
+const CALLING: [&str; 25] = [
+    "call",
+    "dial",
+    "phone",
+    "telephone",
+    "contact",
+    "whatsapp",
+    "hotline",
+    "helpline",
+    "lifeline",
+    "number",
+    "emergenc",
+    "ambulan",
+    "polic",
+    "hubungi",
+    "menghubung",
+    "dihubung",
+    "telepon",
+    "menelepon",
+    "telpon",
+    "menelpon",
+    "telefon",
+    "kontak",
+    "nomor",
+    "nomer",
+    "darurat",
+];
+
+/// Whole words of calling.
+const CALLING_WORDS: [&str; 16] = [
+    "ring", "text", "sms", "wa", "line", "reach", "tel", "telp", "tlp", "hp", "layanan", "saluran", "sapa", "polisi",
+    "center", "centre",
+];
+
+/// Words behind an ordinary number.
+const UNITS: [&str; 98] = [
+    "tahun",
+    "thn",
+    "th",
+    "bulan",
+    "bln",
+    "minggu",
+    "hari",
+    "jam",
+    "menit",
+    "mnt",
+    "detik",
+    "kali",
+    "x",
+    "orang",
+    "anak",
+    "teman",
+    "halaman",
+    "kata",
+    "persen",
+    "km",
+    "m",
+    "cm",
+    "kg",
+    "gram",
+    "liter",
+    "meter",
+    "rupiah",
+    "ribu",
+    "rb",
+    "juta",
+    "jt",
+    "miliar",
+    "years",
+    "year",
+    "months",
+    "month",
+    "weeks",
+    "week",
+    "days",
+    "day",
+    "hours",
+    "hour",
+    "minutes",
+    "minute",
+    "mins",
+    "min",
+    "seconds",
+    "second",
+    "sec",
+    "times",
+    "people",
+    "persons",
+    "percent",
+    "pages",
+    "words",
+    "kilometers",
+    "kilometres",
+    "miles",
+    "pounds",
+    "lbs",
+    "dollars",
+    "usd",
+    "idr",
+    "euro",
+    "euros",
+    "degrees",
+    "derajat",
+    "langkah",
+    "steps",
+    "tips",
+    "points",
+    "poin",
+    "cara",
+    "ways",
+    "hal",
+    "things",
+    "kasus",
+    "cases",
+    "kabupaten",
+    "kota",
+    "provinsi",
+    "districts",
+    "lembar",
+    "buah",
+    "breaths",
+    "napas",
+    "breathing",
+    "technique",
+    "teknik",
+    "metode",
+    "method",
+    "rule",
+    "pm",
+    "am",
+    "wib",
+    "wita",
+    "wit",
+    "kalori",
+];
+
+/// Words before an ordinary number.
+const COUNTING: [&str; 43] = [
+    "umur",
+    "usia",
+    "berusia",
+    "age",
+    "aged",
+    "pukul",
+    "jam",
+    "tahun",
+    "year",
+    "tanggal",
+    "date",
+    "halaman",
+    "page",
+    "pasal",
+    "ayat",
+    "uu",
+    "undang",
+    "article",
+    "section",
+    "chapter",
+    "bab",
+    "kelas",
+    "grade",
+    "kamar",
+    "room",
+    "lantai",
+    "floor",
+    "rp",
+    "idr",
+    "usd",
+    "teknik",
+    "technique",
+    "metode",
+    "latihan",
+    "hitungan",
+    "hitung",
+    "count",
+    "skala",
+    "scale",
+    "versi",
+    "version",
+    "skor",
+    "score",
+];
+
+/// The digits of a word for a number; empty for one that is no digit.
+pub(super) fn digits_of(word: &str) -> Option<&'static str> {
+    NUMBERS.iter().find(|(own, _)| *own == word).map(|(_, digits)| *digits)
+}
+
+pub(super) fn is_extension(word: &str) -> bool {
+    EXTENSIONS.contains(&word)
+}
+
+pub(super) fn is_connector(word: &str) -> bool {
+    CONNECTORS.contains(&word)
+}
+
+pub(super) fn is_calling(word: &str) -> bool {
+    CALLING.iter().any(|begin| word.starts_with(begin)) || CALLING_WORDS.contains(&word)
+}
+
+pub(super) fn is_unit(word: &str) -> bool {
+    UNITS.contains(&word)
+}
+
+pub(super) fn is_counting(word: &str) -> bool {
+    COUNTING.contains(&word)
+}
+
+/// Whether a word is made of letters that look like digits: O, l and I.
+pub(super) fn is_like_digits(word: &str) -> bool {
+    word.chars().all(|char| matches!(char, 'o' | 'l' | 'i'))
+}
+
+/// The digits that such a word looks like.
+pub(super) fn like_digits(word: &str) -> String {
+    word.chars().map(|char| if char == 'o' { '0' } else { '1' }).collect()
+}
