@@ -41,8 +41,8 @@ pub(super) struct Source {
     pub(super) title: Texts<Spanned<String>>,
     /// The date of the source itself.
     date: NaiveDate,
-    /// Where its text was read.
-    pub(super) url: Spanned<String>,
+    /// Where its text was read; the list of help lines has no address.
+    pub(super) url: Option<Spanned<String>>,
     /// When its text was read.
     #[serde(rename = "read")]
     _read: NaiveDate,
@@ -55,13 +55,13 @@ pub struct Step {
     pub text: String,
     /// What it rests on, with the address where its text was read.
     pub source: String,
-    /// The date of that source.
+    /// The date of that source; for a page without one, the day on which it was read.
     #[schema(value_type = String, format = Date, example = "2022-05-09")]
     pub date: NaiveDate,
 }
 
 impl When {
-    pub(super) fn holds(&self, facts: &Facts) -> bool {
+    pub(super) fn matches(&self, facts: &Facts) -> bool {
         fn allows<T: Copy + PartialEq>(answers: &[T], answer: T) -> bool {
             answers.is_empty() || answers.contains(&answer)
         }
@@ -78,12 +78,9 @@ impl Advice {
     /// The text with its source.
     pub(super) fn step(&self, source: &Source, language: Language) -> Step {
         let title = source.title.get(language).as_ref();
-        let article =
-            self.article.as_ref().map_or(String::new(), |article| format!(", {}", article.get(language).as_ref()));
-        Step {
-            text: self.text.get(language).as_ref().clone(),
-            source: format!("{title}{article}, {}", source.url.as_ref()),
-            date: source.date,
-        }
+        let article = self.article.as_ref().map(|article| article.get(language).as_ref().as_str());
+        let url = source.url.as_ref().map(|url| url.as_ref().as_str());
+        let parts: Vec<&str> = [Some(title.as_str()), article, url].into_iter().flatten().collect();
+        Step { text: self.text.get(language).as_ref().clone(), source: parts.join(", "), date: source.date }
     }
 }

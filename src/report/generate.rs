@@ -51,7 +51,7 @@ impl Templates {
         ];
         let mut sources = Vec::new();
         let sections = self.sections.in_order().into_iter().zip(blocks).map(|(texts, mut blocks)| {
-            for statement in self.said(&texts.statements, facts) {
+            for statement in self.advice_for(&texts.statements, facts) {
                 blocks.push(text(&statement.text));
                 sources.push(format!("{} ({})", statement.source, statement.date));
             }
@@ -85,11 +85,11 @@ impl Templates {
     /// Steps that may help with these answers, in the order of the file and in the language of the report.
     #[must_use]
     pub fn recommended_steps(&self, facts: &Facts) -> Vec<Step> {
-        self.said(&self.steps, facts).collect()
+        self.advice_for(&self.steps, facts).collect()
     }
 
-    fn said<'a>(&'a self, advice: &'a [Advice], facts: &'a Facts) -> impl Iterator<Item = Step> + 'a {
-        let said = advice.iter().filter(|advice| advice.when.holds(facts));
-        said.map(|advice| advice.step(&self.sources[advice.source.as_ref()], facts.language))
+    fn advice_for<'a>(&'a self, advice: &'a [Advice], facts: &'a Facts) -> impl Iterator<Item = Step> + 'a {
+        let wanted = advice.iter().filter(|advice| advice.when.matches(facts));
+        wanted.map(|advice| advice.step(&self.sources[advice.source.as_ref()], facts.language))
     }
 }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::advice::{Advice, Source};
 use super::facts::{Description, Evidence, Location, Need, Perpetrator, UserGoal};
 use super::level::Level;
-use super::text::{Text, Texts, expand};
+use super::text::{Text, Texts, ensure_text, expand};
 use crate::data_file::{self, FileError, Mistake, ParseError, ensure};
 use crate::resources::Registry;
 
@@ -145,19 +145,25 @@ fn finish(templates: &mut Templates, registry: &Registry) -> Result<(), Mistake>
     templates.evidence.ensure_complete(Evidence::ALL, Evidence::value)?;
     templates.power_imbalance.ensure_complete(Perpetrator::ALL, Perpetrator::value)?;
     templates.risk_level.ensure_complete(Perpetrator::ALL, Perpetrator::value)?;
-    let Templates { sections: Sections { needs, perpetrator, chronology, evidence }, steps, sources, .. } = templates;
-    let statements = [needs, perpetrator, chronology, evidence].map(|section| &mut section.statements);
-    for advice in statements.into_iter().chain([steps]).flatten() {
+    let Templates { sections, steps, sources, .. } = templates;
+    for step in &mut *steps {
+        expand(&mut step.text.id, registry)?;
+        expand(&mut step.text.en, registry)?;
+    }
+    let statements = sections.in_order().map(|section| &section.statements);
+    for statement in statements.into_iter().flatten() {
+        ensure_text(&statement.text.id)?;
+        ensure_text(&statement.text.en)?;
+    }
+    for advice in statements.into_iter().chain([&*steps]).flatten() {
         let name = advice.source.as_ref().as_str();
         ensure(sources.contains_key(name), &advice.source, format_args!("there is no source {name:?}"))?;
-        expand(&mut advice.text.id, registry)?;
-        expand(&mut advice.text.en, registry)?;
         for article in advice.article.iter().flat_map(|article| [&article.id, &article.en]) {
             ensure_cited(article)?;
         }
     }
     for source in sources.values() {
-        for part in [&source.title.id, &source.title.en, &source.url] {
+        for part in [&source.title.id, &source.title.en].into_iter().chain(&source.url) {
             ensure_cited(part)?;
         }
     }

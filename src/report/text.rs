@@ -69,6 +69,12 @@ pub(super) fn expand(text: &mut Spanned<String>, registry: &Registry) -> Result<
     Ok(())
 }
 
+/// Fails unless this is a text of a document.
+pub(super) fn ensure_text(text: &Spanned<String>) -> Result<(), Mistake> {
+    let fault = fault(text.as_ref());
+    ensure(fault.is_none(), text, fault.unwrap_or_default())
+}
+
 /// Why it cannot be a text.
 fn fault(text: &str) -> Option<String> {
     let has = |unwanted: fn(char) -> bool| text.chars().any(unwanted);
@@ -79,11 +85,11 @@ fn fault(text: &str) -> Option<String> {
     } else if has(char::is_control) {
         "is one line; join its lines"
     } else if has(|character| "{}[]".contains(character)) {
-        "has no brackets but those of {resource:NAME}, which a step or statement can have"
+        "has no brackets but those of {resource:NAME}, which a step can have"
     } else if has(char::is_numeric) {
-        "has no digits, so that no number is wrong: write a number as a word, and {resource:NAME} for a help line"
+        "has no digits, so that no number is wrong: write a number as a word, and {resource:NAME} for a help line, in a step"
     } else if ["@", "://", "www."].iter().any(|address| text.contains(address)) {
-        "has no address: write {resource:NAME} for a help line, and the address of a law into its source"
+        "has no address: write {resource:NAME} for a help line, in a step, and the address of a law into its source"
     } else {
         return None;
     };

@@ -181,7 +181,7 @@ fn an_answer_that_changes_more_than_the_joints_is_refused() {
         ("a comma within a sentence", with("yang tidak pantas", "yang tidak, pantas")),
         ("a comma left out", with("Menurut pelapor, terlapor", "Menurut pelapor terlapor")),
         ("quotation marks", with("komentar yang tidak pantas", "\"komentar yang tidak pantas\"")),
-        ("parentheses", with("dari terlapor", "(dari terlapor)")),
+        ("parentheses", with("oleh terlapor", "(oleh terlapor)")),
         ("a capital within a sentence", with("di kampus", "di Kampus")),
         ("capitals", text.to_uppercase()),
         ("bold", with("komentar", "**komentar**")),

@@ -83,7 +83,13 @@ fn a_mistake_is_reported_with_its_line() {
         ("title.en = \"Law Number", "title.en = \"\" # \"", "title.en = \"\"", "a part of a source is empty"),
         ("url = \"https://peraturan", "url = \" \" # \"", "url = \" \"", "a part of a source is empty"),
         ("article.id = \"Pasal 69", "article.id = \"\" # \"", "article.id = \"\"", "a part of a source is empty"),
-        ("reviewed = \"\"", "", "# What a report says", "missing field `reviewed`"),
+        ("\nreviewed = ", "\n# ", "# What a report says", "missing field `reviewed`"),
+        (
+            "text.id = \"Menurut Undang-Undang",
+            "text.id = \"{resource:police_110} Undang-Undang",
+            "{resource:police_110} Undang-Undang",
+            "a text has no brackets",
+        ),
         ("connectives.en = [\"and\"", "connectives.en = [\"\"", "connectives.en", "a text is empty"),
         ("connectives.en = [\"and\"", "connectives.en = [\"and 2\"", "connectives.en", "a text has no digits"),
     ];
@@ -114,12 +120,13 @@ fn a_reference_is_replaced_by_the_help_line_that_the_registry_has() {
 }
 
 #[test]
-fn the_embedded_texts_say_that_nobody_reviewed_them() {
+fn the_texts_say_who_reviewed_them() {
     let registry = registry();
-    assert_eq!(load(EMBEDDED, &registry).unwrap().reviewed(), None);
-
-    let reviewed = changed("reviewed = \"\"", "reviewed = \" A lawyer, November 2026 \"");
-    assert_eq!(load(&reviewed, &registry).unwrap().reviewed(), Some("A lawyer, November 2026"));
+    let line = EMBEDDED.lines().find(|line| line.starts_with("reviewed = ")).unwrap();
+    for (written, reviewed) in [(" ", None), (" A lawyer, November 2026 ", Some("A lawyer, November 2026"))] {
+        let text = changed(line, &format!("reviewed = \"{written}\""));
+        assert_eq!(load(&text, &registry).unwrap().reviewed(), reviewed, "{written:?}");
+    }
 }
 
 proptest! {
