@@ -93,7 +93,12 @@ fn get(id: &str) -> Vec<u8> {
 
 #[test]
 fn a_large_file_is_whole_and_is_made_in_pieces_while_its_client_reads() {
-    let app = TestApp::with(&[("METRICS_PORT", "0"), ("APP_WORKERS", "4")]);
+    let app = TestApp::with(&[
+        ("METRICS_PORT", "0"),
+        ("APP_WORKERS", "4"),
+        ("APP_WRITE_TIMEOUT", "3600"),
+        ("APP_MIN_RESPONSE_RATE", "1"),
+    ]);
     let id = large(&app);
     let mut slow: Vec<Raw> = (0..3).map(|_| Raw::connect(app.client.address())).collect();
     for raw in &mut slow {
