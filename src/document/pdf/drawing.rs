@@ -1,5 +1,7 @@
 //! Draws the pages.
 
+use std::ops::Range;
+
 use krilla::Document as File;
 use krilla::color::rgb;
 use krilla::geom::{PathBuilder, Point, Rect};
@@ -28,12 +30,7 @@ pub(super) struct Drawn {
 }
 
 /// Draws all pages into the file.
-pub(super) fn draw(
-    file: &mut File,
-    flow: &Flow,
-    pages: &[std::ops::Range<usize>],
-    typesetter: &mut Typesetter,
-) -> Drawn {
+pub(super) fn draw(file: &mut File, flow: &Flow, pages: &[Range<usize>], typesetter: &mut Typesetter) -> Drawn {
     let mut drawn = Drawn { contents: flow.elements.iter().map(|_| Vec::new()).collect(), places: Vec::new() };
     for (number, rows) in pages.iter().enumerate() {
         let Some(settings) = PageSettings::from_wh(PAGE_WIDTH, PAGE_HEIGHT) else { continue };

@@ -215,7 +215,8 @@ impl Composer<'_> {
         let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
         let label = [(format!("{}:", regular(label).0), Look::Bold)];
         let mut value = self.pieces(value);
-        let by_hand = value.iter().all(|(words, _)| words.chars().all(|c| c == '_')) && !value.is_empty();
+        let by_hand = !value.is_empty()
+            && value.iter().all(|(words, _)| words.starts_with('_') && words.trim_matches('_').is_empty());
         if by_hand {
             value = vec![("_".repeat(UNDERSCORES), Look::Regular)];
         }

@@ -21,8 +21,7 @@ pub(super) fn pages(rows: &[Row]) -> Vec<Range<usize>> {
     let mut pages = Vec::new();
     let (mut start, mut y) = (0, MARGIN);
     for (number, row) in rows.iter().enumerate() {
-        let space = if number == start { 0.0 } else { space(rows, number) };
-        y += space + row.height;
+        y += row.height + if number == start { 0.0 } else { space(rows, number) };
         if y > BOTTOM && number > start {
             let mut end = number;
             while end > start + 1 && rows[end - 1].keep_with_next {
@@ -34,7 +33,8 @@ pub(super) fn pages(rows: &[Row]) -> Vec<Range<usize>> {
             }
             pages.push(start..end);
             start = end;
-            y = MARGIN + rows[start..=number].iter().map(|row| row.height).sum::<f32>();
+            let spaces: f32 = (start + 1..=number).map(|moved| space(rows, moved)).sum();
+            y = MARGIN + spaces + rows[start..=number].iter().map(|row| row.height).sum::<f32>();
         }
     }
     pages.push(start..rows.len());
