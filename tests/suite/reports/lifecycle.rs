@@ -151,6 +151,11 @@ fn reports_are_erased_with_their_session_and_counted() {
         let reports = Reports::of(&app.client, &id);
         store_messages(&mut sql, &id, &["halo".to_owned(), "halo".to_owned()]);
         (0..count).for_each(|_| _ = reports.create(&answers_with(&json!({"narrative": narrative}))));
+        let lock = include_str!("../../../sql/sessions/lock_many.sql");
+        let lookups: Vec<Uuid> =
+            sql.query("SELECT id FROM sessions", &[]).unwrap().iter().map(|row| row.get(0)).collect();
+        let row = sql.query_one(lock, &[&lookups, &100_i32, &(256 * 1024_i64)]).unwrap();
+        assert_eq!(row.get::<_, Option<i64>>("bytes_left").is_some(), count == 3, "passed over by a batch");
         let path = format!("/api/v1/sessions/{id}");
         let erased = app.client.send_with("DELETE", &path, &[("Prefer", "return=representation")]).assert_status(200);
         assert_eq!(erased.json(), json!({"deleted": {"sessions": 1, "messages": 2, "reports": count}}));

@@ -115,7 +115,11 @@ fn a_sweep_deletes_in_batches_and_a_large_session_alone() {
     note_deletions(&mut sql);
     let small = "INSERT INTO sessions SELECT gen_random_uuid(), '', 0, 0 FROM generate_series(1, 900)";
     sql.batch_execute(small).unwrap();
-    let large: Vec<Uuid> = (0..3).map(|_| store(&mut sql, 200, 200, None, 1_500)).collect();
+    // Two by their messages, one by its reports.
+    let large = [1_500, 1_500, 0].map(|messages| store(&mut sql, 200, 200, None, messages)).to_vec();
+    let reports = "INSERT INTO reports SELECT $1, number, gen_random_uuid(), decode(repeat('00', 150000), 'hex')
+                   FROM generate_series(1, 20) AS number";
+    sql.execute(reports, &[&large[2]]).unwrap();
     hold.rollback().unwrap();
     eventually(PATIENCE, || stored(&mut sql).is_empty().then_some(()));
     let batches = "SELECT count(*), bool_or(id = ANY($1)) FROM deletions GROUP BY transaction";
