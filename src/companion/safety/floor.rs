@@ -196,7 +196,7 @@ impl Floor {
                 harmless.push((start, end));
             }
         });
-        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| token.forms[0].len() >= MIN_GLUED_CHARS) {
+        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| may_be_glued(&token.forms[0])) {
             let glued = self.glued.iter().filter(|(glued, _)| token.forms.iter().any(|form| form.contains(glued)));
             found.extend(glued.map(|(_, phrase)| Found { start: at, end: at + 1, phrase: *phrase }));
         }
@@ -245,6 +245,11 @@ impl Floor {
             _ => Some(level),
         }
     }
+}
+
+/// Whether a word may be a phrase without its spaces: phrases are in Latin letters.
+fn may_be_glued(word: &str) -> bool {
+    word.len() >= MIN_GLUED_CHARS && word.is_ascii()
 }
 
 /// Calls for every sequence of one to `max_words` adjacent words, in each of their forms.

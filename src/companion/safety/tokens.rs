@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+/// Characters of a message that are looked at, once compatibility forms are decomposed.
+const MAX_CHARS: usize = 8_192;
+
 /// Single letters in a row that are one word, typed with spaces or dots in between.
 const MIN_SPELLED: usize = 4;
 
@@ -118,6 +121,8 @@ struct Written {
 fn written(text: &str) -> Vec<Written> {
     let plain: Vec<char> = text
         .nfkd()
+        // One character can stand for eighteen.
+        .take(MAX_CHARS)
         .filter(|char| !is_combining_mark(*char) && !is_invisible(*char) && !is_apostrophe(*char))
         .flat_map(char::to_lowercase)
         .map(|char| replace(&LOOKALIKES, char).unwrap_or(char))

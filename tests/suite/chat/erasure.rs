@@ -50,11 +50,11 @@ fn erasing_a_session_cancels_its_running_turn_at_once() {
 fn erasing_a_session_cancels_a_turn_whose_client_disconnected() {
     let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
-    hang(&model, "half");
+    hang(&model, "half ");
     let chat = Chat::new(&app);
     let mut events = chat.stream("hello");
     events.expect("message.start");
-    assert_eq!(events.delta(), "half");
+    assert_eq!(events.delta(), "half ");
     drop(events);
     chat.erase().assert_status(204);
     model.wait_for_disconnects(1);
@@ -84,14 +84,14 @@ fn erasing_a_session_cancels_a_turn_that_waits_for_a_permit() {
 fn stopping_a_turn_stores_the_answer_so_far() {
     let model = FakeModel::start();
     let app = model.app(&[("COMPANION_TIMEOUT", "25")]);
-    hang(&model, "half of it");
+    hang(&model, "half of it ");
     let chat = Chat::new(&app);
     let mut events = chat.stream("hello");
     let start = events.expect("message.start");
     let delta = events.delta();
     chat.stop().assert_status(204);
     // The turn is over when the stop is answered.
-    assert_eq!(chat.transcript(), ["user: hello", "model: half of it"]);
+    assert_eq!(chat.transcript(), ["user: hello", "model: half of it "]);
     let end = events.expect("message.end");
     assert_eq!((&end["id"], end["content"].as_str()), (&start["id"], Some(delta.as_str())));
     assert_eq!((&end["cut"], &chat.messages()[1]["cut"]), (&true.into(), &true.into()));
@@ -103,7 +103,7 @@ fn stopping_a_turn_stores_the_answer_so_far() {
     let requests = model.requests();
     assert_eq!(
         requests[1].messages[1..],
-        [("user", "hello"), ("assistant", "half of it"), ("user", "more")]
+        [("user", "hello"), ("assistant", "half of it "), ("user", "more")]
             .map(|(role, text)| (role.to_owned(), text.to_owned()))
     );
 }

@@ -297,14 +297,14 @@ fn resending_a_key_after_stop_returns_the_stored_answer() {
     let model = FakeModel::start();
     let app = model.app(&[]);
     let gate = Arc::new(Gate::default());
-    model.next(pauses_at(&gate, "half", " never comes"));
+    model.next(pauses_at(&gate, "half ", "never comes"));
     let chat = Chat::new(&app);
     let mut events = chat.stream_with_key("key", "hello");
     events.expect("message.start");
     let delta = events.delta();
     chat.stop().assert_status(204);
     let end = events.expect("message.end");
-    assert_eq!((end["content"].as_str(), delta.as_str()), (Some("half"), "half"));
+    assert_eq!((end["content"].as_str(), delta.as_str()), (Some("half "), "half "));
     assert_eq!(chat.send_with_key("key", "hello").assert_status(200).json(), end);
     assert_eq!(model.requests().len(), 1);
 }

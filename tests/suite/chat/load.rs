@@ -43,7 +43,8 @@ fn two_thousand_streamed_turns_of_64_clients_all_finish() {
                         if next.fetch_add(1, Ordering::Relaxed) >= TURNS {
                             break 'sessions;
                         }
-                        let message = format!("client {number} in turn {turn} of {}", next.load(Ordering::Relaxed));
+                        let message =
+                            format!("client {number} in turn {turn} after {} times", next.load(Ordering::Relaxed));
                         let key = (turn % 2 == 0).then(|| format!("key {turn}"));
                         let request = chat.stream_request(key.as_deref(), &message);
                         let mut events = Events::of(raw, &request).unwrap_or_else(|answer| panic!("{}", answer.text()));

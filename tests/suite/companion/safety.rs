@@ -135,7 +135,7 @@ fn the_longest_message_is_assessed_within_a_second() {
     for text in texts {
         let longest: String = text.chars().cycle().take(4_096).collect();
         let started = Instant::now();
-        EMBEDDED.assess(&longest);
+        let _ = EMBEDDED.assess(&longest);
         println!("{text:?}: {:?}", started.elapsed());
         assert!(started.elapsed() < Duration::from_secs(1), "{text:?}: {:?}", started.elapsed());
     }
