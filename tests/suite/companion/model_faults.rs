@@ -116,8 +116,9 @@ fn a_failure_after_the_first_piece_or_with_little_time_left_is_not_retried() {
     assert_eq!(ask(&client(&model), &call(LONG)), (Ok(Finish::Cut), vec!["a".to_owned()]));
     assert_eq!(model.requests().len(), 1);
     let model = fake_sending(status(503));
+    let client = client(&model);
     let begin = Instant::now();
-    assert_eq!(ask(&client(&model), &call(Duration::from_millis(1100))).0, Err(Unavailable::Refused(503)));
+    assert_eq!(ask(&client, &call(Duration::from_millis(1100))).0, Err(Unavailable::Refused(503)));
     assert_eq!(model.requests().len(), 1);
     assert!(begin.elapsed() < RETRY_DELAY, "{:?}", begin.elapsed());
 }
@@ -148,9 +149,10 @@ fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline_and_is_cut_if_it_
     for (case, start) in STALLS.into_iter().chain([("in comments without an end", endless)]) {
         let model = FakeModel::start();
         model.next(move |reply| start(reply).and_then(|()| reply.stall()));
+        let client = client(&model);
         let begin = Instant::now();
         let expected = if case == IN_WORDS { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
-        assert_eq!(ask(&client(&model), &call(Duration::from_millis(400))).0, expected, "{case}");
+        assert_eq!(ask(&client, &call(Duration::from_millis(400))).0, expected, "{case}");
         let elapsed = begin.elapsed();
         assert!((400..900).contains(&elapsed.as_millis()), "{case}: {elapsed:?}");
         assert_eq!(model.requests().len(), 1, "{case}");
