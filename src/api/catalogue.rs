@@ -33,6 +33,7 @@ pub(super) enum Code {
     InvalidRequest,
     RateLimited,
     NetworkLimited,
+    PdfInProgress,
     ProofOfWork,
     HeadTooLarge,
     TooManyFields,

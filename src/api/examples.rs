@@ -27,8 +27,8 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
     use Code::{
         AnswerStopped, AnswerTimeout, BodyTooLarge, ContentEncodingUnsupported, DatabaseRefuses, DatabaseTimeout,
         DatabaseUnavailable, ForeignOrigin, InternalError, MediaTypeUnsupported, NetworkLimited, NoAnswer, Overloaded,
-        PathNotFound, ProofOfWork, RateLimited, ReportNotFound, ReportsFull, SchemaMismatch, SessionFull,
-        SessionNotFound, Stopping, StorageFull, TurnInProgress,
+        PathNotFound, PdfInProgress, ProofOfWork, RateLimited, ReportNotFound, ReportsFull, SchemaMismatch,
+        SessionFull, SessionNotFound, Stopping, StorageFull, TurnInProgress,
     };
     use FieldCode::{
         BeforeInvalid, BodyNotJson, BodyNotObject, BodyNotUtf8, BodyTooDeep, IdempotencyKeyInvalid,
@@ -76,6 +76,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
             codes.extend((path != REPORTS_PATH && method != "post").then_some(ReportNotFound));
             codes.extend((method == "post").then_some(ReportsFull));
             codes.extend((method != "delete").then_some(NetworkLimited));
+            codes.extend((method == "get" && path != REPORTS_PATH).then_some(PdfInProgress));
             fields.extend((path == ONE_REPORT_PATH).then_some(ReportIdInvalid));
             if method == "post" || method == "patch" {
                 codes.extend([RateLimited, StorageFull]);
@@ -130,7 +131,7 @@ pub(super) fn without_authorization() -> ErrorExample {
 fn problem(code: Code, max_bytes: usize) -> Problem {
     match code {
         Code::RateLimited => Denied { retry_after_s: 3 }.into(),
-        Code::NetworkLimited | Code::TurnInProgress => Problem::new(code).after(1),
+        Code::NetworkLimited | Code::PdfInProgress | Code::TurnInProgress => Problem::new(code).after(1),
         Code::BodyTooLarge => Refusal::BodyTooLarge(max_bytes).into(),
         Code::ProofOfWork => {
             let text = "0000000000001f4e5d0c4b2a190f7e630c6b9f1d2e3a4b5c6d7e8f90a1b2c3d4e5".to_owned();

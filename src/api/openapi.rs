@@ -55,7 +55,7 @@ pub fn describe() -> Value {
     add_bearer_paths(&mut document);
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            add_fields(operation, method == "post" && path.ends_with("/chat"));
+            add_fields(operation, method, path);
         }
     }
     // The macro can make a body optional only by allowing null in it.
@@ -65,14 +65,23 @@ pub fn describe() -> Value {
     }
     let mut document = serde_json::to_value(&document).expect("a description is JSON");
     remove_null(&mut document);
-    // The one null that means something: PATCH goes back to the timeout of the service.
-    let timeout = "/components/schemas/IdleTimeoutRequest/properties/idle_timeout_seconds/type";
-    if let Some(kind) = document.pointer_mut(timeout) {
-        *kind = serde_json::json!(["integer", "null"]);
+    for property in NULLABLE {
+        if let Some(kind) = document.pointer_mut(&format!("/components/schemas/{property}/type")) {
+            *kind = serde_json::json!([kind, "null"]);
+        }
     }
     examples::add_to_contents(&mut document);
     document
 }
+
+/// Where null means something: PATCH goes back to the timeout of the service, or takes back what was said in a report.
+const NULLABLE: [&str; 5] = [
+    "IdleTimeoutRequest/properties/idle_timeout_seconds",
+    "ReportChanges/allOf/0/properties/occurred_at",
+    "ReportChanges/allOf/0/properties/frequency",
+    "ReportChanges/allOf/0/properties/narrative",
+    "ReportChanges/allOf/0/properties/needs",
+];
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
     let all =
@@ -121,7 +130,10 @@ fn add_bearer_paths(document: &mut OpenApi) {
 const BEARER: &str = "bearer";
 
 /// Adds the fields of the responses of an operation. Every response has a request id.
-fn add_fields(operation: &mut Operation, is_limited: bool) {
+fn add_fields(operation: &mut Operation, method: &str, path: &str) {
+    let is_limited = method == "post" && path.ends_with("/chat");
+    // Creating a session has 429 for proof of work, which takes no waiting.
+    let waits = if path == "/api/v1/sessions" { &["409", "503"][..] } else { &["409", "429", "503"] };
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let mut add = |name: &str, kind, description| {
@@ -132,7 +144,7 @@ fn add_fields(operation: &mut Operation, is_limited: bool) {
             add("RateLimit-Policy", Type::String, "The rate, as in draft-ietf-httpapi-ratelimit-headers-10");
             add("RateLimit", Type::String, "What is left of it, and the seconds until there is more");
         }
-        if matches!(status.as_str(), "409" | "503") || (status == "429" && is_limited) {
+        if waits.contains(&status.as_str()) {
             add("Retry-After", Type::Integer, "Seconds to wait before the next try");
         }
         if status == "401" {

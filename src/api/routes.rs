@@ -38,6 +38,7 @@ type OneText = for<'a> fn(&'a Context, &'a Request, &'a str) -> Result<Answer<'a
 type TwoTexts = for<'a> fn(&'a Context, &'a Request, [&'a str; 2]) -> Result<Answer<'a>, Problem>;
 
 /// One line of the table.
+#[derive(Clone, Copy)]
 pub struct Route {
     /// The method, in capitals. `HEAD` goes with `GET`, `OPTIONS` with every path.
     pub method: &'static str,
@@ -47,6 +48,8 @@ pub struct Route {
     pub(super) handler: Handler,
     /// What a request has to have.
     pub(super) input: Input,
+    /// The longest body in bytes; `None` for that of the server.
+    pub(super) max_body_bytes: Option<usize>,
 }
 
 /// What a request has to have besides its path.
@@ -80,11 +83,11 @@ pub static ROUTES: &[Route] = &[
     route("POST", "/api/v1/sessions/{session_id}/chat", chat::send),
     route("POST", "/api/v1/sessions/{session_id}/chat/stop", chat::stop),
     route("GET", "/api/v1/sessions/{session_id}/report", reports::newest),
-    route("POST", "/api/v1/sessions/{session_id}/report", reports::create),
+    report(route("POST", "/api/v1/sessions/{session_id}/report", reports::create)),
     route("GET", "/api/v1/sessions/{session_id}/reports", reports::list),
     route("GET", "/api/v1/sessions/{session_id}/export", export::export),
     part("GET", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::read),
-    part("PATCH", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::change),
+    report(part("PATCH", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::change)),
     part("DELETE", "/api/v1/sessions/{session_id}/reports/{report_id}", reports::delete),
     bearer("GET", "/api/v1/session", sessions::read),
     bearer("PATCH", "/api/v1/session", sessions::change),
@@ -93,18 +96,18 @@ pub static ROUTES: &[Route] = &[
     bearer("POST", "/api/v1/session/chat", chat::send),
     bearer("POST", "/api/v1/session/chat/stop", chat::stop),
     bearer("GET", "/api/v1/session/report", reports::newest),
-    bearer("POST", "/api/v1/session/report", reports::create),
+    report(bearer("POST", "/api/v1/session/report", reports::create)),
     bearer("GET", "/api/v1/session/reports", reports::list),
     bearer("GET", "/api/v1/session/export", export::export),
     bearer_part("GET", "/api/v1/session/reports/{report_id}", reports::read),
-    bearer_part("PATCH", "/api/v1/session/reports/{report_id}", reports::change),
+    report(bearer_part("PATCH", "/api/v1/session/reports/{report_id}", reports::change)),
     bearer_part("DELETE", "/api/v1/session/reports/{report_id}", reports::delete),
     form("POST", leaving::PANIC_PATH, leaving::panic),
     form("POST", leaving::EXIT_PATH, leaving::exit),
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
-    Route { method, pattern, handler: Handler::OfOne(handler), input: Input::Json }
+    Route { method, pattern, handler: Handler::OfOne(handler), input: Input::Json, max_body_bytes: None }
 }
 
 const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
@@ -113,11 +116,16 @@ const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -
 
 /// A route for a part of a session, whose id is the last segment of the pattern.
 const fn part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
-    Route { method, pattern, handler: Handler::OfTwo(handler), input: Input::Json }
+    Route { method, pattern, handler: Handler::OfTwo(handler), input: Input::Json, max_body_bytes: None }
 }
 
 const fn bearer_part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
     Route { input: Input::Bearer, ..part(method, pattern, handler) }
+}
+
+/// The same route, whose body is a report.
+const fn report(route: Route) -> Route {
+    Route { max_body_bytes: Some(reports::MAX_BODY_BYTES), ..route }
 }
 
 const fn form(method: &'static str, pattern: &'static str, handler: OneText) -> Route {

@@ -16,19 +16,13 @@ use crate::http::{Request, Response};
 use crate::report::Report;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
-use crate::sync::CancellationToken;
+use crate::sync::{CancellationToken, ThreadPool};
 use rendering::Format;
 use wire::{ReportBody, ReportChanges, ReportRequest, ReportSummaries, ReportSummary};
-use work::{PolishWish, Work};
+use work::{PolishRequest, Work};
 
 /// Bytes of the body of a report: 16,384 characters of which each is escaped as a surrogate pair have 196,608.
 pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
-
-/// Whether requests with this method and path have the body of a report.
-pub(super) fn has_body(method: &str, path: &str) -> bool {
-    let is_report = || path.ends_with("/report") || path.rsplit('/').nth(1) == Some("reports");
-    ["POST", "PATCH"].contains(&method) && path.starts_with("/api/v1/session") && is_report()
-}
 
 /// Makes a report from five answers
 ///
@@ -103,7 +97,7 @@ pub(super) fn read<'a>(
 ))]
 pub(super) fn list<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
-    defer(context, request, session_id, SealingKey::derive(&session_id), |work| {
+    look(context, request, session_id, |work| {
         // One after the other, so that no more than one is in memory.
         let places = work.places()?.into_iter();
         let summary = |place| Ok(work.read(place)?.map(|report| ReportSummary::new(&report)));
@@ -177,7 +171,7 @@ fn admit(context: &Context, request: &Request, session_id: &SessionId) -> Result
     Ok(key)
 }
 
-/// Answers with a report that is worded, perhaps with the help of the companion's model.
+/// Answers with a report that is worded, where `is_polished` with the help of the companion's model if that can be asked now.
 fn word<'a>(
     context: &'a Context,
     request: &Request,
@@ -186,45 +180,30 @@ fn word<'a>(
     is_polished: bool,
     make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let peer = context.admission.client_peer(request);
-    let of_peer = context.reports.begin(peer)?;
-    let client = context.admission.client(request, &key.lookup());
-    let is_polished = is_polished && !context.reports.polishing_threads.is_saturated();
-    let work = Work::new(context, session_id, key);
-    Answer::defer(move |responder| {
-        let responder = responder.of_client(client);
-        let (threads, polish) = if is_polished {
-            let disconnect = CancellationToken::default();
-            responder.on_disconnect(disconnect.clone());
-            let wish = PolishWish { turns: context.turns.clone(), peer, disconnect };
-            (&context.reports.polishing_threads, Some(wish))
-        } else {
-            (&context.reports.threads, None)
-        };
-        work.with_polish(polish).run(threads, responder, move |work| {
-            let _of_peer = of_peer;
-            make(work)
-        });
-    })
+    let (reports, peer) = (&context.reports, context.admission.client_peer(request));
+    let of_peer = reports.begin(peer)?;
+    let permit = is_polished.then(|| reports.begin_polish()).flatten();
+    let polish = permit.map(|_permit| PolishRequest {
+        turns: context.turns.clone(),
+        peer,
+        disconnect: CancellationToken::default(),
+        _permit,
+    });
+    let threads = if polish.is_some() { &reports.polishing_threads } else { &reports.threads };
+    let work = Work::new(context, session_id, key).with_polish(polish);
+    answer_on(threads, context, request, work, of_peer, make)
 }
 
-/// Answers with what is made on a thread for reports. Its memory counts for the client.
-fn defer<'a>(
+/// Answers with what is read of the reports.
+fn look<'a>(
     context: &'a Context,
     request: &Request,
     session_id: SessionId,
-    key: SealingKey,
     make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
     let of_peer = context.reports.begin(context.admission.client_peer(request))?;
-    let client = context.admission.client(request, &key.lookup());
-    let work = Work::new(context, session_id, key);
-    Answer::defer(move |responder| {
-        work.run(&context.reports.threads, responder.of_client(client), move |work| {
-            let _of_peer = of_peer;
-            make(work)
-        });
-    })
+    let work = Work::new(context, session_id, SealingKey::derive(&session_id));
+    answer_on(&context.reports.threads, context, request, work, of_peer, make)
 }
 
 /// Answers with a report in the format that the client accepts.
@@ -234,7 +213,7 @@ fn render<'a>(
     session_id: SessionId,
     find: impl FnOnce(&Work) -> Result<Report, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let (key, format) = (SealingKey::derive(&session_id), request::format(request));
+    let format = request::format(request);
     // The response to HEAD has no body, so none is made.
     let is_head = request.method() == "HEAD";
     let make = move |work: &Work| {
@@ -242,14 +221,29 @@ fn render<'a>(
         Ok(if is_head { format.head() } else { format.render(&report, || work.body(&report)) })
     };
     if format != Format::Pdf {
-        return defer(context, request, session_id, key, make);
+        return look(context, request, session_id, make);
     }
-    let client = context.admission.client(request, &key.lookup());
-    let share = context.reports.begin_pdf(key.lookup(), context.admission.client_peer(request))?;
-    let work = Work::new(context, session_id, key);
+    let key = SealingKey::derive(&session_id);
+    let permit = context.reports.begin_pdf(key.lookup(), context.admission.client_peer(request))?;
+    answer_on(&context.reports.pdf_threads, context, request, Work::new(context, session_id, key), permit, make)
+}
+
+/// Answers with what is made on one of these threads, while the permit is held. Its memory counts for the client.
+fn answer_on<'a>(
+    threads: &'a ThreadPool,
+    context: &'a Context,
+    request: &Request,
+    work: Work,
+    permit: impl Send + 'static,
+    make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
+    let client = context.admission.client(request, &work.lookup());
     Answer::defer(move |responder| {
-        work.run(&context.reports.pdf_threads, responder.of_client(client), move |work| {
-            let _share = share;
+        if let Some(disconnect) = work.disconnect() {
+            responder.on_disconnect(disconnect);
+        }
+        work.run(threads, responder.of_client(client), move |work| {
+            let _permit = permit;
             make(work)
         });
     })

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -47,8 +48,9 @@ pub struct Reports {
     /// The texts that reports are made from.
     pub(super) templates: Templates,
     pub(in crate::api) threads: ThreadPool,
-    /// Nothing waits for one of these: a report without one is not polished.
+    /// One for each [`PolishPermit`].
     pub(super) polishing_threads: ThreadPool,
+    polishing: Arc<AtomicUsize>,
     pub(super) deleting_threads: ThreadPool,
     pub(super) pdf_threads: ThreadPool,
     of_peers: PeerTurns,
@@ -57,9 +59,13 @@ pub struct Reports {
     pdfs_of_sessions: Arc<Mutex<HashSet<Lookup>>>,
 }
 
+/// A report that a model polishes. Dropping it ends that.
+#[must_use]
+pub(super) struct PolishPermit(Arc<AtomicUsize>);
+
 /// A PDF of a session that is made or waits. Dropping it ends that.
 #[must_use]
-pub(super) struct PdfShare {
+pub(super) struct PdfPermit {
     of_sessions: Arc<Mutex<HashSet<Lookup>>>,
     session: Lookup,
     _of_peer: Option<PeerTurn>,
@@ -83,6 +89,7 @@ impl Reports {
             templates,
             threads: pool("report", THREADS, MAX_QUEUED),
             polishing_threads: pool("polish", POLISHING_THREADS, POLISHING_THREADS),
+            polishing: Arc::default(),
             deleting_threads: pool("delete-report", DELETING_THREADS, MAX_QUEUED_DELETES),
             pdf_threads: pool("pdf", PDF_THREADS, MAX_QUEUED_PDFS),
             of_peers: PeerTurns::new(MAX_QUEUED / PEER_DIVISOR),
@@ -99,16 +106,23 @@ impl Reports {
         self.of_peers.begin(peer).map_err(|_| limited())
     }
 
+    /// Counts a report that a model polishes; `None` where so many are polished that this one would have to wait.
+    pub(super) fn begin_polish(&self) -> Option<PolishPermit> {
+        let free = |polishing| (polishing < POLISHING_THREADS).then_some(polishing + 1);
+        let begun = self.polishing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free);
+        begun.ok().map(|_| PolishPermit(self.polishing.clone()))
+    }
+
     /// Counts a PDF of a session and of a network.
     ///
     /// # Errors
     /// 429 while another one of the session is made, or where the network has its share.
-    pub(super) fn begin_pdf(&self, session: Lookup, peer: Option<PeerKey>) -> Result<PdfShare, Problem> {
+    pub(super) fn begin_pdf(&self, session: Lookup, peer: Option<PeerKey>) -> Result<PdfPermit, Problem> {
         let _of_peer = self.pdfs_of_peers.begin(peer).map_err(|_| limited())?;
         if !self.pdfs_of_sessions.lock().insert(session) {
-            return Err(limited());
+            return Err(Problem::new(Code::PdfInProgress).after(1));
         }
-        Ok(PdfShare { of_sessions: self.pdfs_of_sessions.clone(), session, _of_peer })
+        Ok(PdfPermit { of_sessions: self.pdfs_of_sessions.clone(), session, _of_peer })
     }
 }
 
@@ -116,7 +130,13 @@ fn limited() -> Problem {
     Problem::new(Code::NetworkLimited).after(1)
 }
 
-impl Drop for PdfShare {
+impl Drop for PolishPermit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for PdfPermit {
     fn drop(&mut self) {
         self.of_sessions.lock().remove(&self.session);
     }

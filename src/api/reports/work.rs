@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::request::GivenFacts;
-use super::shared::Reports;
+use super::shared::{PolishPermit, Reports};
 use super::wire::ReportBody;
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
@@ -18,7 +18,7 @@ use crate::message;
 use crate::peers::PeerKey;
 use crate::report::{Facts, PolishPrompt, Report, Source};
 use crate::retention::Life;
-use crate::sealing::SealingKey;
+use crate::sealing::{Lookup, SealingKey};
 use crate::session_id::SessionId;
 use crate::store::{MAX_REPORTS, ReportAppended, ReportList, ReportPlace, Store};
 use crate::sync::{CancellationToken, ThreadPool};
@@ -41,15 +41,16 @@ pub(in crate::api) struct Work {
     key: SealingKey,
     received_at: Instant,
     /// Whether the companion's model is to smooth the language, and for whom.
-    polish: Option<PolishWish>,
+    polish: Option<PolishRequest>,
 }
 
 /// A client that wants its report polished.
-pub(super) struct PolishWish {
+pub(super) struct PolishRequest {
     pub(super) turns: Arc<Turns>,
     pub(super) peer: Option<PeerKey>,
     /// Cancelled when the client is gone.
     pub(super) disconnect: CancellationToken,
+    pub(super) _permit: PolishPermit,
 }
 
 impl Work {
@@ -58,8 +59,17 @@ impl Work {
         Work { store, reports, policy, session_id, key, received_at: Instant::now(), polish: None }
     }
 
-    pub(super) fn with_polish(self, polish: Option<PolishWish>) -> Work {
+    pub(super) fn with_polish(self, polish: Option<PolishRequest>) -> Work {
         Work { polish, ..self }
+    }
+
+    pub(super) fn lookup(&self) -> Lookup {
+        self.key.lookup()
+    }
+
+    /// What the work has to know of its client's end, if it is something.
+    pub(super) fn disconnect(&self) -> Option<CancellationToken> {
+        self.polish.as_ref().map(|polish| polish.disconnect.clone())
     }
 
     /// Has a thread of the pool do the work, and answers with what that makes; 503 if too much waits for a thread.
@@ -185,21 +195,21 @@ impl Work {
     }
 
     /// The document of these facts, with the words of a model where they say the same.
-    fn word(&self, facts: &Facts, polish: Option<&PolishWish>) -> (Document, Source) {
+    fn word(&self, facts: &Facts, polish: Option<&PolishRequest>) -> (Document, Source) {
         let templates = &self.reports.templates;
         let document = templates.generate(facts);
-        let words = polish.and_then(|wish| self.ask(wish, templates.polish_prompt(&document)));
+        let words = polish.and_then(|polish| self.ask(polish, templates.polish_prompt(&document)));
         let polished = words.and_then(|words| templates.polished(&document, &words));
         polished.map_or((document, Source::Template), |polished| (polished, Source::Model))
     }
 
     /// What the model makes of a text; `None` where it cannot be asked, or fails.
-    fn ask(&self, wish: &PolishWish, PolishPrompt { instruction, text }: PolishPrompt) -> Option<String> {
-        let (peer, disconnect) = (wish.peer, wish.disconnect.clone());
+    fn ask(&self, request: &PolishRequest, PolishPrompt { instruction, text }: PolishPrompt) -> Option<String> {
+        let (peer, disconnect) = (request.peer, request.disconnect.clone());
         let (session, received_at) = (self.key.lookup(), self.received_at);
         let (sender, receiver) = mpsc::sync_channel(1);
         let polish = Polish { session, peer, disconnect, received_at, instruction, text };
-        wish.turns.polish(polish, Box::new(move |words| _ = sender.send(words)));
+        request.turns.polish(polish, Box::new(move |words| _ = sender.send(words)));
         receiver.recv().ok().flatten()
     }
 

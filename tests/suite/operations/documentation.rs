@@ -131,7 +131,7 @@ fn the_description_has_enums_optional_headers_and_the_data_of_events() {
     let document = safespace::api::openapi::describe();
     let timeout = &document["components"]["schemas"]["IdleTimeoutRequest"]["properties"]["idle_timeout_seconds"];
     assert_eq!(timeout["type"], serde_json::json!(["integer", "null"]), "null goes back to the timeout of the service");
-    assert_eq!(document.to_string().matches("\"null\"").count(), 1, "generated clients would send null");
+    assert_eq!(document.to_string().matches("\"null\"").count(), 5, "generated clients would send null");
     let schemas = &document["components"]["schemas"];
     for (schema, values) in [
         ("Author", serde_json::json!(["user", "model"])),

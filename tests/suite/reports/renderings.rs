@@ -99,7 +99,7 @@ fn a_session_has_one_pdf_at_a_time_and_others_are_not_kept_waiting() {
     assert!((1..12).contains(&made), "{made}");
     for refused in answers.iter().filter(|answer| answer.status != 200) {
         refused.assert_problem(429);
-        assert_eq!(refused.json()["code"], "network_limited");
+        assert_eq!(refused.json()["code"], "pdf_in_progress");
         assert_eq!(refused.header("Retry-After"), Some("1"));
     }
     reports.newest_as("application/pdf").assert_status(200);
