@@ -120,6 +120,17 @@ fn a_mistake_is_reported_with_its_line() {
         let refused = mistake(text);
         assert!(refused.starts_with(expected), "{text}: {refused}");
     }
+    let other = small(&[("words.id = [\"halo\"]", "words.id = [\"halo\"]\ncrisis.id = [\"mati\"]")]);
+    assert!(
+        mistake(&other).starts_with("line 6: the topic \"greeting\" has crisis, vague or harmless"),
+        "{}",
+        mistake(&other)
+    );
+    let unknown = small(&[
+        ("\"greeting\"", "\"danger\""),
+        ("words.id = [\"halo\"]", "words.id = [\"halo\"]\nvague = [\n\"pisau\"]"),
+    ]);
+    assert_eq!(mistake(&unknown), "line 9: \"pisau\" is not in the words of the topic");
     let second = "[\"aku\"]\n[[language]]\ncode = \"en\"\nmarkers = [\"i\", \"Aku\"]\n";
     let refused = mistake(&small(&[("[\"aku\"]", second)]));
     assert_eq!(refused, "line 10: the topic \"greeting\" has no words in \"en\"");
