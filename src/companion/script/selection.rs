@@ -73,8 +73,14 @@ impl Script {
     /// The language with the most markers; none if there are none or two languages have the same number.
     fn language(&self, words: &Words) -> Option<usize> {
         let mut counts = vec![0_usize; self.replies[self.fallback].len()];
-        for language in words.runs(1).filter_map(|word| self.markers.get(word)) {
-            counts[*language] += 1;
+        let all: Vec<&str> = words.runs(1).collect();
+        let is_letter = |at: usize| all.get(at).is_some_and(|word| word.chars().nth(1).is_none());
+        for (at, word) in all.iter().enumerate() {
+            // Letters that are typed one by one are no words: "d i r i" has no English "i".
+            let is_spelled = is_letter(at) && (is_letter(at + 1) || at > 0 && is_letter(at - 1));
+            if let Some(language) = self.markers.get(*word).filter(|_| !is_spelled) {
+                counts[*language] += 1;
+            }
         }
         let max = counts.iter().copied().max().filter(|max| *max > 0)?;
         let mut languages = (0..counts.len()).filter(|language| counts[*language] == max);

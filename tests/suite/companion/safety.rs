@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use safespace::companion::{Companion, Level};
+use safespace::message::Role;
 use serde::Deserialize;
 
 use super::fixture::{build, file, path};
@@ -138,5 +139,21 @@ fn the_longest_message_is_assessed_within_a_second() {
         let _ = EMBEDDED.assess(&longest);
         println!("{text:?}: {:?}", started.elapsed());
         assert!(started.elapsed() < Duration::from_secs(1), "{text:?}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn the_reply_to_a_disguised_message_is_of_its_topic_and_in_its_language() {
+    for (message, of_language) in [
+        ("pgn b u n u h d i r i", "menelepon"),
+        ("k!ll myself is what i want", "crisis line"),
+        ("s u i c i d e", "menelepon"),
+        ("dia mau bnuh aku", "polisi"),
+        ("he gonna k1ll me", "local emergency number"),
+    ] {
+        let safety = EMBEDDED.assess(message).unwrap_or_else(|| panic!("{message}"));
+        let question = [super::fixture::message(Role::User, message)];
+        let reply = EMBEDDED.reply_to(safety, &question);
+        assert!(reply.contains(of_language), "{message}: {reply}");
     }
 }
