@@ -1,7 +1,7 @@
 //! A document as one HTML page that loads nothing.
 
-use super::structure::{Block, Document, Span};
-use super::words::{neutral_title, placeholder, sources};
+use super::structure::{Block, Document, Value};
+use super::words::{BLANK, neutral_title, placeholder, sources};
 
 /// The page's style: readable on a screen, and on paper without the browser's colours.
 const STYLE: &str = include_str!("page.css");
@@ -38,13 +38,14 @@ pub fn html(document: &Document) -> String {
 
 fn block_html(document: &Document, block: &Block) -> String {
     match block {
-        Block::Paragraph(spans) => format!("<p dir=\"auto\">{}</p>\n", spans_html(document, spans)),
+        Block::Paragraph(words) => format!("<p dir=\"auto\">{}</p>\n", escaped(words)),
         Block::Field { label, value } => {
-            format!("<dt>{}:</dt>\n<dd dir=\"auto\">{}</dd>\n", escaped(label), spans_html(document, value))
-        }
-        Block::List(items) => {
-            let items: String = items.iter().map(|spans| item(&spans_html(document, spans))).collect();
-            format!("<ul>\n{items}</ul>\n")
+            let value = match value {
+                Value::Text(words) => escaped(words),
+                Value::Placeholder(what) => format!("<mark>[{}]</mark>", escaped(&placeholder(document, what))),
+                Value::Blank => BLANK.to_owned(),
+            };
+            format!("<dt>{}:</dt>\n<dd dir=\"auto\">{value}</dd>\n", escaped(label))
         }
         Block::Quotation(words) => format!("<blockquote dir=\"auto\">{}</blockquote>\n", escaped(words)),
     }
@@ -52,14 +53,6 @@ fn block_html(document: &Document, block: &Block) -> String {
 
 fn item(content: &str) -> String {
     format!("<li dir=\"auto\">{content}</li>\n")
-}
-
-fn spans_html(document: &Document, spans: &[Span]) -> String {
-    let span_html = |span: &Span| match span {
-        Span::Text(words) => escaped(words),
-        Span::Placeholder(what) => format!("<mark>[{}]</mark>", escaped(&placeholder(document, what))),
-    };
-    spans.iter().map(span_html).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! A document as Markdown (CommonMark, also with GitHub's extensions).
 
-use super::structure::{Block, Document, Span};
-use super::words::{lines, placeholder, sources};
+use super::structure::{Block, Document, Value};
+use super::words::{BLANK, lines, placeholder, sources};
 
 /// The document as Markdown. Texts are escaped, so that nothing that a person wrote becomes markup, a link or HTML; their
 /// line breaks and the spaces before a line are kept.
@@ -21,19 +21,24 @@ pub fn markdown(document: &Document) -> String {
     }
     if !document.sources.is_empty() {
         parts.push(format!("## {}", sources(document.language)));
-        parts.push(list('*', document.sources.iter().map(|source| escaped(source, "  "))));
+        let items: Vec<String> = document.sources.iter().map(|source| format!("- {}", escaped(source, "  "))).collect();
+        parts.push(items.join("\n"));
     }
     parts.join("\n\n") + "\n"
 }
 
 fn block_markdown(document: &Document, block: &Block) -> String {
     match block {
-        Block::Paragraph(spans) => escaped_spans(document, spans, ""),
-        // Another bullet than that of lists, so that a list behind a field is a list of its own.
+        Block::Paragraph(words) => escaped(words, ""),
         Block::Field { label, value } => {
-            format!("- **{}:** {}", one_line(label), escaped_spans(document, value, "  "))
+            let value = match value {
+                Value::Text(words) => escaped(words, "  "),
+                // The asterisks are inside the brackets: beside a letter they would be asterisks.
+                Value::Placeholder(what) => format!("\\[**{}**\\]", one_line(&placeholder(document, what))),
+                Value::Blank => escaped(BLANK, ""),
+            };
+            format!("- **{}:** {value}", one_line(label))
         }
-        Block::List(items) => list('*', items.iter().map(|item| escaped_spans(document, item, "  "))),
         Block::Quotation(words) => markdown_quotation(words),
     }
 }
@@ -44,51 +49,24 @@ pub fn markdown_quotation(words: &str) -> String {
     format!("> {}", escaped(words, "> "))
 }
 
-fn list(bullet: char, items: impl Iterator<Item = String>) -> String {
-    items.map(|item| format!("{bullet} {item}")).collect::<Vec<_>>().join("\n")
-}
-
-fn escaped_spans(document: &Document, spans: &[Span], indent: &str) -> String {
-    let mut text = String::new();
-    for span in spans {
-        match span {
-            Span::Text(words) => text.push_str(&escaped_from(words, indent, text.is_empty())),
-            // The asterisks are inside the brackets: beside a letter they would be asterisks.
-            Span::Placeholder(what) => {
-                text.push_str(&format!("\\[**{}**\\]", one_line(&placeholder(document, what))));
-            }
-        }
-    }
-    text
-}
-
 fn one_line(text: &str) -> String {
     escaped(&lines(text).join(" "), "")
 }
 
 /// Text of which nothing is markup. A line break is a hard break, behind which `indent` continues the block.
 fn escaped(text: &str, indent: &str) -> String {
-    escaped_from(text, indent, true)
+    let lines: Vec<String> = lines(text).iter().map(|line| escaped_line(line)).collect();
+    lines.join(&format!("\\\n{indent}"))
 }
 
-/// Text of which nothing is markup, at the start of a line or within one.
-fn escaped_from(text: &str, indent: &str, starts_line: bool) -> String {
-    let lines = lines(text).into_iter().enumerate();
-    let escaped = lines.map(|(number, line)| escaped_line(&line, starts_line || number > 0));
-    escaped.collect::<Vec<_>>().join(&format!("\\\n{indent}"))
-}
-
-fn escaped_line(line: &str, starts_line: bool) -> String {
-    let mut escaped = String::new();
-    let mut content = line;
-    if starts_line {
-        content = line.trim_start_matches([' ', '\t']);
-        // Spaces at the start are dropped or make a block of code, and a blank line would end the block.
-        escaped = "&nbsp;".repeat(line.len() - content.len());
-        if line.is_empty() {
-            return "&nbsp;".to_owned();
-        }
+fn escaped_line(line: &str) -> String {
+    if line.is_empty() {
+        // A blank line would end the block.
+        return "&nbsp;".to_owned();
     }
+    let content = line.trim_start_matches([' ', '\t']);
+    // Spaces at the start are dropped or make a block of code.
+    let mut escaped = "&nbsp;".repeat(line.len() - content.len());
     let digits = content.len() - content.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     for (at, c) in content.char_indices() {
         let markup = match c {
@@ -96,9 +74,9 @@ fn escaped_line(line: &str, starts_line: bool) -> String {
                 true
             }
             // A list, a heading that is underlined, a rule.
-            '-' | '+' | '=' => starts_line && at == 0,
+            '-' | '+' | '=' => at == 0,
             // A numbered list.
-            '.' | ')' if at == digits => starts_line,
+            '.' | ')' if at == digits => true,
             // A definition, and addresses that become links without brackets.
             ':' => at == 0 || content[at..].starts_with("://"),
             '.' => content.as_bytes()[..at].last_chunk().is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"www")),

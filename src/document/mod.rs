@@ -10,5 +10,5 @@ mod words;
 pub use html::html;
 pub use markdown::{markdown, markdown_quotation};
 pub use pdf::pdf;
-pub use structure::{Block, Document, Section, Span};
+pub use structure::{Block, Document, Section, Value};
 pub use text::text;

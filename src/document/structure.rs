@@ -41,26 +41,26 @@ impl Section {
 #[serde(rename_all = "snake_case")]
 pub enum Block {
     /// Sentences.
-    Paragraph(Vec<Span>),
+    Paragraph(String),
     /// A label and its value: `Tempat: kampus`.
     Field {
         /// The label, without a colon.
         label: String,
         /// The value.
-        value: Vec<Span>,
+        value: Value,
     },
-    /// Items, each a line with a bullet.
-    List(Vec<Vec<Span>>),
     /// A person's own words, verbatim, with their line breaks.
     Quotation(String),
 }
 
-/// A piece of a sentence.
+/// The value of a field.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Span {
+pub enum Value {
     /// Words.
     Text(String),
     /// A fact that was not given: what belongs there, such as `tanggal dan waktu kejadian`.
     Placeholder(String),
+    /// A line to fill in by hand.
+    Blank,
 }

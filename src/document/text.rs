@@ -1,7 +1,7 @@
 //! A document as plain text.
 
-use super::structure::{Block, Document};
-use super::words::{plain, sources};
+use super::structure::{Block, Document, Value};
+use super::words::{BLANK, placeholder, sources};
 
 /// The document as plain text: each heading on a line of its own, a person's own words verbatim between quotation marks.
 #[must_use]
@@ -20,20 +20,20 @@ pub fn text(document: &Document) -> String {
     }
     if !document.sources.is_empty() {
         parts.push(sources(document.language).to_owned());
-        parts.push(bullets(document.sources.iter().cloned()));
+        let items: Vec<String> = document.sources.iter().map(|source| format!("- {source}")).collect();
+        parts.push(items.join("\n"));
     }
     parts.join("\n\n") + "\n"
 }
 
 fn block_text(document: &Document, block: &Block) -> String {
     match block {
-        Block::Paragraph(spans) => plain(document, spans),
-        Block::Field { label, value } => format!("{label}: {}", plain(document, value)),
-        Block::List(items) => bullets(items.iter().map(|item| plain(document, item))),
+        Block::Paragraph(words) => words.clone(),
+        Block::Field { label, value } => match value {
+            Value::Text(words) => format!("{label}: {words}"),
+            Value::Placeholder(what) => format!("{label}: [{}]", placeholder(document, what)),
+            Value::Blank => format!("{label}: {BLANK}"),
+        },
         Block::Quotation(words) => format!("“{words}”"),
     }
-}
-
-fn bullets(items: impl Iterator<Item = String>) -> String {
-    items.map(|item| format!("- {item}")).collect::<Vec<_>>().join("\n")
 }

@@ -2,7 +2,7 @@
 
 use crate::language::Language;
 
-use super::structure::{Document, Span};
+use super::structure::Document;
 
 /// The title that is neutral: it does not say what the document is about.
 pub(super) fn neutral_title(language: Language) -> &'static str {
@@ -28,17 +28,8 @@ pub(super) fn placeholder(document: &Document, what: &str) -> String {
     }
 }
 
-/// Spans as plain text.
-pub(super) fn plain(document: &Document, spans: &[Span]) -> String {
-    let mut text = String::new();
-    for span in spans {
-        match span {
-            Span::Text(words) => text.push_str(words),
-            Span::Placeholder(what) => text.push_str(&format!("[{}]", placeholder(document, what))),
-        }
-    }
-    text
-}
+/// A line to fill in by hand, where lines cannot be drawn.
+pub(super) const BLANK: &str = "________";
 
 /// The lines of a text. A line ends with `\n`, `\r\n` or `\r`.
 pub(super) fn lines(text: &str) -> Vec<String> {

@@ -4,10 +4,7 @@ use super::advice::{Advice, Step};
 use super::facts::{Facts, Need, Perpetrator};
 use super::level::Level;
 use super::templates::{FactText, Templates};
-use crate::document::{Block, Document, Section, Span};
-
-/// A line to write on with a pen.
-const BLANK: &str = "________";
+use crate::document::{Block, Document, Section, Value};
 
 impl Templates {
     /// The document of a report: the texts of the file for the five answers, the other facts verbatim, and a placeholder for each
@@ -15,13 +12,13 @@ impl Templates {
     #[must_use]
     pub fn generate(&self, facts: &Facts) -> Document {
         let language = facts.language;
-        let text = |text: &str| Block::Paragraph(vec![Span::Text(text.to_owned())]);
+        let text = |text: &str| Block::Paragraph(text.to_owned());
         let field = |fact: &FactText, value: Option<&str>| Block::Field {
             label: fact.label.get(language).to_string(),
-            value: vec![match value {
-                Some(value) => Span::Text(value.to_owned()),
-                None => Span::Placeholder(fact.missing.get(language).to_string()),
-            }],
+            value: match value {
+                Some(value) => Value::Text(value.to_owned()),
+                None => Value::Placeholder(fact.missing.get(language).to_string()),
+            },
         };
         let needs = Need::ALL.iter().filter(|need| facts.needs.contains(need));
         let needs: Vec<&str> = needs.map(|need| self.need.of(*need).get(language).as_str()).collect();
@@ -55,10 +52,12 @@ impl Templates {
                 blocks.push(text(&statement.text));
                 sources.push(format!("{} ({})", statement.source, statement.date));
             }
-            blocks.extend(texts.by_hand.iter().map(|label| Block::Field {
-                label: label.get(language).to_string(),
-                value: vec![Span::Text(BLANK.to_owned())],
-            }));
+            blocks.extend(
+                texts
+                    .by_hand
+                    .iter()
+                    .map(|label| Block::Field { label: label.get(language).to_string(), value: Value::Blank }),
+            );
             Section { heading: texts.heading.get(language).to_string(), blocks }
         });
         Document {

@@ -3,7 +3,7 @@
 
 use super::templates::Templates;
 use super::text::Text;
-use crate::document::{Block, Document, Span};
+use crate::document::{Block, Document};
 
 /// What a model is asked. It has no word of the person: only texts of the file.
 pub struct PolishPrompt {
@@ -20,7 +20,7 @@ impl Templates {
         let mut lines = Vec::new();
         for section in &document.sections {
             lines.push(section.heading.clone());
-            lines.extend(section.blocks.iter().filter_map(sentences));
+            lines.extend(section.blocks.iter().filter_map(sentences).map(str::to_owned));
         }
         let connectives: Vec<_> = self.connectives(document).iter().map(|phrase| phrase.as_str()).collect();
         let instruction = self.polish.instruction.get(document.language).as_str();
@@ -42,8 +42,7 @@ impl Templates {
             }
             for block in &mut section.blocks {
                 if let Some(text) = sentences(block) {
-                    let text = joined(&text, lines.next()?, self.connectives(document))?;
-                    *block = Block::Paragraph(vec![Span::Text(text)]);
+                    *block = Block::Paragraph(joined(text, lines.next()?, self.connectives(document))?);
                 }
             }
         }
@@ -56,13 +55,8 @@ impl Templates {
 }
 
 /// The sentences of a block that may be polished: a paragraph of the file's words. Fields and quotations have the person's.
-fn sentences(block: &Block) -> Option<String> {
-    let Block::Paragraph(spans) = block else { return None };
-    let text = |span: &Span| match span {
-        Span::Text(text) => Some(text.clone()),
-        Span::Placeholder(_) => None,
-    };
-    spans.iter().map(text).collect()
+fn sentences(block: &Block) -> Option<&str> {
+    if let Block::Paragraph(sentences) = block { Some(sentences) } else { None }
 }
 
 /// The sentences, joined as in the answer; `None` unless the answer has the same words and signs in each. Between two it may have a full

@@ -6,7 +6,7 @@ use krilla::tagging::{ListNumbering, Tag, TagKind};
 
 use super::paragraph::{Paragraph, Typesetter};
 use super::pieces::{Look, Piece};
-use crate::document::structure::{Block, Document, Span};
+use crate::document::structure::{Block, Document, Value};
 use crate::document::words::{lines, placeholder, sources};
 
 /// The width of the text, in points: A4 with margins of 22 mm.
@@ -26,7 +26,7 @@ const BLOCK_SPACE: f32 = 8.0;
 const ITEM_SPACE: f32 = 4.0;
 const HAND_SPACE: f32 = 12.0;
 
-/// Underscores that fill the column of values: a value of underscores is a line to fill in by hand.
+/// Underscores that fill the column of values: a line to fill in by hand.
 const UNDERSCORES: usize = 55;
 
 /// Empty lines in a row that a quotation keeps: more are only a way to fill pages.
@@ -113,8 +113,7 @@ pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
     if !document.sources.is_empty() {
         let element = composer.element(0, Tag::Section);
         composer.heading(element, 2, sources(document.language));
-        let items: Vec<Vec<Piece>> = document.sources.iter().map(|source| vec![regular(source)]).collect();
-        composer.list(element, &items, SMALL_SIZE);
+        composer.sources(element);
     }
     composer.flow
 }
@@ -194,15 +193,10 @@ impl Composer<'_> {
                     self.field(list, block, if number == 0 { BLOCK_SPACE } else { ITEM_SPACE });
                 }
             }
-            Some(Block::Paragraph(spans)) => {
+            Some(Block::Paragraph(words)) => {
                 let element = self.element(parent, Tag::P);
-                let pieces = self.pieces(spans);
-                let cells = self.cells(element, &pieces, TEXT_SIZE, 0.0, WIDTH);
+                let cells = self.cells(element, &[regular(words)], TEXT_SIZE, 0.0, WIDTH);
                 self.rows(vec![cells], BLOCK_SPACE, Frame::None);
-            }
-            Some(Block::List(items)) => {
-                let items: Vec<Vec<Piece>> = items.iter().map(|spans| self.pieces(spans)).collect();
-                self.list(parent, &items, TEXT_SIZE);
             }
             Some(Block::Quotation(words)) => self.quotation(parent, words),
             None => {}
@@ -214,24 +208,23 @@ impl Composer<'_> {
         let item = self.element(list, Tag::LI);
         let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
         let label = [(format!("{}:", regular(label).0), Look::Bold)];
-        let mut value = self.pieces(value);
-        let by_hand = !value.is_empty()
-            && value.iter().all(|(words, _)| words.starts_with('_') && words.trim_matches('_').is_empty());
-        if by_hand {
-            value = vec![("_".repeat(UNDERSCORES), Look::Regular)];
-        }
+        let (value, space) = match value {
+            Value::Text(words) => (regular(words), space),
+            Value::Placeholder(what) => ((format!("[{}]", placeholder(self.document, what)), Look::Placeholder), space),
+            Value::Blank => (regular(&"_".repeat(UNDERSCORES)), HAND_SPACE),
+        };
         let label = self.cells(name, &label, TEXT_SIZE, 0.0, LABEL_WIDTH - INDENT);
-        let value = self.cells(body, &value, TEXT_SIZE, LABEL_WIDTH, WIDTH - LABEL_WIDTH);
-        self.rows(vec![label, value], if by_hand { HAND_SPACE } else { space }, Frame::None);
+        let value = self.cells(body, &[value], TEXT_SIZE, LABEL_WIDTH, WIDTH - LABEL_WIDTH);
+        self.rows(vec![label, value], space, Frame::None);
     }
 
-    fn list(&mut self, parent: usize, items: &[Vec<Piece>], size: f32) {
+    fn sources(&mut self, parent: usize) {
         let list = self.element(parent, Tag::L(ListNumbering::Disc));
-        for (number, pieces) in items.iter().enumerate() {
+        for (number, source) in self.document.sources.iter().enumerate() {
             let item = self.element(list, Tag::LI);
             let (bullet, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
-            let bullet = self.cells(bullet, &[("•".to_owned(), Look::Regular)], size, 2.0, INDENT);
-            let body = self.cells(body, pieces, size, INDENT, WIDTH - INDENT);
+            let bullet = self.cells(bullet, &[regular("•")], SMALL_SIZE, 2.0, INDENT);
+            let body = self.cells(body, &[regular(source)], SMALL_SIZE, INDENT, WIDTH - INDENT);
             self.rows(vec![bullet, body], if number == 0 { BLOCK_SPACE } else { ITEM_SPACE }, Frame::None);
         }
     }
@@ -248,13 +241,5 @@ impl Composer<'_> {
             let cells = self.cells(element, &[(line.clone(), Look::Regular)], TEXT_SIZE, INDENT, WIDTH - INDENT);
             self.rows(vec![cells], if number == 0 { BLOCK_SPACE } else { 0.0 }, Frame::Bar);
         }
-    }
-
-    fn pieces(&self, spans: &[Span]) -> Vec<Piece> {
-        let piece = |span: &Span| match span {
-            Span::Text(words) => regular(words),
-            Span::Placeholder(what) => (format!("[{}]", placeholder(self.document, what)), Look::Placeholder),
-        };
-        spans.iter().map(piece).collect()
     }
 }

@@ -24,7 +24,7 @@ fn a_report_as_html_is_one_page_that_loads_nothing_and_has_a_neutral_title() {
         "<p class=\"notice\" role=\"note\" dir=\"auto\">Dokumen ini bukan nasihat hukum.</p>",
         "<dl>\n<dt>Hubungan dengan pelapor:</dt>\n<dd dir=\"auto\">dosen</dd>\n<dt>Nama:</dt>\n",
         "<dd dir=\"auto\"><mark>[ISI: tanggal dan waktu kejadian]</mark></dd>",
-        "<ul>\n<li dir=\"auto\">Pendampingan psikologis</li>\n<li dir=\"auto\">Bantuan hukum</li>\n</ul>",
+        "<ul>\n<li dir=\"auto\">UU 12/2022</li>\n<li dir=\"auto\">Permendikbudristek 55/2024</li>\n</ul>",
         "<blockquote dir=\"auto\">Dia datang.\nSaya &lt;i&gt;diam&lt;/i&gt;.</blockquote>",
         "<h2>Sumber</h2>\n<ul>\n<li dir=\"auto\">UU 12/2022</li>",
     ] {

@@ -46,20 +46,17 @@ const REPORT: &str = "\
 
 Pelapor ingin mendokumentasikan kejadian ini.
 
-* Pendampingan psikologis
-* Bantuan hukum
-
 ## II. Identifikasi Pelaku
 
 - **Hubungan dengan pelapor:** dosen
-- **Nama:** \\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_\\_
+- **Nama:** \\_\\_\\_\\_\\_\\_\\_\\_
 
 ## III. Kronologi Kejadian
 
 - **Tempat:** kampus
 - **Waktu:** \\[**ISI: tanggal dan waktu kejadian**\\]
 
-Kejadian ini terjadi \\[**ISI: berapa kali**\\] dan berupa sentuhan fisik.
+Kejadian ini berupa sentuhan fisik.
 
 > &nbsp;&nbsp;Dia datang, dan 3 \\< 4.\\
 > &nbsp;\\
@@ -71,8 +68,8 @@ Pesan tersedia.
 
 ## Sumber
 
-* UU 12/2022
-* Permendikbudristek 55/2024
+- UU 12/2022
+- Permendikbudristek 55/2024
 ";
 
 #[test]

@@ -1,19 +1,19 @@
 //! Documents to render, and words that a person may write.
 
 use proptest::prelude::*;
-use safespace::document::{Block, Document, Section, Span};
+use safespace::document::{Block, Document, Section, Value};
 use safespace::language::Language;
 
-fn words(text: &str) -> Vec<Span> {
-    vec![Span::Text(text.to_owned())]
+fn words(text: &str) -> Value {
+    Value::Text(text.to_owned())
 }
 
-fn field(label: &str, value: Vec<Span>) -> Block {
+fn field(label: &str, value: Value) -> Block {
     Block::Field { label: label.to_owned(), value }
 }
 
-fn placeholder(what: &str) -> Span {
-    Span::Placeholder(what.to_owned())
+fn paragraph(text: &str) -> Block {
+    Block::Paragraph(text.to_owned())
 }
 
 fn section(heading: &str, blocks: Vec<Block>) -> Section {
@@ -22,33 +22,26 @@ fn section(heading: &str, blocks: Vec<Block>) -> Section {
 
 /// A report with this narrative.
 pub(super) fn report(narrative: &str) -> Document {
-    let how_often = vec![
-        Span::Text("Kejadian ini terjadi ".to_owned()),
-        placeholder("berapa kali"),
-        Span::Text(" dan berupa sentuhan fisik.".to_owned()),
-    ];
-    let needs = Block::List(vec![words("Pendampingan psikologis"), words("Bantuan hukum")]);
-    let goal = Block::Paragraph(words("Pelapor ingin mendokumentasikan kejadian ini."));
     Document {
         language: Language::Indonesian,
         title: "Laporan Kejadian".to_owned(),
         notice: "Dokumen ini bukan nasihat hukum.".to_owned(),
         sections: vec![
-            section("I. Identifikasi Kebutuhan", vec![goal, needs]),
+            section("I. Identifikasi Kebutuhan", vec![paragraph("Pelapor ingin mendokumentasikan kejadian ini.")]),
             section(
                 "II. Identifikasi Pelaku",
-                vec![field("Hubungan dengan pelapor", words("dosen")), field("Nama", words("________________"))],
+                vec![field("Hubungan dengan pelapor", words("dosen")), field("Nama", Value::Blank)],
             ),
             section(
                 "III. Kronologi Kejadian",
                 vec![
                     field("Tempat", words("kampus")),
-                    field("Waktu", vec![placeholder("tanggal dan waktu kejadian")]),
-                    Block::Paragraph(how_often),
+                    field("Waktu", Value::Placeholder("tanggal dan waktu kejadian".to_owned())),
+                    paragraph("Kejadian ini berupa sentuhan fisik."),
                     Block::Quotation(narrative.to_owned()),
                 ],
             ),
-            section("IV. Bukti Terlampir", vec![Block::Paragraph(words("Pesan tersedia."))]),
+            section("IV. Bukti Terlampir", vec![paragraph("Pesan tersedia.")]),
         ],
         sources: vec!["UU 12/2022".to_owned(), "Permendikbudristek 55/2024".to_owned()],
     }
@@ -59,8 +52,7 @@ pub(super) fn report_full_of(words_of_the_person: &str) -> Document {
     let mut document = report(words_of_the_person);
     for section in &mut document.sections {
         section.blocks.push(field("Frekuensi", words(words_of_the_person)));
-        section.blocks.push(Block::Paragraph(words(words_of_the_person)));
-        section.blocks.push(Block::List(vec![words(words_of_the_person)]));
+        section.blocks.push(paragraph(words_of_the_person));
     }
     document
 }

@@ -14,20 +14,17 @@ I. Identifikasi Kebutuhan
 
 Pelapor ingin mendokumentasikan kejadian ini.
 
-- Pendampingan psikologis
-- Bantuan hukum
-
 II. Identifikasi Pelaku
 
 Hubungan dengan pelapor: dosen
-Nama: ________________
+Nama: ________
 
 III. Kronologi Kejadian
 
 Tempat: kampus
 Waktu: [ISI: tanggal dan waktu kejadian]
 
-Kejadian ini terjadi [ISI: berapa kali] dan berupa sentuhan fisik.
+Kejadian ini berupa sentuhan fisik.
 
 “  Dia datang.\r
 \t\n\nSaya *diam*.\u{a0}😢 ”

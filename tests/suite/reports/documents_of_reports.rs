@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use safespace::document::{Block, Document, Span};
+use safespace::document::{self, Block, Document};
 use safespace::language::Language;
 use safespace::report::{Facts, Level, Need, Perpetrator, Templates, missing};
 use toml::{Table, Value};
@@ -34,12 +34,8 @@ fn five_texts(file: &Table, facts: &Facts) -> [String; 5] {
 }
 
 fn placeholders(document: &Document) -> usize {
-    let spans = document.sections.iter().flat_map(|section| &section.blocks).flat_map(|block| match block {
-        Block::Paragraph(spans) | Block::Field { value: spans, .. } => spans.iter().collect(),
-        Block::List(items) => items.iter().flatten().collect(),
-        Block::Quotation(_) => Vec::new(),
-    });
-    spans.filter(|span| matches!(span, Span::Placeholder(_))).count()
+    let blocks = document.sections.iter().flat_map(|section| &section.blocks);
+    blocks.filter(|block| matches!(block, Block::Field { value: document::Value::Placeholder(_), .. })).count()
 }
 
 #[test]
@@ -157,26 +153,26 @@ fn pieces(document: &Document) -> Vec<&str> {
         pieces.push(&section.heading);
         for block in &section.blocks {
             match block {
-                Block::Paragraph(spans) => pieces.extend(spans.iter().map(words_of)),
+                Block::Paragraph(words) | Block::Quotation(words) => pieces.push(words),
                 Block::Field { label, value } => {
-                    pieces.extend([label.as_str()].into_iter().chain(value.iter().map(words_of)));
+                    pieces.extend([label.as_str(), words_of(value)]);
                 }
-                Block::List(items) => pieces.extend(items.iter().flatten().map(words_of)),
-                Block::Quotation(words) => pieces.push(words),
             }
         }
     }
     pieces
 }
 
-fn words_of(span: &Span) -> &str {
-    let (Span::Text(words) | Span::Placeholder(words)) = span;
-    words
+fn words_of(value: &document::Value) -> &str {
+    match value {
+        document::Value::Text(words) | document::Value::Placeholder(words) => words,
+        document::Value::Blank => "",
+    }
 }
 
 /// The words that every document of a language may have: those of the file but for the texts of answers.
 fn common_words(file: &Table, language: Language) -> HashSet<&str> {
-    let mut texts = vec!["________"];
+    let mut texts = Vec::new();
     for part in ["title", "notice", "own_words", "sections", "facts"] {
         all_texts(&file[part], language, &mut texts);
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use safespace::document::{Block, Document, Span};
+use safespace::document::{Block, Document, Value};
 use safespace::language::Language;
 use safespace::report::{Description, Evidence, Facts, Location, Need, Perpetrator, Templates, UserGoal};
 use safespace::resources::Registry;
@@ -33,22 +33,18 @@ pub(super) fn facts(language: Language) -> Facts {
 
 /// Every text of a document, in its order. Placeholders are in brackets.
 pub(super) fn texts(document: &Document) -> Vec<String> {
-    let spans = |spans: &[Span]| {
-        let text = |span: &Span| match span {
-            Span::Text(text) => text.clone(),
-            Span::Placeholder(text) => format!("[{text}]"),
-        };
-        spans.iter().map(text).collect::<String>()
+    let value = |value: &Value| match value {
+        Value::Text(text) => text.clone(),
+        Value::Placeholder(text) => format!("[{text}]"),
+        Value::Blank => "________".to_owned(),
     };
     let mut texts = vec![document.title.clone(), document.notice.clone()];
     for section in &document.sections {
         texts.push(section.heading.clone());
         for block in &section.blocks {
             match block {
-                Block::Paragraph(words) => texts.push(spans(words)),
-                Block::Field { label, value } => texts.push(format!("{label}: {}", spans(value))),
-                Block::List(items) => texts.extend(items.iter().map(|item| spans(item))),
-                Block::Quotation(words) => texts.push(words.clone()),
+                Block::Paragraph(words) | Block::Quotation(words) => texts.push(words.clone()),
+                Block::Field { label, value: given } => texts.push(format!("{label}: {}", value(given))),
             }
         }
     }

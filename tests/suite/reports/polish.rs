@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
-use safespace::document::{Block, Document, Span};
+use safespace::document::{Block, Document};
 use safespace::language::Language;
 use safespace::report::{Facts, Templates};
 
@@ -27,14 +27,10 @@ fn document(templates: &Templates, language: Language) -> (Document, String) {
 fn paragraphs(document: &Document) -> Vec<&str> {
     let blocks = document.sections.iter().flat_map(|section| &section.blocks);
     let paragraphs = blocks.filter_map(|block| match block {
-        Block::Paragraph(spans) => Some(spans),
+        Block::Paragraph(words) => Some(words.as_str()),
         _ => None,
     });
-    let words = paragraphs.map(|spans| match spans.as_slice() {
-        [Span::Text(words)] => words.as_str(),
-        _ => panic!("a paragraph of {} spans", spans.len()),
-    });
-    words.collect()
+    paragraphs.collect()
 }
 
 /// Everything but the paragraphs.
