@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
-use crate::api::{Context, Reports, Resources};
+use crate::api::{Context, ReportWorkers, Resources};
 use crate::companion;
 use crate::config::{Address, Config};
 use crate::exporter::Exporter;
@@ -70,7 +70,7 @@ impl App {
         let context = Arc::new(Context {
             store: store.clone(),
             allowed_origins: config.allowed_origins.clone(),
-            reports: Arc::new(Reports::new(templates)),
+            reports: Arc::new(ReportWorkers::new(templates)),
             retention: config.retention,
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::chat::message_pieces::{MessageFormat, MessagePieces, log_failure};
 use super::chat::wire;
 use super::problem::Problem;
-use super::reports::shared::Reports;
-use super::reports::work::Work;
+use super::reports::job::ReportJob;
+use super::reports::workers::ReportWorkers;
 use super::respond;
 use super::responder::{Answer, Context};
 use super::sessions::{Session, parse_id};
@@ -24,7 +24,7 @@ use crate::report::Report;
 use crate::retention::Life;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
-use crate::store::{ReportList, ReportPlace, Store};
+use crate::store::{ReportList, ReportRef, Store};
 
 /// The form of a file.
 struct Format {
@@ -36,7 +36,7 @@ struct Format {
     messages: MessageFormat,
     /// Between the last message and the first report.
     middle: &'static str,
-    report: fn(&Work, &Report) -> Vec<u8>,
+    report: fn(&ReportJob, &Report) -> Vec<u8>,
     /// Between two reports.
     separator: &'static str,
     closing: &'static str,
@@ -54,7 +54,7 @@ static JSON: Format = Format {
         separator: ",",
     },
     middle: "],\"reports\":[",
-    report: |work, report| to_json(&work.body(report)),
+    report: |job, report| to_json(&job.body(report)),
     separator: ",",
     closing: "]}\n",
 };
@@ -108,15 +108,15 @@ pub(super) fn export<'a>(context: &'a Context, request: &Request, session_id: &s
     let key = SealingKey::derive(&session_id);
     let of_peer = context.reports.begin(context.admission.client_peer(request))?;
     let client = context.admission.client(request, &key.lookup());
-    let work = Work::new(context, session_id, SealingKey::derive(&session_id));
+    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
     let (format, store, reports) = (format(request), context.store.clone(), context.reports.clone());
     Answer::defer(move |responder| {
-        work.run_with(&context.reports.threads, responder.of_client(client), move |work, responder| {
+        job.run_with(&context.reports.threads, responder.of_client(client), move |job, responder| {
             let _of_peer = of_peer;
-            match work.session() {
+            match job.session() {
                 Err(problem) => responder.respond(Err(problem)),
                 Ok((life, list)) => {
-                    let export = Arc::new(Export::new(format, work, (store, reports), key, session_id, &life, list));
+                    let export = Arc::new(Export::new(format, job, (store, reports), key, session_id, &life, list));
                     responder.stream_from(export.head(), move |piece| export.clone().send_piece(piece));
                 }
             }
@@ -136,8 +136,8 @@ fn format(request: &Request) -> &'static Format {
 /// A file that is being sent. Between two pieces it keeps neither messages nor reports.
 struct Export {
     format: &'static Format,
-    work: Work,
-    reports: Arc<Reports>,
+    job: ReportJob,
+    reports: Arc<ReportWorkers>,
     messages: Arc<MessagePieces>,
     state: Mutex<State>,
 }
@@ -147,14 +147,14 @@ struct State {
     prefix: Vec<u8>,
     is_behind_messages: bool,
     /// The reports that are not sent yet.
-    places: VecDeque<ReportPlace>,
+    places: VecDeque<ReportRef>,
 }
 
 impl Export {
     fn new(
         format: &'static Format,
-        work: Work,
-        (store, reports): (Arc<Store>, Arc<Reports>),
+        job: ReportJob,
+        (store, reports): (Arc<Store>, Arc<ReportWorkers>),
         key: SealingKey,
         session_id: SessionId,
         life: &Life,
@@ -167,7 +167,7 @@ impl Export {
         let middle = if is_behind_messages { format.middle } else { "" };
         let prefix = [(format.opening)(session_id, life).as_slice(), middle.as_bytes()].concat();
         let state = State { prefix, is_behind_messages, places: list.places.into() };
-        Export { format, work, reports, messages: Arc::new(messages), state: Mutex::new(state) }
+        Export { format, job, reports, messages: Arc::new(messages), state: Mutex::new(state) }
     }
 
     fn head(&self) -> Response {
@@ -187,8 +187,8 @@ impl Export {
         };
         let reports = self.reports.clone();
         // Rejected, the job is dropped, and with it the piece: the file breaks off.
-        let _ = reports.threads.execute(move || match self.work.read(place) {
-            Ok(Some(report)) => piece.send_with(move || Some(self.frame((self.format.report)(&self.work, &report)))),
+        let _ = reports.threads.execute(move || match self.job.read(place) {
+            Ok(Some(report)) => piece.send_with(move || Some(self.frame((self.format.report)(&self.job, &report)))),
             // It was deleted meanwhile, perhaps with its session.
             Ok(None) => {}
             Err(problem) => log_failure(problem),

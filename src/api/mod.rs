@@ -34,7 +34,7 @@ use crate::language::Language;
 use crate::peers::PeerKey;
 use cors::Cors;
 use problem::Problem;
-pub use reports::shared::Reports;
+pub use reports::workers::ReportWorkers;
 pub use resources::listing::Resources;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::cors::Cors;
 use super::problem::Problem;
-use super::reports::shared::Reports;
+use super::reports::workers::ReportWorkers;
 use super::resources::listing::Resources;
 use super::respond::with_common_fields;
 use crate::admission::Admission;
@@ -29,7 +29,7 @@ pub struct Context {
     /// The turns of all sessions.
     pub turns: Arc<Turns>,
     /// The texts of reports, and the threads that make them.
-    pub reports: Arc<Reports>,
+    pub reports: Arc<ReportWorkers>,
     /// When a session ends.
     pub retention: RetentionSettings,
     /// Who is admitted.

@@ -44,7 +44,7 @@ pub use health::{Health, Readiness};
 pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Recent};
 pub use migrations::{ServerFindings, inspect};
 pub use pool::PoolState;
-pub use reports::{MAX_REPORTS, ReportAppended, ReportList, ReportPlace, Reports};
+pub use reports::{MAX_REPORTS, ReportAppended, ReportList, ReportRef, Reports};
 pub use rights::Rights;
 pub use rows::{Row, StoredSession};
 pub use sessions::{NewSession, Sessions};

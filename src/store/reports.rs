@@ -18,7 +18,7 @@ pub const MAX_REPORTS: i32 = 20;
 
 /// Which report of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReportPlace {
+pub struct ReportRef {
     /// Its position among those of the session, from 1. A deleted one leaves a gap, unless it was the newest.
     pub position: i32,
     /// Its id.
@@ -30,7 +30,7 @@ pub struct ReportList {
     /// The session.
     pub session: StoredSession,
     /// The reports, the newest first.
-    pub places: Vec<ReportPlace>,
+    pub places: Vec<ReportRef>,
 }
 
 /// The result of [`Reports::append`].
@@ -64,7 +64,7 @@ impl Reports {
         let session = (session.expose() as _, Type::UUID);
         let rows = connection.query(include_str!("../../sql/reports/list.sql"), &[session])?;
         let place = |row: &postgres::Row| {
-            Some(ReportPlace { position: row.get::<_, Option<i32>>("report_position")?, id: row.get("report_id") })
+            Some(ReportRef { position: row.get::<_, Option<i32>>("report_position")?, id: row.get("report_id") })
         };
         let places = rows.iter().filter_map(place).collect();
         Ok(rows.first().map(|row| ReportList { session: read_session(row, read_row(row)), places }))
@@ -88,7 +88,7 @@ impl Reports {
     pub fn append(
         &self,
         session: Lookup,
-        ReportPlace { position, id }: ReportPlace,
+        ReportRef { position, id }: ReportRef,
         sealed: &[u8],
         at: &[u8],
     ) -> Result<ReportAppended, Error> {

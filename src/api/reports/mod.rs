@@ -1,10 +1,10 @@
 //! `/api/v1/sessions/{session_id}/report`, `…/reports`: reports that a person prepares, and their documents.
 
+pub(in crate::api) mod job;
 mod rendering;
 mod request;
-pub(in crate::api) mod shared;
 mod wire;
-pub(in crate::api) mod work;
+pub(in crate::api) mod workers;
 
 use super::body;
 use super::catalogue::Code;
@@ -17,9 +17,9 @@ use crate::report::Report;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
 use crate::sync::{CancellationToken, ThreadPool};
+use job::{PolishRequest, ReportJob};
 use rendering::Format;
 use wire::{ReportBody, ReportChanges, ReportRequest, ReportSummaries, ReportSummary};
-use work::{PolishRequest, Work};
 
 /// Bytes of the body of a report: 16,384 characters of which each is escaped as a surrogate pair have 196,608.
 pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -43,9 +43,9 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, session_id: &s
     let session_id = parse_id(session_id).map_err(|problem| problem.and(read().err()))?;
     let key = admit(context, request, &session_id)?;
     let (facts, is_polished) = read()?;
-    word(context, request, session_id, key, is_polished, |work| {
-        let report = work.create(facts)?;
-        Ok(respond::json(201, &work.body(&report)))
+    word(context, request, session_id, key, is_polished, |job| {
+        let report = job.create(facts)?;
+        Ok(respond::json(201, &job.body(&report)))
     })
 }
 
@@ -61,7 +61,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, session_id: &s
     ), headers(("Content-Disposition" = String, description = "`attachment` with a neutral name, unless it is JSON"))),
 ))]
 pub(super) fn newest<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    render(context, request, parse_id(session_id)?, Work::newest)
+    render(context, request, parse_id(session_id)?, ReportJob::newest)
 }
 
 /// Returns a report
@@ -84,7 +84,7 @@ pub(super) fn read<'a>(
     [session_id, report_id]: [&str; 2],
 ) -> Result<Answer<'a>, Problem> {
     let (session_id, report_id) = both(parse_id(session_id), request::report_id(report_id))?;
-    render(context, request, session_id, move |work| work.find(report_id))
+    render(context, request, session_id, move |job| job.find(report_id))
 }
 
 /// Lists the reports of a session
@@ -97,12 +97,12 @@ pub(super) fn read<'a>(
 ))]
 pub(super) fn list<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
-    look(context, request, session_id, |work| {
+    look(context, request, session_id, |job| {
         // One after the other, so that no more than one is in memory.
-        let places = work.places()?.into_iter();
-        let summary = |place| Ok(work.read(place)?.map(|report| ReportSummary::new(&report)));
+        let places = job.places()?.into_iter();
+        let summary = |place| Ok(job.read(place)?.map(|report| ReportSummary::new(&report)));
         let reports = places.filter_map(|place| summary(place).transpose()).collect::<Result<_, Problem>>()?;
-        Ok(respond::json(200, &ReportSummaries { session_id: work.session_id, reports }))
+        Ok(respond::json(200, &ReportSummaries { session_id: job.session_id, reports }))
     })
 }
 
@@ -131,9 +131,9 @@ pub(super) fn change<'a>(
     let (session_id, report_id) = ids.map_err(|problem| problem.and(read().err()))?;
     let key = admit(context, request, &session_id)?;
     let (changes, is_polished) = read()?;
-    word(context, request, session_id, key, is_polished, move |work| {
-        let report = work.change(report_id, &changes)?;
-        Ok(respond::json(200, &work.body(&report)))
+    word(context, request, session_id, key, is_polished, move |job| {
+        let report = job.change(report_id, &changes)?;
+        Ok(respond::json(200, &job.body(&report)))
     })
 }
 
@@ -154,10 +154,10 @@ pub(super) fn delete<'a>(
     [session_id, report_id]: [&str; 2],
 ) -> Result<Answer<'a>, Problem> {
     let (session_id, report_id) = both(parse_id(session_id), request::report_id(report_id))?;
-    let work = Work::new(context, session_id, SealingKey::derive(&session_id));
+    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
     Answer::defer(move |responder| {
-        let delete = move |work: &Work| work.delete(report_id).map(|()| respond::no_content());
-        work.run(&context.reports.deleting_threads, responder, delete);
+        let delete = move |job: &ReportJob| job.delete(report_id).map(|()| respond::no_content());
+        job.run(&context.reports.deleting_threads, responder, delete);
     })
 }
 
@@ -178,7 +178,7 @@ fn word<'a>(
     session_id: SessionId,
     key: SealingKey,
     is_polished: bool,
-    make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+    make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
     let (reports, peer) = (&context.reports, context.admission.client_peer(request));
     let of_peer = reports.begin(peer)?;
@@ -190,8 +190,8 @@ fn word<'a>(
         _permit,
     });
     let threads = if polish.is_some() { &reports.polishing_threads } else { &reports.threads };
-    let work = Work::new(context, session_id, key).with_polish(polish);
-    answer_on(threads, context, request, work, of_peer, make)
+    let job = ReportJob::new(context, session_id, key).with_polish(polish);
+    answer_on(threads, context, request, job, of_peer, make)
 }
 
 /// Answers with what is read of the reports.
@@ -199,11 +199,11 @@ fn look<'a>(
     context: &'a Context,
     request: &Request,
     session_id: SessionId,
-    make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+    make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
     let of_peer = context.reports.begin(context.admission.client_peer(request))?;
-    let work = Work::new(context, session_id, SealingKey::derive(&session_id));
-    answer_on(&context.reports.threads, context, request, work, of_peer, make)
+    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
+    answer_on(&context.reports.threads, context, request, job, of_peer, make)
 }
 
 /// Answers with a report in the format that the client accepts.
@@ -211,21 +211,21 @@ fn render<'a>(
     context: &'a Context,
     request: &Request,
     session_id: SessionId,
-    find: impl FnOnce(&Work) -> Result<Report, Problem> + Send + 'static,
+    find: impl FnOnce(&ReportJob) -> Result<Report, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
     let format = request::format(request);
     // The response to HEAD has no body, so none is made.
     let is_head = request.method() == "HEAD";
-    let make = move |work: &Work| {
-        let report = find(work)?;
-        Ok(if is_head { format.head() } else { format.render(&report, || work.body(&report)) })
+    let make = move |job: &ReportJob| {
+        let report = find(job)?;
+        Ok(if is_head { format.head() } else { format.render(&report, || job.body(&report)) })
     };
     if format != Format::Pdf {
         return look(context, request, session_id, make);
     }
     let key = SealingKey::derive(&session_id);
     let permit = context.reports.begin_pdf(key.lookup(), context.admission.client_peer(request))?;
-    answer_on(&context.reports.pdf_threads, context, request, Work::new(context, session_id, key), permit, make)
+    answer_on(&context.reports.pdf_threads, context, request, ReportJob::new(context, session_id, key), permit, make)
 }
 
 /// Answers with what is made on one of these threads, while the permit is held. Its memory counts for the client.
@@ -233,18 +233,18 @@ fn answer_on<'a>(
     threads: &'a ThreadPool,
     context: &'a Context,
     request: &Request,
-    work: Work,
+    job: ReportJob,
     permit: impl Send + 'static,
-    make: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+    make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let client = context.admission.client(request, &work.lookup());
+    let client = context.admission.client(request, &job.lookup());
     Answer::defer(move |responder| {
-        if let Some(disconnect) = work.disconnect() {
+        if let Some(disconnect) = job.disconnect() {
             responder.on_disconnect(disconnect);
         }
-        work.run(threads, responder.of_client(client), move |work| {
+        job.run(threads, responder.of_client(client), move |job| {
             let _permit = permit;
-            make(work)
+            make(job)
         });
     })
 }

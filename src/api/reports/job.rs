@@ -1,4 +1,4 @@
-//! The work on the reports of one session, on a thread of its own: its code is a sequence of blocking calls.
+//! A request for the reports of one session, on a thread for reports: its code is a sequence of blocking calls.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::request::GivenFacts;
-use super::shared::{PolishPermit, Reports};
 use super::wire::ReportBody;
+use super::workers::{PolishPermit, ReportWorkers};
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
 use crate::api::responder::{Context, Responder, catch_panic};
@@ -20,7 +20,7 @@ use crate::report::{Facts, PolishPrompt, Report, Source};
 use crate::retention::Life;
 use crate::sealing::{Lookup, SealingKey};
 use crate::session_id::SessionId;
-use crate::store::{MAX_REPORTS, ReportAppended, ReportList, ReportPlace, Store};
+use crate::store::{MAX_REPORTS, ReportAppended, ReportList, ReportRef, Store};
 use crate::sync::{CancellationToken, ThreadPool};
 use crate::turns::{Polish, Turns};
 
@@ -33,9 +33,9 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 const MAX_ATTEMPTS: u32 = 32;
 
 /// What a request for reports works with.
-pub(in crate::api) struct Work {
+pub(in crate::api) struct ReportJob {
     store: Arc<Store>,
-    reports: Arc<Reports>,
+    reports: Arc<ReportWorkers>,
     policy: RetentionSettings,
     pub(super) session_id: SessionId,
     key: SealingKey,
@@ -53,52 +53,52 @@ pub(super) struct PolishRequest {
     pub(super) _permit: PolishPermit,
 }
 
-impl Work {
-    pub(in crate::api) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> Work {
+impl ReportJob {
+    pub(in crate::api) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> ReportJob {
         let (store, reports, policy) = (context.store.clone(), context.reports.clone(), context.retention);
-        Work { store, reports, policy, session_id, key, received_at: Instant::now(), polish: None }
+        ReportJob { store, reports, policy, session_id, key, received_at: Instant::now(), polish: None }
     }
 
-    pub(super) fn with_polish(self, polish: Option<PolishRequest>) -> Work {
-        Work { polish, ..self }
+    pub(super) fn with_polish(self, polish: Option<PolishRequest>) -> ReportJob {
+        ReportJob { polish, ..self }
     }
 
     pub(super) fn lookup(&self) -> Lookup {
         self.key.lookup()
     }
 
-    /// What the work has to know of its client's end, if it is something.
+    /// Cancelled when the client is gone, if that changes the job.
     pub(super) fn disconnect(&self) -> Option<CancellationToken> {
         self.polish.as_ref().map(|polish| polish.disconnect.clone())
     }
 
-    /// Has a thread of the pool do the work, and answers with what that makes; 503 if too much waits for a thread.
+    /// Has a thread of the pool do the job, and answers with what that makes; 503 if too much waits for a thread.
     pub(super) fn run(
         self,
         threads: &ThreadPool,
         responder: Responder,
-        work: impl FnOnce(&Work) -> Result<Response, Problem> + Send + 'static,
+        make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
     ) {
         self.run_with(threads, responder, |this, responder| {
-            let result = catch_panic(|| work(&this));
+            let result = catch_panic(|| make(&this));
             // On a worker, as what is made for a request and not at hand, so that its memory counts.
             responder.respond_with(move || result);
         });
     }
 
-    /// Has a thread of the pool do the work, which answers; 503 if too much waits for a thread.
+    /// Has a thread of the pool do the job, which answers; 503 if too much waits for a thread.
     pub(in crate::api) fn run_with(
         self,
         threads: &ThreadPool,
         responder: Responder,
-        work: impl FnOnce(Work, Responder) + Send + 'static,
+        start: impl FnOnce(ReportJob, Responder) + Send + 'static,
     ) {
         let mut pending = PendingResponder(Some(responder));
         let job = move || {
             if self.received_at.elapsed() <= MAX_WAIT
                 && let Some(responder) = pending.0.take()
             {
-                work(self, responder);
+                start(self, responder);
             }
         };
         // Rejected, the job is dropped, and with it the responder, which answers.
@@ -112,12 +112,12 @@ impl Work {
         Ok((life.ok_or_else(no_session)?, list))
     }
 
-    pub(super) fn places(&self) -> Result<Vec<ReportPlace>, Problem> {
+    pub(super) fn places(&self) -> Result<Vec<ReportRef>, Problem> {
         self.session().map(|(_, list)| list.places)
     }
 
     /// Where a report of the session is.
-    fn place(&self, id: Uuid) -> Result<ReportPlace, Problem> {
+    fn place(&self, id: Uuid) -> Result<ReportRef, Problem> {
         self.places()?.into_iter().find(|place| place.id == id).ok_or_else(no_report)
     }
 
@@ -137,12 +137,12 @@ impl Work {
     }
 
     /// The report at a place; `None` if it was deleted meanwhile.
-    pub(in crate::api) fn read(&self, place: ReportPlace) -> Result<Option<Report>, Problem> {
+    pub(in crate::api) fn read(&self, place: ReportRef) -> Result<Option<Report>, Problem> {
         let sealed = self.store.reports.find(self.key.lookup(), place.id)?;
         sealed.map(|sealed| self.open(place, &sealed)).transpose()
     }
 
-    fn open(&self, ReportPlace { id, position }: ReportPlace, sealed: &[u8]) -> Result<Report, Problem> {
+    fn open(&self, ReportRef { id, position }: ReportRef, sealed: &[u8]) -> Result<Report, Problem> {
         Ok(Report::open(&self.key, id, position, sealed)?)
     }
 
@@ -156,7 +156,7 @@ impl Work {
         let at = message::seal_last_report(&self.key, created_at);
         for _ in 0..MAX_ATTEMPTS {
             report.position = places.first().map_or(0, |newest| newest.position).saturating_add(1);
-            let place = ReportPlace { position: report.position, id };
+            let place = ReportRef { position: report.position, id };
             let sealed = report.seal(&self.key);
             match self.store.reports.append(self.key.lookup(), place, &sealed, &at)? {
                 ReportAppended::Stored => return Ok(report),
@@ -168,7 +168,7 @@ impl Work {
     }
 
     /// The reports of the session, if it may have another one.
-    fn places_with_room(&self) -> Result<Vec<ReportPlace>, Problem> {
+    fn places_with_room(&self) -> Result<Vec<ReportRef>, Problem> {
         let places = self.places()?;
         let is_full = i32::try_from(places.len()).is_ok_and(|count| count >= MAX_REPORTS);
         if is_full { Err(Problem::new(Code::ReportsFull)) } else { Ok(places) }

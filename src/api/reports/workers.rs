@@ -44,7 +44,7 @@ const PEER_DIVISOR: usize = 4;
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// What the routes of reports share.
-pub struct Reports {
+pub struct ReportWorkers {
     /// The texts that reports are made from.
     pub(super) templates: Templates,
     pub(in crate::api) threads: ThreadPool,
@@ -71,10 +71,10 @@ pub(super) struct PdfPermit {
     _of_peer: Option<PeerTurn>,
 }
 
-impl Reports {
+impl ReportWorkers {
     /// Reports that are made from these texts.
     #[must_use]
-    pub fn new(templates: Templates) -> Reports {
+    pub fn new(templates: Templates) -> ReportWorkers {
         let pool = |name, max_threads, max_queued| {
             let idle_timeout = Duration::from_secs(10);
             ThreadPool::new(ThreadPoolSettings {
@@ -85,7 +85,7 @@ impl Reports {
                 stack_bytes: STACK_BYTES,
             })
         };
-        Reports {
+        ReportWorkers {
             templates,
             threads: pool("report", THREADS, MAX_QUEUED),
             polishing_threads: pool("polish", POLISHING_THREADS, POLISHING_THREADS),
