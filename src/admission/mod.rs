@@ -90,8 +90,13 @@ impl Admission {
     /// limited.
     #[must_use]
     pub fn client(&self, request: &Request, session: &Lookup) -> Option<PeerKey> {
-        let session_key = || self.message_rate.is_some().then(|| self.peers.session_key(session.expose().as_bytes()));
-        self.client_peer(request).or_else(session_key)
+        self.client_peer(request).or_else(|| self.message_rate.is_some().then(|| self.session(session)))
+    }
+
+    /// The key under which the requests of a session are counted.
+    #[must_use]
+    pub fn session(&self, session: &Lookup) -> PeerKey {
+        self.peers.session_key(session.expose().as_bytes())
     }
 
     /// Counts a message of a session, whose request has a body of this many bytes. `None` where rates are not limited.

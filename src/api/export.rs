@@ -80,11 +80,13 @@ static MARKDOWN: Format = Format {
     closing: "",
 };
 
-/// JSON without the session's id: who finds the file must not be able to open the session.
+/// JSON without ids: a person who finds the file must not be able to open the session.
 fn to_json(value: &impl Serialize) -> Vec<u8> {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     if let Some(object) = value.as_object_mut() {
+        // The ids of messages and reports are in the database, and would tell which rows of it the file is from.
         object.remove("session_id");
+        object.remove("id");
     }
     respond::to_json(&value)
 }
@@ -92,7 +94,7 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 /// Returns all that is stored of a session as one file
 ///
 /// JSON, or Markdown where `Accept` names it: the session, its messages, the oldest first, and its reports, the newest first. It has
-/// not the session's id, so that who finds the file cannot open the session. It is made while the client reads; if the session is
+/// no ids, so that a person who finds the file cannot open the session. It is made while the client reads; if the session is
 /// erased meanwhile, the connection ends without the end of the body.
 #[utoipa::path(get, path = "/api/v1/sessions/{session_id}/export", operation_id = "export_session", tag = "Sessions",
     params(("session_id" = uuid::Uuid, Path, description = "The session's id")),
@@ -106,21 +108,25 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 pub(super) fn export<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
     let key = SealingKey::derive(&session_id);
-    let of_peer = context.reports.begin(context.admission.client_peer(request))?;
+    let share = context.reports.begin_read(context, request, &key.lookup())?;
     let client = context.admission.client(request, &key.lookup());
     let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
     let (format, store, reports) = (format(request), context.store.clone(), context.reports.clone());
     Answer::defer(move |responder| {
-        job.run_with(&context.reports.threads, responder.of_client(client), move |job, responder| {
-            let _of_peer = of_peer;
-            match job.session() {
-                Err(problem) => responder.respond(Err(problem)),
-                Ok((life, list)) => {
-                    let export = Arc::new(Export::new(format, job, (store, reports), key, session_id, &life, list));
-                    responder.stream_from(export.head(), move |piece| export.clone().send_piece(piece));
+        job.run_with(
+            |workers| &workers.exporting_threads,
+            responder.of_client(client),
+            move |job, responder| {
+                let _share = share;
+                match job.session() {
+                    Err(problem) => responder.respond(Err(problem)),
+                    Ok((life, list)) => {
+                        let export = Arc::new(Export::new(format, job, (store, reports), key, session_id, &life, list));
+                        responder.stream_from(export.head(), move |piece| export.clone().send_piece(piece));
+                    }
                 }
-            }
-        });
+            },
+        );
     })
 }
 
@@ -187,7 +193,7 @@ impl Export {
         };
         let reports = self.reports.clone();
         // Rejected, the job is dropped, and with it the piece: the file breaks off.
-        let _ = reports.threads.execute(move || match self.job.read(place) {
+        let _ = reports.exporting_threads.execute(move || match self.job.read(place) {
             Ok(Some(report)) => piece.send_with(move || Some(self.frame((self.format.report)(&self.job, &report)))),
             // It was deleted meanwhile, perhaps with its session.
             Ok(None) => {}

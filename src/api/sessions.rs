@@ -190,7 +190,7 @@ impl Change {
 }
 
 /// The life of a session that was found and has not ended.
-fn living(
+pub(super) fn living(
     policy: RetentionSettings,
     key: &SealingKey,
     found: Result<Option<StoredSession>, store::Error>,

@@ -1,7 +1,7 @@
 //! A document as one HTML page that loads nothing.
 
 use super::structure::{Block, Document, Value};
-use super::words::{BLANK, neutral_title, placeholder, sources};
+use super::words::{neutral_title, placeholder, sources};
 
 /// The page's style: readable on a screen, and on paper without the browser's colours.
 const STYLE: &str = include_str!("page.css");
@@ -43,7 +43,7 @@ fn block_html(document: &Document, block: &Block) -> String {
             let value = match value {
                 Value::Text(words) => escaped(words),
                 Value::Placeholder(what) => format!("<mark>[{}]</mark>", escaped(&placeholder(document, what))),
-                Value::Blank => BLANK.to_owned(),
+                Value::Blank => "<span class=\"blank\"></span>".to_owned(),
             };
             format!("<dt>{}:</dt>\n<dd dir=\"auto\">{value}</dd>\n", escaped(label))
         }
@@ -65,8 +65,8 @@ fn escaped(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' | '\r' | '\t' => escaped.push(c),
-            // HTML does not allow control characters.
-            c if c.is_control() => escaped.push(char::REPLACEMENT_CHARACTER),
+            // HTML does not allow control characters, and overrides of the direction show words in another order.
+            c if c.is_control() || matches!(c, '\u{202d}' | '\u{202e}') => escaped.push(char::REPLACEMENT_CHARACTER),
             c => escaped.push(c),
         }
     }

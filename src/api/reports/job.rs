@@ -11,6 +11,7 @@ use super::workers::{PolishPermit, ReportWorkers};
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
 use crate::api::responder::{Context, Responder, catch_panic};
+use crate::api::sessions;
 use crate::config::RetentionSettings;
 use crate::document::Document;
 use crate::http::Response;
@@ -72,10 +73,10 @@ impl ReportJob {
         self.polish.as_ref().map(|polish| polish.disconnect.clone())
     }
 
-    /// Has a thread of the pool do the job, and answers with what that makes; 503 if too much waits for a thread.
+    /// Has a thread do the job, and answers with what that makes; 503 if too much waits for a thread.
     pub(super) fn run(
         self,
-        threads: &ThreadPool,
+        threads: fn(&ReportWorkers) -> &ThreadPool,
         responder: Responder,
         make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
     ) {
@@ -86,13 +87,29 @@ impl ReportJob {
         });
     }
 
-    /// Has a thread of the pool do the job, which answers; 503 if too much waits for a thread.
+    /// Has a thread do the job, which answers; 503 if too much waits for a thread. Anybody can invent the id of a session: such a
+    /// request, or one for a session that has ended, takes no thread.
     pub(in crate::api) fn run_with(
         self,
-        threads: &ThreadPool,
+        threads: fn(&ReportWorkers) -> &ThreadPool,
         responder: Responder,
         start: impl FnOnce(ReportJob, Responder) + Send + 'static,
     ) {
+        let (store, session) = (self.store.clone(), self.lookup());
+        let found = move |found| match sessions::living(self.policy, &self.key, found) {
+            Err(problem) => responder.respond_with(move || Err(problem)),
+            Ok(_) => self.run_living(threads, responder, start),
+        };
+        store.sessions.find(session, Box::new(found));
+    }
+
+    fn run_living(
+        self,
+        threads: fn(&ReportWorkers) -> &ThreadPool,
+        responder: Responder,
+        start: impl FnOnce(ReportJob, Responder) + Send + 'static,
+    ) {
+        let workers = self.reports.clone();
         let mut pending = PendingResponder(Some(responder));
         let job = move || {
             if self.received_at.elapsed() <= MAX_WAIT
@@ -102,7 +119,7 @@ impl ReportJob {
             }
         };
         // Rejected, the job is dropped, and with it the responder, which answers.
-        let _ = threads.execute(job);
+        let _ = threads(&workers).execute(job);
     }
 
     /// The session, if it exists and has not ended, and its reports, the newest first.

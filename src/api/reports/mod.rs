@@ -20,6 +20,7 @@ use crate::sync::{CancellationToken, ThreadPool};
 use job::{PolishRequest, ReportJob};
 use rendering::Format;
 use wire::{ReportBody, ReportChanges, ReportRequest, ReportSummaries, ReportSummary};
+use workers::{ReportWorkers, Share};
 
 /// Bytes of the body of a report: 16,384 characters of which each is escaped as a surrogate pair have 196,608.
 pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -157,7 +158,7 @@ pub(super) fn delete<'a>(
     let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
     Answer::defer(move |responder| {
         let delete = move |job: &ReportJob| job.delete(report_id).map(|()| respond::no_content());
-        job.run(&context.reports.deleting_threads, responder, delete);
+        job.run(|workers| &workers.deleting_threads, responder, delete);
     })
 }
 
@@ -180,18 +181,18 @@ fn word<'a>(
     is_polished: bool,
     make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let (reports, peer) = (&context.reports, context.admission.client_peer(request));
-    let of_peer = reports.begin(peer)?;
-    let permit = is_polished.then(|| reports.begin_polish()).flatten();
+    let share = context.reports.begin_write(context, request)?;
+    let permit = is_polished.then(|| context.reports.begin_polish()).flatten();
     let polish = permit.map(|_permit| PolishRequest {
         turns: context.turns.clone(),
-        peer,
+        peer: context.admission.client_peer(request),
         disconnect: CancellationToken::default(),
         _permit,
     });
-    let threads = if polish.is_some() { &reports.polishing_threads } else { &reports.threads };
+    let threads: fn(&ReportWorkers) -> &ThreadPool =
+        if polish.is_some() { |workers| &workers.polishing_threads } else { |workers| &workers.writing_threads };
     let job = ReportJob::new(context, session_id, key).with_polish(polish);
-    answer_on(threads, context, request, job, of_peer, make)
+    answer_on(threads, context, request, job, share, make)
 }
 
 /// Answers with what is read of the reports.
@@ -201,9 +202,9 @@ fn look<'a>(
     session_id: SessionId,
     make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let of_peer = context.reports.begin(context.admission.client_peer(request))?;
     let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
-    answer_on(&context.reports.threads, context, request, job, of_peer, make)
+    let share = context.reports.begin_read(context, request, &job.lookup())?;
+    answer_on(|workers| &workers.reading_threads, context, request, job, share, make)
 }
 
 /// Answers with a report in the format that the client accepts.
@@ -223,18 +224,23 @@ fn render<'a>(
     if format != Format::Pdf {
         return look(context, request, session_id, make);
     }
-    let key = SealingKey::derive(&session_id);
-    let permit = context.reports.begin_pdf(key.lookup(), context.admission.client_peer(request))?;
-    answer_on(&context.reports.pdf_threads, context, request, ReportJob::new(context, session_id, key), permit, make)
+    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
+    let share = context.reports.begin_pdf(context, request, &job.lookup())?;
+    let make = move |job: &ReportJob| {
+        let response = make(job)?;
+        // What was deleted while its file was made is not handed out.
+        job.session().map(|_| response)
+    };
+    answer_on(|workers| &workers.pdf_threads, context, request, job, share, make)
 }
 
-/// Answers with what is made on one of these threads, while the permit is held. Its memory counts for the client.
+/// Answers with what is made on one of these threads, while the share is held. Its memory counts for the client.
 fn answer_on<'a>(
-    threads: &'a ThreadPool,
+    threads: fn(&ReportWorkers) -> &ThreadPool,
     context: &'a Context,
     request: &Request,
     job: ReportJob,
-    permit: impl Send + 'static,
+    share: Share,
     make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
     let client = context.admission.client(request, &job.lookup());
@@ -243,7 +249,7 @@ fn answer_on<'a>(
             responder.on_disconnect(disconnect);
         }
         job.run(threads, responder.of_client(client), move |job| {
-            let _permit = permit;
+            let _share = share;
             make(job)
         });
     })

@@ -43,17 +43,23 @@ struct Members {
 }
 
 impl Members {
-    /// A value of few; `None` where it is missing, or wrong.
+    /// One of the allowed values, or a list of them; `None` where it is missing, or wrong.
     fn choice<T: DeserializeOwned>(&mut self, name: &str, code: FieldCode) -> Option<T> {
-        let chosen = serde_json::from_value(self.body.remove(name)?);
-        chosen.map_err(|_| self.wrong.push(code)).ok()
+        let given = self.body.remove(name)?;
+        // serde would take an object for a string, too.
+        let has_object = given.is_object() || given.as_array().is_some_and(|list| list.iter().any(Value::is_object));
+        let chosen = if has_object { None } else { serde_json::from_value(given).ok() };
+        if chosen.is_none() {
+            self.wrong.push(code);
+        }
+        chosen
     }
 
-    /// A text. Without any word it is as none, since a form sends that for what nobody filled in.
+    /// A text. Without anything to see it is as none, since a form sends that for what nobody filled in.
     fn text(&mut self, name: &str, code: FieldCode, is_valid: impl FnOnce(&str) -> bool) -> Option<Option<String>> {
         match self.body.remove(name)? {
             Value::Null => Some(None),
-            Value::String(text) if text.chars().all(char::is_whitespace) => Some(None),
+            Value::String(text) if text.chars().all(is_unseen) => Some(None),
             Value::String(text) if is_valid(&text) => Some(Some(text)),
             _ => {
                 self.wrong.push(code);
@@ -77,6 +83,14 @@ impl Members {
         let language: Option<Option<Language>> = self.choice("language", FieldCode::ReportLanguageInvalid);
         language.map(|language| language.unwrap_or(DEFAULT_LANGUAGE))
     }
+}
+
+/// Whether a character alone leaves nothing to see: white space, and what Unicode calls default ignorable or leaves blank.
+fn is_unseen(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(character, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl GivenFacts {
@@ -135,10 +149,14 @@ fn new_facts(body: Map<String, Value>) -> Result<Facts, Problem> {
         members.body.entry(name).or_insert(Value::Null);
     }
     let given = GivenFacts::read(&mut members);
-    all_right(members.wrong)?;
-    let (Some(location), Some(perpetrator)) = (given.location, given.perpetrator) else { return Err(unread()) };
-    let (Some(description), Some(evidence)) = (given.description, given.evidence) else { return Err(unread()) };
-    let Some(user_goal) = given.user_goal else { return Err(unread()) };
+    ensure_valid(members.wrong)?;
+    let (Some(location), Some(perpetrator)) = (given.location, given.perpetrator) else {
+        return Err(unvalidated_choice());
+    };
+    let (Some(description), Some(evidence)) = (given.description, given.evidence) else {
+        return Err(unvalidated_choice());
+    };
+    let Some(user_goal) = given.user_goal else { return Err(unvalidated_choice()) };
     Ok(Facts {
         location,
         perpetrator,
@@ -153,18 +171,18 @@ fn new_facts(body: Map<String, Value>) -> Result<Facts, Problem> {
     })
 }
 
-fn unread() -> Problem {
+fn unvalidated_choice() -> Problem {
     Problem::internal("a required choice is neither read nor wrong")
 }
 
 fn changed_facts(body: Map<String, Value>) -> Result<GivenFacts, Problem> {
     let mut members = Members { body, wrong: Vec::new() };
     let given = GivenFacts::read(&mut members);
-    all_right(members.wrong).map(|()| given)
+    ensure_valid(members.wrong).map(|()| given)
 }
 
 /// Fails with every member that is wrong.
-fn all_right(wrong: Vec<FieldCode>) -> Result<(), Problem> {
+fn ensure_valid(wrong: Vec<FieldCode>) -> Result<(), Problem> {
     let problems = wrong.into_iter().map(Problem::invalid);
     problems.reduce(|all, problem| all.and(Some(problem))).map_or(Ok(()), Err)
 }

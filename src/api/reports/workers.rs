@@ -1,26 +1,31 @@
-//! What the routes of reports share: the texts, and bounded threads. Making a PDF takes much longer than anything else here, so
-//! PDFs have threads of their own.
+//! What the routes of reports share: the texts, and bounded threads. Each kind of work has threads of its own, so that no flood of one
+//! stands before another.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
-use crate::peers::PeerKey;
+use crate::api::responder::Context;
+use crate::http::Request;
 use crate::report::Templates;
 use crate::sealing::Lookup;
 use crate::sync::{ThreadPool, ThreadPoolSettings};
 use crate::turns::{PeerTurn, PeerTurns};
 
-/// Threads for everything but PDFs and deletes. Each waits for PostgreSQL most of the time, with one connection.
+/// Threads that read reports, and as many that make and change them: each waits for PostgreSQL most of the time, with one connection.
 const THREADS: usize = 4;
 
-/// Requests that wait for one of them.
-const MAX_QUEUED: usize = 128;
+/// Requests that wait for one of them. Writes have a rate, reads have none.
+const MAX_QUEUED_READS: usize = 512;
+const MAX_QUEUED_WRITES: usize = 128;
+
+/// Threads that read the reports of files that are exported.
+const EXPORTING_THREADS: usize = 2;
+
+/// Pieces of such files that wait for one of them. A file that has begun breaks off without one, so there are more than clients.
+const MAX_QUEUED_PIECES: usize = 1_000_000;
 
 /// Threads for reports that a model polishes: each waits for it.
 const POLISHING_THREADS: usize = 32;
@@ -40,6 +45,9 @@ const MAX_QUEUED_DELETES: usize = 1024;
 /// The part of the requests that wait which may be one network's.
 const PEER_DIVISOR: usize = 4;
 
+/// Requests that read reports of one session at the same time.
+const MAX_READS_OF_SESSION: usize = 16;
+
 /// Bytes of the stack of a thread.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
@@ -47,29 +55,27 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 pub struct ReportWorkers {
     /// The texts that reports are made from.
     pub(super) templates: Templates,
-    pub(in crate::api) threads: ThreadPool,
+    pub(super) reading_threads: ThreadPool,
+    pub(super) writing_threads: ThreadPool,
+    pub(in crate::api) exporting_threads: ThreadPool,
     /// One for each [`PolishPermit`].
     pub(super) polishing_threads: ThreadPool,
     polishing: Arc<AtomicUsize>,
     pub(super) deleting_threads: ThreadPool,
     pub(super) pdf_threads: ThreadPool,
-    of_peers: PeerTurns,
+    writes_of_peers: PeerTurns,
+    reads_of_peers: PeerTurns,
+    reads_of_sessions: PeerTurns,
     pdfs_of_peers: PeerTurns,
-    /// The sessions of which a PDF is made or waits.
-    pdfs_of_sessions: Arc<Mutex<HashSet<Lookup>>>,
+    pdfs_of_sessions: PeerTurns,
 }
+
+/// A request that is worked on or waits, as counted for its network and its session. Dropping it ends that.
+pub(in crate::api) type Share = [Option<PeerTurn>; 2];
 
 /// A report that a model polishes. Dropping it ends that.
 #[must_use]
 pub(super) struct PolishPermit(Arc<AtomicUsize>);
-
-/// A PDF of a session that is made or waits. Dropping it ends that.
-#[must_use]
-pub(super) struct PdfPermit {
-    of_sessions: Arc<Mutex<HashSet<Lookup>>>,
-    session: Lookup,
-    _of_peer: Option<PeerTurn>,
-}
 
 impl ReportWorkers {
     /// Reports that are made from these texts.
@@ -87,23 +93,43 @@ impl ReportWorkers {
         };
         ReportWorkers {
             templates,
-            threads: pool("report", THREADS, MAX_QUEUED),
+            reading_threads: pool("read-report", THREADS, MAX_QUEUED_READS),
+            writing_threads: pool("write-report", THREADS, MAX_QUEUED_WRITES),
+            exporting_threads: pool("export", EXPORTING_THREADS, MAX_QUEUED_PIECES),
             polishing_threads: pool("polish", POLISHING_THREADS, POLISHING_THREADS),
             polishing: Arc::default(),
             deleting_threads: pool("delete-report", DELETING_THREADS, MAX_QUEUED_DELETES),
             pdf_threads: pool("pdf", PDF_THREADS, MAX_QUEUED_PDFS),
-            of_peers: PeerTurns::new(MAX_QUEUED / PEER_DIVISOR),
+            writes_of_peers: PeerTurns::new(MAX_QUEUED_WRITES / PEER_DIVISOR),
+            reads_of_peers: PeerTurns::new(MAX_QUEUED_READS / PEER_DIVISOR),
+            reads_of_sessions: PeerTurns::new(MAX_READS_OF_SESSION),
             pdfs_of_peers: PeerTurns::new(MAX_QUEUED_PDFS / PEER_DIVISOR),
-            pdfs_of_sessions: Arc::default(),
+            pdfs_of_sessions: PeerTurns::new(1),
         }
     }
 
-    /// Counts a request of a network, where networks can be told apart.
+    /// Counts a request that makes or changes a report, of a network where networks can be told apart. Those of a session have a rate.
     ///
     /// # Errors
-    /// 429 where it has its share.
-    pub(in crate::api) fn begin(&self, peer: Option<PeerKey>) -> Result<Option<PeerTurn>, Problem> {
-        self.of_peers.begin(peer).map_err(|_| limited())
+    /// 429 where the network has its share.
+    pub(super) fn begin_write(&self, context: &Context, request: &Request) -> Result<Share, Problem> {
+        let of_peer = self.writes_of_peers.begin(context.admission.client_peer(request)).map_err(|_| limited())?;
+        Ok([of_peer, None])
+    }
+
+    /// Counts a request that reads reports of a session, and of its network.
+    ///
+    /// # Errors
+    /// 429 where one of them has its share.
+    pub(in crate::api) fn begin_read(
+        &self,
+        context: &Context,
+        request: &Request,
+        session: &Lookup,
+    ) -> Result<Share, Problem> {
+        let of_peer = self.reads_of_peers.begin(context.admission.client_peer(request)).map_err(|_| limited())?;
+        let of_session = self.reads_of_sessions.begin(Some(context.admission.session(session)));
+        Ok([of_peer, of_session.map_err(|_| limited())?])
     }
 
     /// Counts a report that a model polishes; `None` where so many are polished that this one would have to wait.
@@ -113,16 +139,14 @@ impl ReportWorkers {
         begun.ok().map(|_| PolishPermit(self.polishing.clone()))
     }
 
-    /// Counts a PDF of a session and of a network.
+    /// Counts a PDF of a session, and of its network.
     ///
     /// # Errors
     /// 429 while another one of the session is made, or where the network has its share.
-    pub(super) fn begin_pdf(&self, session: Lookup, peer: Option<PeerKey>) -> Result<PdfPermit, Problem> {
-        let _of_peer = self.pdfs_of_peers.begin(peer).map_err(|_| limited())?;
-        if !self.pdfs_of_sessions.lock().insert(session) {
-            return Err(Problem::new(Code::PdfInProgress).after(1));
-        }
-        Ok(PdfPermit { of_sessions: self.pdfs_of_sessions.clone(), session, _of_peer })
+    pub(super) fn begin_pdf(&self, context: &Context, request: &Request, session: &Lookup) -> Result<Share, Problem> {
+        let of_peer = self.pdfs_of_peers.begin(context.admission.client_peer(request)).map_err(|_| limited())?;
+        let of_session = self.pdfs_of_sessions.begin(Some(context.admission.session(session)));
+        Ok([of_peer, of_session.map_err(|_| Problem::new(Code::PdfInProgress).after(1))?])
     }
 }
 
@@ -133,11 +157,5 @@ fn limited() -> Problem {
 impl Drop for PolishPermit {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Drop for PdfPermit {
-    fn drop(&mut self) {
-        self.of_sessions.lock().remove(&self.session);
     }
 }

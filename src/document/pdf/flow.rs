@@ -29,7 +29,7 @@ const HAND_SPACE: f32 = 12.0;
 /// Underscores that fill the column of values: a line to fill in by hand.
 const UNDERSCORES: usize = 55;
 
-/// Empty lines in a row that a quotation keeps: more are only a way to fill pages.
+/// Empty lines in a row that a quotation draws: more are only a way to fill pages.
 const MAX_EMPTY_LINES: usize = 2;
 
 /// What is drawn around rows.
@@ -229,17 +229,22 @@ impl Composer<'_> {
         }
     }
 
+    /// A person's own words line by line. A paragraph for a screen reader ends at an empty line.
     fn quotation(&mut self, parent: usize, words: &str) {
         let quotation = self.element(parent, Tag::BlockQuote);
-        let mut empty_lines = 0;
-        for (number, line) in lines(words).iter().enumerate() {
-            empty_lines = if line.trim().is_empty() { empty_lines + 1 } else { 0 };
-            if empty_lines > MAX_EMPTY_LINES {
-                continue;
-            }
+        let lines = lines(words);
+        let mut space = BLOCK_SPACE;
+        for paragraph in lines.chunk_by(|one, next| one.trim().is_empty() == next.trim().is_empty()) {
             let element = self.element(quotation, Tag::P);
-            let cells = self.cells(element, &[(line.clone(), Look::Regular)], TEXT_SIZE, INDENT, WIDTH - INDENT);
-            self.rows(vec![cells], if number == 0 { BLOCK_SPACE } else { 0.0 }, Frame::Bar);
+            let is_empty = paragraph[0].trim().is_empty();
+            let kept = if is_empty { paragraph.len().min(MAX_EMPTY_LINES) } else { paragraph.len() };
+            // As what no font can draw: nothing is left out without a trace.
+            let omitted = (paragraph.len() > kept).then(|| format!("[U+000A ×{}]", paragraph.len() - kept));
+            for line in paragraph[..kept].iter().chain(&omitted) {
+                let cells = self.cells(element, &[(line.clone(), Look::Regular)], TEXT_SIZE, INDENT, WIDTH - INDENT);
+                self.rows(vec![cells], space, Frame::Bar);
+                space = 0.0;
+            }
         }
     }
 }

@@ -18,9 +18,11 @@ pub(super) enum Look {
 /// A piece of a paragraph.
 pub(super) type Piece = (String, Look);
 
-/// Pieces with codes in place of control characters, which fonts may have as empty letters, and with spaces for tabs.
+/// Pieces with codes in place of control characters, which fonts may have as empty letters or which turn letters around, and with
+/// spaces for tabs.
 pub(super) fn without_controls(pieces: &[Piece]) -> Vec<Piece> {
-    let is_control = |c: char| c.is_control() || c == '\u{feff}';
+    // Overrides of the direction show words in another order than they were written in.
+    let is_control = |c: char| c.is_control() || matches!(c, '\u{feff}' | '\u{202d}' | '\u{202e}');
     let replaced = pieces.iter().map(|(words, look)| {
         let words = words.replace('\t', "    ");
         (with_codes(&words, |_, c| is_control(c)), *look)

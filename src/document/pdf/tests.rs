@@ -59,6 +59,7 @@ fn what_no_font_can_draw_has_its_code() {
         ("Saya takut 😢.", "Saya takut [U+1F622]."),
         ("😢😢😢 你", "[U+1F622 ×3] [U+4F60]"),
         ("a\u{0}b\u{1b}c\u{7f}\u{feff}", "a[U+0000]b[U+001B]c[U+007F][U+FEFF]"),
+        ("a\u{202e}b\u{202d}c\u{202c}", "a[U+202E]b[U+202D]c\u{202c}"),
         ("a\tb", "a    b"),
         ("a\u{93f}", "a[U+093F]"),
         ("नमस्ते", "[U+0928][U+092E][U+0938][U+094D][U+0924][U+0947]"),

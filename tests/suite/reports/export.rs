@@ -7,14 +7,16 @@ use crate::support::chat::{Chat, store_messages};
 use crate::support::raw::Raw;
 use crate::support::reports::{Reports, answers_with, id_of};
 
-fn without_session(value: &Value) -> Value {
+fn without_ids(value: &Value) -> Value {
     let mut value = value.clone();
-    value.as_object_mut().unwrap().remove("session_id");
+    let object = value.as_object_mut().unwrap();
+    object.remove("session_id");
+    object.remove("id");
     value
 }
 
 #[test]
-fn the_file_has_the_session_its_messages_and_its_reports_and_not_the_id_of_the_session() {
+fn the_file_has_the_session_its_messages_and_its_reports_and_no_id() {
     let app = TestApp::start();
     for (messages, count) in [(0, 0), (3, 0), (0, 2), (3, 2), (300, 3)] {
         let id = app.create_session();
@@ -32,10 +34,10 @@ fn the_file_has_the_session_its_messages_and_its_reports_and_not_the_id_of_the_s
         assert!(!answer.text().contains(&id), "{case}");
         let file = answer.json();
         let session = app.client.get(&reports.session).json();
-        assert_eq!(file["session"], without_session(&session), "{case}");
-        let stored: Vec<Value> = chat.messages().iter().map(without_session).collect();
+        assert_eq!(file["session"], without_ids(&session), "{case}");
+        let stored: Vec<Value> = chat.messages().iter().map(without_ids).collect();
         assert_eq!(file["messages"], json!(stored), "{case}");
-        let whole = |summary: &Value| without_session(&reports.get(id_of(summary)).json());
+        let whole = |summary: &Value| without_ids(&reports.get(id_of(summary)).json());
         assert_eq!(file["reports"], json!(reports.list().iter().map(whole).collect::<Vec<_>>()), "{case}");
         assert_eq!(file.as_object().unwrap().len(), 3);
     }

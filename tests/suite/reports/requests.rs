@@ -119,6 +119,8 @@ fn wrong_requests_are_422_with_every_wrong_field() {
     for (wrong, fields) in [
         (json!({"location": "Kampus"}), &["location_invalid"][..]),
         (json!({"location": "kampus "}), &["location_invalid"]),
+        (json!({"location": {"kampus": null}, "evidence": ["none"]}), &["location_invalid", "evidence_invalid"]),
+        (json!({"needs": [{"legal": null}], "language": {"en": null}}), &["needs_invalid", "report_language_invalid"]),
         (json!({"perpetrator": ["lecturer"]}), &["perpetrator_invalid"]),
         (json!({"description": 1, "evidence": null}), &["description_invalid", "evidence_invalid"]),
         (json!({"user_goal": ""}), &["user_goal_invalid"]),
