@@ -179,8 +179,8 @@ fn what_a_person_writes_comes_back_as_it_is_up_to_the_limits() {
         assert!(report["generated_document"].as_str().unwrap().contains(&line));
         assert_eq!(reports.newest().assert_status(200).json(), report);
     }
-    // Words of nothing but white space, and null, are as none.
-    for nothing in [json!(""), json!("  \n"), Value::Null] {
+    // Words with nothing to see, and null, are as none.
+    for nothing in [json!(""), json!("  \n"), json!("\u{200b}\u{ad}\u{2800}"), Value::Null] {
         let given = json!({"narrative": nothing, "occurred_at": nothing, "frequency": nothing});
         assert_eq!(reports.create(&answers_with(&given))["placeholders"], 4, "{nothing}");
     }
