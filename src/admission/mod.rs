@@ -90,13 +90,14 @@ impl Admission {
     /// limited.
     #[must_use]
     pub fn client(&self, request: &Request, session: &Lookup) -> Option<PeerKey> {
-        self.client_peer(request).or_else(|| self.message_rate.is_some().then(|| self.session(session)))
+        let (peer, session) = self.shares(request, session);
+        peer.or_else(|| self.message_rate.is_some().then_some(session))
     }
 
-    /// The key under which the requests of a session are counted.
+    /// The keys under which the requests of a network, where it can be told from others, and of a session are counted.
     #[must_use]
-    pub fn session(&self, session: &Lookup) -> PeerKey {
-        self.peers.session_key(session.expose().as_bytes())
+    pub fn shares(&self, request: &Request, session: &Lookup) -> (Option<PeerKey>, PeerKey) {
+        (self.client_peer(request), self.peers.session_key(session.expose().as_bytes()))
     }
 
     /// Counts a message of a session, whose request has a body of this many bytes. `None` where rates are not limited.

@@ -108,7 +108,7 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 pub(super) fn export<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let session_id = parse_id(session_id)?;
     let key = SealingKey::derive(&session_id);
-    let share = context.reports.begin_read(context, request, &key.lookup())?;
+    let share = context.reports.begin_read(context.admission.shares(request, &key.lookup()))?;
     let client = context.admission.client(request, &key.lookup());
     let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
     let (format, store, reports) = (format(request), context.store.clone(), context.reports.clone());

@@ -181,7 +181,7 @@ fn word<'a>(
     is_polished: bool,
     make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let share = context.reports.begin_write(context, request)?;
+    let share = context.reports.begin_write(context.admission.client_peer(request))?;
     let permit = is_polished.then(|| context.reports.begin_polish()).flatten();
     let polish = permit.map(|_permit| PolishRequest {
         turns: context.turns.clone(),
@@ -203,7 +203,7 @@ fn look<'a>(
     make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
     let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
-    let share = context.reports.begin_read(context, request, &job.lookup())?;
+    let share = context.reports.begin_read(context.admission.shares(request, &job.lookup()))?;
     answer_on(|workers| &workers.reading_threads, context, request, job, share, make)
 }
 
@@ -225,7 +225,7 @@ fn render<'a>(
         return look(context, request, session_id, make);
     }
     let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
-    let share = context.reports.begin_pdf(context, request, &job.lookup())?;
+    let share = context.reports.begin_pdf(context.admission.shares(request, &job.lookup()))?;
     let make = move |job: &ReportJob| {
         let response = make(job)?;
         // What was deleted while its file was made is not handed out.

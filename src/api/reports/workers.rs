@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
-use crate::api::responder::Context;
-use crate::http::Request;
+use crate::peers::PeerKey;
 use crate::report::Templates;
-use crate::sealing::Lookup;
 use crate::sync::{ThreadPool, ThreadPoolSettings};
 use crate::turns::{PeerTurn, PeerTurns};
 
@@ -112,8 +110,8 @@ impl ReportWorkers {
     ///
     /// # Errors
     /// 429 where the network has its share.
-    pub(super) fn begin_write(&self, context: &Context, request: &Request) -> Result<Share, Problem> {
-        let of_peer = self.writes_of_peers.begin(context.admission.client_peer(request)).map_err(|_| limited())?;
+    pub(super) fn begin_write(&self, peer: Option<PeerKey>) -> Result<Share, Problem> {
+        let of_peer = self.writes_of_peers.begin(peer).map_err(|_| limited())?;
         Ok([of_peer, None])
     }
 
@@ -121,14 +119,9 @@ impl ReportWorkers {
     ///
     /// # Errors
     /// 429 where one of them has its share.
-    pub(in crate::api) fn begin_read(
-        &self,
-        context: &Context,
-        request: &Request,
-        session: &Lookup,
-    ) -> Result<Share, Problem> {
-        let of_peer = self.reads_of_peers.begin(context.admission.client_peer(request)).map_err(|_| limited())?;
-        let of_session = self.reads_of_sessions.begin(Some(context.admission.session(session)));
+    pub(in crate::api) fn begin_read(&self, (peer, session): (Option<PeerKey>, PeerKey)) -> Result<Share, Problem> {
+        let of_peer = self.reads_of_peers.begin(peer).map_err(|_| limited())?;
+        let of_session = self.reads_of_sessions.begin(Some(session));
         Ok([of_peer, of_session.map_err(|_| limited())?])
     }
 
@@ -143,9 +136,9 @@ impl ReportWorkers {
     ///
     /// # Errors
     /// 429 while another one of the session is made, or where the network has its share.
-    pub(super) fn begin_pdf(&self, context: &Context, request: &Request, session: &Lookup) -> Result<Share, Problem> {
-        let of_peer = self.pdfs_of_peers.begin(context.admission.client_peer(request)).map_err(|_| limited())?;
-        let of_session = self.pdfs_of_sessions.begin(Some(context.admission.session(session)));
+    pub(super) fn begin_pdf(&self, (peer, session): (Option<PeerKey>, PeerKey)) -> Result<Share, Problem> {
+        let of_peer = self.pdfs_of_peers.begin(peer).map_err(|_| limited())?;
+        let of_session = self.pdfs_of_sessions.begin(Some(session));
         Ok([of_peer, of_session.map_err(|_| Problem::new(Code::PdfInProgress).after(1))?])
     }
 }
