@@ -123,6 +123,9 @@ fn a_failure_after_the_first_piece_or_with_little_time_left_is_not_retried() {
     assert!(begin.elapsed() < RETRY_DELAY, "{:?}", begin.elapsed());
 }
 
+/// Far below [`LONG`], after which these calls would end otherwise, however busy the machine is.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// Sends the start of a reply; then the reply stalls.
 type Start = fn(&mut Reply<'_>) -> io::Result<()>;
 
@@ -154,7 +157,7 @@ fn a_reply_that_stalls_or_never_ends_times_out_at_the_deadline_and_is_cut_if_it_
         let expected = if case == IN_WORDS { Ok(Finish::Cut) } else { Err(Unavailable::TimedOut) };
         assert_eq!(ask(&client, &call(Duration::from_millis(400))).0, expected, "{case}");
         let elapsed = begin.elapsed();
-        assert!((400..900).contains(&elapsed.as_millis()), "{case}: {elapsed:?}");
+        assert!(elapsed >= Duration::from_millis(400) && elapsed < AT_ONCE, "{case}: {elapsed:?}");
         assert_eq!(model.requests().len(), 1, "{case}");
     }
 }
@@ -242,10 +245,10 @@ fn a_cancellation_ends_a_call_at_once_and_closes_its_connection() {
         let model = FakeModel::start();
         model.next(move |reply| start(reply).and_then(|()| reply.stall()));
         let elapsed = time_to_cancel(Duration::from_millis(150), &client(&model));
-        assert!(elapsed < Duration::from_millis(200), "{case}: {elapsed:?}");
+        assert!(elapsed < AT_ONCE, "{case}: {elapsed:?}");
         let begin = Instant::now();
         model.wait_for_disconnects(1);
-        assert!(begin.elapsed() < Duration::from_millis(500), "{case}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < AT_ONCE, "{case}: {:?}", begin.elapsed());
         assert_eq!(model.requests().len(), 1, "{case}");
     }
 }
@@ -264,7 +267,7 @@ fn a_cancellation_ends_a_tls_handshake() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = client_at(&format!("https://{}", silent.local_addr().unwrap()));
     let elapsed = time_to_cancel(Duration::from_millis(150), &client);
-    assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
+    assert!(elapsed < AT_ONCE, "{elapsed:?}");
 }
 
 #[test]
