@@ -51,8 +51,8 @@ impl App {
             log::warn!("{warning}");
         }
         let companion = companion::build(&config.companion, &resources)?;
-        if !companion.has_floor() {
-            log::warn!("{}", companion::NO_FLOOR);
+        if !companion.can_classify() {
+            log::warn!("{}", companion::CANNOT_CLASSIFY);
         }
         let templates = Templates::load(config.texts.report_templates.as_deref(), &resources)?;
         let listener = listen(&config.http.address)?;

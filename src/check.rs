@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::Utc;
 
@@ -102,7 +103,7 @@ impl Report<'_> {
     /// The files of texts, and the companion that is made of them.
     fn texts(&mut self, config: &Config, asks: bool) {
         let resources = match Registry::load(config.texts.resources.as_deref()) {
-            Ok(resources) => resources,
+            Ok(resources) => Arc::new(resources),
             Err(error) => return self.problem(StartError::from(error)),
         };
         self.line("Help lines", resources.resources.len());
@@ -123,8 +124,8 @@ impl Report<'_> {
         }
         match companion::build(&config.companion, &resources) {
             Ok(companion) => {
-                if !companion.has_floor() {
-                    self.line("Warning", companion::NO_FLOOR);
+                if !companion.can_classify() {
+                    self.line("Warning", companion::CANNOT_CLASSIFY);
                 }
                 if asks {
                     self.ask(config, &companion);

@@ -40,12 +40,14 @@ pub use interface::{Call, ChatMessage, Finish, Unavailable};
 pub use safety::{Level, Risk, Safety, help_lines};
 pub use script_or_model::Companion;
 
+use std::sync::Arc;
+
 use crate::config::{CompanionSettings, ModelSettings};
 use crate::data_file::{self, FileError};
 use crate::resources::{HardCodedValue, Registry};
 
 /// The warning where the script has no words of danger.
-pub const NO_FLOOR: &str = "COMPANION_SCRIPT: without a topic \"self_harm\" or \"danger\" no answer has help lines; \
+pub const CANNOT_CLASSIFY: &str = "COMPANION_SCRIPT: without a topic \"self_harm\" or \"danger\" no answer has help lines; \
                             add them, with words, to the script";
 
 /// Why the companion cannot be made. The text names the variable to change and holds no secret.
@@ -73,7 +75,7 @@ pub fn max_descriptors(settings: &CompanionSettings) -> usize {
 ///
 /// # Errors
 /// When a file, the script in it, or the model's settings cannot be used.
-pub fn build(settings: &CompanionSettings, resources: &Registry) -> Result<Companion, BuildError> {
+pub fn build(settings: &CompanionSettings, resources: &Arc<Registry>) -> Result<Companion, BuildError> {
     let (variable, embedded) = ("COMPANION_SCRIPT", include_str!("script.toml"));
     let parse = |text: &str| script::Script::parse(text, resources);
     let script = data_file::load(variable, settings.script.as_deref(), embedded, parse)?;

@@ -1,5 +1,7 @@
 //! The companion of the service: the script always, and a model perhaps.
 
+use std::sync::Arc;
+
 use super::interface::{Call, ChatMessage, Finish, Unavailable};
 use super::model::Model;
 use super::number_filter::{Known, NumberFilter};
@@ -15,13 +17,13 @@ const MAX_HELP_LINES: usize = 3;
 pub struct Companion {
     script: Script,
     pub(super) model: Option<Model>,
-    resources: Registry,
+    resources: Arc<Registry>,
     /// The numbers and links that a model may name.
     known: Known,
 }
 
 impl Companion {
-    pub(super) fn new(script: Script, model: Option<Model>, resources: Registry) -> Companion {
+    pub(super) fn new(script: Script, model: Option<Model>, resources: Arc<Registry>) -> Companion {
         let known = Known::new(&resources);
         Companion { script, model, resources, known }
     }
@@ -38,17 +40,17 @@ impl Companion {
         self.model.is_some()
     }
 
-    /// Whether the script has words that tell danger and self-harm.
+    /// Whether the script has words that tell danger or self-harm.
     #[must_use]
-    pub fn has_floor(&self) -> bool {
-        !self.script.floor.is_empty()
+    pub fn can_classify(&self) -> bool {
+        !self.script.classifier.is_empty()
     }
 
     /// What a message of the user speaks of, by the words of the script; `None` if of neither danger nor self-harm. It looks at
     /// up to 4,096 characters for a few milliseconds at most.
     #[must_use]
     pub fn assess(&self, message: &str) -> Option<Safety> {
-        self.script.floor.assess(message)
+        self.script.classifier.assess(message)
     }
 
     /// The number of characters of a conversation that it can use.

@@ -1,6 +1,6 @@
 //! The help lines for what a message speaks of.
 
-use super::floor::Risk;
+use super::risk_classifier::Risk;
 use crate::resources::{Registry, Resource, Selection};
 
 /// Help lines in an answer at most: a person in danger reads no long list.
@@ -18,12 +18,14 @@ impl Risk {
 }
 
 /// The help lines of the service's country for this risk; without one, for emergencies and violence. The most important one comes
-/// first, and of each topic there is one before there is a second of any.
+/// first, and of each topic there is one before there is a second of any. Of the topic `emergency` there is only the first: the
+/// police, which may be its second, are for danger, and must not come to a person who is about to die.
 #[must_use]
 pub fn help_lines(registry: &Registry, risk: Option<Risk>) -> Vec<&Resource> {
     let country = Some(registry.country.as_str());
     let of_topic = |topic: &&str| registry.select(Selection { country, topic: Some(topic), language: None });
-    let topics: Vec<Vec<&Resource>> = risk.unwrap_or(Risk::Danger).topics().iter().map(of_topic).collect();
+    let mut topics: Vec<Vec<&Resource>> = risk.unwrap_or(Risk::Danger).topics().iter().map(of_topic).collect();
+    topics[0].truncate(1);
     let longest = topics.iter().map(Vec::len).max().unwrap_or(0);
     let mut lines: Vec<&Resource> = Vec::new();
     for resource in (0..longest).flat_map(|at| topics.iter().filter_map(move |topic| topic.get(at))) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::super::safety::{Context, Floor, Lists, Risk};
+use super::super::safety::{ContextWords, Risk, RiskClassifier, TopicPhrases};
 use super::selection::{Phrase, Script};
 use super::words::Words;
 use crate::data_file::{self, Mistake, ParseError, ensure};
@@ -33,7 +33,7 @@ struct File {
     language: Vec<Language>,
     topic: Vec<Topic>,
     #[serde(default)]
-    safety: Context,
+    safety: ContextWords,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ struct Topic {
     /// Words that also make a message a crisis.
     #[serde(default)]
     crisis: TextsByLanguage,
-    /// Those of the words that are too common to be a concern in a message of more than a few words.
+    /// Those of the words that are too common to be a concern in a clause of more than a few words.
     #[serde(default)]
     vague: Vec<Spanned<String>>,
     /// Phrases with such words that mean something else.
@@ -103,7 +103,7 @@ fn validate(file: &File) -> Result<Script, Mistake> {
     let phrases = phrases(file, &codes)?;
     let replies_by_language = |topic| codes.iter().map(|code| replies(topic, code)).collect();
     Ok(Script {
-        floor: floor(file)?,
+        classifier: classifier(file)?,
         self_harm: file.topic.iter().position(|topic| topic.name.as_ref() == SELF_HARM),
         danger: file.topic.iter().position(|topic| topic.name.as_ref() == DANGER),
         replies: file.topic.iter().map(replies_by_language).collect::<Result<_, _>>()?,
@@ -191,7 +191,7 @@ fn special_topic(file: &File, name: &str) -> Result<usize, Mistake> {
 }
 
 /// What tells messages that speak of danger or self-harm: the words of the topics with these names.
-fn floor(file: &File) -> Result<Floor, Mistake> {
+fn classifier(file: &File) -> Result<RiskClassifier, Mistake> {
     let mut all = Vec::new();
     for topic in &file.topic {
         let risk = match topic.name.as_ref().as_str() {
@@ -216,9 +216,9 @@ fn floor(file: &File) -> Result<Floor, Mistake> {
         let vague = topic.vague.iter().map(as_str).collect();
         let crisis = topic.crisis.values().flatten().map(as_str).collect();
         let harmless = topic.harmless.iter().map(as_str).collect();
-        all.push(Lists { risk, words, crisis, vague, harmless });
+        all.push(TopicPhrases { risk, words, crisis, vague, harmless });
     }
-    Ok(Floor::new(&file.safety, &all))
+    Ok(RiskClassifier::new(&file.safety, &all))
 }
 
 fn as_str(text: &Spanned<String>) -> &str {

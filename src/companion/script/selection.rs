@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::interface::{Call, ChatMessage, Finish, Unavailable};
-use super::super::safety::{Floor, Risk, Safety};
+use super::super::safety::{Risk, RiskClassifier, Safety};
 use super::words::Words;
 use crate::message::Role;
 
@@ -18,7 +18,7 @@ pub(super) struct Phrase {
 /// topics are indices in the script's order; an earlier topic takes precedence.
 pub(in crate::companion) struct Script {
     /// Tells which messages speak of danger.
-    pub(in crate::companion) floor: Floor,
+    pub(in crate::companion) classifier: RiskClassifier,
     /// The topics of self-harm and of danger, where the script has them.
     pub(super) self_harm: Option<usize>,
     pub(super) danger: Option<usize>,

@@ -1,7 +1,7 @@
 //! Companions, calls and raw replies of a model's server.
 
 use std::io::Write;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use safespace::companion::{self, BuildError, Call, ChatMessage, Companion, Finish, Unavailable};
@@ -15,7 +15,7 @@ use crate::support::fake_model::{FakeModel, Reply};
 use crate::support::variables;
 
 /// The embedded help lines.
-pub(super) static RESOURCES: LazyLock<Registry> = LazyLock::new(|| Registry::load(None).unwrap());
+pub(super) static RESOURCES: LazyLock<Arc<Registry>> = LazyLock::new(|| Arc::new(Registry::load(None).unwrap()));
 
 /// Longer than any call here takes.
 pub(super) const LONG: Duration = Duration::from_secs(30);

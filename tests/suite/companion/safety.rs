@@ -1,13 +1,14 @@
-//! The floor: which level a sentence gets, by what a counsellor would say, what disguises change, and how its work is bounded.
+//! The floor: which level a sentence gets, by what a counsellor would say, what disguises change, which help lines it names, and
+//! how its work is bounded.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use safespace::companion::{Companion, Level};
+use safespace::companion::{Companion, Level, help_lines};
 use safespace::message::Role;
 use serde::Deserialize;
 
-use super::fixture::{build, file, path};
+use super::fixture::{RESOURCES, build, file, path};
 
 static EMBEDDED: LazyLock<Companion> = LazyLock::new(|| build(&[]));
 
@@ -20,9 +21,7 @@ struct Table {
 struct Group {
     level: String,
     #[serde(default)]
-    seen: bool,
-    #[serde(default)]
-    later: bool,
+    fresh: bool,
     sentences: Vec<String>,
 }
 
@@ -30,20 +29,15 @@ struct Group {
 struct Sentence {
     text: String,
     expected: String,
-    /// `seen` while words were added to the script, `held out` from that, or written `later`.
+    /// `fresh`, or `seen` while words were added to the script.
     part: &'static str,
 }
 
 fn sentences() -> Vec<Sentence> {
     let table: Table = toml::from_str(include_str!("safety_sentences.toml")).unwrap();
-    let groups = table.group.into_iter().flat_map(|Group { level, seen, later, sentences }| {
-        let part = move |at: usize| match (later, seen, at % 3) {
-            (true, ..) => "later",
-            (_, false, 2) => "held out",
-            _ => "seen",
-        };
-        let number = move |(at, text)| Sentence { text, expected: level.clone(), part: part(at) };
-        sentences.into_iter().enumerate().map(number)
+    let groups = table.group.into_iter().flat_map(|Group { level, fresh, sentences }| {
+        let part = if fresh { "fresh" } else { "seen" };
+        sentences.into_iter().map(move |text| Sentence { text, expected: level.clone(), part })
     });
     groups.collect()
 }
@@ -53,7 +47,7 @@ fn level(sentence: &str) -> &'static str {
 }
 
 /// The sentences that the program judges otherwise than a counsellor, and how.
-const MISJUDGED: [(&str, &str); 8] = [
+const MISJUDGED: [(&str, &str); 35] = [
     ("udah gak kuat, I just want to disappear forever and die", "concern"),
     ("sometimes I wonder what it would be like not to exist", "none"),
     ("aku dipukulin sama husband sekarang", "concern"),
@@ -62,14 +56,40 @@ const MISJUDGED: [(&str, &str); 8] = [
     ("lirik lagunya bilang mau mati saja demi cinta", "concern"),
     ("I got beaten in the tennis final", "concern"),
     ("she kicked me out of the group chat", "concern"),
+    ("i took 20 paracetamol what do i do", "none"),
+    ("pacarku mukulin aku dan sekarang ngunci pintu", "concern"),
+    ("my boyfriend just punched me in the face and I can't leave", "concern"),
+    ("dia ngikutin aku dari kampus sampai kos", "concern"),
+    ("kadang aku mikir lebih baik gak ada", "none"),
+    ("who is following me on instagram", "concern"),
+    ("the parcel is at my door", "concern"),
+    ("his story touches me", "concern"),
+    ("recruiters keep looking for me on LinkedIn", "concern"),
+    ("I've written my goodbye letters and I'm going to do it tonight", "none"),
+    ("tadi aku nelen semua obat mama, sekarang pusing banget", "none"),
+    ("aku barusan nyilet tangan lagi, darahnya banyak", "concern"),
+    ("lebih baik aku gak ada di dunia ini", "none"),
+    ("bosku maksa aku tidur sama dia kalau mau kontrakku diperpanjang", "none"),
+    ("there's a man outside my window trying to break in", "none"),
+    ("katanya kalau aku cerita, adikku bakal dibunuh", "concern"),
+    ("my manager pinned me against the wall and put his hand up my skirt", "none"),
+    ("dia ngancem mau nyiram aku pakai air keras", "concern"),
+    ("someone's been tailing me since the station, I'm scared", "none"),
+    ("aku takut suatu hari dia main tangan", "none"),
+    ("my professor keeps commenting on my body in front of everyone", "none"),
+    ("dulu aku suka nyakar-nyakar tangan sampai luka, sekarang udah nggak", "none"),
+    ("my roommate cuts herself and I found the blades", "none"),
+    ("a colleague rubbed against me in the lift and I froze", "none"),
+    ("kepalaku dipukul bola waktu main voli, benjol deh", "concern"),
+    ("she threatened to beat me at Mario Kart", "concern"),
+    ("he shot me a quick email about the budget", "crisis"),
 ];
 
 #[test]
 fn the_table_has_the_levels_of_a_counsellor_but_for_the_listed_sentences() {
     let all = sentences();
     let listed: Vec<&str> = MISJUDGED.iter().map(|(sentence, _)| *sentence).collect();
-    let misjudged =
-        all.iter().filter(|sentence| level(&sentence.text) != sentence.expected && sentence.part != "later");
+    let misjudged = all.iter().filter(|sentence| level(&sentence.text) != sentence.expected);
     let misjudged: Vec<(&str, &str)> =
         misjudged.map(|sentence| (sentence.text.as_str(), level(&sentence.text))).collect();
     assert_eq!(misjudged, MISJUDGED, "update MISJUDGED, and the figures in docs/companion.md");
@@ -89,7 +109,7 @@ fn figures(of: &[&Sentence], name: &str, is_at_level: impl Fn(&str) -> bool) -> 
 fn recall_and_precision_are_those_of_the_documents() {
     let all = sentences();
     let documents = include_str!("../../../docs/companion.md");
-    for name in ["seen", "held out", "later"] {
+    for name in ["seen", "fresh"] {
         let part: Vec<&Sentence> = all.iter().filter(|sentence| sentence.part == name).collect();
         for figures in [
             figures(&part, "crisis", |level| level == "crisis"),
@@ -112,12 +132,12 @@ fn a_script_without_these_topics_finds_nothing_and_one_with_its_own_words_finds_
         build(&[("COMPANION_SCRIPT", path(&script))])
     };
     let without = small("");
-    assert!(!without.has_floor() && without.assess("aku mau mati").is_none());
+    assert!(!without.can_classify() && without.assess("aku mau mati").is_none());
     let own = small(
         "[[topic]]\nname = \"danger\"\nwords.id = [\"serigala\", \"tolong\"]\ncrisis.id = [\"dikejar serigala\"]\n\
          vague = [\"tolong\"]\nharmless = [\"serigala berbulu domba\"]\nreplies.id = [\"Lari.\"]\n",
     );
-    assert!(own.has_floor());
+    assert!(own.can_classify());
     for (message, expected) in [
         ("ada serigala di sini", Some(Level::Concern)),
         ("aku dikejar serigala", Some(Level::Crisis)),
@@ -130,15 +150,44 @@ fn a_script_without_these_topics_finds_nothing_and_one_with_its_own_words_finds_
     }
 }
 
+/// The shorter of `before` and the time in which the message is assessed so many times.
+fn shortest(before: Duration, message: &str, times: usize) -> Duration {
+    let started = Instant::now();
+    for _ in 0..times {
+        let _ = EMBEDDED.assess(message);
+    }
+    before.min(started.elapsed())
+}
+
 #[test]
-fn the_longest_message_is_assessed_within_a_second() {
-    let texts = ["a ", "bunuh ", "k!l1 ", "1 ", "a*b ", "\u{200b}", "x", "mau ", "tidak ", "\u{fdfa}"];
-    for text in texts {
-        let longest: String = text.chars().cycle().take(4_096).collect();
-        let started = Instant::now();
-        let _ = EMBEDDED.assess(&longest);
-        println!("{text:?}: {:?}", started.elapsed());
-        assert!(started.elapsed() < Duration::from_secs(1), "{text:?}: {:?}", started.elapsed());
+fn the_time_of_an_assessment_is_linear_in_the_length_of_the_message() {
+    let phrases = ["sos ", "kms ", "\u{339e}s ", "suicide ", "su!cide ", "bunuhdiri ", "bunuhd!r1*", "not suicidal "];
+    let others = ["a ", "k!l1 ", "1 ", "a*b ", "\u{200b}", "x", "mau ", "tidak ", "he ", "lompat tali ", "\u{fdfa}"];
+    for text in phrases.into_iter().chain(others) {
+        let message = |chars: usize| text.chars().cycle().take(chars).collect::<String>();
+        let (quarter, whole) = (message(1_024), message(4_096));
+        assert_eq!(EMBEDDED.assess(&whole).is_some(), phrases.contains(&text), "{text:?}");
+        // Four quarters take as long as the whole if the work is linear, and a quarter of that if it is quadratic. Other tests take
+        // the processor meanwhile, so only the shortest times count.
+        let (mut quarters, mut at_once) = (Duration::MAX, Duration::MAX);
+        let is_linear = (0..40).any(|_| {
+            (quarters, at_once) = (shortest(quarters, &quarter, 4), shortest(at_once, &whole, 1));
+            at_once < 2 * quarters + Duration::from_millis(1)
+        });
+        println!("{text:?}: {quarters:?} for four quarters, {at_once:?} for the whole");
+        assert!(is_linear, "{text:?}: {quarters:?} for four quarters, {at_once:?} for the whole");
+    }
+}
+
+#[test]
+fn a_person_who_speaks_of_dying_gets_no_police_and_one_in_danger_does() {
+    for (message, has_police) in
+        [("aku mau mati", false), ("he raped me", true), ("he raped me and I want to die", true)]
+    {
+        let risk = EMBEDDED.assess(message).expect(message).risk;
+        let lines = help_lines(&RESOURCES, Some(risk));
+        assert_eq!(lines.iter().any(|line| line.topics.iter().any(|topic| topic == "police")), has_police, "{message}");
+        assert_eq!(lines[0].id, "emergency_112", "{message}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! What an operator is told of the help lines: by `safespace check`, at the start, and by the metrics.
 
+use std::sync::Arc;
+
 use safespace::companion;
 use safespace::config::Config;
 use safespace::resources::Registry;
@@ -98,7 +100,7 @@ fn check_names_the_line_of_a_mistake_and_the_text_that_needs_a_missing_help_line
 
 #[test]
 fn a_reference_that_no_help_line_has_is_a_mistake_with_its_line() {
-    let registry = Registry::load(None).unwrap();
+    let registry = Arc::new(Registry::load(None).unwrap());
     let config =
         |pairs: &[(&str, &str)]| Config::from_variables(&variables(&[&[("HOME", "/h")], pairs].concat())).unwrap();
     let script = file_of(

@@ -7,7 +7,7 @@ use super::tokens::{Spellings, Token};
 /// Letters of several words that are written as one: fewer are found in other words by chance.
 const MIN_GLUED_CHARS: usize = 7;
 
-/// Words of a message in which a vague word, such as "help", is a call for it.
+/// Words of a clause in which a vague word, such as "help", is a call for it.
 const FEW_WORDS: usize = 3;
 
 /// Words between a negation and what it denies.
@@ -60,7 +60,7 @@ impl Level {
 /// Words around a phrase that lower its level, and how people write words. All are optional.
 #[derive(Debug, Default, Clone, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::companion) struct Context {
+pub(in crate::companion) struct ContextWords {
     /// "not", "never".
     negations: Vec<String>,
     /// Words after a negation with which it does not deny what follows, such as "stop" in "does not stop".
@@ -72,7 +72,7 @@ pub(in crate::companion) struct Context {
     /// Phrases for what is over.
     past: Vec<String>,
     /// Songs, films, books, news.
-    works: Vec<String>,
+    media: Vec<String>,
     /// Words that begin a clause: what stands before them changes nothing behind them.
     conjunctions: Vec<String>,
     /// Words that may stand within a phrase and mean nothing.
@@ -81,30 +81,39 @@ pub(in crate::companion) struct Context {
     spellings: HashMap<String, Vec<String>>,
 }
 
-/// The lists of one topic of the script, of all languages.
-pub(in crate::companion) struct Lists<'a> {
+/// The phrases of one topic of the script, in all languages.
+pub(in crate::companion) struct TopicPhrases<'a> {
     pub(in crate::companion) risk: Risk,
     /// What is a concern.
     pub(in crate::companion) words: Vec<&'a str>,
     /// What is a crisis.
     pub(in crate::companion) crisis: Vec<&'a str>,
-    /// Those of the words that count only in a message of few words.
+    /// Those of the words that count only in a clause of few words.
     pub(in crate::companion) vague: Vec<&'a str>,
     /// Phrases with such words that mean something else.
     pub(in crate::companion) harmless: Vec<&'a str>,
+}
+
+/// Where a phrase counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Anywhere,
+    /// In a clause of up to [`FEW_WORDS`] words.
+    ShortClause,
+    /// As the only word of a message: a short code, which counts something elsewhere.
+    WholeMessage,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Phrase {
     risk: Risk,
     level: Level,
-    /// Words of a message in which it counts.
-    max_message_words: usize,
+    scope: Scope,
 }
 
 /// Assesses messages. Without phrases it finds nothing.
 #[derive(Debug, Default)]
-pub(in crate::companion) struct Floor {
+pub(in crate::companion) struct RiskClassifier {
     spellings: Spellings,
     phrases: HashMap<String, Phrase>,
     /// The same phrases of several words, without the spaces between them.
@@ -117,19 +126,39 @@ pub(in crate::companion) struct Floor {
     others: HashSet<String>,
     selves: HashSet<String>,
     past: HashSet<String>,
-    works: HashSet<String>,
+    media: HashSet<String>,
 }
 
 /// A phrase in a message: the tokens from `start` to before `end`.
 #[derive(Debug, Clone, Copy)]
-struct Found {
+struct Match {
     start: usize,
     end: usize,
     phrase: Phrase,
 }
 
-impl Floor {
-    pub(in crate::companion) fn new(context: &Context, topics: &[Lists<'_>]) -> Floor {
+/// What a clause says of the phrases in it.
+#[derive(Debug, Default, Clone, Copy)]
+struct Clause {
+    words: usize,
+    is_over: bool,
+    is_about_media: bool,
+}
+
+/// What is found in a message in one pass, so that the level of each match takes constant time.
+struct Scan {
+    tokens: Vec<Token>,
+    /// By the number of the clause.
+    clauses: Vec<Clause>,
+    /// By token: whether the nearest person before it in its clause is another one than the one who writes.
+    is_behind_another: Vec<bool>,
+    /// By token: words of the longest harmless phrase that it is part of.
+    harmless_words: Vec<usize>,
+    matches: Vec<Match>,
+}
+
+impl RiskClassifier {
+    pub(in crate::companion) fn new(context: &ContextWords, topics: &[TopicPhrases<'_>]) -> RiskClassifier {
         // Without spellings, which are made here.
         let plain = |text: &String| Spellings::default().phrase(text);
         let usual = context.spellings.iter().flat_map(|(usual, others)| {
@@ -143,39 +172,39 @@ impl Floor {
         };
         let set = |texts: &[&str]| texts.iter().map(|text| spellings.phrase(text)).collect::<HashSet<_>>();
         let strings = |texts: &[String]| texts.iter().map(|text| spellings.phrase(text)).collect();
-        let mut floor = Floor {
+        let mut classifier = RiskClassifier {
             negations: strings(&context.negations),
             not_denied: strings(&context.not_denied),
             others: strings(&context.others),
             selves: strings(&context.selves),
             past: strings(&context.past),
-            works: strings(&context.works),
-            ..Floor::default()
+            media: strings(&context.media),
+            ..RiskClassifier::default()
         };
         for topic in topics {
-            let vague: HashSet<String> = set(&topic.vague);
+            let vague = set(&topic.vague);
             let of_level = [(&topic.words, Level::Concern), (&topic.crisis, Level::Crisis)];
             for (text, level) in of_level.into_iter().flat_map(|(texts, level)| texts.iter().map(move |it| (it, level)))
             {
                 let words = spellings.phrase(text);
-                let max_message_words = match level {
-                    // A short code, which counts something elsewhere.
-                    _ if words.bytes().all(|byte| byte.is_ascii_digit()) => 1,
-                    Level::Concern if vague.contains(&words) => FEW_WORDS,
-                    _ => usize::MAX,
+                let scope = match level {
+                    _ if words.bytes().all(|byte| byte.is_ascii_digit()) => Scope::WholeMessage,
+                    Level::Concern if vague.contains(&words) => Scope::ShortClause,
+                    _ => Scope::Anywhere,
                 };
-                let phrase = Phrase { risk: topic.risk, level, max_message_words };
+                let phrase = Phrase { risk: topic.risk, level, scope };
                 if words.contains(' ') && words.chars().count() > MIN_GLUED_CHARS {
-                    floor.glued.push((words.replace(' ', ""), phrase));
+                    classifier.glued.push((words.replace(' ', ""), phrase));
                 }
-                floor.phrases.insert(words, phrase);
+                classifier.phrases.insert(words, phrase);
             }
-            floor.harmless.extend(topic.harmless.iter().map(|text| spellings.phrase(text)));
+            classifier.harmless.extend(set(&topic.harmless));
         }
-        let all = floor.phrases.keys().chain(&floor.harmless).chain(&floor.past).chain(&floor.works);
-        floor.max_words = all.map(|phrase| phrase.split(' ').count()).max().unwrap_or(0);
-        floor.spellings = spellings;
-        floor
+        let RiskClassifier { phrases, harmless, past, media, .. } = &classifier;
+        let all = phrases.keys().chain(harmless).chain(past).chain(media);
+        classifier.max_words = all.map(|phrase| phrase.split(' ').count()).max().unwrap_or(0);
+        classifier.spellings = spellings;
+        classifier
     }
 
     /// Whether there is anything that it could find.
@@ -183,29 +212,10 @@ impl Floor {
         self.phrases.is_empty()
     }
 
-    /// What a message speaks of. The time grows with its length: a message has at most 4,096 characters.
+    /// What a message speaks of. The time is linear in its length: a message has at most 4,096 characters.
     pub(in crate::companion) fn assess(&self, message: &str) -> Option<Safety> {
-        let tokens = self.spellings.tokens(message);
-        let mut found = Vec::new();
-        let mut harmless = Vec::new();
-        for_each_run(&tokens, self.max_words, |start, end, run| {
-            if let Some(phrase) = self.phrases.get(run) {
-                found.push(Found { start, end, phrase: *phrase });
-            }
-            if self.harmless.contains(run) {
-                harmless.push((start, end));
-            }
-        });
-        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| may_be_glued(&token.forms[0])) {
-            let glued = self.glued.iter().filter(|(glued, _)| token.forms.iter().any(|form| form.contains(glued)));
-            found.extend(glued.map(|(_, phrase)| Found { start: at, end: at + 1, phrase: *phrase }));
-        }
-        found.retain(|found| {
-            let is_within = |&(start, end): &(usize, usize)| start < found.end && found.start < end;
-            let is_longer = |&(start, end): &(usize, usize)| found.end - found.start > end - start;
-            harmless.iter().all(|span| !is_within(span) || is_longer(span))
-        });
-        let levels = found.iter().filter_map(|found| Some((self.level(found, &tokens)?, found.phrase.risk)));
+        let scan = self.scan(message);
+        let levels = scan.matches.iter().filter_map(|found| Some((self.level(found, &scan)?, found.phrase.risk)));
         levels.fold(None, |all: Option<Safety>, (level, risk)| {
             let Some(before) = all else { return Some(Safety { level, risk }) };
             let risk = if before.risk == risk { risk } else { Risk::Both };
@@ -213,37 +223,79 @@ impl Floor {
         })
     }
 
-    /// The level of a phrase where it stands: each of these lowers it by one. A denied word of self-harm stays a concern,
-    /// because it was said; so does one that is about another person, or over.
-    fn level(&self, found: &Found, tokens: &[Token]) -> Option<Level> {
-        let Phrase { risk, level, max_message_words } = found.phrase;
-        if tokens.len() > max_message_words {
+    fn scan(&self, message: &str) -> Scan {
+        let tokens = self.spellings.tokens(message);
+        let mut clauses = vec![Clause::default(); tokens.last().map_or(0, |token| token.clause + 1)];
+        for token in &tokens {
+            clauses[token.clause].words += 1;
+        }
+        let (mut matches, mut harmless_words) = (Vec::new(), vec![0; tokens.len()]);
+        for_each_run(&tokens, self.max_words, |start, end, run| {
+            if let Some(phrase) = self.phrases.get(run) {
+                matches.push(Match { start, end, phrase: *phrase });
+            }
+            if self.harmless.contains(run) {
+                for words in &mut harmless_words[start..end] {
+                    *words = (end - start).max(*words);
+                }
+            }
+            let clause = tokens[start].clause;
+            if clause == tokens[end - 1].clause {
+                clauses[clause].is_over |= self.past.contains(run);
+                clauses[clause].is_about_media |= self.media.contains(run);
+            }
+        });
+        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| may_be_glued(&token.forms[0])) {
+            let glued = self.glued.iter().filter(|(glued, _)| token.forms.iter().any(|form| form.contains(glued)));
+            matches.extend(glued.map(|(_, phrase)| Match { start: at, end: at + 1, phrase: *phrase }));
+        }
+        let is_behind_another = self.is_behind_another(&tokens);
+        Scan { tokens, clauses, is_behind_another, harmless_words, matches }
+    }
+
+    /// For each token, whether the nearest person before it in its clause is another one than the one who writes.
+    fn is_behind_another(&self, tokens: &[Token]) -> Vec<bool> {
+        let (mut clause, mut is_other) = (0, false);
+        let of_token = tokens.iter().map(|token| {
+            is_other &= token.clause == clause;
+            clause = token.clause;
+            let before = is_other;
+            let word = &token.forms[0];
+            is_other = self.others.contains(word) || is_other && !self.selves.contains(word);
+            before
+        });
+        of_token.collect()
+    }
+
+    /// The level of a phrase where it stands. A denial lowers it by one, and so does, from a crisis only, what is over. For
+    /// self-harm another person and a song or a film do that, too, but what was said of it stays a concern.
+    fn level(&self, found: &Match, scan: &Scan) -> Option<Level> {
+        let &Match { start, end, phrase: Phrase { risk, level, scope } } = found;
+        let clause = &scan.clauses[scan.tokens[start].clause];
+        let counts = match scope {
+            Scope::Anywhere => true,
+            Scope::ShortClause => clause.words <= FEW_WORDS,
+            Scope::WholeMessage => scan.tokens.len() == 1,
+        };
+        let is_harmless = scan.harmless_words[start..end].iter().any(|words| *words >= end - start);
+        if !counts || is_harmless {
             return None;
         }
-        let clause = tokens[found.start].clause;
-        let start = tokens[..found.start].iter().rposition(|token| token.clause != clause).map_or(0, |at| at + 1);
-        let end = found.end + tokens[found.end..].iter().take_while(|token| token.clause == clause).count();
-        let before = &tokens[start..found.start];
-        let is_denied = before.iter().rev().take(MAX_BETWEEN + 1).map(|token| &token.forms[0]).find_map(|word| {
-            let denies = self.negations.contains(word);
-            (denies || self.not_denied.contains(word)).then_some(denies)
-        });
-        let is_denied = is_denied == Some(true);
-        let nearest = before.iter().rev().map(|token| &token.forms[0]).find_map(|word| {
-            let is_other = self.others.contains(word);
-            (is_other || self.selves.contains(word)).then_some(is_other)
-        });
-        let is_of_another = risk == Risk::SelfHarm && nearest == Some(true);
-        let (mut is_over, mut is_of_work) = (false, false);
-        for_each_run(&tokens[start..end], self.max_words, |_, _, run| {
-            is_over |= self.past.contains(run);
-            is_of_work |= self.works.contains(run);
-        });
+        let is_denied = self.is_denied(start, &scan.tokens);
+        let is_remote = risk == Risk::SelfHarm && (scan.is_behind_another[start] || clause.is_about_media);
         match level.lower() {
-            Some(lower) if is_denied || is_of_another || is_over || is_of_work => Some(lower),
-            None if risk == Risk::Danger && (is_denied || is_of_work) => None,
+            Some(lower) if is_denied || is_remote || clause.is_over => Some(lower),
+            None if is_denied && risk == Risk::Danger => None,
             _ => Some(level),
         }
+    }
+
+    /// Whether a negation stands shortly before the phrase that begins with this token, and denies it.
+    fn is_denied(&self, start: usize, tokens: &[Token]) -> bool {
+        let before = tokens[..start].iter().rev().take(MAX_BETWEEN + 1);
+        let mut words = before.take_while(|token| token.clause == tokens[start].clause).map(|token| &token.forms[0]);
+        let nearest = words.find(|word| self.negations.contains(*word) || self.not_denied.contains(*word));
+        nearest.is_some_and(|word| self.negations.contains(word))
     }
 }
 
