@@ -10,7 +10,7 @@ const MIN_GLUED_CHARS: usize = 7;
 /// Words of a clause in which a vague word, such as "help", is a call for it.
 const FEW_WORDS: usize = 3;
 
-/// Words between a negation and what it denies.
+/// Words between a phrase and a negation or a song that lowers it.
 const MAX_BETWEEN: usize = 2;
 
 /// How urgent a message is.
@@ -51,10 +51,6 @@ impl Level {
             Level::Crisis => "crisis",
         }
     }
-
-    fn lower(self) -> Option<Level> {
-        (self == Level::Crisis).then_some(Level::Concern)
-    }
 }
 
 /// Words around a phrase that lower its level, and how people write words. All are optional.
@@ -63,7 +59,7 @@ impl Level {
 pub(in crate::companion) struct ContextWords {
     /// "not", "never".
     negations: Vec<String>,
-    /// Words after a negation with which it does not deny what follows, such as "stop" in "does not stop".
+    /// Words behind a negation with which it does not deny what follows, such as "stop" in "does not stop".
     not_denied: Vec<String>,
     /// Other people, who may be the ones that a phrase of self-harm is about.
     others: Vec<String>,
@@ -71,6 +67,8 @@ pub(in crate::companion) struct ContextWords {
     selves: Vec<String>,
     /// Phrases for what is over.
     past: Vec<String>,
+    /// Words before such a phrase with which it is not over: "since last year".
+    since: Vec<String>,
     /// Songs, films, books, news.
     media: Vec<String>,
     /// Words that begin a clause: what stands before them changes nothing behind them.
@@ -126,6 +124,7 @@ pub(in crate::companion) struct RiskClassifier {
     others: HashSet<String>,
     selves: HashSet<String>,
     past: HashSet<String>,
+    since: HashSet<String>,
     media: HashSet<String>,
 }
 
@@ -142,7 +141,6 @@ struct Match {
 struct Clause {
     words: usize,
     is_over: bool,
-    is_about_media: bool,
 }
 
 /// What is found in a message in one pass, so that the level of each match takes constant time.
@@ -178,6 +176,7 @@ impl RiskClassifier {
             others: strings(&context.others),
             selves: strings(&context.selves),
             past: strings(&context.past),
+            since: strings(&context.since),
             media: strings(&context.media),
             ..RiskClassifier::default()
         };
@@ -200,8 +199,8 @@ impl RiskClassifier {
             }
             classifier.harmless.extend(set(&topic.harmless));
         }
-        let RiskClassifier { phrases, harmless, past, media, .. } = &classifier;
-        let all = phrases.keys().chain(harmless).chain(past).chain(media);
+        let RiskClassifier { phrases, harmless, past, .. } = &classifier;
+        let all = phrases.keys().chain(harmless).chain(past);
         classifier.max_words = all.map(|phrase| phrase.split(' ').count()).max().unwrap_or(0);
         classifier.spellings = spellings;
         classifier
@@ -240,9 +239,9 @@ impl RiskClassifier {
                 }
             }
             let clause = tokens[start].clause;
-            if clause == tokens[end - 1].clause {
-                clauses[clause].is_over |= self.past.contains(run);
-                clauses[clause].is_about_media |= self.media.contains(run);
+            if clause == tokens[end - 1].clause && self.past.contains(run) {
+                let before = start.checked_sub(1).map(|at| &tokens[at].forms[0]);
+                clauses[clause].is_over |= before.is_none_or(|word| !self.since.contains(word));
             }
         });
         for (at, token) in tokens.iter().enumerate().filter(|(_, token)| may_be_glued(&token.forms[0])) {
@@ -267,8 +266,8 @@ impl RiskClassifier {
         of_token.collect()
     }
 
-    /// The level of a phrase where it stands. A denial lowers it by one, and so does, from a crisis only, what is over. For
-    /// self-harm another person and a song or a film do that, too, but what was said of it stays a concern.
+    /// The level of a phrase where it stands. A denial and what is over lower a crisis to a concern, and so do another person and a
+    /// song or a film, if it is one of self-harm. A concern stays: it was said.
     fn level(&self, found: &Match, scan: &Scan) -> Option<Level> {
         let &Match { start, end, phrase: Phrase { risk, level, scope } } = found;
         let clause = &scan.clauses[scan.tokens[start].clause];
@@ -281,22 +280,20 @@ impl RiskClassifier {
         if !counts || is_harmless {
             return None;
         }
-        let is_denied = self.is_denied(start, &scan.tokens);
-        let is_remote = risk == Risk::SelfHarm && (scan.is_behind_another[start] || clause.is_about_media);
-        match level.lower() {
-            Some(lower) if is_denied || is_remote || clause.is_over => Some(lower),
-            None if is_denied && risk == Risk::Danger => None,
-            _ => Some(level),
-        }
+        let is_behind = |words, unless| is_shortly_behind(start, &scan.tokens, words, unless);
+        let is_denied = is_behind(&self.negations, &self.not_denied);
+        let is_remote = scan.is_behind_another[start] || is_behind(&self.media, &self.selves);
+        let is_lowered = is_denied || clause.is_over || risk == Risk::SelfHarm && is_remote;
+        Some(if is_lowered { Level::Concern } else { level })
     }
+}
 
-    /// Whether a negation stands shortly before the phrase that begins with this token, and denies it.
-    fn is_denied(&self, start: usize, tokens: &[Token]) -> bool {
-        let before = tokens[..start].iter().rev().take(MAX_BETWEEN + 1);
-        let mut words = before.take_while(|token| token.clause == tokens[start].clause).map(|token| &token.forms[0]);
-        let nearest = words.find(|word| self.negations.contains(*word) || self.not_denied.contains(*word));
-        nearest.is_some_and(|word| self.negations.contains(word))
-    }
+/// Whether one of the words stands shortly before this token in its clause, with none of `unless` in between.
+fn is_shortly_behind(start: usize, tokens: &[Token], words: &HashSet<String>, unless: &HashSet<String>) -> bool {
+    let before = tokens[..start].iter().rev().take(MAX_BETWEEN + 1);
+    let mut before = before.take_while(|token| token.clause == tokens[start].clause).map(|token| &token.forms[0]);
+    let nearest = before.find(|word| words.contains(*word) || unless.contains(*word));
+    nearest.is_some_and(|word| words.contains(word))
 }
 
 /// Whether a word may be a phrase without its spaces: phrases are in Latin letters.

@@ -12,7 +12,8 @@ const MAX_CHARS: usize = 8_192;
 const MIN_SPELLED: usize = 4;
 
 /// Letters of other alphabets that look like Latin ones.
-const LOOKALIKES: [(char, char); 26] = [
+const LOOKALIKES: [(char, char); 27] = [
+    ('\u{131}', 'i'),
     ('\u{430}', 'a'),
     ('\u{432}', 'b'),
     ('\u{435}', 'e'),
@@ -71,7 +72,7 @@ pub(super) struct Spellings {
     pub(super) usual: HashMap<String, Vec<String>>,
     /// Words that are left out.
     pub(super) fillers: Vec<String>,
-    /// Words that begin a clause.
+    /// Words, and pairs of them, that begin a clause.
     pub(super) conjunctions: Vec<String>,
 }
 
@@ -95,9 +96,12 @@ impl Spellings {
             }
             tokens.push(Token { forms, clause });
         }
-        let mut more = 0;
+        let (mut more, mut before) = (0, String::new());
         for token in &mut tokens {
-            more += usize::from(self.conjunctions.contains(&token.forms[0]));
+            let word = &token.forms[0];
+            let starts_clause = self.conjunctions.contains(word) || self.conjunctions.contains(&(before + " " + word));
+            before = word.clone();
+            more += usize::from(starts_clause);
             token.clause += more;
         }
         tokens
@@ -125,7 +129,7 @@ fn written(text: &str) -> Vec<Written> {
         .take(MAX_CHARS)
         .filter(|char| !is_combining_mark(*char) && !is_invisible(*char) && !is_apostrophe(*char))
         .flat_map(char::to_lowercase)
-        .map(|char| replace(&LOOKALIKES, char).unwrap_or(char))
+        .map(|char| replace(&LOOKALIKES, char).unwrap_or_else(|| letter_of_sign(char)))
         .collect();
     let (mut words, mut word, mut clause) = (Vec::new(), String::new(), 0);
     for (at, char) in plain.iter().enumerate() {
@@ -195,6 +199,17 @@ fn forms(word: &str) -> Vec<String> {
 
 fn replace(table: &[(char, char)], char: char) -> Option<char> {
     table.iter().find(|(from, _)| *from == char).map(|(_, to)| *to)
+}
+
+/// The letter in a black circle, a black square or half a flag: these have no compatibility form.
+fn letter_of_sign(char: char) -> char {
+    let at = match char {
+        '\u{1f150}'..='\u{1f169}' => u32::from(char) - 0x1_f150,
+        '\u{1f170}'..='\u{1f189}' => u32::from(char) - 0x1_f170,
+        '\u{1f1e6}'..='\u{1f1ff}' => u32::from(char) - 0x1_f1e6,
+        _ => return char,
+    };
+    char::from_u32(u32::from('a') + at).unwrap_or(char)
 }
 
 fn is_apostrophe(char: char) -> bool {

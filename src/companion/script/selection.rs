@@ -48,8 +48,11 @@ impl Script {
         });
         let mut messages = texts(conversation, true);
         let words = Words::new(messages.next().unwrap_or_default());
-        let phrase = self.phrase(&words);
-        let topic = urgent.unwrap_or(match phrase {
+        let phrases = || words.runs(self.max_phrase_words).filter_map(|run| self.phrases.get(run).copied());
+        let is_urgent = |topic| [self.danger, self.self_harm].contains(&Some(topic));
+        // Where nothing urgent was found, an urgent word means something else: reply and help lines must agree.
+        let other = phrases().filter(|phrase| !is_urgent(phrase.topic)).min_by_key(|phrase| phrase.topic);
+        let topic = urgent.unwrap_or(match other {
             Some(phrase) => phrase.topic,
             None if words.count() == 0 => self.silence,
             None => self.fallback,
@@ -59,15 +62,10 @@ impl Script {
             .or_else(|| messages.find_map(|text| self.language(&Words::new(text))))
             // The context may be too short for the user's earlier messages and still have the replies to them.
             .or_else(|| texts(conversation, false).find_map(|text| self.language_of_reply(text)))
-            .or_else(|| phrase.map(|phrase| phrase.language))
+            // People mix languages.
+            .or_else(|| phrases().min_by_key(|phrase| phrase.topic).map(|phrase| phrase.language))
             .unwrap_or_default();
         least_recently_used(&self.replies[topic][language], conversation)
-    }
-
-    /// The phrase with the first topic, in any language: people mix languages, and signs of danger must not be missed.
-    fn phrase(&self, words: &Words) -> Option<Phrase> {
-        let runs = words.runs(self.max_phrase_words);
-        runs.filter_map(|run| self.phrases.get(run).copied()).min_by_key(|phrase| phrase.topic)
     }
 
     /// The language with the most markers; none if there are none or two languages have the same number.

@@ -83,14 +83,16 @@ pub(super) fn message(role: Role, text: &str) -> ChatMessage {
     ChatMessage { role, text: text.to_owned() }
 }
 
-/// Asks for an answer to this conversation, and returns the result with the pieces.
+/// Asks for an answer to this conversation, whose question is assessed as in a turn, and returns the result with the pieces.
 pub(super) fn answer(
     companion: &Companion,
     conversation: &[ChatMessage],
     call: &Call,
 ) -> (Result<Finish, Unavailable>, Vec<String>) {
     let mut pieces = Vec::new();
-    let result = companion.answer(conversation, None, call, &mut |piece| pieces.push(piece.to_owned()));
+    let question = conversation.iter().rev().find(|message| message.role == Role::User);
+    let safety = question.and_then(|question| companion.assess(&question.text));
+    let result = companion.answer(conversation, safety, call, &mut |piece| pieces.push(piece.to_owned()));
     (result, pieces)
 }
 

@@ -8,7 +8,8 @@ use safespace::companion::{Companion, Level, help_lines};
 use safespace::message::Role;
 use serde::Deserialize;
 
-use super::fixture::{RESOURCES, build, file, path};
+use super::fixture::{LONG, RESOURCES, answer, build, call, file, message, path};
+use super::script::REPLIES;
 
 static EMBEDDED: LazyLock<Companion> = LazyLock::new(|| build(&[]));
 
@@ -20,8 +21,6 @@ struct Table {
 #[derive(Deserialize)]
 struct Group {
     level: String,
-    #[serde(default)]
-    fresh: bool,
     sentences: Vec<String>,
 }
 
@@ -29,15 +28,12 @@ struct Group {
 struct Sentence {
     text: String,
     expected: String,
-    /// `fresh`, or `seen` while words were added to the script.
-    part: &'static str,
 }
 
 fn sentences() -> Vec<Sentence> {
     let table: Table = toml::from_str(include_str!("safety_sentences.toml")).unwrap();
-    let groups = table.group.into_iter().flat_map(|Group { level, fresh, sentences }| {
-        let part = if fresh { "fresh" } else { "seen" };
-        sentences.into_iter().map(move |text| Sentence { text, expected: level.clone(), part })
+    let groups = table.group.into_iter().flat_map(|Group { level, sentences }| {
+        sentences.into_iter().map(move |text| Sentence { text, expected: level.clone() })
     });
     groups.collect()
 }
@@ -47,42 +43,34 @@ fn level(sentence: &str) -> &'static str {
 }
 
 /// The sentences that the program judges otherwise than a counsellor, and how.
-const MISJUDGED: [(&str, &str); 35] = [
+const MISJUDGED: [(&str, &str); 27] = [
     ("udah gak kuat, I just want to disappear forever and die", "concern"),
     ("sometimes I wonder what it would be like not to exist", "none"),
     ("aku dipukulin sama husband sekarang", "concern"),
-    ("anakku mukul drum terus", "concern"),
-    ("the lyrics say I wanna die but it's a love song", "concern"),
+    ("the lyrics say I wanna die but it's a love song", "crisis"),
     ("lirik lagunya bilang mau mati saja demi cinta", "concern"),
+    ("tidak ada yang memukul aku", "concern"),
+    ("nobody hits me", "concern"),
+    ("he has never hurt me", "concern"),
+    ("aku gak diancam siapa-siapa", "concern"),
     ("I got beaten in the tennis final", "concern"),
     ("she kicked me out of the group chat", "concern"),
-    ("i took 20 paracetamol what do i do", "none"),
     ("pacarku mukulin aku dan sekarang ngunci pintu", "concern"),
     ("my boyfriend just punched me in the face and I can't leave", "concern"),
     ("dia ngikutin aku dari kampus sampai kos", "concern"),
-    ("kadang aku mikir lebih baik gak ada", "none"),
     ("who is following me on instagram", "concern"),
+    ("I cut the bread with a knife", "concern"),
     ("the parcel is at my door", "concern"),
     ("his story touches me", "concern"),
     ("recruiters keep looking for me on LinkedIn", "concern"),
-    ("I've written my goodbye letters and I'm going to do it tonight", "none"),
-    ("tadi aku nelen semua obat mama, sekarang pusing banget", "none"),
-    ("aku barusan nyilet tangan lagi, darahnya banyak", "concern"),
-    ("lebih baik aku gak ada di dunia ini", "none"),
-    ("bosku maksa aku tidur sama dia kalau mau kontrakku diperpanjang", "none"),
-    ("there's a man outside my window trying to break in", "none"),
-    ("katanya kalau aku cerita, adikku bakal dibunuh", "concern"),
-    ("my manager pinned me against the wall and put his hand up my skirt", "none"),
-    ("dia ngancem mau nyiram aku pakai air keras", "concern"),
-    ("someone's been tailing me since the station, I'm scared", "none"),
-    ("aku takut suatu hari dia main tangan", "none"),
-    ("my professor keeps commenting on my body in front of everyone", "none"),
-    ("dulu aku suka nyakar-nyakar tangan sampai luka, sekarang udah nggak", "none"),
-    ("my roommate cuts herself and I found the blades", "none"),
-    ("a colleague rubbed against me in the lift and I froze", "none"),
-    ("kepalaku dipukul bola waktu main voli, benjol deh", "concern"),
+    ("sepedaku dikunci di parkiran", "concern"),
+    ("someone's been tailing me since the station, I'm scared", "concern"),
     ("she threatened to beat me at Mario Kart", "concern"),
-    ("he shot me a quick email about the budget", "crisis"),
+    ("lengan saya penuh bekas silet, saya lakukan sendiri", "concern"),
+    ("deadline skripsi bikin aku mau mati, haha", "crisis"),
+    ("pacarku mutusin mau mati rasanya", "concern"),
+    ("bun uh di ri", "none"),
+    ("bosku meraba aku waktu nonton film bareng", "crisis"),
 ];
 
 #[test]
@@ -96,28 +84,30 @@ fn the_table_has_the_levels_of_a_counsellor_but_for_the_listed_sentences() {
     assert!(all.len() >= 300 && listed.len() * 10 < all.len(), "{} of {}", listed.len(), all.len());
 }
 
-/// Right sentences of all that should have a level (recall), and of all that have it (precision).
-fn figures(of: &[&Sentence], name: &str, is_at_level: impl Fn(&str) -> bool) -> String {
-    let count = |keep: &dyn Fn(&Sentence) -> bool| of.iter().filter(|sentence| keep(sentence)).count();
-    let has = |sentence: &Sentence| is_at_level(level(&sentence.text));
-    let right = count(&|sentence| is_at_level(&sentence.expected) && has(sentence));
-    let (expected, found) = (count(&|sentence| is_at_level(&sentence.expected)), count(&has));
-    format!("{name}: recall {right} of {expected}, precision {right} of {found}")
-}
-
 #[test]
 fn recall_and_precision_are_those_of_the_documents() {
     let all = sentences();
     let documents = include_str!("../../../docs/companion.md");
-    for name in ["seen", "fresh"] {
-        let part: Vec<&Sentence> = all.iter().filter(|sentence| sentence.part == name).collect();
-        for figures in [
-            figures(&part, "crisis", |level| level == "crisis"),
-            figures(&part, "crisis or concern", |level| level != "none"),
-        ] {
-            println!("{name} {figures}");
-            assert!(documents.contains(&figures), "docs/companion.md has other figures: {name}, {figures}");
-        }
+    for (name, lowest) in [("crisis", Level::Crisis), ("crisis or concern", Level::Concern)] {
+        let is_at_level = |level: &str| level == "crisis" || level == lowest.label();
+        let expected: Vec<_> = all.iter().filter(|sentence| is_at_level(&sentence.expected)).collect();
+        let found = all.iter().filter(|sentence| is_at_level(level(&sentence.text))).count();
+        let right = expected.iter().filter(|sentence| is_at_level(level(&sentence.text))).count();
+        let figures = format!("{name}: recall {right} of {}, precision {right} of {found}", expected.len());
+        assert!(documents.contains(&figures), "docs/companion.md has other figures: {figures}");
+    }
+}
+
+#[test]
+fn the_script_replies_of_danger_exactly_where_something_was_found() {
+    let urgent: Vec<&str> = REPLIES
+        .iter()
+        .filter(|[topic, ..]| ["self_harm", "danger"].contains(&topic.as_str()))
+        .map(|[.., reply]| reply.as_str())
+        .collect();
+    for Sentence { text, .. } in sentences() {
+        let (_, pieces) = answer(&EMBEDDED, &[message(Role::User, &text)], &call(LONG));
+        assert_eq!(urgent.contains(&pieces.concat().as_str()), level(&text) != "none", "{text}");
     }
 }
 
@@ -193,16 +183,16 @@ fn a_person_who_speaks_of_dying_gets_no_police_and_one_in_danger_does() {
 
 #[test]
 fn the_reply_to_a_disguised_message_is_of_its_topic_and_in_its_language() {
-    for (message, of_language) in [
+    for (text, of_language) in [
         ("pgn b u n u h d i r i", "menelepon"),
         ("k!ll myself is what i want", "crisis line"),
         ("s u i c i d e", "menelepon"),
         ("dia mau bnuh aku", "polisi"),
         ("he gonna k1ll me", "local emergency number"),
     ] {
-        let safety = EMBEDDED.assess(message).unwrap_or_else(|| panic!("{message}"));
-        let question = [super::fixture::message(Role::User, message)];
+        let safety = EMBEDDED.assess(text).unwrap_or_else(|| panic!("{text}"));
+        let question = [message(Role::User, text)];
         let reply = EMBEDDED.reply_to(safety, &question);
-        assert!(reply.contains(of_language), "{message}: {reply}");
+        assert!(reply.contains(of_language), "{text}: {reply}");
     }
 }

@@ -18,7 +18,7 @@ static EMBEDDED: LazyLock<Companion> = LazyLock::new(|| build(&[]));
 static PARSED: LazyLock<Table> = LazyLock::new(|| toml::from_str(FILE).unwrap());
 
 /// Every reply of it: topic, language, text.
-static REPLIES: LazyLock<Vec<[String; 3]>> = LazyLock::new(|| texts("replies"));
+pub(super) static REPLIES: LazyLock<Vec<[String; 3]>> = LazyLock::new(|| texts("replies"));
 
 /// A text with the values of the help lines that it names.
 fn expanded(text: &str) -> String {
@@ -88,7 +88,7 @@ fn every_topic_is_selected_by_typical_messages() {
         ("danger en", &["he slap me and I am hiding", "what number can I call", "he won\u{2019}t let me leave"]),
         ("greeting id", &["Halo", "selamat malam", "Hai, ada orang?", "kamu robot ya?"]),
         ("greeting en", &["Hello", "good evening", "Hello, is anyone there?", "Are you a bot?"]),
-        ("fear id", &["Aku takut pulang", "akhir-akhir ini saya cemas terus", "TAKUUUUT", "jantungku deg-degan"]),
+        ("fear id", &["Aku takut sekali", "akhir-akhir ini saya cemas terus", "TAKUUUUT", "jantungku deg-degan"]),
         ("fear en", &["I'm scared", "I\u{2019}m so afraid of him", "scared", "I can\u{2019}t sleep at night"]),
         ("shame id", &["aku malu banget", "ini aib keluarga", "Aku merasa kotor.", "aku gak berguna"]),
         ("shame en", &["I feel ashamed", "I'm so embarrassed!", "I can't tell anyone about it", "i feel worthless"]),
