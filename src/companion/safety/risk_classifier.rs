@@ -150,8 +150,8 @@ struct Scan {
     clauses: Vec<Clause>,
     /// By token: whether the nearest person before it in its clause is another one than the one who writes.
     is_behind_another: Vec<bool>,
-    /// By token: words of the longest harmless phrase that it is part of.
-    harmless_words: Vec<usize>,
+    /// By token: the end of the harmless phrase over it that ends last; 0 without one.
+    harmless_ends: Vec<usize>,
     matches: Vec<Match>,
 }
 
@@ -228,14 +228,14 @@ impl RiskClassifier {
         for token in &tokens {
             clauses[token.clause].words += 1;
         }
-        let (mut matches, mut harmless_words) = (Vec::new(), vec![0; tokens.len()]);
+        let (mut matches, mut harmless_ends) = (Vec::new(), vec![0; tokens.len()]);
         for_each_run(&tokens, self.max_words, |start, end, run| {
             if let Some(phrase) = self.phrases.get(run) {
                 matches.push(Match { start, end, phrase: *phrase });
             }
             if self.harmless.contains(run) {
-                for words in &mut harmless_words[start..end] {
-                    *words = (end - start).max(*words);
+                for last in &mut harmless_ends[start..end] {
+                    *last = end.max(*last);
                 }
             }
             let clause = tokens[start].clause;
@@ -249,7 +249,7 @@ impl RiskClassifier {
             matches.extend(glued.map(|(_, phrase)| Match { start: at, end: at + 1, phrase: *phrase }));
         }
         let is_behind_another = self.is_behind_another(&tokens);
-        Scan { tokens, clauses, is_behind_another, harmless_words, matches }
+        Scan { tokens, clauses, is_behind_another, harmless_ends, matches }
     }
 
     /// For each token, whether the nearest person before it in its clause is another one than the one who writes.
@@ -276,7 +276,8 @@ impl RiskClassifier {
             Scope::ShortClause => clause.words <= FEW_WORDS,
             Scope::WholeMessage => scan.tokens.len() == 1,
         };
-        let is_harmless = scan.harmless_words[start..end].iter().any(|words| *words >= end - start);
+        // "bawa pisau" is not within "pisau dapur".
+        let is_harmless = scan.harmless_ends[start] >= end;
         if !counts || is_harmless {
             return None;
         }
