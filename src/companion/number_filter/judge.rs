@@ -19,6 +19,44 @@ const NEAR_WORDS: (usize, usize) = (6, 5);
 /// Words before a number among which a word of calling makes a short code of it whatever it counts.
 const DIRECT_WORDS: usize = 3;
 
+/// Digits of an amount of money that is written without separators.
+const MAX_AMOUNT: usize = 9;
+
+/// Why a number stays or goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The registry has it.
+    Known,
+    /// Less than three digits.
+    Small,
+    /// A date, a time, a year or "24/7".
+    Time,
+    /// Somebody counts.
+    Count,
+    /// Money, or thousands with separators, and no word of calling near it.
+    Amount,
+    /// A unit follows, or a word that counts or a currency stands before it, and no word of calling directly before it.
+    Measure,
+    /// Four to six digits without a word of calling near them.
+    Uncalled,
+    /// Words such as "hundred", without a word of calling near them.
+    Words,
+    /// It has an extension.
+    Extension,
+    /// A word of calling is near it.
+    Called,
+    /// Three digits.
+    ShortCode,
+    /// Seven and more digits.
+    Long,
+}
+
+impl Reason {
+    pub(super) fn goes(self) -> bool {
+        matches!(self, Reason::Extension | Reason::Called | Reason::ShortCode | Reason::Long)
+    }
+}
+
 /// What stands around a part of a run.
 struct Context {
     /// The words before it, the last one first.
@@ -28,33 +66,40 @@ struct Context {
     next_char: Option<char>,
 }
 
-/// The ranges of a run, at the beginning of `text`, that have to go. `before`: what stands before the text.
-pub(super) fn unknown(run: &Run, before: &str, text: &str, known: &Known) -> Vec<Range<usize>> {
+/// The parts of a run at the beginning of `text`, and why each stays or goes. `before`: what stands before the text.
+pub(super) fn parts(run: &Run, before: &str, text: &str, known: &Known) -> Vec<(Range<usize>, Reason)> {
     if known.has_all(&run.groups) {
-        return Vec::new();
+        return vec![(range(&run.groups), Reason::Known)];
     }
     let context = |range: &Range<usize>| Context::new(before, text, range);
-    let mut parts: Vec<&[Group]> = run.groups.chunk_by(|_, group| !group.is_divided).collect();
-    // Commas between single digits hide a number.
-    let all = range(&run.groups);
-    let digits: usize = run.groups.iter().map(|group| group.digits.len()).sum();
-    let are_short = run.groups.iter().all(|group| group.digits.len() <= 2);
-    let has_known = parts.iter().any(|part| known.has_all(part));
-    let is_whole = are_short
-        && digits >= MIN_SHORT_CODE
-        && !has_known
-        && context(&all).is_near_call()
-        && !is_always(&text[all.clone()]);
-    let is_prefixed =
-        run.groups[0].digits.starts_with('0') && digits >= 9 && run.groups.iter().all(|group| !is_year(&group.digits));
-    if parts.len() > 1 && (is_whole || is_prefixed && !has_known) && !is_count(&run.groups) {
-        parts = vec![&run.groups];
+    let parts: Vec<&[Group]> = if is_one(run, text, known, &context) {
+        vec![&run.groups]
+    } else {
+        run.groups.chunk_by(|_, group| !group.is_divided).collect()
+    };
+    let reasons = parts.into_iter().map(|part| {
+        let range = range(part);
+        let is_known = known.has_all(part);
+        let reason = if is_known { Reason::Known } else { reason(part, &text[range.clone()], &context(&range)) };
+        (range, reason)
+    });
+    reasons.collect()
+}
+
+/// Whether a run is one number, whatever stands between its parts.
+fn is_one(run: &Run, text: &str, known: &Known, context: &dyn Fn(&Range<usize>) -> Context) -> bool {
+    let (groups, range) = (&run.groups, range(&run.groups));
+    let text = &text[range.clone()];
+    if is_count(groups) || is_date(text) || is_always(text) {
+        return true;
     }
-    let suspects = parts.into_iter().filter(|part| !known.has_all(part)).map(|part| (part, range(part)));
-    suspects
-        .filter(|(part, range)| is_number(part, &text[range.clone()], &context(range)))
-        .map(|(_, range)| range)
-        .collect()
+    // Commas hide a number.
+    let digits: usize = groups.iter().map(|group| group.digits.len()).sum();
+    let are_short = groups.iter().all(|group| group.digits.len() <= 2);
+    let is_prefixed =
+        groups[0].digits.starts_with('0') && digits >= 9 && groups.iter().all(|group| !is_year(&group.digits));
+    let has_known = groups.chunk_by(|_, group| !group.is_divided).any(|part| known.has_all(part));
+    !has_known && (is_prefixed || are_short && digits >= MIN_SHORT_CODE && context(&range).is_near_call())
 }
 
 fn range(groups: &[Group]) -> Range<usize> {
@@ -62,35 +107,40 @@ fn range(groups: &[Group]) -> Range<usize> {
     start..groups.last().map_or(start, |group| group.range.end)
 }
 
-/// Whether a part of a run is a number to call.
-fn is_number(part: &[Group], text: &str, context: &Context) -> bool {
+/// The first reason in this order that holds for a part of a run.
+fn reason(part: &[Group], text: &str, context: &Context) -> Reason {
     let digits: usize = part.iter().map(|group| group.digits.len()).sum();
-    let has_values = part.iter().any(|group| group.is_word && group.digits.is_empty());
+    let (is_near, is_called) = (context.is_near_call(), context.is_directly_called());
     if part.iter().any(|group| group.is_extension) {
-        return true;
+        return Reason::Extension;
     }
-    if has_values {
+    if part.iter().any(|group| group.is_word && group.digits.is_empty()) {
         // "seratus dua belas", "nine eleven", "triple nine".
-        return part.len() > 1 && context.is_near_call() && !context.has_unit();
+        let is_number = part.len() > 1 && is_near && !context.has_unit();
+        return if is_number { Reason::Called } else { Reason::Words };
     }
-    if digits < MIN_SHORT_CODE
-        || is_date(text)
-        || is_time(text)
-        || is_years(text) && !context.is_called()
-        || is_always(text)
-    {
-        return false;
+    if digits < MIN_SHORT_CODE {
+        return Reason::Small;
+    }
+    let is_time = is_time(text) && (!is_called || context.is_of_time());
+    let is_year = is_years(text) && (!is_called || context.is_of_year());
+    if is_date(text) || is_always(text) || is_time || is_year {
+        return Reason::Time;
     }
     if is_count(part) {
-        return context.is_directly_called();
+        return if is_called && !context.is_counted() { Reason::Called } else { Reason::Count };
     }
-    let is_ordinary = (context.has_unit() || context.is_counted()) && !context.is_directly_called();
-    let is_amount = is_grouped(text) && !context.is_near_call();
+    let is_measure = !is_called && (context.has_unit() || context.is_counted() || context.is_money());
+    let (is_grouped, is_money) = (is_grouped(text), context.is_money() && !text.starts_with(['0', '+']));
+    if !is_near && (is_grouped || is_money && digits <= MAX_AMOUNT) {
+        return Reason::Amount;
+    }
     match digits {
-        _ if context.is_money() => false,
-        MIN_SHORT_CODE => !is_ordinary,
-        digits if digits < MIN_NUMBER => context.is_near_call() && !is_ordinary,
-        _ => !(is_amount || is_grouped(text) && is_ordinary),
+        _ if is_measure && (is_grouped || digits < MIN_NUMBER) => Reason::Measure,
+        MIN_SHORT_CODE => Reason::ShortCode,
+        digits if digits >= MIN_NUMBER => Reason::Long,
+        _ if is_near => Reason::Called,
+        _ => Reason::Uncalled,
     }
 }
 
@@ -122,9 +172,15 @@ impl Context {
         self.before.iter().take(DIRECT_WORDS).any(|word| words::is_calling(word))
     }
 
-    /// Whether the word before it is one of calling.
-    fn is_called(&self) -> bool {
-        self.before.first().is_some_and(|word| words::is_calling(word))
+    /// Whether a word such as "at" stands before it, or "pm" behind it.
+    fn is_of_time(&self) -> bool {
+        self.before.first().is_some_and(|word| words::is_before_time(word))
+            || self.after.first().is_some_and(|word| words::is_behind_time(word))
+    }
+
+    /// Whether a word such as "since" or a month stands before it.
+    fn is_of_year(&self) -> bool {
+        self.before.first().is_some_and(|word| words::is_before_year(word))
     }
 
     fn has_unit(&self) -> bool {
@@ -133,8 +189,9 @@ impl Context {
                 && self.after.first().is_some_and(|word| words::is_unit(word))
     }
 
+    /// Whether a word that counts stands before it, or before a list that it ends: "pasal 285 dan 289".
     fn is_counted(&self) -> bool {
-        self.before.first().is_some_and(|word| words::is_counting(word))
+        self.before.iter().find(|word| !words::is_joining(word)).is_some_and(|word| words::is_counting(word))
     }
 
     fn is_money(&self) -> bool {
@@ -160,7 +217,7 @@ pub(super) fn is_year(digits: &str) -> bool {
 
 /// A year, or two.
 fn is_years(text: &str) -> bool {
-    let years: Vec<&str> = text.split(['-', '/', '\u{2013}', ' ']).filter(|it| !it.is_empty()).collect();
+    let years: Vec<&str> = text.split(['-', '\u{2013}', ' ']).filter(|it| !it.is_empty()).collect();
     (1..=2).contains(&years.len())
         && years.iter().all(|year| is_year(year) && year.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -4,10 +4,15 @@ use std::collections::HashSet;
 
 use super::links::{self, Link};
 use super::run::Group;
+use super::tokens::{self, tokens};
+use super::words;
 use crate::resources::{Kind, Registry};
 
 /// Groups of digits that one number is written in.
 const MAX_GROUPS: usize = 8;
+
+/// Digits in the name of a page of a known site: less than those of a short code.
+const MAX_PAGE_DIGITS: usize = 2;
 
 /// The numbers and links that may stand in an answer.
 #[derive(Debug)]
@@ -71,14 +76,23 @@ impl Known {
         self.numbers.contains(&national(&number))
     }
 
-    /// Whether a link leads to a page of a known one, or is its address.
+    /// Whether a link leads to a page of a known one, or is its address. In the name of the page a number could hide.
     pub(super) fn has_link(&self, link: &Link) -> bool {
-        self.links.iter().any(|known| {
-            let is_below =
-                link.path == known.path || known.path.is_empty() || link.path.starts_with(&format!("{}/", known.path));
-            known.user == link.user && known.host == link.host && is_below
+        self.links.iter().filter(|known| known.user == link.user && known.host == link.host).any(|known| {
+            let page = link.path.strip_prefix(&known.path);
+            page.is_some_and(|page| page.is_empty() || page.starts_with(['/', '?', '#']) && has_few_digits(page))
         })
     }
+}
+
+/// Whether a text has at most [`MAX_PAGE_DIGITS`], written as digits or as words.
+fn has_few_digits(text: &str) -> bool {
+    let digits = tokens(text).map(|token| match token.kind {
+        tokens::Kind::Digits(digits) => digits.len(),
+        tokens::Kind::Word(word) => words::digits_of(&word).map_or(0, |digits| digits.len().max(1)),
+        tokens::Kind::Gap => 0,
+    });
+    digits.sum::<usize>() <= MAX_PAGE_DIGITS
 }
 
 /// A number of Indonesia without its country code.

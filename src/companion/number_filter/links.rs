@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::super::safety::is_invisible;
 
 /// The ends of domains that are written without a scheme. Others have one, or a path.
-const TOP_LEVEL: [&str; 64] = [
+const TOP_LEVEL: [&str; 79] = [
     "com",
     "org",
     "net",
@@ -72,6 +72,21 @@ const TOP_LEVEL: [&str; 64] = [
     "be",
     "nz",
     "foundation",
+    "ngo",
+    "ong",
+    "store",
+    "center",
+    "shop",
+    "cloud",
+    "blog",
+    "tech",
+    "clinic",
+    "community",
+    "network",
+    "email",
+    "services",
+    "charity",
+    "agency",
 ];
 
 /// Those that are told one by one, as in "example dot com".

@@ -1,13 +1,18 @@
 //! Takes telephone numbers, short codes and links out of a model's answer that are not in the registry of help lines: a model can
 //! invent them, and a person in danger would call them.
 //!
-//! The rule is open, and errs on the side of taking out. What the registry has stays. Else these go:
+//! The rule is open, and errs on the side of taking out. What the registry has stays. Of the rest these go; `judge::Reason` has a
+//! name for each, and the table of the tests has cases:
 //!
-//! - seven and more digits, but for dates, times, years and amounts;
-//! - three digits, but with a unit, or behind a word that counts something, and not behind a word of calling;
-//! - four to six digits near a word of calling, but for years, amounts and what has a unit;
+//! - three digits, unless a unit follows ("365 days"), or a word that counts ("pasal 281") or a currency stands before them;
+//! - four to six digits near a word of calling, with the same exceptions;
+//! - seven and more digits, but for amounts;
 //! - an extension; digits that are written as words, or one by one, as if they were written as usual;
-//! - every link, domain and e-mail address.
+//! - every link with a scheme or a path, every e-mail address, and every domain with one of the usual ends. A page of a known
+//!   site stays where its name has at most two digits.
+//!
+//! Dates and counting stay. A word of calling shortly before it takes the exception from a unit, a currency, a time and a year: "call
+//! $911", "call 9.11"; a word such as "at" or "since" before the time gives it back.
 //!
 //! The first one becomes the help lines for the question, each further one [`FURTHER`].
 //!
@@ -159,8 +164,8 @@ fn next(text: &str, before: &str, known: &Known, is_end: bool) -> Next {
     }
     let context_end = text[run.end..].char_indices().nth(CONTEXT_CHARS).map(|(at, _)| run.end + at);
     let Some(context_end) = context_end.or(is_end.then_some(text.len())) else { return Next::Wait };
-    let ranges = judge::unknown(&run, before, &text[..context_end], known);
-    Next::Suspect(run.end, ranges)
+    let parts = judge::parts(&run, before, &text[..context_end], known);
+    Next::Suspect(run.end, parts.into_iter().filter(|(_, reason)| reason.goes()).map(|(range, _)| range).collect())
 }
 
 /// Where the last so many characters of a text begin.

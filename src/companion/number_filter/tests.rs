@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use super::judge::Reason;
 use super::*;
 use crate::resources::Registry;
 
@@ -76,7 +77,7 @@ fn ordinary() -> Vec<String> {
 }
 
 /// Texts with one number or link that no help line has, between bars.
-const INVENTED: [&str; 73] = [
+const INVENTED: [&str; 80] = [
     "Call |911| now.",
     "Hubungi |113| sekarang.",
     "Hubungi |119| hari ini juga.",
@@ -150,6 +151,13 @@ const INVENTED: [&str; 73] = [
     "Telepon |kosong delapan satu dua tiga empat lima|",
     "Telepon |0812 tiga empat 5678|",
     "Call |nine 1 one| now",
+    "Buka |healing119.id/081234567890| ya",
+    "Buka |https://www.healing119.id/call-911| ya",
+    "Buka |https://healing119.id?q=911| ya",
+    "Buka |healing119.id/satu-satu-tiga| ya",
+    "Buka |bantuan.store| ya",
+    "Buka |tolong.center| ya",
+    "Buka |help.ngo| ya",
 ];
 
 #[test]
@@ -171,6 +179,115 @@ fn an_invented_number_or_link_becomes_the_help_lines_in_every_disguise() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Numbers between bars, and why each stays or goes.
+const REASONS: [(Reason, &str); 84] = [
+    (Reason::Known, "Hubungi |112| sekarang."),
+    (Reason::Known, "Call |1 1 2| now."),
+    (Reason::Known, "SAPA |129, 24| jam."),
+    (Reason::Known, "Telepon |119 ext 8| ya."),
+    (Reason::Small, "Umurku |17|."),
+    (Reason::Small, "Hubungi |2| orang teman."),
+    (Reason::Small, "Call them in |10| minutes."),
+    (Reason::Small, "Pasal |6| UU TPKS."),
+    (Reason::Small, "|1|. Tarik napas."),
+    (Reason::Time, "Kejadiannya |12-05-2024|."),
+    (Reason::Time, "Kejadiannya |9.11|, kan?"),
+    (Reason::Time, "Itu |08.00-17.00|."),
+    (Reason::Time, "Telepon mereka pukul |08.00-17.00|."),
+    (Reason::Time, "Call them at |9:11|."),
+    (Reason::Time, "Call them |9:11| pm."),
+    (Reason::Time, "Hotline itu buka |08.00-17.00|."),
+    (Reason::Time, "Hotline itu |22.30| WIB."),
+    (Reason::Time, "Sejak |2019| dia begitu."),
+    (Reason::Time, "|2019-2024| adalah masa sulit."),
+    (Reason::Time, "The hotline exists since |2019|."),
+    (Reason::Time, "UU Nomor 12 Tahun |2022|."),
+    (Reason::Time, "Polisi menerima kasus itu tahun |2022|."),
+    (Reason::Time, "SAPA siap |24/7|."),
+    (Reason::Time, "Hubungi mereka sebelum |12/05/2024|."),
+    (Reason::Time, "Hubungi mereka 12 Mei |2024|."),
+    (Reason::Count, "Hitung |1, 2, 3, 4| lalu buang napas."),
+    (Reason::Count, "|3-2-1|, lepaskan."),
+    (Reason::Count, "Setelah telepon, hitung |satu, dua, tiga|."),
+    (Reason::Amount, "Biayanya |1.250.000|."),
+    (Reason::Amount, "Biayanya Rp|50.000|."),
+    (Reason::Amount, "It costs $|300|."),
+    (Reason::Amount, "Dia ambil Rp |150000000| dariku."),
+    (Reason::Measure, "Biayanya Rp |50.000|, kata mereka di telepon."),
+    (Reason::Measure, "You can call; it costs about $|300|."),
+    (Reason::Measure, "Sekitar |500| orang."),
+    (Reason::Measure, "It takes |365| days."),
+    (Reason::Measure, "Pasal |281| KUHP."),
+    (Reason::Measure, "Pasal 285 dan |289|."),
+    (Reason::Measure, "Pasal 285, 286, atau |289|."),
+    (Reason::Measure, "Kamar |1204|, kata petugas hotline."),
+    (Reason::Measure, "Kata |750|% responden."),
+    (Reason::Uncalled, "Ada |12345| di layar."),
+    (Reason::Uncalled, "Kodenya |9021|."),
+    (Reason::Words, "Ada |seratus dua puluh| orang."),
+    (Reason::Words, "I read |twenty two| pages."),
+    (Reason::Words, "Call them |twenty two| times."),
+    (Reason::Extension, "Lewat |119 ext 9|."),
+    (Reason::Called, "Nomor daruratnya |1945|."),
+    (Reason::Called, "Hubungi saja |1945|."),
+    (Reason::Long, "Hubungi saja |1945-2011|."),
+    (Reason::Called, "Text HOME to |2019|."),
+    (Reason::Called, "Call us at |1945|."),
+    (Reason::Called, "Telepon |satu, dua, tiga|."),
+    (Reason::Called, "Call |11.19|."),
+    (Reason::Called, "Call |11:19|."),
+    (Reason::Called, "Hubungi |12345| orang."),
+    (Reason::Called, "Text HOME to |74174|."),
+    (Reason::Called, "Dial |1, 2, 3|."),
+    (Reason::Called, "Dial |nine eleven|."),
+    (Reason::Called, "Call $|1234|."),
+    (Reason::Called, "Hubungi Rp |1234| saja."),
+    (Reason::ShortCode, "Ada |113|."),
+    (Reason::ShortCode, "Call $|911| now."),
+    (Reason::ShortCode, "Call \u{20ac}|911| now."),
+    (Reason::ShortCode, "Hubungi Rp |113| ya."),
+    (Reason::ShortCode, "Call |9.11|."),
+    (Reason::ShortCode, "Call |9:11|."),
+    (Reason::ShortCode, "Call the hotline, |9:11|."),
+    (Reason::ShortCode, "Hubungi |1.13|."),
+    (Reason::ShortCode, "Nomornya adalah |1.13|."),
+    (Reason::ShortCode, "Call |365| days."),
+    (Reason::ShortCode, "Hubungi |500| orang ini."),
+    (Reason::Long, "Ini: |0812-3456-7890|."),
+    (Reason::Long, "Ini: |+62 812 3456 7890|."),
+    (Reason::Long, "Ini: |812 3456 7890|."),
+    (Reason::Long, "Hubungi \u{a3}|0812-3456-7890|."),
+    (Reason::Long, "Hubungi Rp |081234567890|."),
+    (Reason::Long, "Ini: Rp |081234567890|."),
+    (Reason::Long, "Ini: Rp |6281234567890|."),
+    (Reason::Long, "Hubungi Rp |812.345.678|."),
+    (Reason::Long, "Hubungi |08.11-12.34|."),
+    (Reason::Long, "Call |20:11-19:11| now."),
+    (Reason::Long, "Nomor |812.345.678| itu."),
+    (Reason::Long, "Dia lahir |0812345| kali."),
+];
+
+/// The parts of the run at the beginning of a text, and why each stays or goes.
+fn reasons<'a>(before: &str, text: &'a str) -> Vec<(&'a str, Reason)> {
+    let run = Run::read(text, true).expect("the text is whole");
+    judge::parts(&run, before, text, &KNOWN).into_iter().map(|(range, reason)| (&text[range], reason)).collect()
+}
+
+#[test]
+fn every_number_stays_or_goes_for_one_reason() {
+    let judged = REASONS.map(|(expected, case)| {
+        let parts: Vec<&str> = case.split('|').collect();
+        let [before, number, after] = parts[..] else { panic!("{case}") };
+        let text = format!("{number}{after}");
+        let reason = reasons(before, &text).into_iter().find(|(own, _)| *own == number).map(|(_, reason)| reason);
+        let becomes = if expected.goes() { LINES } else { number };
+        let filtered = filter_pieces([format!("{before}{text}").as_str()]);
+        (reason == Some(expected) && filtered == format!("{before}{becomes}{after}"), case, expected, reason, filtered)
+    });
+    let wrong: Vec<_> = judged.into_iter().filter(|judged| !judged.0).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// An answer of several sentences with a number or link in most of them.
 fn answers() -> impl Strategy<Value = String> {
     let all: Vec<String> = ordinary().into_iter().chain(INVENTED.map(|case| case.replace('|', ""))).collect();
@@ -178,29 +295,29 @@ fn answers() -> impl Strategy<Value = String> {
 }
 
 /// Digits as a hostile model may write them.
-fn disguised() -> impl Strategy<Value = (String, String)> {
-    let digits = prop::collection::vec(0..10_u8, 3..15);
+fn disguised(lengths: std::ops::Range<usize>) -> impl Strategy<Value = String> {
+    let digits = prop::collection::vec(0..10_u8, lengths);
     let separators = [
         "", " ", "-", ".", "\u{200b}", " - ", "\u{2011}", "*", "_", "\u{a0}", ") ", " (", "\n", "\u{ad}", "\u{2060}",
-        "/", ", ", "~",
+        "/", ", ", "~", ":",
     ];
     (digits, prop::sample::select(separators.to_vec()), 1..5_usize, 0..6_usize).prop_map(
         |(digits, separator, size, script)| {
             let zeros = ['0', '\u{ff10}', '\u{660}', '\u{966}', '\u{1d7ce}', '\u{1b50}'];
             let written = |digit: &u8| char::from_u32(u32::from(zeros[script]) + u32::from(*digit)).expect("a digit");
             let groups: Vec<String> = digits.chunks(size).map(|group| group.iter().map(written).collect()).collect();
-            (groups.join(separator), digits.iter().map(|digit| char::from(b'0' + digit)).collect())
+            groups.join(separator)
         },
     )
 }
 
-/// The digits in a text that are neither a number of the registry nor a year.
+/// The digits in a text that are no number of the registry.
 fn unknown_digits(text: &str) -> Vec<String> {
     let digits = tokens::tokens(text).filter_map(|token| match token.kind {
         tokens::Kind::Digits(digits) => Some(digits),
         _ => None,
     });
-    digits.filter(|digits| !KNOWN.has_all(&[group(digits)]) && !judge::is_year(digits)).collect()
+    digits.filter(|digits| !KNOWN.has_all(&[group(digits)])).collect()
 }
 
 fn group(digits: &str) -> run::Group {
@@ -224,17 +341,35 @@ proptest! {
     }
 
     #[test]
-    fn no_invented_number_near_a_word_of_calling_survives(
-        (written, digits) in disguised(),
-        before in prop::sample::select(vec!["Call ", "Hubungi ", "Nomornya: ", "telepon ", "the hotline is ", "WhatsApp: ", "dial **"]),
+    fn no_invented_number_behind_a_word_of_calling_survives(
+        written in disguised(3..15),
+        before in prop::sample::select(vec![
+            "Call ", "Hubungi ", "Hubungi saja ", "Nomornya: ", "telepon ", "the hotline is ", "WhatsApp: ", "dial **", "Call $",
+            "Hubungi Rp ", "Hubungi \u{a3}",
+        ]),
         after in prop::sample::select(vec!["", " now", ".", " ya, mereka siap", "** please", "\nJaga diri."]),
     ) {
         let text = format!("{before}{written}{after}");
         let filtered = filter_pieces([text.as_str()]);
-        let left = unknown_digits(&filtered).concat();
-        // By chance it is a number of the registry, or a date, or somebody counts.
-        let is_known = KNOWN.has_all(&[group(&digits)]) || filtered == text && (3..=8).contains(&digits.len());
-        prop_assert!(left.len() < 3 || is_known, "{text:?} became {filtered:?}");
+        // By chance a number of the registry, or a date.
+        let is_excused = reasons(before, &format!("{written}{after}")).iter().all(|(written, reason)| match reason {
+            Reason::Known => true,
+            Reason::Time => written.len() >= 8,
+            _ => false,
+        });
+        prop_assert!(unknown_digits(&filtered).concat().len() < 3 || is_excused, "{text:?} became {filtered:?}");
+    }
+
+    #[test]
+    fn no_long_invented_number_survives_anywhere(written in disguised(9..15)) {
+        let text = format!("Aku di sini: {written} ya.");
+        let filtered = filter_pieces([text.as_str()]);
+        let left = unknown_digits(&filtered).concat().len();
+        let is_divided = written.contains([',', '(', '\n', '/']);
+        let has_excuse = reasons("Aku di sini: ", &format!("{written} ya.")).iter().any(|(_, reason)| {
+            matches!(reason, Reason::Known | Reason::Time | Reason::Amount | Reason::Count)
+        });
+        prop_assert!(left < 3 || is_divided || has_excuse, "{text:?} became {filtered:?}");
     }
 }
 
@@ -254,13 +389,21 @@ proptest! {
 }
 
 #[test]
-fn the_work_grows_with_the_length_of_an_answer() {
+fn the_work_grows_with_the_length_of_an_answer_and_no_faster() {
+    // The least of some, since other programs run meanwhile.
+    let time = |text: &str, chars| {
+        let answer: String = text.chars().cycle().take(chars).collect();
+        let times = (0..3).map(|_| {
+            let started = std::time::Instant::now();
+            filter_pieces(answer.split_inclusive(|_| true));
+            started.elapsed()
+        });
+        times.min().unwrap_or_default()
+    };
     for text in ["1 ", "12345678", "satu ", "a", "call 911, ", "1, ", "a.b", "9\n", "dot ", "\u{200b}1"] {
-        let answer: String = text.chars().cycle().take(16_384).collect();
-        let started = std::time::Instant::now();
-        let filtered = filter_pieces(answer.split_inclusive(|_| true));
-        assert!(started.elapsed() < std::time::Duration::from_secs(8), "{text:?}: {:?}", started.elapsed());
-        println!("{text:?}: {:?}, {} characters", started.elapsed(), filtered.chars().count());
+        let (quarter, whole) = (time(text, 4_096), time(text, 16_384));
+        // Four times as much; sixteen times, if it were quadratic.
+        assert!(whole < quarter * 9, "{text:?}: {quarter:?}, and {whole:?} for four times the text");
     }
 }
 

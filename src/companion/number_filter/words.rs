@@ -1,7 +1,7 @@
-//! The words that tell what a number is, in Indonesian and English.
+//! The words that tell what a number is, in Indonesian and English; digits also in Javanese and Sundanese.
 
 /// Words for digits and numbers. The digits of one that is no digit are empty.
-const NUMBERS: [(&str, &str); 75] = [
+const NUMBERS: [(&str, &str); 68] = [
     ("nol", "0"),
     ("kosong", "0"),
     ("zero", "0"),
@@ -54,16 +54,6 @@ const NUMBERS: [(&str, &str); 75] = [
     ("triple", ""),
     ("dobel", ""),
     ("tripel", ""),
-    ("uno", "1"),
-    ("dos", "2"),
-    ("tres", "3"),
-    ("cuatro", "4"),
-    ("cinco", "5"),
-    ("seis", "6"),
-    ("siete", "7"),
-    ("ocho", "8"),
-    ("nueve", "9"),
-    ("cero", "0"),
     ("siji", "1"),
     ("loro", "2"),
     ("telu", "3"),
@@ -75,8 +65,11 @@ const NUMBERS: [(&str, &str); 75] = [
     ("songo", "9"),
     ("sanga", "9"),
     ("hiji", "1"),
+    ("tilu", "3"),
     ("opat", "4"),
     ("genep", "6"),
+    ("dalapan", "8"),
+    ("salapan", "9"),
 ];
 
 /// Words before an extension.
@@ -269,6 +262,56 @@ const COUNTING: [&str; 43] = [
     "score",
 ];
 
+/// Words directly before a time.
+const BEFORE_TIMES: [&str; 9] = ["pukul", "jam", "sekitar", "antara", "buka", "at", "around", "between", "open"];
+
+/// Words directly before a year, or a time.
+const BEFORE_YEARS: [&str; 37] = [
+    "tahun",
+    "pada",
+    "sejak",
+    "dari",
+    "mulai",
+    "sampai",
+    "hingga",
+    "sebelum",
+    "setelah",
+    "in",
+    "since",
+    "from",
+    "until",
+    "till",
+    "before",
+    "after",
+    "januari",
+    "februari",
+    "maret",
+    "april",
+    "mei",
+    "juni",
+    "juli",
+    "agustus",
+    "september",
+    "oktober",
+    "november",
+    "desember",
+    "january",
+    "february",
+    "march",
+    "may",
+    "june",
+    "july",
+    "august",
+    "october",
+    "december",
+];
+
+/// Words directly behind a time.
+const BEHIND_TIMES: [&str; 5] = ["am", "pm", "wib", "wita", "wit"];
+
+/// Words between the numbers of a list.
+const JOINING: [&str; 10] = ["dan", "atau", "serta", "sampai", "hingga", "jo", "juncto", "and", "or", "to"];
+
 /// The digits of a word for a number; empty for one that is no digit.
 pub(super) fn digits_of(word: &str) -> Option<&'static str> {
     NUMBERS.iter().find(|(own, _)| *own == word).map(|(_, digits)| *digits)
@@ -292,6 +335,22 @@ pub(super) fn is_unit(word: &str) -> bool {
 
 pub(super) fn is_counting(word: &str) -> bool {
     COUNTING.contains(&word)
+}
+
+pub(super) fn is_before_time(word: &str) -> bool {
+    BEFORE_TIMES.contains(&word) || is_before_year(word)
+}
+
+pub(super) fn is_before_year(word: &str) -> bool {
+    BEFORE_YEARS.contains(&word)
+}
+
+pub(super) fn is_behind_time(word: &str) -> bool {
+    BEHIND_TIMES.contains(&word)
+}
+
+pub(super) fn is_joining(word: &str) -> bool {
+    JOINING.contains(&word)
 }
 
 /// Whether a word is made of letters that look like digits: O, l and I.
