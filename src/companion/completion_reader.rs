@@ -219,10 +219,11 @@ impl Completion<'_, '_> {
 
     /// The outcome. `end`: how reading ended.
     fn conclude(self, end: Result<(), ReadError>) -> Result<Finish, ReadError> {
-        self.answer.finish();
         if self.is_filtered {
+            // What is held back is withdrawn with the rest.
             return Err(Unavailable::Filtered.into());
         }
+        self.answer.finish();
         if self.answer.has_words() {
             let is_early = self.error.is_some() || end.is_err() || self.answer.is_full();
             return Ok(match self.finish {
