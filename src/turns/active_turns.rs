@@ -24,6 +24,17 @@ struct ActiveTurn {
     failure: Option<Failure>,
     /// Called at the end of the turn with whether its session exists; [`MAX_CALLERS`] at most.
     on_end: Vec<Callback<bool>>,
+    priority: Priority,
+}
+
+/// Which turn of a session takes the place of another one.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
+pub(super) enum Priority {
+    /// Polishing a report.
+    Low,
+    /// A message: the person may be in danger, and does not wait for the polishing.
+    #[default]
+    High,
 }
 
 /// The right to be the only turn of a session. Dropping it releases the session for the next turn, and reports to the
@@ -40,18 +51,30 @@ pub(super) struct TurnGuard {
 }
 
 impl ActiveTurns {
-    /// Registers a turn; `None` while another turn of the session runs.
+    /// Registers a turn, which cancels and replaces one of a lower priority; `None` while another turn of the session runs.
     pub(super) fn register(
         &self,
         session: Lookup,
         client: ClientKey,
         disconnect: &CancellationToken,
+        priority: Priority,
     ) -> Option<TurnGuard> {
         let mut turns = self.0.lock();
-        if turns.contains_key(&session) {
+        if turns.get(&session).is_some_and(|turn| turn.priority >= priority) {
             return None;
         }
-        let cancellation = turns.entry(session).or_default().cancellation.clone();
+        let mut turn = ActiveTurn { priority, ..ActiveTurn::default() };
+        let cancellation = turn.cancellation.clone();
+        let replaced = turns.remove(&session).map(|replaced| {
+            // They wait until no turn of the session runs.
+            turn.on_end = replaced.on_end;
+            replaced.cancellation
+        });
+        turns.insert(session, turn);
+        drop(turns);
+        if let Some(replaced) = replaced {
+            replaced.cancel();
+        }
         Some(TurnGuard {
             turns: self.clone(),
             session,
@@ -98,7 +121,11 @@ impl ActiveTurns {
 impl TurnGuard {
     /// How the turn fails if it was cancelled.
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.turns.0.lock().get(&self.session).and_then(|turn| turn.failure.clone())
+        match self.turns.0.lock().get(&self.session) {
+            Some(turn) if turn.cancellation.is_same(&self.cancellation) => turn.failure.clone(),
+            // Another turn has its place.
+            _ => Some(Failure::Stopped),
+        }
     }
 
     /// What stops this turn in favour of another one, also from another thread. A later turn of the session is not affected.
@@ -117,7 +144,10 @@ impl TurnGuard {
 
 impl Drop for TurnGuard {
     fn drop(&mut self) {
-        let turn = self.turns.0.lock().remove(&self.session);
+        let mut turns = self.turns.0.lock();
+        let is_own = turns.get(&self.session).is_some_and(|turn| turn.cancellation.is_same(&self.cancellation));
+        let turn = if is_own { turns.remove(&self.session) } else { None };
+        drop(turns);
         turn.into_iter().flat_map(|turn| turn.on_end).for_each(|on_end| on_end(self.session_exists.clone()));
     }
 }

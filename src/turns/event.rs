@@ -45,7 +45,8 @@ impl ClientKey {
 
 /// Progress of a turn, in this order: `Started` and `Delta` perhaps, then exactly one of `Finished` and `Failed`.
 pub enum Event {
-    /// The companion is called; the answer will have this id. What was found of danger in the question comes with it.
+    /// The companion is called, or, where the question speaks of danger, waits for its permit. The answer will have this id. What was
+    /// found of danger comes with it.
     Started(Uuid, Option<Safety>),
     /// The next piece of the answer.
     Delta(String),

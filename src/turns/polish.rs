@@ -1,9 +1,10 @@
-//! Has the companion's model rewrite a text of a session, as a turn does: one at a time in a session, under a permit.
+//! Has the companion's model rewrite a text of a session, as a turn does: one at a time in a session, under a permit. A message of
+//! the session takes its place.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::active_turns::TurnGuard;
+use super::active_turns::{Priority, TurnGuard};
 use super::event::{ClientKey, Failure};
 use super::turns::Turns;
 use crate::companion::Call;
@@ -32,14 +33,14 @@ pub type PolishCallback = Box<dyn FnOnce(Option<String>) + Send>;
 
 impl Turns {
     /// Has the model rewrite a text. There are no words without a model, while a turn of the session runs, while the companion
-    /// is overloaded, after a failure, and where the session is erased or its turn stopped meanwhile. It stores nothing. The
+    /// is overloaded, after a failure, and where a message of the session arrives, it is erased or its turn stopped meanwhile. It stores nothing. The
     /// callback is called on the caller's thread or on a turn's, within `COMPANION_TIMEOUT`; the session can have its next turn
     /// then.
     pub fn polish(self: &Arc<Turns>, polish: Polish, callback: PolishCallback) {
         let Some(open) = self.open().filter(|_| self.resources.companion.has_model()) else { return callback(None) };
         let Ok(peer_turn) = self.peer_turns.begin(polish.peer) else { return callback(None) };
         let client = ClientKey::new(polish.peer, polish.session);
-        let Some(guard) = self.active.register(polish.session, client, &polish.disconnect) else {
+        let Some(guard) = self.active.register(polish.session, client, &polish.disconnect, Priority::Low) else {
             return callback(None);
         };
         // It would wait for a thread longer than the client waits.
@@ -48,7 +49,7 @@ impl Turns {
             return callback(None);
         }
         // Dropped by a pool that rejects the job, it still calls back.
-        let mut callback = OnDrop(Some(callback));
+        let mut callback = CallbackGuard(Some(callback));
         let turns = self.clone();
         let job = move || {
             let (mut guard, _held) = (guard, (peer_turn, open));
@@ -74,9 +75,9 @@ impl Turns {
 }
 
 /// Calls back without words when it is dropped unused, by a panic for example.
-struct OnDrop(Option<PolishCallback>);
+struct CallbackGuard(Option<PolishCallback>);
 
-impl OnDrop {
+impl CallbackGuard {
     fn call(&mut self, words: Option<String>) {
         if let Some(callback) = self.0.take() {
             callback(words);
@@ -84,7 +85,7 @@ impl OnDrop {
     }
 }
 
-impl Drop for OnDrop {
+impl Drop for CallbackGuard {
     fn drop(&mut self) {
         self.call(None);
     }

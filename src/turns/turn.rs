@@ -72,11 +72,11 @@ pub(super) struct Turn<'a> {
 }
 
 /// How a turn was answered.
-pub(super) enum Answered {
-    /// By this turn, or by an earlier one of the same question.
-    AsUsual(Message),
-    /// By the script, because the companion had no answer to a question that speaks of danger.
-    ByScript(Message),
+pub(super) struct Answer {
+    /// The answer as it is stored.
+    pub(super) message: Message,
+    /// Whether the script replied because the model had no answer to a question that speaks of danger.
+    pub(super) is_fallback: bool,
 }
 
 /// The ids of the two messages of a turn.
@@ -99,7 +99,7 @@ impl<'a> Turn<'a> {
 
     /// Runs the turn, and returns the answer as it is stored. `recent`: the newest messages, if they are read already.
     /// `is_stale`: whether the session was last used in an earlier hour.
-    pub(super) fn run(&self, recent: Option<Vec<Row>>, is_stale: bool) -> Result<Answered, Failure> {
+    pub(super) fn run(&self, recent: Option<Vec<Row>>, is_stale: bool) -> Result<Answer, Failure> {
         if self.question.received_at.elapsed() > self.resources.timeout {
             // The turn waited that long for its thread.
             return Err(Failure::TimedOut);
@@ -113,7 +113,7 @@ impl<'a> Turn<'a> {
         let (ids, is_resent) = self.ids(history.last());
         let is_resent = match self.find_earlier(ids)? {
             (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
-            (_, Some(answer)) => return Ok(Answered::AsUsual(answer)),
+            (_, Some(message)) => return Ok(Answer { message, is_fallback: false }),
             (question, None) => is_resent || question.is_some(),
         };
         let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
@@ -138,24 +138,21 @@ impl<'a> Turn<'a> {
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
+        let own_role = self.resources.companion.role();
         let (role, text, finish) = match self.call_companion(&conversation, ids.answer, guard) {
-            Ok((text, finish)) => (self.resources.companion.role(), text, finish),
-            Err(failure) => (Role::Script, self.reply_of_script(&conversation, failure)?, Finish::Complete),
+            Ok((text, finish)) => (own_role, text, finish),
+            Err(failure) => (Role::Script, self.fallback(&conversation, failure)?, Finish::Complete),
         };
-        let is_by_script = role != self.resources.companion.role();
         let answer = new_message(ids.answer, role, text);
-        let answer = self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)?;
-        if let Some(safety) = self.safety {
-            self.resources.metrics.safety(safety.level.label());
-        }
-        Ok(if is_by_script { Answered::ByScript(answer) } else { Answered::AsUsual(answer) })
+        let message = self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)?;
+        Ok(Answer { is_fallback: message.role != own_role, message })
     }
 
     /// The script's reply to a question that speaks of danger, where the companion has no answer.
     ///
     /// # Errors
     /// The failure, where the question speaks of no danger, or something else than the companion ended the turn.
-    fn reply_of_script(&self, conversation: &[ChatMessage], failure: Failure) -> Result<String, Failure> {
+    fn fallback(&self, conversation: &[ChatMessage], failure: Failure) -> Result<String, Failure> {
         let safety = match (self.safety, &failure) {
             (Some(_), Failure::Unavailable(Unavailable::Cancelled)) => return Err(failure),
             (Some(safety), Failure::Unavailable(_) | Failure::Overloaded) => safety,
@@ -201,6 +198,10 @@ impl<'a> Turn<'a> {
         guard: &TurnGuard,
     ) -> Result<(String, Finish), Failure> {
         let resources = self.resources;
+        if self.safety.is_some() {
+            // Before the wait for a permit, since the help lines come with it.
+            self.sink.send(Event::Started(answer_id, self.safety));
+        }
         // The rest of the timeout is for storing the answer.
         let deadline = self.question.received_at + resources.timeout * 15 / 16;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -210,7 +211,9 @@ impl<'a> Turn<'a> {
         let _permit = permit.ok_or_else(|| guard.failure().unwrap_or(Failure::Overloaded))?;
         // At most a sixteenth of the timeout has gone to the thread, the database and the permit.
         let has_full_time = deadline.saturating_duration_since(Instant::now()) >= resources.timeout * 14 / 16;
-        self.sink.send(Event::Started(answer_id, self.safety));
+        if self.safety.is_none() {
+            self.sink.send(Event::Started(answer_id, None));
+        }
         let _gauge = resources.metrics.turn_with_companion();
         let call = Call { deadline, has_full_time, cancellation: guard.cancellation.clone() };
         let mut text = String::new();
@@ -234,11 +237,17 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Stores the answer behind all messages of the session.
+    /// Stores the answer behind all messages of the session, and counts it if it has help lines. Returns the one that is stored,
+    /// which another service has made perhaps, and counted.
     fn store_answer(&self, ids: Ids, mut answer: Message, mut end: End) -> Result<Message, Failure> {
         for _ in 0..MAX_APPENDS {
             match self.append(&mut answer, &mut end)? {
-                Appended::Stored => return Ok(answer),
+                Appended::Stored => {
+                    if let Some(safety) = self.safety {
+                        self.resources.metrics.safety(safety.level.label());
+                    }
+                    return Ok(answer);
+                }
                 Appended::NoSession => return Err(Failure::NoSession),
                 Appended::PositionTaken => {}
             }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::active_turns::{ActiveTurns, TurnGuard};
+use super::active_turns::{ActiveTurns, Priority, TurnGuard};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
 use super::peer_turns::{PeerTurn, PeerTurns};
-use super::turn::{Answered, Resources, Turn};
+use super::turn::{Answer, Resources, Turn};
 use crate::companion::{Companion, Safety};
 use crate::config::{RetentionSettings, SessionLimits};
 use crate::metrics::Metrics;
@@ -65,7 +65,7 @@ struct PendingTurn {
 
 impl PendingTurn {
     /// `safety`: what was found of danger in the question.
-    fn finish(self, turns: &Turns, result: Result<Answered, Failure>, safety: Option<Safety>) {
+    fn finish(self, turns: &Turns, result: Result<Answer, Failure>, safety: Option<Safety>) {
         let PendingTurn { timer, question, guard, peer_turn, sink, open } = self;
         turns.record(&result, question.received_at.elapsed());
         // Before the terminal event: the client's next message may follow at once.
@@ -78,7 +78,7 @@ impl PendingTurn {
             };
         }
         sink.send(match result {
-            Ok(Answered::AsUsual(message) | Answered::ByScript(message)) => Event::Finished(message, safety),
+            Ok(answer) => Event::Finished(answer.message, safety),
             Err(failure) => Event::Failed(failure),
         });
         drop((timer, open));
@@ -135,7 +135,7 @@ impl Turns {
         // Before anything is read, so that no other turn of the session writes after that, and that a stop or an erasure
         // finds a turn that has no thread yet.
         let (session, client) = (question.key.lookup(), ClientKey::new(question.peer, question.key.lookup()));
-        let guard = self.active.register(session, client, &question.disconnect);
+        let guard = self.active.register(session, client, &question.disconnect, Priority::High);
         let is_resendable = question.idempotency_key.is_some();
         let turns = self.clone();
         let pending = PendingTurn { timer, question, guard, peer_turn, sink, open };
@@ -212,10 +212,10 @@ impl Turns {
         self.active.cancel_all();
     }
 
-    fn record(&self, result: &Result<Answered, Failure>, duration: Duration) {
+    fn record(&self, result: &Result<Answer, Failure>, duration: Duration) {
         let outcome = match result {
-            Ok(Answered::AsUsual(_)) => "answered",
-            Ok(Answered::ByScript(_)) => "answered_by_script",
+            Ok(Answer { is_fallback: false, .. }) => "answered",
+            Ok(Answer { is_fallback: true, .. }) => "answered_by_script",
             Err(failure) => failure.label(),
         };
         self.resources.metrics.turn(outcome, duration);

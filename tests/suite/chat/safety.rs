@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::support::app::TestApp;
 use crate::support::chat::Chat;
 use crate::support::events::Event;
-use crate::support::fake_model::{FakeModel, Reply, answers};
+use crate::support::fake_model::{FakeModel, Reply, answers, pauses_at};
 use crate::support::http::Answer;
+use crate::support::server::Gate;
 
 const CRISIS: &str = "aku mau mati";
 
@@ -116,7 +117,8 @@ fn words_that_a_provider_withdraws_give_way_to_the_script() {
     let model = FakeModel::start();
     let app = model.app(&[]);
     model.always(Arc::new(|reply: &mut Reply<'_>| {
-        reply.delta("half of a thought. ")?;
+        // The filter of numbers holds back what may be one.
+        reply.delta("half of a thought. Call 0812 ")?;
         reply.finish("content_filter")
     }));
     let chat = Chat::new(&app);
@@ -125,6 +127,26 @@ fn words_that_a_provider_withdraws_give_way_to_the_script() {
     let events = Chat::new(&app).stream(CRISIS).rest();
     let end = &events.last().unwrap().data;
     assert_eq!((&end["content"], &end["source"]), (&json!(content), &json!("script")));
+    let text: String = events.iter().filter_map(|event| event.data["text"].as_str()).collect();
+    assert_eq!(text, format!("half of a thought. Call \n\n{content}"), "what was held back is withdrawn too");
+}
+
+#[test]
+fn help_lines_do_not_wait_for_the_permit_of_the_companion() {
+    let model = FakeModel::start();
+    let app = model.app(&[("COMPANION_CONCURRENCY", "1")]);
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "", "an answer to another person"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| Chat::create(&app.client).send("hari ini hujan"));
+        model.wait_for_requests(1);
+        let mut stream = Chat::new(&app).stream(CRISIS);
+        stream.expect("message.start");
+        let safety = stream.expect("safety");
+        gate.open();
+        let end = stream.message();
+        assert_eq!((&end["source"], &end["safety"]), (&json!("companion"), &safety), "it had not begun to fail");
+    });
 }
 
 #[test]
@@ -137,6 +159,8 @@ fn with_an_open_circuit_and_without_a_permit_the_script_replies_too() {
         scope.spawn(|| Chat::create(client).send("hari ini hujan"));
         model.wait_for_requests(1);
         assert_helps(&Chat::new(&app).send(CRISIS), "no permit");
+        let end = Chat::new(&app).stream(CRISIS).message();
+        assert_eq!((&end["source"], &end["safety"]["level"]), (&json!("script"), &json!("crisis")));
     });
     model.always(Arc::new(|reply: &mut Reply<'_>| reply.refuse(401)));
     for round in 0..9 {

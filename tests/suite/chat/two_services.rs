@@ -85,6 +85,30 @@ fn one_key_at_two_services_at_once_gets_one_answer() {
 }
 
 #[test]
+fn a_fallback_that_another_service_stored_is_the_answer_of_both_and_is_counted_once() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), &[("METRICS_PORT", "0")]));
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "", "an answer"));
+    model.next(|reply| reply.refuse(401));
+    let chat = Chat::new(&one);
+    let elsewhere = Chat::of(&other.client, &chat.id);
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| chat.send_with_key("key", "aku mau mati"));
+        model.wait_for_requests(1);
+        let fallback = elsewhere.send_with_key("key", "aku mau mati").assert_status(200).json();
+        assert_eq!(fallback["source"], "script");
+        gate.open();
+        assert_eq!(asking.join().unwrap().assert_status(200).json(), fallback);
+    });
+    let [first, second] = [&one, &other].map(TestApp::metrics);
+    let by_script = "safespace_turns_total{outcome=\"answered_by_script\"} 1\n";
+    assert!(first.contains(by_script) && second.contains(by_script), "{first}{second}");
+    let counted = [first, second].map(|metrics| metrics.contains("safespace_safety_total{level=\"crisis\"} 1\n"));
+    assert_eq!(counted, [false, true]);
+}
+
+#[test]
 fn changes_and_messages_of_one_session_at_two_services_do_not_block_each_other() {
     let schema = Schema::new();
     let url = schema.url();
