@@ -29,23 +29,23 @@ pub(super) enum Reason {
     Known,
     /// Less than three digits.
     Small,
-    /// A date, a time, a year or "24/7".
+    /// A date, a time, a year, hours or "24/7".
     Time,
-    /// Somebody counts.
+    /// Somebody counts, or two or three small numbers with dashes between them, and no word of calling near them.
     Count,
+    /// A decimal number, and no word of calling shortly before it.
+    Decimal,
     /// Money, or thousands with separators, and no word of calling near it.
     Amount,
     /// A unit follows, or a word that counts or a currency stands before it, and no word of calling directly before it.
     Measure,
-    /// Four to six digits without a word of calling near them.
-    Uncalled,
     /// Words such as "hundred", without a word of calling near them.
     Words,
     /// It has an extension.
     Extension,
-    /// A word of calling is near it.
+    /// Counting, or words for a number, with a word of calling.
     Called,
-    /// Three digits.
+    /// Three to six digits.
     ShortCode,
     /// Seven and more digits.
     Long,
@@ -99,7 +99,8 @@ fn is_one(run: &Run, text: &str, known: &Known, context: &dyn Fn(&Range<usize>) 
     let is_prefixed =
         groups[0].digits.starts_with('0') && digits >= 9 && groups.iter().all(|group| !is_year(&group.digits));
     let has_known = groups.chunk_by(|_, group| !group.is_divided).any(|part| known.has_all(part));
-    !has_known && (is_prefixed || are_short && digits >= MIN_SHORT_CODE && context(&range).is_near_call())
+    let hides = |context: Context| context.is_near_call() && (context.is_directly_called() || !context.is_counted());
+    !has_known && (is_prefixed || are_short && digits >= MIN_SHORT_CODE && hides(context(&range)))
 }
 
 fn range(groups: &[Group]) -> Range<usize> {
@@ -122,7 +123,12 @@ fn reason(part: &[Group], text: &str, context: &Context) -> Reason {
     if digits < MIN_SHORT_CODE {
         return Reason::Small;
     }
-    let is_time = is_time(text) && (!is_called || context.is_of_time());
+    if part.iter().all(|group| group.is_word && group.digits == "0") {
+        // "Oh oh oh".
+        return Reason::Words;
+    }
+    let is_time =
+        (is_time(text) || is_small_range(text) && context.is_of_time()) && (!is_called || context.is_of_time());
     let is_year = is_years(text) && (!is_called || context.is_of_year());
     if is_date(text) || is_always(text) || is_time || is_year {
         return Reason::Time;
@@ -130,17 +136,22 @@ fn reason(part: &[Group], text: &str, context: &Context) -> Reason {
     if is_count(part) {
         return if is_called && !context.is_counted() { Reason::Called } else { Reason::Count };
     }
-    let is_measure = !is_called && (context.has_unit() || context.is_counted() || context.is_money());
+    if is_small_range(text) && !is_near {
+        return Reason::Count;
+    }
+    if is_decimal(text) && !is_called {
+        return Reason::Decimal;
+    }
+    let is_measure =
+        context.has_unit_of_time() || !is_called && (context.has_unit() || context.is_counted() || context.is_money());
     let (is_grouped, is_money) = (is_grouped(text), context.is_money() && !text.starts_with(['0', '+']));
     if !is_near && (is_grouped || is_money && digits <= MAX_AMOUNT) {
         return Reason::Amount;
     }
     match digits {
         _ if is_measure && (is_grouped || digits < MIN_NUMBER) => Reason::Measure,
-        MIN_SHORT_CODE => Reason::ShortCode,
         digits if digits >= MIN_NUMBER => Reason::Long,
-        _ if is_near => Reason::Called,
-        _ => Reason::Uncalled,
+        _ => Reason::ShortCode,
     }
 }
 
@@ -184,9 +195,22 @@ impl Context {
     }
 
     fn has_unit(&self) -> bool {
-        self.next_char == Some('%')
-            || self.next_char.is_some_and(char::is_alphabetic)
-                && self.after.first().is_some_and(|word| words::is_unit(word))
+        let first = self.after.first().map_or("", String::as_str);
+        match self.next_char {
+            Some('%' | '\u{b0}') => true,
+            // "300-an".
+            Some('-') => first == "an",
+            Some(char) => char.is_alphabetic() && words::is_unit(first),
+            None => false,
+        }
+    }
+
+    fn has_unit_of_time(&self) -> bool {
+        // "Call it this day" is "hubungi … hari ini".
+        let is_day = self.after.get(1).is_some_and(|word| matches!(word.as_str(), "ini" | "itu"));
+        self.next_char.is_some_and(char::is_alphabetic)
+            && !is_day
+            && self.after.first().is_some_and(|word| words::is_unit_of_time(word))
     }
 
     /// Whether a word that counts stands before it, or before a list that it ends: "pasal 285 dan 289".
@@ -231,9 +255,27 @@ fn numbers(text: &str, separators: &[char]) -> Option<Vec<u32>> {
     text.split(separators).map(|part| part.trim().parse().ok()).collect()
 }
 
+/// Two or three numbers of at most two digits with dashes between them, as in "10-15" and "4-7-8".
+fn is_small_range(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(['-', '\u{2013}']).collect();
+    (2..=3).contains(&parts.len())
+        && parts.iter().all(|part| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// At most two digits on each side of a point or comma.
+fn is_decimal(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(['.', ',']).collect();
+    parts.len() == 2
+        && parts.iter().all(|part| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Day, month and year, or year, month and day.
 fn is_date(text: &str) -> bool {
     let is_day_and_month = |day: u32, month: u32| (1..=31).contains(&day) && (1..=12).contains(&month);
+    // "021-12-2024" is none.
+    if text.split(['-', '/', '.']).any(|part| part.len() > 2 && !is_year(part)) {
+        return false;
+    }
     match numbers(text, &['-', '/', '.']).as_deref() {
         Some([day, month, year]) if (1900..2100).contains(year) => {
             is_day_and_month(*day, *month) || is_day_and_month(*month, *day)
@@ -250,13 +292,13 @@ fn is_time(text: &str) -> bool {
             text.trim().len() >= 4 && text.trim().split([':', '.']).nth(1).is_some_and(|minutes| minutes.len() == 2);
         has_form && matches!(numbers(text, &[':', '.']).as_deref(), Some([0..=24, 0..=59]))
     };
-    text.split(['-', '\u{2013}']).all(is_one)
+    text.split(['-', '\u{2013}']).count() <= 2 && text.split(['-', '\u{2013}']).all(is_one)
 }
 
 /// Thousands with a separator, as amounts are written.
 fn is_grouped(text: &str) -> bool {
     let mut parts = text.split(['.', ',']);
-    let is_first = parts.next().is_some_and(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'));
+    let is_first = parts.next().is_some_and(|first| (1..=3).contains(&first.len()) && !first.starts_with(['0', '+']));
     let rest: Vec<&str> = parts.collect();
     is_first
         && !rest.is_empty()

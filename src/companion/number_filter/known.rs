@@ -38,31 +38,32 @@ impl Known {
                     numbers.insert(number);
                 }
                 Kind::Chat | Kind::Email | Kind::Web => {
-                    links.extend(links::find(&resource.value).into_iter().map(|(_, link)| link));
+                    links.extend(links::first(&resource.value).map(|(_, link)| link));
                 }
             }
         }
         Known { numbers, links }
     }
 
-    /// Whether groups of digits are known numbers one after the other, perhaps with a small number such as "24" among them.
+    /// Whether groups of digits are known numbers, divided from each other, perhaps with "24 hours" behind one.
     pub(super) fn has_all(&self, groups: &[Group]) -> bool {
-        let mut at = 0;
-        let (mut has_number, mut was_small) = (false, false);
-        while at < groups.len() {
-            let longest = groups.len().min(at + MAX_GROUPS);
-            if let Some(end) = (at + 1..=longest).rev().find(|end| self.has(&groups[at..*end])) {
-                (at, has_number, was_small) = (end, true, false);
-            } else if !was_small && !groups[at].is_extension && (1..=2).contains(&groups[at].digits.len()) {
-                (at, was_small) = (at + 1, true);
-            } else {
-                return false;
-            }
-        }
-        has_number
+        let mut parts = groups.chunk_by(|_, group| !group.is_divided);
+        parts.all(|part| {
+            self.has(part)
+                || matches!(part, [own @ .., last] if last.digits == "24" && !last.is_extension && self.has(own))
+        })
+    }
+
+    /// Whether a word is a name of a known site, such as that before the last dot.
+    pub(super) fn has_name(&self, word: &str) -> bool {
+        let word = word.to_lowercase();
+        self.links.iter().any(|link| link.host.split('.').any(|label| label == word))
     }
 
     fn has(&self, groups: &[Group]) -> bool {
+        if groups.len() > MAX_GROUPS {
+            return false;
+        }
         let mut number = String::new();
         for group in groups {
             if group.digits.is_empty() {
@@ -80,9 +81,14 @@ impl Known {
     pub(super) fn has_link(&self, link: &Link) -> bool {
         self.links.iter().filter(|known| known.user == link.user && known.host == link.host).any(|known| {
             let page = link.path.strip_prefix(&known.path);
-            page.is_some_and(|page| page.is_empty() || page.starts_with(['/', '?', '#']) && has_few_digits(page))
+            page.is_some_and(|page| page.is_empty() || page.starts_with('/') && is_plain(page) && has_few_digits(page))
         })
     }
+}
+
+/// Whether a page leads nowhere else.
+fn is_plain(page: &str) -> bool {
+    page.chars().all(|char| char.is_alphanumeric() || matches!(char, '/' | '-' | '_'))
 }
 
 /// Whether a text has at most [`MAX_PAGE_DIGITS`], written as digits or as words.

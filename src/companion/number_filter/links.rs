@@ -6,7 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::super::safety::is_invisible;
 
-/// The ends of domains that are written without a scheme. Others have one, or a path.
+/// Ends of domains that make one of any two words with a dot between them, also with a capital letter.
 const TOP_LEVEL: [&str; 79] = [
     "com",
     "org",
@@ -89,8 +89,56 @@ const TOP_LEVEL: [&str; 79] = [
     "agency",
 ];
 
+/// Those that are words: with a capital letter, one begins a sentence whose space is missing, as in "selesai.In".
+const WORDS: [&str; 9] = ["in", "me", "my", "to", "us", "be", "ai", "id", "co"];
+
+/// Ends of file names.
+const FILES: [&str; 12] = ["pdf", "txt", "doc", "docx", "jpg", "jpeg", "png", "js", "md", "html", "mp3", "mp4"];
+
 /// Those that are told one by one, as in "example dot com".
 const SPOKEN: [&str; 11] = ["com", "org", "net", "id", "co", "io", "gov", "info", "ly", "edu", "app"];
+
+/// Services of e-mail, as in "example at gmail".
+const MAIL: [&str; 6] = ["gmail", "yahoo", "outlook", "hotmail", "proton", "icloud"];
+
+/// What people write for a dot or an @.
+const SPELLED: [(&str, char); 17] = [
+    ("[.]", '.'),
+    ("(.)", '.'),
+    ("{.}", '.'),
+    ("[dot]", '.'),
+    ("(dot)", '.'),
+    ("{dot}", '.'),
+    ("[titik]", '.'),
+    ("(titik)", '.'),
+    ("&#46;", '.'),
+    ("&#x2e;", '.'),
+    ("&period;", '.'),
+    ("%2e", '.'),
+    ("[at]", '@'),
+    ("(at)", '@'),
+    ("{at}", '@'),
+    ("&#64;", '@'),
+    ("%40", '@'),
+];
+
+/// What makes a link of the words behind it, whatever they are.
+const SCHEMES: [&str; 14] = [
+    "://",
+    "http:/",
+    "https:/",
+    "hxxp:/",
+    "hxxps:/",
+    "http//",
+    "https//",
+    "mailto:",
+    "skype:",
+    "tel:",
+    "sms:",
+    "sip:",
+    "whatsapp:",
+    "tg:",
+];
 
 /// A link without what makes no difference.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,59 +146,131 @@ pub(in crate::companion) struct Link {
     /// What stands before an @.
     pub(super) user: String,
     pub(super) host: String,
-    /// Without a slash at its end.
+    /// What follows, from the sign behind the host on, without a slash at its end.
     pub(super) path: String,
 }
 
-/// The links in a word, and where they are.
-pub(super) fn find(word: &str) -> Vec<(Range<usize>, Link)> {
-    // "example[.]com".
-    if ["[.]", "(.)", "{.}", "[dot]", "(dot)"].iter().any(|dot| word.contains(dot)) {
-        let plain =
-            ["[.]", "(.)", "{.}", "[dot]", "(dot)"].iter().fold(word.to_owned(), |word, dot| word.replace(dot, "."));
-        return link(&plain).map(|link| (0..word.len(), link)).into_iter().collect();
-    }
-    let is_around = |char: char| "<>()[]{}\"'`|,;*_\u{201c}\u{201d}\u{ff08}\u{ff09}".contains(char);
-    let mut found = Vec::new();
-    let mut start = 0;
-    for piece in word.split_inclusive(is_around) {
-        let plain = piece.trim_end_matches(is_around);
-        let trimmed = plain.trim_end_matches(['.', ':', '!', '?', '\u{2026}', '/']);
-        if let Some(link) = link(trimmed) {
-            found.push((start..start + trimmed.len(), link));
+/// Characters of a link, and where they are in the word.
+type Piece = Vec<(char, Range<usize>)>;
+
+/// The first link in a word, and where it is.
+pub(super) fn first(word: &str) -> Option<(Range<usize>, Link)> {
+    let mut piece = Piece::new();
+    let (mut at, mut is_address) = (0, false);
+    while let Some(char) = word[at..].chars().next() {
+        let spelled = SPELLED.iter().find(|(text, _)| {
+            word.as_bytes()[at..].get(..text.len()).is_some_and(|own| own.eq_ignore_ascii_case(text.as_bytes()))
+        });
+        let start = at;
+        at += spelled.map_or(char.len_utf8(), |(text, _)| text.len());
+        if let Some((_, sign)) = spelled {
+            piece.push((*sign, start..at));
+            continue;
         }
-        start += piece.len();
+        // Emphasis in Markdown hides a dot: "example**.**com".
+        if is_invisible(char) || matches!(char, '*' | '`') {
+            continue;
+        }
+        // "http://[2001:db8::1]/".
+        let was_address = is_address;
+        is_address = is_address && char != ']' || char == '[' && piece.last().is_some_and(|(last, _)| *last == '/');
+        for char in std::iter::once(char).nfkc() {
+            let char =
+                if matches!(char, '\u{3002}' | '\u{2024}' | '\u{b7}' | '\u{2022}' | '\u{22c5}') { '.' } else { char };
+            if char.is_alphanumeric() || ".-_@:/?#&=%+~\\!$".contains(char) || is_address {
+                piece.push((char, start..at));
+            } else if char == ']' && was_address {
+                piece.push((char, start..at));
+            } else if let Some(link) = link(&std::mem::take(&mut piece)) {
+                return Some(link);
+            }
+        }
     }
-    found
+    link(&piece)
 }
 
-/// A link, where a text is one.
-fn link(text: &str) -> Option<Link> {
-    let plain: String = text.nfkc().filter(|char| !is_invisible(*char)).collect();
-    let plain = plain.replace(['\u{3002}', '\u{2024}'], ".").to_lowercase();
-    let (scheme, rest) = match plain.split_once("://") {
-        Some((scheme, rest)) => (Some(scheme), rest),
-        None => (None, plain.strip_prefix("mailto:").unwrap_or(&plain)),
+/// A link, where characters are one or end with one.
+fn link(piece: &[(char, Range<usize>)]) -> Option<(Range<usize>, Link)> {
+    let end = piece.iter().rposition(|(char, _)| !".:!?/-_&=+~%#".contains(*char))? + 1;
+    let cased: String = piece[..end].iter().map(|(char, _)| *char).collect();
+    let text: String = cased.chars().map(|char| char.to_lowercase().next().unwrap_or(char)).collect();
+    let found = |start: usize, host: usize, host_end: usize| {
+        let first = text[..start].chars().count();
+        let (user, name) = text[host..host_end].rsplit_once('@').unwrap_or(("", &text[host..host_end]));
+        let link = Link {
+            user: user.to_owned(),
+            host: name.trim_start_matches("www.").trim_matches('.').to_owned(),
+            path: text[host_end..].trim_end_matches('/').to_owned(),
+        };
+        Some((piece[first].1.start..piece[end - 1].1.end, link))
     };
-    let host_end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(host_end);
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let labels: Vec<&str> = host.split('.').collect();
-    let is_host = labels.len() > 1 && labels.iter().all(|label| is_label(label));
-    let is_top = labels.last().is_some_and(|top| TOP_LEVEL.contains(top) || top.starts_with("xn--"));
-    let has_name = labels.last().is_some_and(|top| top.chars().count() > 1 && top.chars().all(char::is_alphabetic));
-    // A dot without a space behind it, as in "selesai.aku", makes no domain.
-    let is_link = scheme.is_some() && !host.is_empty()
-        || is_host && (is_top || has_name && (user.len() + path.len() > 1 || labels[0] == "www"));
-    is_link.then(|| Link {
-        user: user.to_owned(),
-        host: host.trim_start_matches("www.").trim_end_matches('.').to_owned(),
-        path: path.trim_end_matches('/').to_owned(),
-    })
+    let schemes = SCHEMES.iter().filter_map(|scheme| text.find(scheme).map(|at| (at, at + scheme.len())));
+    if let Some((at, host)) = schemes.min().filter(|(_, host)| *host < text.len()) {
+        let start = text[..at]
+            .rfind(|char: char| !char.is_ascii_alphanumeric())
+            .map_or(0, |before| before + text[before..].chars().next().map_or(0, char::len_utf8));
+        let host = host + text[host..].len() - text[host..].trim_start_matches(['/', ':']).len();
+        let host_end = text[host..].find(SEPARATORS).map_or(text.len(), |end| host + end);
+        return found(start, host, host_end);
+    }
+    let mut start = 0;
+    for part in text.split_inclusive(SEPARATORS) {
+        let host = part.trim_end_matches(SEPARATORS);
+        let host_end = start + host.len();
+        // Where lower case has another length, capitals are not known.
+        let own = cased.get(start..host_end).filter(|_| cased.len() == text.len()).unwrap_or(host);
+        if is_host(host, own, text.len() > host_end + 1) {
+            return found(start, start, host_end);
+        }
+        start += part.len();
+    }
+    let is_joined = ["dotcom", "dotorg", "dotnet", "dotid", "dotcoid", "titikcom", "titikid"]
+        .iter()
+        .any(|end| text.strip_suffix(end).is_some_and(|name| !name.is_empty()));
+    if is_joined { found(0, 0, text.len()) } else { None }
+}
+
+/// What ends the name of a host.
+const SEPARATORS: [char; 13] = ['/', '?', '#', '\\', ':', '=', '&', '%', '+', '~', '!', '$', '['];
+
+/// Whether a text is a domain, an address or the name of an account. `own`: the same with its capital letters.
+fn is_host(host: &str, own: &str, has_path: bool) -> bool {
+    if let Some((user, host)) = host.rsplit_once('@') {
+        return host.chars().count() >= if user.is_empty() { 3 } else { 2 };
+    }
+    let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
+    let [.., name, top] = labels[..] else { return false };
+    let own_top = own.trim_end_matches('.').rsplit('.').next().unwrap_or(top);
+    let is_capital = own_top.starts_with(char::is_uppercase);
+    let is_usual = TOP_LEVEL.contains(&top) && !(is_capital && WORDS.contains(&top));
+    if name.is_empty() {
+        // "example .com".
+        return is_usual && labels.len() == 2;
+    }
+    if !labels.iter().all(|label| is_label(label)) {
+        return false;
+    }
+    let is_word = top.chars().count() > 1 && top.chars().all(char::is_alphabetic);
+    // A dot without a space behind it, as in "selesai.Aku", makes no domain.
+    let is_sentence = is_capital && own.chars().any(char::is_lowercase);
+    let has_name = name.chars().count() > 1 && name.chars().any(char::is_alphabetic) && !FILES.contains(&top);
+    is_usual || top.starts_with("xn--") || is_word && !is_sentence && (has_name || has_path || labels[0] == "www")
 }
 
 fn is_label(label: &str) -> bool {
-    !label.is_empty() && label.chars().all(|char| char.is_alphanumeric() || char == '-')
+    !label.is_empty() && label.chars().all(|char| char.is_alphanumeric() || matches!(char, '-' | '_'))
+}
+
+/// Whether a word stands for the @ of an address.
+pub(super) fn is_at(word: &str) -> bool {
+    let plain = word.trim_matches(|char: char| "()[]{}".contains(char));
+    plain == "@" || plain.eq_ignore_ascii_case("at")
+}
+
+/// Whether a word is a service of e-mail.
+pub(super) fn is_mail(word: &str) -> bool {
+    let end = word.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(word.len());
+    MAIL.contains(&word[..end].to_ascii_lowercase().as_str())
 }
 
 /// Whether a word stands for the dot of a domain.

@@ -20,6 +20,8 @@
 //! - `judge`: which part of a run is no ordinary number; `words`: the words that tell it.
 //! - `links`: links, domains and addresses; `known`: the numbers and links of the registry.
 
+#[cfg(test)]
+mod cases;
 mod judge;
 mod known;
 mod links;
@@ -31,13 +33,18 @@ mod words;
 
 pub(super) use known::Known;
 
+use super::safety::is_invisible;
 use run::Run;
+use unicode_normalization::char::is_combining_mark;
 
 /// What stands for a number after the first one.
 const FURTHER: &str = "[\u{2026}]";
 
 /// Characters without white space that are looked at together: a longer link is cut.
 const MAX_CHUNK_CHARS: usize = 256;
+
+/// Invisible characters and accents in a row; more are taken out. Emoji and the scripts that use them need fewer.
+const MAX_HIDDEN: usize = 4;
 
 /// Characters before and behind a number that tell what it is.
 const CONTEXT_CHARS: usize = 48;
@@ -54,6 +61,8 @@ pub(super) struct NumberFilter<'a> {
     held: String,
     /// The length of that at which it is looked at again, so that many small pieces cost little.
     look_again_at: usize,
+    /// Invisible characters and accents in a row so far.
+    hidden: usize,
 }
 
 /// What is next in the text that is held back.
@@ -69,12 +78,16 @@ enum Next {
 impl<'a> NumberFilter<'a> {
     /// `help_lines`: what the first number becomes.
     pub(super) fn new(known: &'a Known, help_lines: String) -> NumberFilter<'a> {
-        NumberFilter { known, help_lines, before: String::new(), held: String::new(), look_again_at: 0 }
+        NumberFilter { known, help_lines, before: String::new(), held: String::new(), look_again_at: 0, hidden: 0 }
     }
 
     /// Returns what of the next piece, and of what was held back before it, can be passed on.
     pub(super) fn push(&mut self, piece: &str) -> String {
-        self.held.push_str(piece);
+        // More could divide a number for the filter, but not for the eye.
+        self.held.extend(piece.chars().filter(|char| {
+            self.hidden = if is_invisible(*char) || is_combining_mark(*char) { self.hidden + 1 } else { 0 };
+            self.hidden <= MAX_HIDDEN
+        }));
         if self.held.len() < self.look_again_at {
             return String::new();
         }
@@ -131,7 +144,7 @@ fn next(text: &str, before: &str, known: &Known, is_end: bool) -> Next {
     let end = text.find(char::is_whitespace).filter(|end| max.is_none_or(|max| *end < max)).or(max);
     let Some(length) = end.or(is_end.then_some(text.len())) else { return Next::Wait };
     let chunk = &text[..length];
-    let found = links::find(chunk).into_iter().next();
+    let found = links::first(chunk);
     if let Some((range, link)) = &found
         && range.start == 0
     {
@@ -140,19 +153,29 @@ fn next(text: &str, before: &str, known: &Known, is_end: bool) -> Next {
     }
     // What stands before a link is looked at first.
     let length = found.map_or(length, |(range, _)| range.start);
-    if links::is_dot(chunk) {
-        // "example dot com".
+    // "example dot com", and "example at gmail".
+    let is_end_of_link: Option<fn(&str) -> bool> = match chunk {
+        _ if links::is_dot(chunk) => Some(links::is_top_level),
+        _ if links::is_at(chunk) => Some(links::is_mail),
+        _ => None,
+    };
+    if let Some(is_end_of_link) = is_end_of_link {
         let after = text[length..].trim_start();
         let word = after.find(char::is_whitespace).or(is_end.then_some(after.len()));
         let word = word.or((after.chars().count() > MAX_CHUNK_CHARS).then_some(after.len()));
-        return match word {
-            None => Next::Wait,
-            Some(end) if links::is_top_level(&after[..end]) => Next::Suspect(
-                text.len() - after.len() + end,
-                std::iter::once(0..text.len() - after.len() + end).collect(),
-            ),
-            Some(_) => Next::Plain(length),
+        let Some(word) = word else { return Next::Wait };
+        let end = text.len() - after.len() + word;
+        return if is_end_of_link(&after[..word]) {
+            Next::Suspect(end, std::iter::once(0..end).collect())
+        } else {
+            Next::Plain(length)
         };
+    }
+    // "Healing119".
+    let word = chunk[..length].find(char::is_alphanumeric).map_or("", |start| &chunk[start..length]);
+    let word = &word[..word.find(|char: char| !char.is_alphanumeric()).unwrap_or(word.len())];
+    if !word.is_empty() && !word.starts_with(|char: char| char.is_ascii_digit()) && known.has_name(word) {
+        return Next::Plain(chunk[..length].find(word).map_or(length, |start| start + word.len()));
     }
     let Some(start) = run::start(text, length) else { return Next::Plain(length) };
     if start > 0 {

@@ -44,7 +44,9 @@ pub(super) fn start(text: &str, length: usize) -> Option<usize> {
                     _ => token.range.start,
                 });
             }
-            Kind::Word(word) if words::digits_of(word).is_some() => return Some(token.range.start),
+            Kind::Word(word) if words::digits_of(word).is_some() || words::joined_digits(word).is_some() => {
+                return Some(token.range.start);
+            }
             _ => before = Some(token),
         }
     }
@@ -66,7 +68,14 @@ impl Run {
             if gap.chars().count() > MAX_GAP_CHARS * 3 {
                 return Some(Run::new(groups, text));
             }
+            let is_after_value = groups.last().is_some_and(|group| group.is_word && group.digits.is_empty());
+            let has_code = groups.last().is_some_and(|group| group.digits.len() >= 3);
             let (digits, is_word) = match &token.kind {
+                // "119 #8".
+                Kind::Gap if has_code && text[token.range.clone()].contains('#') => {
+                    (is_extension, was_adjacent) = (true, false);
+                    continue;
+                }
                 Kind::Gap => {
                     if text[token.range.clone()].chars().count() > MAX_GAP_CHARS {
                         return Some(Run::new(groups, text));
@@ -81,8 +90,29 @@ impl Run {
                 Kind::Word(word) if words::is_like_digits(word) && (was_adjacent || groups.is_empty()) => {
                     (words::like_digits(word), false)
                 }
+                // "119x8".
+                Kind::Word(word) if word == "x" && has_code && was_adjacent => {
+                    is_extension = true;
+                    continue;
+                }
+                // "hundred and thirteen".
+                Kind::Word(word) if is_after_value && matches!(word.as_str(), "and" | "dan") => continue,
                 Kind::Word(word) => match words::digits_of(word) {
                     Some(digits) => (digits.to_owned(), true),
+                    None if words::joined_digits(word).is_some() => {
+                        let parts = words::joined_digits(word).unwrap_or_default();
+                        let is_divided =
+                            !groups.is_empty() && is_divided(gap, groups.last(), parts[0], &text[token.range.end..]);
+                        groups.extend(parts.into_iter().enumerate().map(|(at, digits)| Group {
+                            range: token.range.clone(),
+                            digits: digits.to_owned(),
+                            is_word: true,
+                            is_extension: false,
+                            is_divided: at == 0 && is_divided,
+                        }));
+                        (is_extension, gap_start, was_adjacent) = (false, token.range.end, true);
+                        continue;
+                    }
                     None if !groups.is_empty() && words::is_extension(word) => {
                         is_extension = true;
                         continue;

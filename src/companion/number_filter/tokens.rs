@@ -16,7 +16,10 @@ const ZEROS: [char; 30] = [
 ];
 
 /// The ones of signs that are a digit in a circle; the others follow in order, up to ten.
-const CIRCLED_ONES: [char; 3] = ['\u{2776}', '\u{2780}', '\u{278a}'];
+const CIRCLED_ONES: [char; 4] = ['\u{24f5}', '\u{2776}', '\u{2780}', '\u{278a}'];
+
+/// The digits of Chinese and Japanese.
+const HAN: &str = "\u{3007}\u{4e00}\u{4e8c}\u{4e09}\u{56db}\u{4e94}\u{516d}\u{4e03}\u{516b}\u{4e5d}";
 
 /// A part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +95,9 @@ fn digits(char: char) -> Option<String> {
     }
     if let Some(digit) = CIRCLED_ONES.iter().filter_map(distance).find(|digit| *digit < 10) {
         return Some((digit + 1).to_string());
+    }
+    if let Some(digit) = HAN.chars().position(|han| han == char) {
+        return Some(digit.to_string());
     }
     let digits: String = std::iter::once(char).nfkc().filter(char::is_ascii_digit).collect();
     (!digits.is_empty()).then_some(digits)

@@ -1,7 +1,7 @@
 //! The words that tell what a number is, in Indonesian and English; digits also in Javanese and Sundanese.
 
 /// Words for digits and numbers. The digits of one that is no digit are empty.
-const NUMBERS: [(&str, &str); 68] = [
+const NUMBERS: [(&str, &str); 69] = [
     ("nol", "0"),
     ("kosong", "0"),
     ("zero", "0"),
@@ -25,6 +25,7 @@ const NUMBERS: [(&str, &str); 68] = [
     ("eight", "8"),
     ("sembilan", "9"),
     ("nine", "9"),
+    ("niner", "9"),
     ("sepuluh", ""),
     ("sebelas", ""),
     ("belas", ""),
@@ -72,11 +73,32 @@ const NUMBERS: [(&str, &str); 68] = [
     ("salapan", "9"),
 ];
 
+/// Letters of a word that may be several words for numbers.
+const MAX_JOINED: usize = 64;
+
 /// Words before an extension.
-const EXTENSIONS: [&str; 9] = ["ext", "extension", "ekstensi", "ekst", "pesawat", "tekan", "press", "pilih", "lalu"];
+const EXTENSIONS: [&str; 14] = [
+    "ext",
+    "extension",
+    "ekstensi",
+    "ekst",
+    "pesawat",
+    "tekan",
+    "press",
+    "pilih",
+    "pencet",
+    "ketik",
+    "choose",
+    "option",
+    "opsi",
+    "dial",
+];
 
 /// Words that people say between digits.
-const CONNECTORS: [&str; 8] = ["strip", "dash", "hyphen", "plus", "spasi", "space", "titik", "dot"];
+const CONNECTORS: [&str; 15] = [
+    "strip", "dash", "hyphen", "plus", "spasi", "space", "titik", "dot", "lalu", "kemudian", "then", "angka", "nomor",
+    "no", "number",
+];
 
 /// Beginnings of words of calling.
 const CALLING: [&str; 25] = [
@@ -108,213 +130,97 @@ const CALLING: [&str; 25] = [
 ];
 
 /// Whole words of calling.
-const CALLING_WORDS: [&str; 16] = [
-    "ring", "text", "sms", "wa", "line", "reach", "tel", "telp", "tlp", "hp", "layanan", "saluran", "sapa", "polisi",
-    "center", "centre",
+const CALLING_WORDS: [&str; 27] = [
+    "ring",
+    "text",
+    "sms",
+    "wa",
+    "line",
+    "reach",
+    "tel",
+    "telp",
+    "tlp",
+    "hp",
+    "layanan",
+    "saluran",
+    "sapa",
+    "polisi",
+    "center",
+    "centre",
+    "chat",
+    "ketik",
+    "kirim",
+    "lapor",
+    "adukan",
+    "pengaduan",
+    "samaritans",
+    "bel",
+    "tekan",
+    "pencet",
+    "dm",
 ];
 
 /// Words behind an ordinary number.
-const UNITS: [&str; 98] = [
-    "tahun",
-    "thn",
-    "th",
-    "bulan",
-    "bln",
-    "minggu",
-    "hari",
-    "jam",
-    "menit",
-    "mnt",
-    "detik",
-    "kali",
-    "x",
-    "orang",
-    "anak",
-    "teman",
-    "halaman",
-    "kata",
-    "persen",
-    "km",
-    "m",
-    "cm",
-    "kg",
-    "gram",
-    "liter",
-    "meter",
-    "rupiah",
-    "ribu",
-    "rb",
-    "juta",
-    "jt",
-    "miliar",
-    "years",
-    "year",
-    "months",
-    "month",
-    "weeks",
-    "week",
-    "days",
-    "day",
-    "hours",
-    "hour",
-    "minutes",
-    "minute",
-    "mins",
-    "min",
-    "seconds",
-    "second",
-    "sec",
-    "times",
-    "people",
-    "persons",
-    "percent",
-    "pages",
-    "words",
-    "kilometers",
-    "kilometres",
-    "miles",
-    "pounds",
-    "lbs",
-    "dollars",
-    "usd",
-    "idr",
-    "euro",
-    "euros",
-    "degrees",
-    "derajat",
-    "langkah",
-    "steps",
-    "tips",
-    "points",
-    "poin",
-    "cara",
-    "ways",
-    "hal",
-    "things",
-    "kasus",
-    "cases",
-    "kabupaten",
-    "kota",
-    "provinsi",
-    "districts",
-    "lembar",
-    "buah",
-    "breaths",
-    "napas",
-    "breathing",
-    "technique",
-    "teknik",
-    "metode",
-    "method",
-    "rule",
-    "pm",
-    "am",
-    "wib",
-    "wita",
-    "wit",
-    "kalori",
-];
+const UNITS: &str = "tahun thn th bulan bln minggu hari jam menit mnt detik kali x orang anak teman halaman kata persen km m cm kg \
+    gram liter meter rupiah ribu rb juta jt miliar years year months month weeks week days day hours hour minutes \
+    minute mins min seconds second sec times people persons percent pages words kilometers kilometres miles pounds \
+    lbs dollars usd idr euro euros degrees derajat langkah steps tips points poin cara ways hal things kasus cases \
+    kabupaten kota provinsi districts lembar buah breaths napas breathing technique teknik metode method rule pm \
+    am wib wita wit kalori mg ml mmhg bpm negara mahasiswa siswa perempuan laki women men students korban \
+    responden karyawan dolar k million billion siang pagi sore malam countries victims pasien laporan reports \
+    rupee peserta an";
 
 /// Words before an ordinary number.
-const COUNTING: [&str; 43] = [
-    "umur",
-    "usia",
-    "berusia",
-    "age",
-    "aged",
-    "pukul",
-    "jam",
-    "tahun",
-    "year",
-    "tanggal",
-    "date",
-    "halaman",
-    "page",
-    "pasal",
-    "ayat",
-    "uu",
-    "undang",
-    "article",
-    "section",
-    "chapter",
-    "bab",
-    "kelas",
-    "grade",
-    "kamar",
-    "room",
-    "lantai",
-    "floor",
-    "rp",
-    "idr",
-    "usd",
-    "teknik",
-    "technique",
-    "metode",
-    "latihan",
-    "hitungan",
-    "hitung",
-    "count",
-    "skala",
-    "scale",
-    "versi",
-    "version",
-    "skor",
-    "score",
-];
+const COUNTING: &str = "umur usia berusia age aged pukul jam tahun year tanggal date halaman page pasal ayat uu undang article section \
+    chapter bab kelas grade kamar room lantai floor rp idr usd teknik technique metode latihan hitungan hitung \
+    count skala scale versi version skor score kuhp art arts articles sections ps psl rt rw blok ruang bus rute \
+    ipk suhu tensi tekanan pressure bpm napas pernapasan pola antara sekitar about around";
 
 /// Words directly before a time.
 const BEFORE_TIMES: [&str; 9] = ["pukul", "jam", "sekitar", "antara", "buka", "at", "around", "between", "open"];
 
 /// Words directly before a year, or a time.
-const BEFORE_YEARS: [&str; 37] = [
-    "tahun",
-    "pada",
-    "sejak",
-    "dari",
-    "mulai",
-    "sampai",
-    "hingga",
-    "sebelum",
-    "setelah",
-    "in",
-    "since",
-    "from",
-    "until",
-    "till",
-    "before",
-    "after",
-    "januari",
-    "februari",
-    "maret",
-    "april",
-    "mei",
-    "juni",
-    "juli",
-    "agustus",
-    "september",
-    "oktober",
-    "november",
-    "desember",
-    "january",
-    "february",
-    "march",
-    "may",
-    "june",
-    "july",
-    "august",
-    "october",
-    "december",
-];
+const BEFORE_YEARS: &str = "tahun pada sejak dari mulai sampai hingga sebelum setelah in since from until till before after januari \
+    februari maret april mei juni juli agustus september oktober november desember january february march may june \
+    july august october december";
+
+/// Units of time. They make a measure of a number also behind a word of calling: "call again within 120 hours".
+const UNITS_OF_TIME: &str = "tahun bulan minggu hari jam menit detik years year months month weeks week days day hours hour minutes minute \
+    mins seconds second";
 
 /// Words directly behind a time.
 const BEHIND_TIMES: [&str; 5] = ["am", "pm", "wib", "wita", "wit"];
 
 /// Words between the numbers of a list.
-const JOINING: [&str; 10] = ["dan", "atau", "serta", "sampai", "hingga", "jo", "juncto", "and", "or", "to"];
+const JOINING: [&str; 11] = ["dan", "atau", "serta", "sampai", "hingga", "jo", "juncto", "sd", "and", "or", "to"];
+
+/// Whether a list of words with spaces between them has this one.
+fn has(list: &str, word: &str) -> bool {
+    list.split(' ').any(|own| own == word)
+}
 
 /// The digits of a word for a number; empty for one that is no digit.
 pub(super) fn digits_of(word: &str) -> Option<&'static str> {
     NUMBERS.iter().find(|(own, _)| *own == word).map(|(_, digits)| *digits)
+}
+
+/// The digits of words for numbers that are written as one word, such as "satusatutiga"; `None` if it is another word.
+pub(super) fn joined_digits(word: &str) -> Option<Vec<&'static str>> {
+    if word.is_empty() {
+        return Some(Vec::new());
+    }
+    if word.len() > MAX_JOINED {
+        return None;
+    }
+    NUMBERS.iter().find_map(|(own, digits)| {
+        let mut rest = joined_digits(word.strip_prefix(own)?)?;
+        rest.insert(0, digits);
+        Some(rest)
+    })
+}
+
+pub(super) fn is_unit_of_time(word: &str) -> bool {
+    has(UNITS_OF_TIME, word)
 }
 
 pub(super) fn is_extension(word: &str) -> bool {
@@ -330,11 +236,11 @@ pub(super) fn is_calling(word: &str) -> bool {
 }
 
 pub(super) fn is_unit(word: &str) -> bool {
-    UNITS.contains(&word)
+    has(UNITS, word)
 }
 
 pub(super) fn is_counting(word: &str) -> bool {
-    COUNTING.contains(&word)
+    has(COUNTING, word)
 }
 
 pub(super) fn is_before_time(word: &str) -> bool {
@@ -342,7 +248,7 @@ pub(super) fn is_before_time(word: &str) -> bool {
 }
 
 pub(super) fn is_before_year(word: &str) -> bool {
-    BEFORE_YEARS.contains(&word)
+    has(BEFORE_YEARS, word)
 }
 
 pub(super) fn is_behind_time(word: &str) -> bool {

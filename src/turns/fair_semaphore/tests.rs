@@ -7,7 +7,7 @@ use super::*;
 use crate::peers::{Distinct, PeerKey, Peers};
 use crate::session_id::SessionId;
 use crate::sync::CancellationToken;
-use crate::turns::active_turns::ActiveTurns;
+use crate::turns::active_turns::{ActiveTurns, Priority};
 use crate::turns::event::Failure;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -27,7 +27,8 @@ fn networks() -> [Option<PeerKey>; 5] {
 /// A turn of a new session.
 fn turn(peer: Option<PeerKey>) -> TurnGuard {
     let session = SessionId::random().lookup();
-    let guard = ActiveTurns::default().register(session, ClientKey::new(peer, session), &CancellationToken::default());
+    let client = ClientKey::new(peer, session);
+    let guard = ActiveTurns::default().register(session, client, &CancellationToken::default(), Priority::High);
     guard.expect("no other turn of the session")
 }
 
