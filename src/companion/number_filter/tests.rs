@@ -205,20 +205,34 @@ proptest! {
 
 #[test]
 fn the_work_grows_with_the_length_of_an_answer_and_no_faster() {
-    // The least of some, since other programs run meanwhile.
     let time = |text: &str, chars| {
         let answer: String = text.chars().cycle().take(chars).collect();
-        let times = (0..3).map(|_| {
-            let started = std::time::Instant::now();
-            filter_pieces(answer.split_inclusive(|_| true));
-            started.elapsed()
-        });
-        times.min().unwrap_or_default()
+        let started = std::time::Instant::now();
+        filter_pieces(answer.split_inclusive(|_| true));
+        started.elapsed()
     };
-    for text in ["1 ", "12345678", "satu ", "a", "call 911, ", "1, ", "a.b", "9\n", "dot ", "\u{200b}1"] {
-        let (quarter, whole) = (time(text, 4_096), time(text, 16_384));
-        // Four times as much; sixteen times, if it were quadratic.
-        assert!(whole < quarter * 9, "{text:?}: {quarter:?}, and {whole:?} for four times the text");
+    for text in [
+        "1 ",
+        "12345678",
+        "satu ",
+        "a",
+        "call 911, ",
+        "1, ",
+        "a.b",
+        "9\n",
+        "dot ",
+        "\u{200b}1",
+        "a.id,",
+        "satusatu",
+        "at ",
+        "x1",
+        "[.]",
+        "http:/",
+        "oneon",
+    ] {
+        // Four times as much; sixteen times, if it were quadratic. Other programs may run during some attempts.
+        let is_linear = (0..10).any(|_| time(text, 16_384) < time(text, 4_096) * 9);
+        assert!(is_linear, "{text:?}");
     }
 }
 
