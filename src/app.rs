@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::private_postgres::PrivatePostgres;
 use crate::report::Templates;
 use crate::resources::Registry;
-use crate::store::migrations::MigrationError;
+use crate::store::migrations::{self, MigrationError};
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
 pub use startup::{StartError, delete_old_data, migrate, text_warnings, upgrade_data, warnings};
@@ -59,6 +59,7 @@ impl App {
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;
         startup::migrate_with_retries(&server, &config.pool, stop)?;
+        migrations::ensure_privileges(&server, &config.pool)?;
         let connector =
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());

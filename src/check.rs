@@ -216,7 +216,7 @@ impl Report<'_> {
         }
         let rights = &findings.rights;
         if rights.read_only || (found == known && !rights.missing.is_empty()) {
-            self.problem(format_args!("the database would refuse messages: {rights}"));
+            self.problem(format_args!("the database would refuse messages, reports and deleting: {rights}"));
         }
         if found < known && !rights.may_migrate {
             let remedy = "run `safespace migrate` with a role that owns the schema, then grant this one what docs/setup.md lists";

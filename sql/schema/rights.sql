@@ -1,4 +1,4 @@
--- Whether this session can only read, whether its role may migrate the schema (create in it, and own what is there), and the
+-- The role, whether this session can only read, whether its role may migrate the schema (create in it, and own what is there), and the
 -- privileges that serving needs and the role lacks, such as 'INSERT ON messages'. FOR UPDATE and FOR KEY SHARE need UPDATE. A
 -- privilege on some columns counts. A table that does not exist, or that is in no schema of the search path, lacks all of them.
 WITH needed (name, privilege) AS (
@@ -13,7 +13,7 @@ WITH needed (name, privilege) AS (
         END AS is_held
     FROM needed
 )
-SELECT current_setting('transaction_read_only') = 'on' AS read_only,
+SELECT current_user AS role, current_setting('transaction_read_only') = 'on' AS read_only,
     coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS (
         SELECT FROM pg_class WHERE oid IN (SELECT to_regclass(name) FROM needed) AND NOT pg_has_role(relowner, 'USAGE')
     ) AS may_migrate,

@@ -50,6 +50,9 @@ pub enum MigrationError {
     /// A signal asked the service to stop while it waited for the lock.
     #[error("stopped while another service was migrating")]
     Interrupted,
+    /// The role lacks a privilege that serving needs.
+    #[error("{0}")]
+    Privileges(Rights),
     /// A statement of a migration, or one that reads the version, failed.
     #[error("the schema cannot be read or migrated: {0}")]
     Failed(String),
@@ -135,6 +138,25 @@ fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
     if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
 }
 
+/// Fails if the role of the service lacks a privilege that serving needs. A server that only reads passes: a standby can become
+/// the primary one later.
+///
+/// # Errors
+/// [`MigrationError::Privileges`], or when the database cannot be reached or does not answer.
+pub fn ensure_privileges(server: &Server, pool: &PoolSettings) -> Result<(), MigrationError> {
+    let rights = ask_rights(&mut Connector::new(server, pool, pool.query_timeout)?.connect()?)?;
+    if rights.missing.is_empty() {
+        return Ok(());
+    }
+    Err(MigrationError::Privileges(Rights { read_only: false, ..rights }))
+}
+
+fn ask_rights(client: &mut Client) -> Result<Rights, MigrationError> {
+    let rows = client.query_typed(Rights::STATEMENT, &[])?;
+    let rights = rows.first().map(Rights::read);
+    rights.ok_or_else(|| MigrationError::Failed("the server did not say what is allowed".to_owned()))
+}
+
 /// The versions of a database, and its storage.
 #[derive(Debug)]
 pub struct ServerFindings {
@@ -161,9 +183,7 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, M
     let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
     let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
     let schema = version(&mut client)?;
-    let rights = client.query_typed(Rights::STATEMENT, &[])?;
-    let rights = rights.first().map(Rights::read);
-    let rights = rights.ok_or_else(|| MigrationError::Failed("the server did not say what is allowed".to_owned()))?;
+    let rights = ask_rights(&mut client)?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
     let max_connections = u32::try_from(row.get::<_, i32>("max_connections")).unwrap_or(0);
     Ok(ServerFindings { version: row.get("version"), tls: row.get("tls"), schema, rights, max_connections, storage })

@@ -7,6 +7,8 @@ use postgres::Row;
 /// The rights of a session, in the schema that its search path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rights {
+    /// Its role.
+    pub role: String,
     /// Whether it can only read.
     pub read_only: bool,
     /// Whether its role may migrate the schema.
@@ -20,7 +22,12 @@ impl Rights {
 
     /// Reads the row of [`Rights::STATEMENT`].
     pub(super) fn read(row: &Row) -> Rights {
-        Rights { read_only: row.get("read_only"), may_migrate: row.get("may_migrate"), missing: row.get("missing") }
+        Rights {
+            role: row.get("role"),
+            read_only: row.get("read_only"),
+            may_migrate: row.get("may_migrate"),
+            missing: row.get("missing"),
+        }
     }
 }
 
@@ -32,6 +39,6 @@ impl fmt::Display for Rights {
                 "transactions are read-only: the server is a standby, or default_transaction_read_only is on",
             );
         }
-        write!(formatter, "the role lacks {}", self.missing.join("; "))
+        write!(formatter, "the role {} lacks {}; grant it (docs/setup.md)", self.role, self.missing.join("; "))
     }
 }

@@ -87,7 +87,10 @@ fn each_privilege_that_the_role_lacks_is_named() {
         ("DELETE", "reports"),
     ] {
         role.run(&format!("REVOKE {privilege} ON {table} FROM app"));
-        assert_would_not_serve(&role.check(), &format!("the role lacks {privilege} ON {table}\n"));
+        let lacks = format!("the role {} lacks {privilege} ON {table}; grant it (docs/setup.md)\n", role.name);
+        let output = role.check();
+        assert_would_not_serve(&output, "the database would refuse messages, reports and deleting: ");
+        assert_would_not_serve(&output, &lacks);
         role.run(&format!("GRANT {privilege} ON {table} TO app"));
     }
     role.run("REVOKE SELECT ON refinery_schema_history FROM app");
@@ -95,6 +98,24 @@ fn each_privilege_that_the_role_lacks_is_named() {
     role.run("GRANT SELECT ON refinery_schema_history TO app; REVOKE INSERT ON messages FROM app");
     role.run("GRANT INSERT (session_id, position, id, sealed, total_bytes) ON messages TO app");
     assert_would_serve(&role.check());
+}
+
+#[test]
+fn a_service_whose_role_lacks_a_privilege_does_not_start_and_names_it() {
+    let role = Role::new();
+    role.run("REVOKE ALL ON reports FROM app; REVOKE INSERT ON messages FROM app");
+    let output = Binary::new(&[("DATABASE_URL", &role.url)]).run();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let missing = "INSERT ON messages; SELECT, INSERT, UPDATE, DELETE ON reports";
+    let reason = format!("the database is not usable: the role {} lacks {missing}; grant it", role.name);
+    assert!(error.contains(&reason), "{error}");
+
+    role.run("GRANT SELECT, INSERT, UPDATE, DELETE ON reports TO app; GRANT INSERT ON messages TO app");
+    Binary::new(&[("DATABASE_URL", &role.url)]).serve();
+    // A standby can become the primary server later.
+    let read_only = format!("{}%20-c%20default_transaction_read_only%3Don", role.url);
+    Binary::new(&[("DATABASE_URL", &read_only)]).serve();
 }
 
 #[test]
