@@ -6,6 +6,9 @@ use super::words::{neutral_title, placeholder, sources};
 /// The page's style: readable on a screen, and on paper without the browser's colours.
 const STYLE: &str = include_str!("page.css");
 
+/// A line to fill in by hand.
+const BLANK: &str = "<span class=\"blank\"></span>";
+
 /// The document as an HTML page without scripts and without anything to load. Each block has the direction of its own first
 /// letter, so that words from right to left do not turn the sentences around them.
 #[must_use]
@@ -23,6 +26,10 @@ pub fn html(document: &Document) -> String {
             body.push_str(if list { "</dl>\n" } else { "" });
         }
         body.push_str("</section>\n");
+    }
+    if !document.closing.is_empty() {
+        let lines: String = document.closing.iter().map(|label| field(label, BLANK)).collect();
+        body.push_str(&format!("<dl class=\"closing\">\n{lines}</dl>\n"));
     }
     if !document.sources.is_empty() {
         let items: String = document.sources.iter().map(|source| item(&escaped(source))).collect();
@@ -43,12 +50,16 @@ fn block_html(document: &Document, block: &Block) -> String {
             let value = match value {
                 Value::Text(words) => escaped(words),
                 Value::Placeholder(what) => format!("<mark>[{}]</mark>", escaped(&placeholder(document, what))),
-                Value::Blank => "<span class=\"blank\"></span>".to_owned(),
+                Value::Blank => BLANK.to_owned(),
             };
-            format!("<dt>{}:</dt>\n<dd dir=\"auto\">{value}</dd>\n", escaped(label))
+            field(label, &value)
         }
         Block::Quotation(words) => format!("<blockquote dir=\"auto\">{}</blockquote>\n", escaped(words)),
     }
+}
+
+fn field(label: &str, value: &str) -> String {
+    format!("<dt>{}:</dt>\n<dd dir=\"auto\">{value}</dd>\n", escaped(label))
 }
 
 fn item(content: &str) -> String {

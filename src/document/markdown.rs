@@ -1,7 +1,7 @@
 //! A document as Markdown (CommonMark, also with GitHub's extensions).
 
 use super::structure::{Block, Document, Value};
-use super::words::{BLANK, lines, placeholder, sources};
+use super::words::{BLANK, RULE, lines, placeholder, sources};
 
 /// The document as Markdown. Texts are escaped, so that nothing that a person wrote becomes markup, a link or HTML; their
 /// line breaks and the spaces before a line are kept.
@@ -18,6 +18,12 @@ pub fn markdown(document: &Document) -> String {
                 blocks.iter().map(|block| block_markdown(document, block)).collect::<Vec<_>>().join("\n")
             }),
         );
+    }
+    if !document.closing.is_empty() {
+        let blank = escaped(BLANK, "");
+        let lines: Vec<String> =
+            document.closing.iter().map(|label| format!("- **{}:** {blank}", one_line(label))).collect();
+        parts.extend([RULE.to_owned(), lines.join("\n")]);
     }
     if !document.sources.is_empty() {
         parts.push(format!("## {}", sources(document.language)));

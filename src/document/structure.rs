@@ -15,6 +15,8 @@ pub struct Document {
     pub notice: String,
     /// The sections, in their order.
     pub sections: Vec<Section>,
+    /// Labels of the lines below the sections that are filled in by hand. The last one is for the signature, which has more room.
+    pub closing: Vec<String>,
     /// What legal statements in it rest on: sources with their dates.
     pub sources: Vec<String>,
 }

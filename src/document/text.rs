@@ -1,7 +1,7 @@
 //! A document as plain text.
 
 use super::structure::{Block, Document, Value};
-use super::words::{BLANK, placeholder, sources};
+use super::words::{BLANK, RULE, placeholder, sources};
 
 /// The document as plain text: each heading on a line of its own, a person's own words verbatim between quotation marks.
 #[must_use]
@@ -17,6 +17,10 @@ pub fn text(document: &Document) -> String {
                 .groups()
                 .map(|blocks| blocks.iter().map(|block| block_text(document, block)).collect::<Vec<_>>().join("\n")),
         );
+    }
+    if !document.closing.is_empty() {
+        let lines: Vec<String> = document.closing.iter().map(|label| format!("{label}: {BLANK}")).collect();
+        parts.extend([RULE.to_owned(), lines.join("\n")]);
     }
     if !document.sources.is_empty() {
         parts.push(sources(document.language).to_owned());

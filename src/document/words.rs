@@ -31,6 +31,9 @@ pub(super) fn placeholder(document: &Document, what: &str) -> String {
 /// A line to fill in by hand, where lines cannot be drawn.
 pub(super) const BLANK: &str = "________";
 
+/// Ends the sections, where no line can be drawn.
+pub(super) const RULE: &str = "---";
+
 /// The lines of a text. A line ends with `\n`, `\r\n` or `\r`.
 pub(super) fn lines(text: &str) -> Vec<String> {
     text.replace("\r\n", "\n").split(['\n', '\r']).map(str::to_owned).collect()

@@ -65,6 +65,7 @@ impl Templates {
             title: self.title.get(language).to_string(),
             notice: self.notice.get(language).to_string(),
             sections: sections.collect(),
+            closing: self.closing.by_hand.iter().map(|label| label.get(language).to_string()).collect(),
             sources,
         }
     }

@@ -26,6 +26,8 @@ pub struct Templates {
     pub(super) title: Texts,
     pub(super) notice: Texts,
     pub(super) sections: Sections,
+    /// Lines at the end that are filled in by hand; the last one is for the signature.
+    pub(super) closing: Closing,
     pub(super) facts: FactTexts,
     /// Stands before the narrative.
     pub(super) own_words: Texts,
@@ -62,6 +64,12 @@ pub(super) struct SectionTexts {
     pub(super) statements: Vec<Advice>,
     /// Labels of lines to be filled in by hand.
     #[serde(default)]
+    pub(super) by_hand: Vec<Texts>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Closing {
     pub(super) by_hand: Vec<Texts>,
 }
 

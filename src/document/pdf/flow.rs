@@ -20,11 +20,14 @@ const SMALL_SIZE: f32 = 9.0;
 const INDENT: f32 = 14.0;
 const LABEL_WIDTH: f32 = 210.0;
 
-/// The space above a heading, a block, the next field or item, and a field that is filled in by hand.
+/// The space above a heading, a block, the next field or item, and what is filled in by hand: a field, the first line at the end
+/// and the signature.
 const HEADING_SPACE: f32 = 16.0;
 const BLOCK_SPACE: f32 = 8.0;
 const ITEM_SPACE: f32 = 4.0;
 const HAND_SPACE: f32 = 12.0;
+const CLOSING_SPACE: f32 = 28.0;
+const SIGNATURE_SPACE: f32 = 36.0;
 
 /// Underscores that fill the column of values: a line to fill in by hand.
 const UNDERSCORES: usize = 55;
@@ -110,6 +113,7 @@ pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
             composer.blocks(element, blocks);
         }
     }
+    composer.closing();
     if !document.sources.is_empty() {
         let element = composer.element(0, Tag::Section);
         composer.heading(element, 2, sources(document.language));
@@ -120,6 +124,11 @@ pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
 
 fn regular(text: &str) -> Piece {
     (lines(text).join(" "), Look::Regular)
+}
+
+/// A line to fill in by hand.
+fn blank() -> Piece {
+    regular(&"_".repeat(UNDERSCORES))
 }
 
 struct Composer<'a> {
@@ -205,17 +214,36 @@ impl Composer<'_> {
 
     fn field(&mut self, list: usize, block: &Block, space: f32) {
         let Block::Field { label, value } = block else { return };
-        let item = self.element(list, Tag::LI);
-        let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
-        let label = [(format!("{}:", regular(label).0), Look::Bold)];
         let (value, space) = match value {
             Value::Text(words) => (regular(words), space),
             Value::Placeholder(what) => ((format!("[{}]", placeholder(self.document, what)), Look::Placeholder), space),
-            Value::Blank => (regular(&"_".repeat(UNDERSCORES)), HAND_SPACE),
+            Value::Blank => (blank(), HAND_SPACE),
         };
+        self.item(list, label, value, space);
+    }
+
+    /// Adds a label and what is beside it.
+    fn item(&mut self, list: usize, label: &str, value: Piece, space: f32) {
+        let item = self.element(list, Tag::LI);
+        let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
+        let label = [(format!("{}:", regular(label).0), Look::Bold)];
         let label = self.cells(name, &label, TEXT_SIZE, 0.0, LABEL_WIDTH - INDENT);
         let value = self.cells(body, &[value], TEXT_SIZE, LABEL_WIDTH, WIDTH - LABEL_WIDTH);
         self.rows(vec![label, value], space, Frame::None);
+    }
+
+    /// Adds the lines to fill in by hand at the end.
+    fn closing(&mut self) {
+        let Some(last) = self.document.closing.len().checked_sub(1) else { return };
+        let list = self.element(0, Tag::L(ListNumbering::None));
+        for (number, label) in self.document.closing.iter().enumerate() {
+            let space = match number {
+                _ if number == last => SIGNATURE_SPACE,
+                0 => CLOSING_SPACE,
+                _ => HAND_SPACE,
+            };
+            self.item(list, label, blank(), space);
+        }
     }
 
     fn sources(&mut self, parent: usize) {

@@ -26,6 +26,7 @@ fn a_report_as_html_is_one_page_that_loads_nothing_and_has_a_neutral_title() {
         "<dd dir=\"auto\"><mark>[ISI: tanggal dan waktu kejadian]</mark></dd>",
         "<ul>\n<li dir=\"auto\">UU 12/2022</li>\n<li dir=\"auto\">Permendikbudristek 55/2024</li>\n</ul>",
         "<blockquote dir=\"auto\">Dia datang.\nSaya &lt;i&gt;diam&lt;/i&gt;.</blockquote>",
+        "</section>\n<dl class=\"closing\">\n<dt>Tempat dan tanggal:</dt>\n<dd dir=\"auto\"><span class=\"blank\"></span></dd>\n",
         "<h2>Sumber</h2>\n<ul>\n<li dir=\"auto\">UU 12/2022</li>",
     ] {
         assert!(page.contains(expected), "{expected}\n{page}");

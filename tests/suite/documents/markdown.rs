@@ -66,6 +66,11 @@ Kejadian ini berupa sentuhan fisik.
 
 Pesan tersedia.
 
+---
+
+- **Tempat dan tanggal:** \\_\\_\\_\\_\\_\\_\\_\\_
+- **Tanda tangan:** \\_\\_\\_\\_\\_\\_\\_\\_
+
 ## Sumber
 
 - UU 12/2022

@@ -64,6 +64,7 @@ fn an_empty_document_is_a_page() {
         title: String::new(),
         notice: String::new(),
         sections: Vec::new(),
+        closing: Vec::new(),
         sources: Vec::new(),
     };
     assert_eq!(pages(&pdf(&empty)), 1);

@@ -43,6 +43,7 @@ pub(super) fn report(narrative: &str) -> Document {
             ),
             section("IV. Bukti Terlampir", vec![paragraph("Pesan tersedia.")]),
         ],
+        closing: vec!["Tempat dan tanggal".to_owned(), "Tanda tangan".to_owned()],
         sources: vec!["UU 12/2022".to_owned(), "Permendikbudristek 55/2024".to_owned()],
     }
 }

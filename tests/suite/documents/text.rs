@@ -33,6 +33,11 @@ IV. Bukti Terlampir
 
 Pesan tersedia.
 
+---
+
+Tempat dan tanggal: ________
+Tanda tangan: ________
+
 Sumber
 
 - UU 12/2022
@@ -54,9 +59,10 @@ fn placeholders_and_the_heading_of_the_sources_are_in_the_language_of_the_docume
 }
 
 #[test]
-fn a_document_without_notice_and_sources_has_no_empty_parts() {
+fn a_document_without_notice_closing_and_sources_has_no_empty_parts() {
     let mut document = report("x");
     document.notice.clear();
+    document.closing.clear();
     document.sources.clear();
     let text = text(&document);
     assert!(text.starts_with("Laporan Kejadian\n\nI. Identifikasi Kebutuhan\n"), "{text}");

@@ -49,6 +49,27 @@ fn a_document_in_indonesian_has_the_four_headings_of_the_first_version() {
 }
 
 #[test]
+fn name_and_signature_are_lines_below_the_sections_and_not_evidence() {
+    for (language, attachments, name, signature) in [
+        (Language::Indonesian, "Daftar lampiran", "Nama pelapor", "Tanda tangan"),
+        (Language::English, "List of attachments", "Name of the reporting person", "Signature"),
+    ] {
+        let document = templates().generate(&facts(language));
+
+        let evidence = document.sections.last().unwrap();
+        let by_hand: Vec<_> = (evidence.blocks.iter())
+            .filter_map(|block| match block {
+                Block::Field { label, value: document::Value::Blank } => Some(label.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(by_hand, [attachments]);
+        assert!(document.closing[0].starts_with(name), "{}", document.closing[0]);
+        assert_eq!(document.closing.last().unwrap(), signature);
+    }
+}
+
+#[test]
 fn every_answer_in_both_languages_gives_its_five_sentences_in_their_sections() {
     let (templates, file) = (templates(), file());
     for facts in every_answer() {
@@ -160,6 +181,7 @@ fn pieces(document: &Document) -> Vec<&str> {
             }
         }
     }
+    pieces.extend(document.closing.iter().map(String::as_str));
     pieces
 }
 
@@ -173,7 +195,7 @@ fn words_of(value: &document::Value) -> &str {
 /// The words that every document of a language may have: those of the file but for the texts of answers.
 fn common_words(file: &Table, language: Language) -> HashSet<&str> {
     let mut texts = Vec::new();
-    for part in ["title", "notice", "own_words", "sections", "facts"] {
+    for part in ["title", "notice", "own_words", "sections", "closing", "facts"] {
         all_texts(&file[part], language, &mut texts);
     }
     texts.into_iter().flat_map(words).collect()

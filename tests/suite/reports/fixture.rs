@@ -48,6 +48,7 @@ pub(super) fn texts(document: &Document) -> Vec<String> {
             }
         }
     }
+    texts.extend(document.closing.iter().map(|label| format!("{label}: ________")));
     texts.extend(document.sources.iter().cloned());
     texts
 }
