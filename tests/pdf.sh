@@ -102,6 +102,11 @@ check() {
     for heading in 'I\.' 'II\.' 'III\.' 'IV\.'; do
         grep -q "^$heading " "$files/text" || fail "$file: no heading $heading: $(cat "$files/text")"
     done
+    # Below each page, and at the top of the first.
+    local pages titles
+    pages=$(sed -n 's/^Pages: *//p' "$files/info")
+    titles=$(grep -c "^$(head -n 1 "$2.txt")" "$files/text")
+    [ "$titles" = $((pages + 1)) ] || fail "$file: $titles titles on $pages pages"
     [ $((n % ${#narratives[@]})) -lt ${#plain[@]} ] || return 0
     # The words of the text and of the file, without quotation marks, bullets, lines to fill in, and addresses, which may be
     # broken into lines.

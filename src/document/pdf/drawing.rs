@@ -17,9 +17,16 @@ use super::fonts::Fonts;
 use super::pages::{MARGIN, PADDING, PAGE_HEIGHT, PAGE_WIDTH, space};
 use super::paragraph::{Paragraph, Typesetter};
 use super::pieces::Look;
+use crate::document::words::lines;
 
 type Line<'a> = parley::layout::Line<'a, Look>;
 type Run<'a> = parley::layout::Run<'a, Look>;
+
+/// The size of the letters in the footer, in points.
+const FOOTER_SIZE: f32 = 8.0;
+
+/// The width of the title in the footer, in points: the page number is beside it.
+const TITLE_WIDTH: f32 = WIDTH - 60.0;
 
 /// What the file needs to know of what was drawn.
 pub(super) struct Drawn {
@@ -29,8 +36,16 @@ pub(super) struct Drawn {
     pub(super) places: Vec<(usize, f32)>,
 }
 
-/// Draws all pages into the file.
-pub(super) fn draw(file: &mut File, flow: &Flow, pages: &[Range<usize>], typesetter: &mut Typesetter) -> Drawn {
+/// Draws all pages into the file, each with the title and its number below the text, so that a page that is lost tells where it
+/// belongs.
+pub(super) fn draw(
+    file: &mut File,
+    title: &str,
+    flow: &Flow,
+    pages: &[Range<usize>],
+    typesetter: &mut Typesetter,
+) -> Drawn {
+    let title = typesetter.paragraph(&[(lines(title).join(" "), Look::Regular)], FOOTER_SIZE, TITLE_WIDTH);
     let mut drawn = Drawn { contents: flow.elements.iter().map(|_| Vec::new()).collect(), places: Vec::new() };
     for (number, rows) in pages.iter().enumerate() {
         let Some(settings) = PageSettings::from_wh(PAGE_WIDTH, PAGE_HEIGHT) else { continue };
@@ -57,19 +72,22 @@ pub(super) fn draw(file: &mut File, flow: &Flow, pages: &[Range<usize>], typeset
                 drawn.contents[cell.element].push(content);
             }
         }
-        draw_page_number(&mut surface, typesetter, number + 1, pages.len());
+        let number = (format!("{} / {}", number + 1, pages.len()), Look::Regular);
+        let number = typesetter.paragraph(&[number], FOOTER_SIZE, WIDTH);
+        draw_footer(&mut surface, &title, &typesetter.fonts, MARGIN, ArtifactType::Footer);
+        let right = MARGIN + WIDTH - number.layout.width();
+        draw_footer(&mut surface, &number, &typesetter.fonts, right, ArtifactType::PageNumber);
         surface.finish();
         page.finish();
     }
     drawn
 }
 
-fn draw_page_number(surface: &mut Surface<'_>, typesetter: &mut Typesetter, number: usize, count: usize) {
-    let paragraph = typesetter.paragraph(&[(format!("{number} / {count}"), Look::Regular)], 9.0, WIDTH);
-    let x = MARGIN + (WIDTH - paragraph.layout.width()) / 2.0;
-    surface.start_tagged(ContentTag::Artifact(Artifact::with_kind(ArtifactType::PageNumber)));
+/// Draws the first line of a paragraph below the text of a page, as no content: a screen reader passes over it.
+fn draw_footer(surface: &mut Surface<'_>, paragraph: &Paragraph, fonts: &Fonts, x: f32, kind: ArtifactType) {
+    surface.start_tagged(ContentTag::Artifact(Artifact::with_kind(kind)));
     if let Some(line) = paragraph.layout.get(0) {
-        draw_line(surface, &paragraph, &line, &typesetter.fonts, x, PAGE_HEIGHT - MARGIN / 1.5);
+        draw_line(surface, paragraph, &line, fonts, x, PAGE_HEIGHT - MARGIN / 1.5);
     }
     surface.end_tagged();
 }

@@ -22,12 +22,12 @@ const LABEL_WIDTH: f32 = 210.0;
 
 /// The space above a heading, a block, the next field or item, and what is filled in by hand: a field, the first line at the end
 /// and the signature.
-const HEADING_SPACE: f32 = 16.0;
-const BLOCK_SPACE: f32 = 8.0;
+const HEADING_SPACE: f32 = 12.0;
+const BLOCK_SPACE: f32 = 6.0;
 const ITEM_SPACE: f32 = 4.0;
-const HAND_SPACE: f32 = 12.0;
-const CLOSING_SPACE: f32 = 28.0;
-const SIGNATURE_SPACE: f32 = 36.0;
+const HAND_SPACE: f32 = 8.0;
+const CLOSING_SPACE: f32 = 24.0;
+const SIGNATURE_SPACE: f32 = 34.0;
 
 /// Underscores that fill the column of values: a line to fill in by hand.
 const UNDERSCORES: usize = 55;
@@ -171,6 +171,13 @@ impl Composer<'_> {
         }
     }
 
+    /// Keeps the last row on the page of what follows.
+    fn keep_with_next(&mut self) {
+        if let Some(row) = self.flow.rows.last_mut() {
+            row.keep_with_next = true;
+        }
+    }
+
     fn heading(&mut self, parent: usize, level: u16, text: &str) {
         // PDF/UA forbids headings without a text.
         if text.trim().is_empty() {
@@ -217,7 +224,10 @@ impl Composer<'_> {
         let (value, space) = match value {
             Value::Text(words) => (regular(words), space),
             Value::Placeholder(what) => ((format!("[{}]", placeholder(self.document, what)), Look::Placeholder), space),
-            Value::Blank => (blank(), HAND_SPACE),
+            Value::Blank => {
+                self.keep_with_next();
+                (blank(), HAND_SPACE)
+            }
         };
         self.item(list, label, value, space);
     }
@@ -242,6 +252,8 @@ impl Composer<'_> {
                 0 => CLOSING_SPACE,
                 _ => HAND_SPACE,
             };
+            // A signature that is alone on a page could belong to any text.
+            self.keep_with_next();
             self.item(list, label, blank(), space);
         }
     }

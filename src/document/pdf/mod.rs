@@ -36,7 +36,7 @@ pub fn pdf(document: &Document) -> Vec<u8> {
     let mut file = File::new_with(SerializeSettings { configuration, ..SerializeSettings::default() });
     let (title, language) = (neutral_title(document.language).to_owned(), document.language.tag().to_owned());
     file.set_metadata(Metadata::new().title(title).language(language.clone()));
-    let drawn = drawing::draw(&mut file, &flow, &pages, &mut typesetter);
+    let drawn = drawing::draw(&mut file, &document.title, &flow, &pages, &mut typesetter);
     file.set_outline(outline(&flow, &drawn));
     let mut tree = TagTree::new().with_lang(Some(language));
     tree.push(group(&flow, &drawn, 0));

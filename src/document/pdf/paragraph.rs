@@ -74,7 +74,7 @@ impl Typesetter {
         let mut builder = self.layouts.ranged_builder(&mut self.fonts.context, &text, 1.0, false);
         builder.push_default(StyleProperty::FontFamily(families(false)));
         builder.push_default(StyleProperty::FontSize(size));
-        builder.push_default(StyleProperty::LineHeight(LineHeight::MetricsRelative(1.1)));
+        builder.push_default(StyleProperty::LineHeight(LineHeight::MetricsRelative(1.0)));
         builder.push_default(StyleProperty::OverflowWrap(OverflowWrap::Anywhere));
         let mut start = 0;
         for (words, look) in pieces {

@@ -3,8 +3,12 @@
 
 use proptest::prelude::*;
 
+use super::flow::{Flow, flow};
+use super::pages::pages;
 use super::paragraph::{Paragraph, Typesetter};
 use super::pieces::Look;
+use crate::document::{Block, Document, Section, Value};
+use crate::language::Language;
 
 const WIDTH: f32 = 200.0;
 
@@ -86,6 +90,38 @@ fn the_longest_word_is_broken_into_lines() {
     check(&"a".repeat(16_384));
     check(&"ا".repeat(16_384));
     check(&"[".repeat(16_384));
+}
+
+/// A document with a narrative, a field to fill in by hand and lines at the end.
+fn document(narrative: &str) -> Document {
+    let section = |heading: &str, blocks: Vec<Block>| Section { heading: heading.to_owned(), blocks };
+    let by_hand = Block::Field { label: "Attachments".to_owned(), value: Value::Blank };
+    Document {
+        language: Language::English,
+        title: "Report".to_owned(),
+        notice: String::new(),
+        sections: vec![
+            section("III.", vec![Block::Quotation(narrative.to_owned())]),
+            section("IV.", vec![Block::Paragraph("There is a witness.".to_owned()), by_hand]),
+        ],
+        closing: ["Name", "Place and date", "Signature"].map(str::to_owned).to_vec(),
+        sources: Vec::new(),
+    }
+}
+
+/// The page of a row.
+fn page_of(flow: &Flow, row: usize) -> usize {
+    pages(&flow.rows).iter().position(|rows| rows.contains(&row)).unwrap()
+}
+
+#[test]
+fn a_signature_is_on_the_page_of_the_section_above_it() {
+    // The narrative ends at every height of a page.
+    for lines in 0..80 {
+        let flow = flow(&document(&"He came.\n".repeat(lines)), &mut Typesetter::new());
+        let evidence = flow.headings.last().unwrap().row;
+        assert_eq!(page_of(&flow, evidence), page_of(&flow, flow.rows.len() - 1), "{lines} lines");
+    }
 }
 
 proptest! {
