@@ -1,7 +1,7 @@
 //! A document as one HTML page that loads nothing.
 
 use super::structure::{Block, Document, Value};
-use super::words::{neutral_title, placeholder, sources};
+use super::words::{DRAWN_LINES, neutral_title, placeholder, sources};
 
 /// The page's style: readable on a screen, and on paper without the browser's colours.
 const STYLE: &str = include_str!("page.css");
@@ -55,6 +55,7 @@ fn block_html(document: &Document, block: &Block) -> String {
             field(label, &value)
         }
         Block::Quotation(words) => format!("<blockquote dir=\"auto\">{}</blockquote>\n", escaped(words)),
+        Block::Lines => format!("<p>{}</p>\n", BLANK.repeat(DRAWN_LINES)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A document as Markdown (CommonMark, also with GitHub's extensions).
 
 use super::structure::{Block, Document, Value};
-use super::words::{BLANK, RULE, lines, placeholder, sources};
+use super::words::{BLANK, BLANKS, RULE, lines, placeholder, sources};
 
 /// The document as Markdown. Texts are escaped, so that nothing that a person wrote becomes markup, a link or HTML; their
 /// line breaks and the spaces before a line are kept.
@@ -46,6 +46,7 @@ fn block_markdown(document: &Document, block: &Block) -> String {
             format!("- **{}:** {value}", one_line(label))
         }
         Block::Quotation(words) => markdown_quotation(words),
+        Block::Lines => escaped(&[BLANK; BLANKS].join("\n"), ""),
     }
 }
 

@@ -53,6 +53,8 @@ pub enum Block {
     },
     /// A person's own words, verbatim, with their line breaks.
     Quotation(String),
+    /// Empty lines for sentences that are written by hand.
+    Lines,
 }
 
 /// The value of a field.

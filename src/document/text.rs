@@ -1,7 +1,7 @@
 //! A document as plain text.
 
 use super::structure::{Block, Document, Value};
-use super::words::{BLANK, RULE, placeholder, sources};
+use super::words::{BLANK, BLANKS, RULE, placeholder, sources};
 
 /// The document as plain text: each heading on a line of its own, a person's own words verbatim between quotation marks.
 #[must_use]
@@ -39,5 +39,6 @@ fn block_text(document: &Document, block: &Block) -> String {
             Value::Blank => format!("{label}: {BLANK}"),
         },
         Block::Quotation(words) => format!("“{words}”"),
+        Block::Lines => [BLANK; BLANKS].join("\n"),
     }
 }

@@ -31,6 +31,12 @@ pub(super) fn placeholder(document: &Document, what: &str) -> String {
 /// A line to fill in by hand, where lines cannot be drawn.
 pub(super) const BLANK: &str = "________";
 
+/// How many [`BLANK`] there are for sentences that are written by hand.
+pub(super) const BLANKS: usize = 3;
+
+/// How many lines are drawn for sentences that are written by hand.
+pub(super) const DRAWN_LINES: usize = 6;
+
 /// Ends the sections, where no line can be drawn.
 pub(super) const RULE: &str = "---";
 

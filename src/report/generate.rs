@@ -37,7 +37,7 @@ impl Templates {
                 chronology.push(text(self.own_words.get(language)));
                 chronology.push(Block::Quotation(words.clone()));
             }
-            None => chronology.push(field(&self.facts.narrative, None)),
+            None => chronology.extend([field(&self.facts.narrative, None), Block::Lines]),
         }
         let goal = text(self.user_goal.of(facts.user_goal).get(language));
         let blocks = [

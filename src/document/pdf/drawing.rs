@@ -110,6 +110,13 @@ fn draw_frames(surface: &mut Surface<'_>, rows: &[Row], tops: &[f32]) {
                 rgb::Color::new(110, 110, 110),
                 None,
             ),
+            Frame::Line => {
+                for (row, top) in rows[start..=end].iter().zip(&tops[start..]) {
+                    let y = top + row.height;
+                    let rect = Rect::from_ltrb(MARGIN, y - 0.5, MARGIN + WIDTH, y);
+                    draw_rect(surface, rect, rgb::Color::new(60, 60, 60), None);
+                }
+            }
         }
         start = end + 1;
     }

@@ -7,7 +7,7 @@ use krilla::tagging::{ListNumbering, Tag, TagKind};
 use super::paragraph::{Paragraph, Typesetter};
 use super::pieces::{Look, Piece};
 use crate::document::structure::{Block, Document, Value};
-use crate::document::words::{lines, placeholder, sources};
+use crate::document::words::{DRAWN_LINES, lines, placeholder, sources};
 
 /// The width of the text, in points: A4 with margins of 22 mm.
 pub(super) const WIDTH: f32 = 470.5;
@@ -29,6 +29,9 @@ const HAND_SPACE: f32 = 8.0;
 const CLOSING_SPACE: f32 = 24.0;
 const SIGNATURE_SPACE: f32 = 34.0;
 
+/// The height of a line that is filled in by hand, if it is one of several: 8 mm.
+const LINE_HEIGHT: f32 = 22.7;
+
 /// Underscores that fill the column of values: a line to fill in by hand.
 const UNDERSCORES: usize = 55;
 
@@ -44,6 +47,8 @@ pub(super) enum Frame {
     Box,
     /// A line beside them.
     Bar,
+    /// A line below each of them.
+    Line,
 }
 
 /// A line of a paragraph in a row.
@@ -215,6 +220,7 @@ impl Composer<'_> {
                 self.rows(vec![cells], BLOCK_SPACE, Frame::None);
             }
             Some(Block::Quotation(words)) => self.quotation(parent, words),
+            Some(Block::Lines) => self.lines_by_hand(),
             None => {}
         }
     }
@@ -255,6 +261,20 @@ impl Composer<'_> {
             // A signature that is alone on a page could belong to any text.
             self.keep_with_next();
             self.item(list, label, blank(), space);
+        }
+    }
+
+    /// Adds lines without content: a screen reader passes over them.
+    fn lines_by_hand(&mut self) {
+        for _ in 0..DRAWN_LINES {
+            self.keep_with_next();
+            self.flow.rows.push(Row {
+                space: 0.0,
+                height: LINE_HEIGHT,
+                cells: Vec::new(),
+                frame: Frame::Line,
+                keep_with_next: false,
+            });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The rendering as HTML.
 
 use proptest::prelude::*;
-use safespace::document::html;
+use safespace::document::{Block, html};
 use safespace::language::Language;
 
 use super::samples::{any_words, report, report_full_of};
@@ -34,6 +34,14 @@ fn a_report_as_html_is_one_page_that_loads_nothing_and_has_a_neutral_title() {
     for forbidden in ["<script", "src=", "href=", "url(", "@import", "http", "<img", "<link"] {
         assert!(!page.contains(forbidden), "{forbidden}\n{page}");
     }
+}
+
+#[test]
+fn lines_to_write_by_hand_are_six_empty_lines() {
+    let mut document = report("x");
+    document.sections[0].blocks.push(Block::Lines);
+    let lines = "<span class=\"blank\"></span>".repeat(6);
+    assert!(html(&document).contains(&format!("<p>{lines}</p>\n")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use pulldown_cmark::{Event, Options, Parser, Tag};
-use safespace::document::markdown;
+use safespace::document::{Block, markdown};
 
 use super::samples::{any_words, report, report_full_of};
 
@@ -80,6 +80,14 @@ Pesan tersedia.
 #[test]
 fn a_report_as_markdown_has_headings_lists_and_a_block_quote() {
     assert_eq!(markdown(&report("  Dia datang, dan 3 < 4.\r\n\n1. Saya *diam*.")), REPORT);
+}
+
+#[test]
+fn lines_to_write_by_hand_are_three_lines() {
+    let mut document = report("x");
+    document.sections[0].blocks.push(Block::Lines);
+    let text = parse(&markdown(&document)).1;
+    assert!(text.contains("kejadian ini.\n________\n________\n________\n"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The rendering as plain text.
 
-use safespace::document::text;
+use safespace::document::{Block, text};
 use safespace::language::Language;
 
 use super::samples::report;
@@ -47,6 +47,14 @@ Sumber
 #[test]
 fn a_report_as_text_has_its_headings_on_lines_of_their_own_and_the_words_of_the_person_verbatim() {
     assert_eq!(text(&report("  Dia datang.\r\n\t\n\nSaya *diam*.\u{a0}😢 ")), REPORT);
+}
+
+#[test]
+fn lines_to_write_by_hand_are_three_lines() {
+    let mut document = report("x");
+    document.sections[0].blocks.push(Block::Lines);
+    let text = text(&document);
+    assert!(text.contains("kejadian ini.\n\n________\n________\n________\n\nII."), "{text}");
 }
 
 #[test]

@@ -111,6 +111,22 @@ fn a_fact_that_was_not_given_is_a_placeholder_and_one_that_was_is_verbatim() {
 }
 
 #[test]
+fn a_narrative_that_was_not_given_has_lines_to_write_it_by_hand() {
+    let has_lines = |facts: &Facts| {
+        let document = templates().generate(facts);
+        let chronology = &document.sections[2].blocks;
+        let after = chronology.iter().position(|block| matches!(block, Block::Lines));
+        after.map(|at| match &chronology[at - 1] {
+            Block::Field { value: document::Value::Placeholder(what), .. } => what.clone(),
+            _ => panic!("no placeholder above the lines"),
+        })
+    };
+    let none = facts(Language::English);
+    assert_eq!(has_lines(&none).as_deref(), Some("what happened, in your own words"));
+    assert_eq!(has_lines(&Facts { narrative: Some("He came.".to_owned()), ..none }), None);
+}
+
+#[test]
 fn levels_are_those_of_the_first_version() {
     let templates = templates();
     for (perpetrator, level) in [
@@ -175,6 +191,7 @@ fn pieces(document: &Document) -> Vec<&str> {
         for block in &section.blocks {
             match block {
                 Block::Paragraph(words) | Block::Quotation(words) => pieces.push(words),
+                Block::Lines => {}
                 Block::Field { label, value } => {
                     pieces.extend([label.as_str(), words_of(value)]);
                 }

@@ -44,6 +44,7 @@ pub(super) fn texts(document: &Document) -> Vec<String> {
         for block in &section.blocks {
             match block {
                 Block::Paragraph(words) | Block::Quotation(words) => texts.push(words.clone()),
+                Block::Lines => texts.push("________".to_owned()),
                 Block::Field { label, value: given } => texts.push(format!("{label}: {}", value(given))),
             }
         }
