@@ -14,7 +14,7 @@ use krilla::text::{GlyphId, KrillaGlyph};
 
 use super::flow::{Flow, Frame, Row, WIDTH};
 use super::fonts::Fonts;
-use super::pages::{MARGIN, PADDING, PAGE_HEIGHT, PAGE_WIDTH, space};
+use super::pages::{MARGIN, PADDING, PAGE_HEIGHT, PAGE_WIDTH, VERTICAL_MARGIN, space};
 use super::paragraph::{Paragraph, Typesetter};
 use super::pieces::Look;
 use crate::document::words::lines;
@@ -52,7 +52,7 @@ pub(super) fn draw(
         let mut page = file.start_page_with(settings);
         let mut surface = page.surface();
         let mut tops = Vec::new();
-        let mut y = MARGIN;
+        let mut y = VERTICAL_MARGIN;
         for row in rows.clone() {
             y += if row == rows.start { 0.0 } else { space(&flow.rows, row) };
             tops.push(y);
@@ -87,7 +87,7 @@ pub(super) fn draw(
 fn draw_footer(surface: &mut Surface<'_>, paragraph: &Paragraph, fonts: &Fonts, x: f32, kind: ArtifactType) {
     surface.start_tagged(ContentTag::Artifact(Artifact::with_kind(kind)));
     if let Some(line) = paragraph.layout.get(0) {
-        draw_line(surface, paragraph, &line, fonts, x, PAGE_HEIGHT - MARGIN / 1.5);
+        draw_line(surface, paragraph, &line, fonts, x, PAGE_HEIGHT - VERTICAL_MARGIN / 1.5);
     }
     surface.end_tagged();
 }

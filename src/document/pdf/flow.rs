@@ -9,16 +9,16 @@ use super::pieces::{Look, Piece};
 use crate::document::structure::{Block, Document, Value};
 use crate::document::words::{DRAWN_LINES, lines, placeholder, sources};
 
-/// The width of the text, in points: A4 with margins of 22 mm.
+/// The width of the text, in points: A4 without its margins.
 pub(super) const WIDTH: f32 = 470.5;
 
 const TITLE_SIZE: f32 = 17.0;
 const HEADING_SIZE: f32 = 12.5;
-const TEXT_SIZE: f32 = 10.5;
+const TEXT_SIZE: f32 = 10.0;
 const SMALL_SIZE: f32 = 9.0;
 
 const INDENT: f32 = 14.0;
-const LABEL_WIDTH: f32 = 210.0;
+const LABEL_WIDTH: f32 = 240.0;
 
 /// The space above a heading, a block, the next field or item, and what is filled in by hand: a field, the first line at the end
 /// and the signature.
@@ -26,14 +26,14 @@ const HEADING_SPACE: f32 = 12.0;
 const BLOCK_SPACE: f32 = 6.0;
 const ITEM_SPACE: f32 = 4.0;
 const HAND_SPACE: f32 = 8.0;
-const CLOSING_SPACE: f32 = 24.0;
-const SIGNATURE_SPACE: f32 = 34.0;
+const CLOSING_SPACE: f32 = 20.0;
+const SIGNATURE_SPACE: f32 = 30.0;
 
 /// The height of a line that is filled in by hand, if it is one of several: 8 mm.
 const LINE_HEIGHT: f32 = 22.7;
 
 /// Underscores that fill the column of values: a line to fill in by hand.
-const UNDERSCORES: usize = 55;
+const UNDERSCORES: usize = 51;
 
 /// Empty lines in a row that a quotation draws: more are only a way to fill pages.
 const MAX_EMPTY_LINES: usize = 2;

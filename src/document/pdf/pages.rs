@@ -8,18 +8,20 @@ use super::flow::{Frame, Row};
 pub(super) const PAGE_WIDTH: f32 = 595.28;
 /// A4, in points.
 pub(super) const PAGE_HEIGHT: f32 = 841.89;
-/// 22 mm, in points.
+/// At the left and the right: 22 mm, in points.
 pub(super) const MARGIN: f32 = 62.36;
+/// Above and below the text: 18 mm, in points.
+pub(super) const VERTICAL_MARGIN: f32 = 51.02;
 
 /// The space between a box and the rows in it.
 pub(super) const PADDING: f32 = 7.0;
 
-const BOTTOM: f32 = PAGE_HEIGHT - MARGIN;
+const BOTTOM: f32 = PAGE_HEIGHT - VERTICAL_MARGIN;
 
 /// The rows of each page.
 pub(super) fn pages(rows: &[Row]) -> Vec<Range<usize>> {
     let mut pages = Vec::new();
-    let (mut start, mut y) = (0, MARGIN);
+    let (mut start, mut y) = (0, VERTICAL_MARGIN);
     for (number, row) in rows.iter().enumerate() {
         y += row.height + if number == start { 0.0 } else { space(rows, number) };
         if y > BOTTOM && number > start {
@@ -34,7 +36,7 @@ pub(super) fn pages(rows: &[Row]) -> Vec<Range<usize>> {
             pages.push(start..end);
             start = end;
             let spaces: f32 = (start + 1..=number).map(|moved| space(rows, moved)).sum();
-            y = MARGIN + spaces + rows[start..=number].iter().map(|row| row.height).sum::<f32>();
+            y = VERTICAL_MARGIN + spaces + rows[start..=number].iter().map(|row| row.height).sum::<f32>();
         }
     }
     pages.push(start..rows.len());
