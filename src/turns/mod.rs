@@ -10,13 +10,11 @@
 //! - `active_turns`: at most one turn for each session, and its cancellation.
 //! - `fair_semaphore`: the permits for calls to the companion, and the turns that give way.
 //! - `companion_usage`: how long each client has used the companion lately.
-//! - `peer_turns`: the number of turns of each peer.
 
 mod active_turns;
 mod companion_usage;
 mod event;
 mod fair_semaphore;
-mod peer_turns;
 mod polish;
 mod turn;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
@@ -24,5 +22,4 @@ mod turns;
 
 pub use self::turns::{TurnLimits, Turns};
 pub use event::{Event, EventHandler, Failure, Question};
-pub use peer_turns::{PeerTurn, PeerTurns, TooMany};
 pub use polish::{Polish, PolishCallback};

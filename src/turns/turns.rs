@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use super::active_turns::{ActiveTurns, Priority, TurnGuard};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
-use super::peer_turns::{PeerTurn, PeerTurns};
 use super::turn::{Answer, Resources, Turn};
 use crate::companion::{Companion, Safety};
 use crate::config::{RetentionSettings, SessionLimits};
 use crate::metrics::Metrics;
+use crate::peers::{PeerLimit, PeerPermit};
 use crate::retention::Life;
 use crate::sealing::{Lookup, SealingKey};
 use crate::store::{Callback, Erased, Error, Recent, Row, Store, StoredSession};
@@ -46,7 +46,7 @@ pub struct TurnLimits {
 pub struct Turns {
     pub(super) resources: Resources,
     pub(super) active: ActiveTurns,
-    pub(super) peer_turns: PeerTurns,
+    pub(super) peer_turns: PeerLimit,
     timers: Timers,
     /// Each turn holds a clone of the sender from `start` to its terminal event, also while it waits for a thread. So the
     /// receiver is disconnected once all turns are over. `None` after `close`.
@@ -58,7 +58,7 @@ struct PendingTurn {
     timer: Timer,
     question: Question,
     guard: Option<TurnGuard>,
-    peer_turn: Option<PeerTurn>,
+    peer_turn: Option<PeerPermit>,
     sink: EventSink,
     open: Sender<()>,
 }
@@ -110,7 +110,7 @@ impl Turns {
         Arc::new(Turns {
             resources,
             active: ActiveTurns::default(),
-            peer_turns: PeerTurns::new(threads.max_threads / PEER_THREADS_DIVISOR),
+            peer_turns: PeerLimit::new(threads.max_threads / PEER_THREADS_DIVISOR),
             timers: Timers::default(),
             open: Mutex::new(Some(mpsc::channel())),
         })

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
-use crate::peers::PeerKey;
+use crate::peers::{PeerKey, PeerLimit, PeerPermit};
 use crate::report::Templates;
 use crate::sync::{ThreadPool, ThreadPoolSettings};
-use crate::turns::{PeerTurn, PeerTurns};
 
 /// Threads that read reports, and as many that make and change them: each waits for PostgreSQL most of the time, with one connection.
 const THREADS: usize = 4;
@@ -61,15 +60,15 @@ pub struct ReportWorkers {
     polishing: Arc<AtomicUsize>,
     pub(super) deleting_threads: ThreadPool,
     pub(super) pdf_threads: ThreadPool,
-    writes_of_peers: PeerTurns,
-    reads_of_peers: PeerTurns,
-    reads_of_sessions: PeerTurns,
-    pdfs_of_peers: PeerTurns,
-    pdfs_of_sessions: PeerTurns,
+    writes_of_peers: PeerLimit,
+    reads_of_peers: PeerLimit,
+    reads_of_sessions: PeerLimit,
+    pdfs_of_peers: PeerLimit,
+    pdfs_of_sessions: PeerLimit,
 }
 
 /// A request that is worked on or waits, as counted for its network and its session. Dropping it ends that.
-pub(in crate::api) type Share = [Option<PeerTurn>; 2];
+pub(in crate::api) type Share = [Option<PeerPermit>; 2];
 
 /// A report that a model polishes. Dropping it ends that.
 #[must_use]
@@ -98,11 +97,11 @@ impl ReportWorkers {
             polishing: Arc::default(),
             deleting_threads: pool("delete-report", DELETING_THREADS, MAX_QUEUED_DELETES),
             pdf_threads: pool("pdf", PDF_THREADS, MAX_QUEUED_PDFS),
-            writes_of_peers: PeerTurns::new(MAX_QUEUED_WRITES / PEER_DIVISOR),
-            reads_of_peers: PeerTurns::new(MAX_QUEUED_READS / PEER_DIVISOR),
-            reads_of_sessions: PeerTurns::new(MAX_READS_OF_SESSION),
-            pdfs_of_peers: PeerTurns::new(MAX_QUEUED_PDFS / PEER_DIVISOR),
-            pdfs_of_sessions: PeerTurns::new(1),
+            writes_of_peers: PeerLimit::new(MAX_QUEUED_WRITES / PEER_DIVISOR),
+            reads_of_peers: PeerLimit::new(MAX_QUEUED_READS / PEER_DIVISOR),
+            reads_of_sessions: PeerLimit::new(MAX_READS_OF_SESSION),
+            pdfs_of_peers: PeerLimit::new(MAX_QUEUED_PDFS / PEER_DIVISOR),
+            pdfs_of_sessions: PeerLimit::new(1),
         }
     }
 
