@@ -52,6 +52,11 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Metrics {
+        let safety: Family<Labels<1>, Counter> = Family::default();
+        for level in ["concern", "crisis"] {
+            // Prometheus misses the first increment of a series that does not begin at zero.
+            drop(safety.get_or_create(&[("level", level)]));
+        }
         Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(SECONDS)),
@@ -62,7 +67,7 @@ impl Default for Metrics {
             turns: Family::default(),
             turn_durations: Histogram::new(SECONDS),
             turns_with_companion: Gauge::default(),
-            safety: Family::default(),
+            safety,
             sessions_created: Counter::default(),
             sessions_deleted: Counter::default(),
             sessions_expired: Counter::default(),

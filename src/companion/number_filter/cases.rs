@@ -34,7 +34,7 @@ pub(super) const ORDINARY: [&str; 27] = [
 ];
 
 /// Texts with one number or link that no help line has, between bars. SITE is a known site.
-pub(super) const INVENTED: [&str; 140] = [
+pub(super) const INVENTED: [&str; 152] = [
     "Call |911| now.",
     "Hubungi |113| sekarang.",
     "Hubungi |119| hari ini juga.",
@@ -175,10 +175,22 @@ pub(super) const INVENTED: [&str; 140] = [
     "Call |\u{24fd}\u{24f5}\u{24f5}|",
     "Call |\u{4e00}\u{4e00}\u{4e09}|",
     "Call |9\u{200b}\u{200b}\u{200b}\u{200b}1\u{200b}\u{200b}\u{200b}\u{200b}3|",
+    "Hubungi |112 dan pilih opsi 5|",
+    "Call |9         1         1| now",
+    "Call |9 ......... 1 ......... 1| now",
+    "Hubungi |satuu satuu tigaa| ya",
+    "Buka t |dot me| ya",
+    "Buka bantuan |dot xyz| ya",
+    "Buka |bantuan-dot-com| ya",
+    "Call |\u{1e959}\u{1e951}\u{1e951}| now",
+    "Call |\u{3029}\u{3021}\u{3021}| now",
+    "Call |9<b>1</b>1| now",
+    "Call &#x|39;&#x31;&#x31|; now",
+    "Hubungi Rp |5 6 7| ya",
 ];
 
 /// Numbers between bars, and why each stays or goes.
-pub(super) const REASONS: [(Reason, &str); 110] = [
+pub(super) const REASONS: [(Reason, &str); 118] = [
     (Reason::Known, "Hubungi |112| sekarang."),
     (Reason::Known, "Call |1 1 2| now."),
     (Reason::Known, "SAPA |129 24| jam."),
@@ -289,4 +301,12 @@ pub(super) const REASONS: [(Reason, &str); 110] = [
     (Reason::Measure, "Di RT |003|/RW 005."),
     (Reason::Time, "Itu tahun 2019, lalu |2020|."),
     (Reason::Words, "|Oh oh oh|, aku mengerti."),
+    (Reason::Measure, "See \u{a7} |281|."),
+    (Reason::Small, "Hubungi aku tanggal |12|/05/24 ya."),
+    (Reason::Measure, "Jalan Sudirman No. |123|, Jakarta."),
+    (Reason::Measure, "Ada |1500000| orang."),
+    (Reason::Measure, "Kode pos |12345|."),
+    (Reason::Count, "Box breathing (|4-4-4-4|) bisa."),
+    (Reason::Measure, "Komnas menerima |4.374| pengaduan."),
+    (Reason::Measure, "Paras. |101|."),
 ];

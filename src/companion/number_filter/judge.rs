@@ -99,7 +99,11 @@ fn is_one(run: &Run, text: &str, known: &Known, context: &dyn Fn(&Range<usize>) 
     let is_prefixed =
         groups[0].digits.starts_with('0') && digits >= 9 && groups.iter().all(|group| !is_year(&group.digits));
     let has_known = groups.chunk_by(|_, group| !group.is_divided).any(|part| known.has_all(part));
-    let hides = |context: Context| context.is_near_call() && (context.is_directly_called() || !context.is_counted());
+    let hides = |context: Context| {
+        !(text.contains('/') && context.is_dated())
+            && context.is_near_call()
+            && (context.is_directly_called() || !context.is_counted())
+    };
     !has_known && (is_prefixed || are_short && digits >= MIN_SHORT_CODE && hides(context(&range)))
 }
 
@@ -134,7 +138,7 @@ fn reason(part: &[Group], text: &str, context: &Context) -> Reason {
         return Reason::Time;
     }
     if is_count(part) {
-        return if is_called && !context.is_counted() { Reason::Called } else { Reason::Count };
+        return if is_called && (context.is_money() || !context.is_counted()) { Reason::Called } else { Reason::Count };
     }
     if is_small_range(text) && !is_near {
         return Reason::Count;
@@ -150,6 +154,7 @@ fn reason(part: &[Group], text: &str, context: &Context) -> Reason {
     }
     match digits {
         _ if is_measure && (is_grouped || digits < MIN_NUMBER) => Reason::Measure,
+        _ if is_measure && !is_near && digits <= MAX_AMOUNT && !text.starts_with(['0', '+']) => Reason::Measure,
         digits if digits >= MIN_NUMBER => Reason::Long,
         _ => Reason::ShortCode,
     }
@@ -189,6 +194,11 @@ impl Context {
             || self.after.first().is_some_and(|word| words::is_behind_time(word))
     }
 
+    /// Whether a word for a date stands before it.
+    fn is_dated(&self) -> bool {
+        self.before.first().is_some_and(|word| matches!(word.as_str(), "tanggal" | "tgl" | "date"))
+    }
+
     /// Whether a word such as "since" or a month stands before it.
     fn is_of_year(&self) -> bool {
         self.before.first().is_some_and(|word| words::is_before_year(word))
@@ -215,6 +225,12 @@ impl Context {
 
     /// Whether a word that counts stands before it, or before a list that it ends: "pasal 285 dan 289".
     fn is_counted(&self) -> bool {
+        // "Jalan Merdeka No. 123".
+        let is_address = self.before.iter().take(DIRECT_WORDS).any(|word| matches!(word.as_str(), "jl" | "jalan"));
+        self.last_char == Some('\u{a7}') || is_address || self.is_behind_counting()
+    }
+
+    fn is_behind_counting(&self) -> bool {
         self.before.iter().find(|word| !words::is_joining(word)).is_some_and(|word| words::is_counting(word))
     }
 
@@ -255,10 +271,11 @@ fn numbers(text: &str, separators: &[char]) -> Option<Vec<u32>> {
     text.split(separators).map(|part| part.trim().parse().ok()).collect()
 }
 
-/// Two or three numbers of at most two digits with dashes between them, as in "10-15" and "4-7-8".
+/// Numbers of at most two digits with dashes between them, six digits in all, as in "10-15" and "4-7-8".
 fn is_small_range(text: &str) -> bool {
     let parts: Vec<&str> = text.split(['-', '\u{2013}']).collect();
-    (2..=3).contains(&parts.len())
+    (2..=4).contains(&parts.len())
+        && parts.iter().map(|part| part.len()).sum::<usize>() < MIN_NUMBER
         && parts.iter().all(|part| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 

@@ -95,9 +95,6 @@ const WORDS: [&str; 9] = ["in", "me", "my", "to", "us", "be", "ai", "id", "co"];
 /// Ends of file names.
 const FILES: [&str; 12] = ["pdf", "txt", "doc", "docx", "jpg", "jpeg", "png", "js", "md", "html", "mp3", "mp4"];
 
-/// Those that are told one by one, as in "example dot com".
-const SPOKEN: [&str; 11] = ["com", "org", "net", "id", "co", "io", "gov", "info", "ly", "edu", "app"];
-
 /// Services of e-mail, as in "example at gmail".
 const MAIL: [&str; 6] = ["gmail", "yahoo", "outlook", "hotmail", "proton", "icloud"];
 
@@ -224,9 +221,10 @@ fn link(piece: &[(char, Range<usize>)]) -> Option<(Range<usize>, Link)> {
         }
         start += part.len();
     }
+    let joined = text.replace('-', "");
     let is_joined = ["dotcom", "dotorg", "dotnet", "dotid", "dotcoid", "titikcom", "titikid"]
         .iter()
-        .any(|end| text.strip_suffix(end).is_some_and(|name| !name.is_empty()));
+        .any(|end| joined.strip_suffix(end).is_some_and(|name| !name.is_empty()));
     if is_joined { found(0, 0, text.len()) } else { None }
 }
 
@@ -279,8 +277,8 @@ pub(super) fn is_dot(word: &str) -> bool {
     matches!(plain.as_str(), "." | "dot" | "titik")
 }
 
-/// Whether a word is the end of a domain.
+/// Whether a word is the end of a domain, in lower case.
 pub(super) fn is_top_level(word: &str) -> bool {
     let end = word.find(|char: char| !char.is_ascii_alphabetic()).unwrap_or(word.len());
-    SPOKEN.contains(&word[..end].to_ascii_lowercase().as_str())
+    TOP_LEVEL.contains(&&word[..end])
 }

@@ -2,17 +2,16 @@
 //! invent them, and a person in danger would call them.
 //!
 //! The rule is open, and errs on the side of taking out. What the registry has stays. Of the rest these go; `judge::Reason` has a
-//! name for each, and the table of the tests has cases:
+//! name for each reason, and the table of the tests has cases:
 //!
-//! - three digits, unless a unit follows ("365 days"), or a word that counts ("pasal 281") or a currency stands before them;
-//! - four to six digits near a word of calling, with the same exceptions;
-//! - seven and more digits, but for amounts;
+//! - three and more digits, but for dates, times, years, amounts, decimals, small ranges ("10-15") and counting, and for what has a
+//!   unit ("365 days") or stands behind a word that counts ("pasal 281") or a currency;
 //! - an extension; digits that are written as words, or one by one, as if they were written as usual;
-//! - every link with a scheme or a path, every e-mail address, and every domain with one of the usual ends. A page of a known
-//!   site stays where its name has at most two digits.
+//! - every link with a scheme or a path, every e-mail address and account, every two words with a dot between them. A page of a
+//!   known site stays where its name has at most two digits.
 //!
-//! Dates and counting stay. A word of calling shortly before it takes the exception from a unit, a currency, a time and a year: "call
-//! $911", "call 9.11"; a word such as "at" or "since" before the time gives it back.
+//! A word of calling shortly before it takes most exceptions from a number: "call $911", "call 9.11"; a word such as "at" or "since"
+//! before a time, and a unit of time behind the number, give them back.
 //!
 //! The first one becomes the help lines for the question, each further one [`FURTHER`].
 //!

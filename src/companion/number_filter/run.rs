@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use super::super::safety::is_invisible;
 use super::tokens::{Kind, Token, tokens};
 use super::words;
 
 /// Bytes of a run: what follows is another one.
 const MAX_BYTES: usize = 240;
 
-/// Characters between two groups.
+/// Characters between two groups, without invisible ones and repetitions.
 const MAX_GAP_CHARS: usize = 8;
 
 /// Digits, or words for digits, that may be one number or several.
@@ -65,7 +66,7 @@ impl Run {
             let is_whole = is_end || token.range.end < window.len();
             let end = groups.last().map_or(0, |group| group.range.end);
             let gap = &text[gap_start..token.range.start];
-            if gap.chars().count() > MAX_GAP_CHARS * 3 {
+            if seen_chars(gap) > MAX_GAP_CHARS * 3 {
                 return Some(Run::new(groups, text));
             }
             let is_after_value = groups.last().is_some_and(|group| group.is_word && group.digits.is_empty());
@@ -77,7 +78,7 @@ impl Run {
                     continue;
                 }
                 Kind::Gap => {
-                    if text[token.range.clone()].chars().count() > MAX_GAP_CHARS {
+                    if seen_chars(&text[token.range.clone()]) > MAX_GAP_CHARS {
                         return Some(Run::new(groups, text));
                     }
                     was_adjacent = false;
@@ -96,7 +97,16 @@ impl Run {
                     continue;
                 }
                 // "hundred and thirteen".
-                Kind::Word(word) if is_after_value && matches!(word.as_str(), "and" | "dan") => continue,
+                // "9<b>1</b>", and "&#x39;&#x31;".
+                Kind::Word(word)
+                    if !groups.is_empty()
+                        && (gap.ends_with(['<', '/']) && text[token.range.end..].starts_with('>')
+                            || word == "x" && gap.ends_with("&#")) =>
+                {
+                    continue;
+                }
+                // "112 and choose option 5".
+                Kind::Word(word) if (is_after_value || has_code) && matches!(word.as_str(), "and" | "dan") => continue,
                 Kind::Word(word) => match words::digits_of(word) {
                     Some(digits) => (digits.to_owned(), true),
                     None if words::joined_digits(word).is_some() => {
@@ -157,6 +167,13 @@ impl Run {
     }
 }
 
+/// The number of characters, without invisible ones and repetitions.
+fn seen_chars(text: &str) -> usize {
+    let mut chars: Vec<char> = text.chars().filter(|char| !is_invisible(*char)).collect();
+    chars.dedup();
+    chars.len()
+}
+
 /// Whether a gap divides two numbers. Single digits on a line each, or with slashes, may be parts of one.
 fn is_divided(gap: &str, before: Option<&Group>, digits: &str, after: &str) -> bool {
     let is_single = |digits: &str| digits.len() == 1;
@@ -169,5 +186,13 @@ fn is_divided(gap: &str, before: Option<&Group>, digits: &str, after: &str) -> b
     });
     // "2. " begins an item of a list.
     let is_item = gap.contains('\n') && after.starts_with(['.', ')']);
-    ends_sentence || is_item || gap.contains([',', ';', '(', '|']) || gap.contains(['\n', '/']) && !are_single
+    let has_and = before.is_some_and(|group| !group.digits.is_empty()) && (gap.contains("and") || gap.contains("dan"));
+    // "+62 (21)".
+    let is_area = after.starts_with(')') && before.is_some_and(|group| group.digits == "62");
+    ends_sentence
+        || is_item
+        || has_and
+        || gap.contains([',', ';', '|'])
+        || gap.contains('(') && !is_area
+        || gap.contains(['\n', '/']) && !are_single
 }

@@ -8,15 +8,42 @@ use unicode_normalization::char::is_combining_mark;
 use super::super::safety::is_invisible;
 
 /// The zeros of scripts whose digits have no compatibility form; the others follow in order.
-const ZEROS: [char; 30] = [
-    '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}', '\u{c66}',
-    '\u{ce6}', '\u{d66}', '\u{de6}', '\u{e50}', '\u{ed0}', '\u{f20}', '\u{1040}', '\u{1090}', '\u{17e0}', '\u{1810}',
-    '\u{1946}', '\u{19d0}', '\u{1a80}', '\u{1a90}', '\u{1b50}', '\u{1bb0}', '\u{1c40}', '\u{a8d0}', '\u{a9d0}',
+const ZEROS: [char; 31] = [
+    '\u{660}',
+    '\u{6f0}',
+    '\u{7c0}',
+    '\u{966}',
+    '\u{9e6}',
+    '\u{a66}',
+    '\u{ae6}',
+    '\u{b66}',
+    '\u{be6}',
+    '\u{c66}',
+    '\u{ce6}',
+    '\u{d66}',
+    '\u{de6}',
+    '\u{e50}',
+    '\u{ed0}',
+    '\u{f20}',
+    '\u{1040}',
+    '\u{1090}',
+    '\u{17e0}',
+    '\u{1810}',
+    '\u{1946}',
+    '\u{19d0}',
+    '\u{1a80}',
+    '\u{1a90}',
+    '\u{1b50}',
+    '\u{1bb0}',
+    '\u{1c40}',
+    '\u{a8d0}',
+    '\u{a9d0}',
     '\u{abf0}',
+    '\u{1e950}',
 ];
 
-/// The ones of signs that are a digit in a circle; the others follow in order, up to ten.
-const CIRCLED_ONES: [char; 4] = ['\u{24f5}', '\u{2776}', '\u{2780}', '\u{278a}'];
+/// The ones of signs that are a digit in a circle, or of Suzhou; the others follow in order, up to ten.
+const CIRCLED_ONES: [char; 5] = ['\u{3021}', '\u{24f5}', '\u{2776}', '\u{2780}', '\u{278a}'];
 
 /// The digits of Chinese and Japanese.
 const HAN: &str = "\u{3007}\u{4e00}\u{4e8c}\u{4e09}\u{56db}\u{4e94}\u{516d}\u{4e03}\u{516b}\u{4e5d}";

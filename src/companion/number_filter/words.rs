@@ -161,7 +161,7 @@ const CALLING_WORDS: [&str; 27] = [
 ];
 
 /// Words behind an ordinary number.
-const UNITS: &str = "tahun thn th bulan bln minggu hari jam menit mnt detik kali x orang anak teman halaman kata persen km m cm kg \
+const UNITS: &str = "pengaduan aduan tahun thn th bulan bln minggu hari jam menit mnt detik kali x orang anak teman halaman kata persen km m cm kg \
     gram liter meter rupiah ribu rb juta jt miliar years year months month weeks week days day hours hour minutes \
     minute mins min seconds second sec times people persons percent pages words kilometers kilometres miles pounds \
     lbs dollars usd idr euro euros degrees derajat langkah steps tips points poin cara ways hal things kasus cases \
@@ -171,7 +171,7 @@ const UNITS: &str = "tahun thn th bulan bln minggu hari jam menit mnt detik kali
     rupee peserta an";
 
 /// Words before an ordinary number.
-const COUNTING: &str = "umur usia berusia age aged pukul jam tahun year tanggal date halaman page pasal ayat uu undang article section \
+const COUNTING: &str = "pos iso se paras paragraf paragraph umur usia berusia age aged pukul jam tahun year tanggal date halaman page pasal ayat uu undang article section \
     chapter bab kelas grade kamar room lantai floor rp idr usd teknik technique metode latihan hitungan hitung \
     count skala scale versi version skor score kuhp art arts articles sections ps psl rt rw blok ruang bus rute \
     ipk suhu tensi tekanan pressure bpm napas pernapasan pola antara sekitar about around";
@@ -201,7 +201,13 @@ fn has(list: &str, word: &str) -> bool {
 
 /// The digits of a word for a number; empty for one that is no digit.
 pub(super) fn digits_of(word: &str) -> Option<&'static str> {
-    NUMBERS.iter().find(|(own, _)| *own == word).map(|(_, digits)| *digits)
+    let find = |word: &str| NUMBERS.iter().find(|(own, _)| *own == word).map(|(_, digits)| *digits);
+    // "tigaa".
+    let short = || {
+        let last = word.chars().next_back()?;
+        find(&format!("{}{last}", word.trim_end_matches(last)))
+    };
+    find(word).or_else(short)
 }
 
 /// The digits of words for numbers that are written as one word, such as "satusatutiga"; `None` if it is another word.

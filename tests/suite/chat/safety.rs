@@ -36,6 +36,9 @@ fn assert_helps(answer: &Answer, case: &str) -> String {
 #[test]
 fn an_answer_has_help_lines_for_what_its_question_speaks_of_and_no_other_answer_has() {
     let app = TestApp::with(&[("METRICS_PORT", "0")]);
+    for level in ["concern", "crisis"] {
+        assert!(app.metrics().contains(&format!("safespace_safety_total{{level=\"{level}\"}} 0\n")), "{level}");
+    }
     let listed = app.client.get("/api/v1/resources").assert_status(200).json();
     for (question, level, id) in [
         (CRISIS, "crisis", "healing119_phone"),
