@@ -169,19 +169,17 @@ pub(super) fn first(word: &str) -> Option<(Range<usize>, Link)> {
             continue;
         }
         // "http://[2001:db8::1]/".
-        let was_address = is_address;
-        is_address = is_address && char != ']' || char == '[' && piece.last().is_some_and(|(last, _)| *last == '/');
-        for char in std::iter::once(char).nfkc() {
-            let char =
-                if matches!(char, '\u{3002}' | '\u{2024}' | '\u{b7}' | '\u{2022}' | '\u{22c5}') { '.' } else { char };
-            if char.is_alphanumeric() || ".-_@:/?#&=%+~\\!$".contains(char) || is_address {
-                piece.push((char, start..at));
-            } else if char == ']' && was_address {
-                piece.push((char, start..at));
+        is_address |= char == '[' && piece.last().is_some_and(|(last, _)| *last == '/');
+        for plain in std::iter::once(char).nfkc() {
+            let is_dot = matches!(plain, '\u{3002}' | '\u{2024}' | '\u{b7}' | '\u{2022}' | '\u{22c5}');
+            let plain = if is_dot { '.' } else { plain };
+            if plain.is_alphanumeric() || ".-_@:/?#&=%+~\\!$".contains(plain) || is_address {
+                piece.push((plain, start..at));
             } else if let Some(link) = link(&std::mem::take(&mut piece)) {
                 return Some(link);
             }
         }
+        is_address &= char != ']';
     }
     link(&piece)
 }

@@ -20,7 +20,7 @@
 //! - `links`: links, domains and addresses; `known`: the numbers and links of the registry.
 
 #[cfg(test)]
-mod cases;
+mod cases_of_tests;
 mod judge;
 mod known;
 mod links;

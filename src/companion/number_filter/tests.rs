@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
-use super::cases::{INVENTED, ORDINARY, REASONS};
+use super::cases_of_tests::{INVENTED, ORDINARY, REASONS};
 use super::judge::Reason;
 use super::*;
 use crate::resources::Registry;
