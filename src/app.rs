@@ -55,6 +55,12 @@ impl App {
             log::warn!("{}", companion::CANNOT_CLASSIFY);
         }
         let templates = Templates::load(config.texts.report_templates.as_deref(), &resources)?;
+        for warning in templates.left_out() {
+            log::warn!("{warning}");
+        }
+        if templates.reviewed().is_none() {
+            log::warn!("{}", Templates::NOT_REVIEWED);
+        }
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;

@@ -116,10 +116,15 @@ impl Report<'_> {
             self.line("Verify", format_args!("{id}: {name}, {value}, {verified}, found at {source}"));
         }
         match Templates::load(config.texts.report_templates.as_deref(), &resources) {
-            Ok(templates) => match templates.reviewed() {
-                Some(reviewed) => self.line("Reports", format_args!("their texts were reviewed by {reviewed}")),
-                None => self.line("Reports", "no lawyer or counsellor has reviewed their texts (REPORT_TEMPLATES)"),
-            },
+            Ok(templates) => {
+                match templates.reviewed() {
+                    Some(reviewed) => self.line("Reports", format_args!("their texts were reviewed by {reviewed}")),
+                    None => self.line("Reports", Templates::NOT_REVIEWED),
+                }
+                for warning in templates.left_out() {
+                    self.line("Warning", warning);
+                }
+            }
             Err(error) => self.problem(StartError::from(error)),
         }
         match companion::build(&config.companion, &resources) {

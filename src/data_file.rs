@@ -5,12 +5,17 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use serde::de::DeserializeOwned;
-use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
+use toml::{Spanned, Value};
 
 /// Bytes of a file.
 const MAX_FILE_BYTES: usize = 256 * 1024;
+
+/// What an operator can do about a mistake in an embedded text: it fits the embedded help lines, and theirs may lack one.
+const EMBEDDED_REMEDY: &str =
+    "; to change the embedded text, copy its file from SafeSpace's source, and let this variable name the copy";
 
 /// A file cannot be used. The text names the variable to change.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +29,11 @@ pub enum FileError {
         problem: String,
     },
     /// Its text has a mistake.
-    #[error("{variable}: {}: {reason}", .path.as_ref().map_or("the embedded text".into(), |path| path.to_string_lossy()))]
+    #[error(
+        "{variable}: {}: {reason}{}",
+        .path.as_ref().map_or("the embedded text".into(), |path| path.to_string_lossy()),
+        if path.is_none() { EMBEDDED_REMEDY } else { "" },
+    )]
     Mistaken {
         /// The variable that names the file.
         variable: &'static str,
@@ -108,14 +117,38 @@ pub fn load<T>(
 /// # Errors
 /// The first syntax error, value of the wrong type, or missing or unknown key.
 pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, ParseError> {
-    let error =
-        |error: &toml::de::Error| Mistake(start(error), error.message().trim().replace('\n', "; ")).in_text(text);
+    let error = |error: &toml::de::Error| Mistake(start(error), explain(error, text)).in_text(text);
     // A missing quotation mark causes several errors; only the first has its position.
     let (table, errors) = DeTable::parse_recoverable(text);
     if let Some(first) = errors.iter().min_by_key(|error| start(error)) {
         return Err(error(first));
     }
     T::deserialize(Deserializer::from(table)).map_err(|cause| error(&cause))
+}
+
+/// What is wrong, for people who know no TOML.
+fn explain(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().trim().replace('\n', "; ");
+    let rest = text.get(start(error)..).unwrap_or_default();
+    if rest.starts_with(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
+        return "these are typographic quotes; write \"".to_owned();
+    }
+    let bare = message.strip_prefix("invalid type: ").and_then(|it| it.strip_suffix("`, expected a string"));
+    match bare.and_then(|it| it.split_once('`')) {
+        Some((_, value)) => format!("{message}; put it in quotes: \"{value}\""),
+        None => message,
+    }
+}
+
+/// The day in a value of the file, which may have quotes: `"2026-11-30"`.
+#[must_use]
+pub fn day(value: &Value) -> Option<NaiveDate> {
+    let written = match value {
+        Value::String(text) => text.clone(),
+        Value::Datetime(date) => date.to_string(),
+        _ => return None,
+    };
+    NaiveDate::parse_from_str(&written, "%Y-%m-%d").ok()
 }
 
 fn start(error: &toml::de::Error) -> usize {

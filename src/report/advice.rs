@@ -1,13 +1,14 @@
 //! What is said where certain answers were given: its conditions, and the source that it rests on.
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
-use utoipa::ToSchema;
 
 use super::facts::{Description, Evidence, Facts, Location, Need, Perpetrator, UserGoal};
 use super::text::Texts;
+use crate::data_file;
 use crate::language::Language;
+use crate::resources::Resource;
 
 /// A step that may help a person, or what the law says.
 #[derive(Deserialize)]
@@ -20,6 +21,9 @@ pub(super) struct Advice {
     pub(super) source: Spanned<String>,
     /// Where in the source.
     pub(super) article: Option<Texts<Spanned<String>>>,
+    /// The help lines that its text names.
+    #[serde(skip)]
+    pub(super) resources: Vec<Resource>,
 }
 
 /// The answers with which something is said. An empty list allows every answer.
@@ -40,24 +44,31 @@ pub(super) struct When {
 pub(super) struct Source {
     pub(super) title: Texts<Spanned<String>>,
     /// The date of the source itself.
+    #[serde(deserialize_with = "day")]
     date: NaiveDate,
     /// Where its text was read; the list of help lines has no address.
     pub(super) url: Option<Spanned<String>>,
     /// When its text was read.
-    #[serde(rename = "read")]
+    #[serde(rename = "read", deserialize_with = "day")]
     _read: NaiveDate,
 }
 
 /// A step that may help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     /// What the person can do, in the language of the report.
     pub text: String,
     /// What it rests on, with the address where its text was read.
     pub source: String,
     /// The date of that source; for a page without one, the day on which it was read.
-    #[schema(value_type = String, format = Date, example = "2022-05-09")]
     pub date: NaiveDate,
+    /// The help lines that its text names, in their order.
+    pub resources: Vec<Resource>,
+}
+
+fn day<'de, D: Deserializer<'de>>(value: D) -> Result<NaiveDate, D::Error> {
+    let day = data_file::day(&toml::Value::deserialize(value)?);
+    day.ok_or_else(|| de::Error::custom("a day has the form \"2022-05-09\": year, month, day"))
 }
 
 impl When {
@@ -81,6 +92,7 @@ impl Advice {
         let article = self.article.as_ref().map(|article| article.get(language).as_ref().as_str());
         let url = source.url.as_ref().map(|url| url.as_ref().as_str());
         let parts: Vec<&str> = [Some(title.as_str()), article, url].into_iter().flatten().collect();
-        Step { text: self.text.get(language).as_ref().clone(), source: parts.join(", "), date: source.date }
+        let (text, resources) = (self.text.get(language).as_ref().clone(), self.resources.clone());
+        Step { text, source: parts.join(", "), date: source.date, resources }
     }
 }

@@ -2,7 +2,7 @@
 //! themselves are always those of the file, so that no word of a model that could be a fact gets into a document.
 
 use super::templates::Templates;
-use super::text::Text;
+use super::text::Connective;
 use crate::document::{Block, Document};
 
 /// What a model is asked. It has no word of the person: only texts of the file.
@@ -49,7 +49,7 @@ impl Templates {
         (lines.next().is_none() && polished != *document).then_some(polished)
     }
 
-    fn connectives(&self, document: &Document) -> &[Text] {
+    fn connectives(&self, document: &Document) -> &[Connective] {
         self.polish.connectives.get(document.language)
     }
 }
@@ -61,7 +61,7 @@ fn sentences(block: &Block) -> Option<&str> {
 
 /// The sentences, joined as in the answer; `None` unless the answer has the same words and signs in each. Between two it may have a full
 /// stop, or a comma and a connective; a connective may begin a sentence, too.
-fn joined(sentences: &str, answer: &str, connectives: &[Text]) -> Option<String> {
+fn joined(sentences: &str, answer: &str, connectives: &[Connective]) -> Option<String> {
     let tokens = tokens(answer);
     let mut rest = tokens.as_slice();
     let mut text = String::new();
@@ -107,7 +107,7 @@ fn take_sentence<'a>(rest: &mut &[&'a str], sentence: &str) -> Option<&'a str> {
 }
 
 /// Takes the longest connective that is next.
-fn take_connective<'a>(rest: &mut &[&str], connectives: &'a [Text]) -> Option<&'a str> {
+fn take_connective<'a>(rest: &mut &[&str], connectives: &'a [Connective]) -> Option<&'a str> {
     let mut next = *rest;
     let mut found = None;
     for connective in connectives {

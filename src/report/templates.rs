@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::advice::{Advice, Source};
 use super::facts::{Description, Evidence, Location, Need, Perpetrator, UserGoal};
 use super::level::Level;
-use super::text::{Text, Texts, ensure_text, expand};
+use super::text::{Connective, Texts, ensure_text, expand};
 use crate::data_file::{self, FileError, Mistake, ParseError, ensure};
 use crate::resources::Registry;
 
@@ -43,6 +43,8 @@ pub struct Templates {
     pub(super) steps: Vec<Advice>,
     pub(super) sources: BTreeMap<String, Source>,
     pub(super) polish: PolishTexts,
+    #[serde(skip)]
+    left_out: Vec<String>,
 }
 
 /// The four sections, in their order.
@@ -95,7 +97,7 @@ pub(super) struct FactText {
 #[serde(deny_unknown_fields)]
 pub(super) struct PolishTexts {
     pub(super) instruction: Texts,
-    pub(super) connectives: Texts<Vec<Text>>,
+    pub(super) connectives: Texts<Vec<Connective>>,
 }
 
 impl<K: Ord + Copy, V> Table<K, V> {
@@ -122,13 +124,38 @@ impl Sections {
 }
 
 impl Templates {
+    /// What an operator is told of texts that nobody reviewed.
+    pub const NOT_REVIEWED: &str = "no lawyer or counsellor has reviewed the texts of reports (REPORT_TEMPLATES)";
+
     /// Reads the file of `REPORT_TEMPLATES`, or the embedded texts without one. References such as `{resource:sapa129_phone}` are
     /// replaced by what the registry has.
     ///
     /// # Errors
     /// When the file cannot be used.
     pub fn load(path: Option<&Path>, registry: &Registry) -> Result<Templates, FileError> {
-        data_file::load("REPORT_TEMPLATES", path, include_str!("templates.toml"), |text| parse(text, registry))
+        data_file::load("REPORT_TEMPLATES", path, include_str!("templates.toml"), |text| {
+            parse(text, registry, path.is_none())
+        })
+    }
+
+    /// The embedded steps that name a help line which the registry lacks, each with its line: no report has them.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
+    fn leave_out_steps(&mut self, text: &str, registry: &Registry) {
+        let left_out = &mut self.left_out;
+        self.steps.retain(|step| {
+            let missing =
+                [&step.text.id, &step.text.en].into_iter().find_map(|text| registry.expand(text.as_ref()).err());
+            if let Some(Mistake(_, what)) = &missing {
+                let ParseError { line, .. } = Mistake(step.text.id.span().start, String::new()).in_text(text);
+                left_out
+                    .push(format!("REPORT_TEMPLATES: the embedded text: line {line}: no report has this step: {what}"));
+            }
+            missing.is_none()
+        });
     }
 
     /// Which lawyer or counsellor reviewed the texts, and when, as the file says; `None` if nobody did.
@@ -138,8 +165,13 @@ impl Templates {
     }
 }
 
-fn parse(text: &str, registry: &Registry) -> Result<Templates, ParseError> {
+/// Of the embedded texts, steps that name a missing help line are left out: an operator deletes help lines that do not answer, and the
+/// service should still start. In a file of one's own that is a mistake.
+fn parse(text: &str, registry: &Registry, is_embedded: bool) -> Result<Templates, ParseError> {
     let mut templates: Templates = data_file::from_toml(text)?;
+    if is_embedded {
+        templates.leave_out_steps(text, registry);
+    }
     finish(&mut templates, registry).map_err(|mistake| mistake.in_text(text))?;
     Ok(templates)
 }
@@ -155,6 +187,8 @@ fn finish(templates: &mut Templates, registry: &Registry) -> Result<(), Mistake>
     templates.risk_level.ensure_complete(Perpetrator::ALL, Perpetrator::value)?;
     let Templates { sections, steps, sources, .. } = templates;
     for step in &mut *steps {
+        let named = registry.named_in(&format!("{} {}", step.text.id.as_ref(), step.text.en.as_ref()));
+        step.resources = named.into_iter().cloned().collect();
         expand(&mut step.text.id, registry)?;
         expand(&mut step.text.en, registry)?;
     }

@@ -39,12 +39,59 @@ impl TryFrom<String> for Text {
     }
 }
 
+/// What may stand between two sentences of a polished document. With a negation, sentences would say the opposite.
+#[derive(Clone, Deserialize)]
+#[serde(try_from = "Text")]
+pub(super) struct Connective(Text);
+
+/// Words that change what the sentences beside them say.
+const NO_CONNECTIVES: [&str; 12] =
+    ["tidak", "tak", "bukan", "jangan", "belum", "tanpa", "atau", "not", "never", "no", "nor", "or"];
+
+impl Deref for Connective {
+    type Target = String;
+
+    fn deref(&self) -> &String {
+        &self.0
+    }
+}
+
+impl TryFrom<Text> for Connective {
+    type Error = String;
+
+    fn try_from(text: Text) -> Result<Connective, String> {
+        let lower = text.to_lowercase();
+        let mut words = lower.split(|character: char| !character.is_alphanumeric());
+        match words.find(|word| NO_CONNECTIVES.contains(word)) {
+            Some(word) => Err(format!("a connective has no {word:?}, which would change what the document says")),
+            None => Ok(Connective(text)),
+        }
+    }
+}
+
 /// Something in every language.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "GivenTexts<T>")]
 pub(super) struct Texts<T = Text> {
     pub(super) id: T,
     pub(super) en: T,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GivenTexts<T> {
+    id: Option<T>,
+    en: Option<T>,
+}
+
+impl<T> TryFrom<GivenTexts<T>> for Texts<T> {
+    type Error = &'static str;
+
+    fn try_from(given: GivenTexts<T>) -> Result<Texts<T>, &'static str> {
+        let id = given.id.ok_or("there is no text in Indonesian (id); every text is in Indonesian and English")?;
+        let en = given.en.ok_or("there is no text in English (en); every text is in Indonesian and English")?;
+        Ok(Texts { id, en })
+    }
 }
 
 impl<T> Texts<T> {
@@ -88,10 +135,39 @@ fn fault(text: &str) -> Option<String> {
         "has no brackets but those of {resource:NAME}, which a step can have"
     } else if has(char::is_numeric) {
         "has no digits, so that no number is wrong: write a number as a word, and {resource:NAME} for a help line, in a step"
-    } else if ["@", "://", "www."].iter().any(|address| text.contains(address)) {
+    } else if has_number_in_words(text) {
+        "has no number in words, such as that of a telephone: write {resource:NAME} for a help line, in a step"
+    } else if ["@", "://", "www."].iter().any(|address| text.contains(address)) || text.split_whitespace().any(is_host)
+    {
         "has no address: write {resource:NAME} for a help line, in a step, and the address of a law into its source"
     } else {
         return None;
     };
     Some(format!("a text {fault}"))
+}
+
+/// Digits in words.
+const DIGITS: [&str; 21] = [
+    "nol", "kosong", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan", "sembilan", "zero", "one",
+    "two", "three", "four", "five", "six", "seven", "eight", "nine",
+];
+
+/// Whether three digits follow one another, as in a short code that is read aloud.
+fn has_number_in_words(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let words = lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    let is_digit: Vec<bool> = words.map(|word| DIGITS.contains(&word)).collect();
+    is_digit.windows(3).any(|three| three.iter().all(|is_digit| *is_digit))
+}
+
+/// Whether a word is the name of a website, such as `example.org`, with or without a path. Abbreviations (`e.g.`) and degrees (`M.Hum`)
+/// are none.
+fn is_host(word: &str) -> bool {
+    let word = word.trim_matches(|character: char| !character.is_alphanumeric());
+    let host = word.split(['/', '?', '#', ':']).next().unwrap_or_default();
+    let has_labels =
+        host.split('.').all(|label| !label.is_empty() && label.chars().all(|it| it.is_alphanumeric() || it == '-'));
+    let last = host.rsplit_once('.').map_or("", |(_, last)| last);
+    let has_one_case = last.chars().all(char::is_lowercase) || last.chars().all(char::is_uppercase);
+    has_labels && last.chars().count() > 1 && has_one_case
 }

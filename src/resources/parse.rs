@@ -167,12 +167,7 @@ fn is_alphabetic(text: &str) -> bool {
 
 /// A day, with or without quotation marks.
 fn date(value: &Spanned<Value>) -> Result<NaiveDate, Mistake> {
-    let written = match value.as_ref() {
-        Value::String(text) => text.clone(),
-        Value::Datetime(date) => date.to_string(),
-        _ => String::new(),
-    };
-    let Ok(date) = NaiveDate::parse_from_str(&written, "%Y-%m-%d") else {
+    let Some(date) = data_file::day(value.as_ref()) else {
         let form = "verified_at is a day of the form \"2026-11-30\"; leave it out if nobody has verified the help line";
         return Err(Mistake(value.span().start, form.to_owned()));
     };

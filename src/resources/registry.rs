@@ -122,6 +122,19 @@ impl Registry {
         countries
     }
 
+    /// The help lines that the references in a text name, each once.
+    #[must_use]
+    pub fn named_in(&self, text: &str) -> Vec<&Resource> {
+        let mut named: Vec<&Resource> = Vec::new();
+        let ids = text.split(REFERENCE).skip(1).filter_map(|piece| piece.split_once('}'));
+        for resource in ids.filter_map(|(id, _)| self.get(id)) {
+            if !named.contains(&resource) {
+                named.push(resource);
+            }
+        }
+        named
+    }
+
     /// The text with each reference such as `{resource:sapa129_phone}` replaced by the value of that help line.
     ///
     /// # Errors
@@ -134,6 +147,9 @@ impl Registry {
             let resource = self.get(id).zip(after.strip_prefix('}'));
             let Some((resource, after)) = resource else {
                 let at = text.len() - rest.len() + before.len();
+                if id.is_empty() && after.starts_with(char::is_whitespace) {
+                    return Err(Mistake(at, format!("a reference has no space behind the colon: {REFERENCE}NAME}}")));
+                }
                 let remedy = "add one to the file of RESOURCES, or change the reference";
                 return Err(Mistake(at, format!("there is no help line {id:?} for {REFERENCE}{id}}}: {remedy}")));
             };

@@ -10,6 +10,7 @@ use super::wire::ReportBody;
 use super::workers::{PolishPermit, ReportWorkers};
 use crate::api::catalogue::Code;
 use crate::api::problem::Problem;
+use crate::api::resources::listing::Listing;
 use crate::api::responder::{Context, Responder, catch_panic};
 use crate::api::sessions;
 use crate::config::RetentionSettings;
@@ -37,6 +38,7 @@ const MAX_ATTEMPTS: u32 = 32;
 pub(in crate::api) struct ReportJob {
     store: Arc<Store>,
     reports: Arc<ReportWorkers>,
+    listing: Arc<Listing>,
     policy: RetentionSettings,
     pub(super) session_id: SessionId,
     key: SealingKey,
@@ -57,7 +59,8 @@ pub(super) struct PolishRequest {
 impl ReportJob {
     pub(in crate::api) fn new(context: &Context, session_id: SessionId, key: SealingKey) -> ReportJob {
         let (store, reports, policy) = (context.store.clone(), context.reports.clone(), context.retention);
-        ReportJob { store, reports, policy, session_id, key, received_at: Instant::now(), polish: None }
+        let listing = context.resources.listing();
+        ReportJob { store, reports, listing, policy, session_id, key, received_at: Instant::now(), polish: None }
     }
 
     pub(super) fn with_polish(self, polish: Option<PolishRequest>) -> ReportJob {
@@ -232,7 +235,7 @@ impl ReportJob {
 
     /// The JSON of a report.
     pub(in crate::api) fn body(&self, report: &Report) -> ReportBody {
-        ReportBody::new(self.session_id, &self.reports.templates, report)
+        ReportBody::new(self.session_id, &self.reports.templates, &self.listing, report)
     }
 
     /// Deletes a report.

@@ -1,9 +1,12 @@
 //! The JSON of reports.
 
+use chrono::NaiveDate;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::api::resources::listing::{Listing, ResourceDocument};
 use crate::api::respond;
 use crate::document;
 use crate::language::Language;
@@ -11,6 +14,7 @@ use crate::report::{
     Description, Evidence, Facts, Level, Location, Need, Perpetrator, Report, Source, Step, Templates, UserGoal,
     missing,
 };
+use crate::resources::Resource;
 use crate::session_id::SessionId;
 
 /// The five answers.
@@ -72,6 +76,22 @@ pub(in crate::api) struct ReportSummaries {
     pub(super) reports: Vec<ReportSummary>,
 }
 
+/// A step that may help.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Step)]
+struct StepBody {
+    /// What the person can do, in the language of the report.
+    text: String,
+    /// What it rests on, with the address where its text was read.
+    source: String,
+    /// The date of that source; for a page without one, the day on which it was read.
+    #[schema(value_type = String, format = Date, example = "2022-05-09")]
+    date: NaiveDate,
+    /// The help lines that the text names, in its order; empty if it names none.
+    #[schema(value_type = Vec<ResourceDocument<'static>>)]
+    resources: Vec<Box<RawValue>>,
+}
+
 /// A report.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Report)]
@@ -106,7 +126,7 @@ pub(in crate::api) struct ReportBody {
     #[schema(example = json!(["occurred_at", "frequency", "narrative", "needs"]))]
     missing: Vec<&'static str>,
     /// Steps that may help, each with its source.
-    recommended_steps: Vec<Step>,
+    recommended_steps: Vec<StepBody>,
     /// What worded the document.
     source: Source,
 }
@@ -127,8 +147,17 @@ impl ReportSummary {
     }
 }
 
+impl StepBody {
+    fn new(Step { text, source, date, resources }: Step, listing: &Listing) -> StepBody {
+        let resources: Vec<&Resource> = resources.iter().collect();
+        let resources = listing.documents(&resources).into_iter().map(ToOwned::to_owned).collect();
+        StepBody { text, source, date, resources }
+    }
+}
+
 impl ReportBody {
-    pub(super) fn new(session_id: SessionId, templates: &Templates, report: &Report) -> ReportBody {
+    pub(super) fn new(session_id: SessionId, templates: &Templates, listing: &Listing, report: &Report) -> ReportBody {
+        let steps = templates.recommended_steps(&report.facts).into_iter();
         let Facts { occurred_at, frequency, narrative, needs, .. } = report.facts.clone();
         ReportBody {
             summary: ReportSummary::new(report),
@@ -141,7 +170,7 @@ impl ReportBody {
             power_imbalance: templates.power_imbalance(report.facts.perpetrator),
             risk_level: templates.risk_level(&report.facts),
             missing: missing(&report.facts),
-            recommended_steps: templates.recommended_steps(&report.facts),
+            recommended_steps: steps.map(|step| StepBody::new(step, listing)).collect(),
             source: report.source,
         }
     }

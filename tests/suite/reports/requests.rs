@@ -90,7 +90,14 @@ fn a_report_says_what_is_missing_and_its_levels_as_the_first_version_did() {
     }
     for step in draft["recommended_steps"].as_array().filter(|steps| !steps.is_empty()).expect("steps") {
         assert!(["text", "source", "date"].iter().all(|name| step[name].as_str().is_some_and(|it| !it.is_empty())));
+        let text = step["text"].as_str().unwrap();
+        for resource in step["resources"].as_array().unwrap() {
+            assert_eq!(resource["verified"], false, "nobody has verified the embedded help lines");
+            assert!(text.contains(resource["value"].as_str().unwrap()), "{step}");
+        }
     }
+    let with_help_line = |step: &serde_json::Value| step["resources"].as_array().is_some_and(|all| !all.is_empty());
+    assert!(draft["recommended_steps"].as_array().unwrap().iter().any(with_help_line), "{draft}");
     let given = json!({"occurred_at": "awal Februari", "frequency": "tiga kali", "narrative": "Satu.\n\nDua.",
         "needs": ["shelter", "legal", "legal"], "language": "en"});
     let complete = reports.create(&answers_with(&given));

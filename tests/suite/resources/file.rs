@@ -41,7 +41,12 @@ fn a_mistake_is_reported_with_its_line() {
         ("name = \"Rescue\"", "name = \"Rescue\"\nnumber = 5", "line 6: unknown field `number`"),
         ("kind = \"phone\"", "kind = \"fax\"", "line 6: unknown variant `fax`"),
         ("value = \"555\"\n", "", "line 4: missing field `value`"),
-        ("value = \"555\"", "value = 555", "line 7: invalid type: integer `555`, expected a string"),
+        (
+            "value = \"555\"",
+            "value = 555",
+            "line 7: invalid type: integer `555`, expected a string; put it in quotes: \"555\"",
+        ),
+        ("value = \"555\"", "value = \u{201c}555\u{201d}", "line 7: these are typographic quotes; write \""),
         ("value = \"555\"", "value = \"call us\"", "line 7: \"call us\" is not possible here: a phone number has"),
         (
             "\"https://advice.example\"",

@@ -96,6 +96,23 @@ fn check_names_the_line_of_a_mistake_and_the_text_that_needs_a_missing_help_line
     assert!(!would_serve);
     assert!(found.contains("COMPANION_SCRIPT: the embedded text: line "), "{found}");
     assert!(found.contains("add one to the file of RESOURCES, or change the reference"), "{found}");
+    assert!(found.contains("; to change the embedded text, copy its file from SafeSpace's source"), "{found}");
+}
+
+#[test]
+fn a_help_line_that_only_reports_name_can_be_deleted_and_check_and_the_start_name_the_step() {
+    let (before, rest) = EMBEDDED.split_once("[resources.kpai_email]").unwrap();
+    let file = file_of(&format!("{before}[{}", rest.split_once("\n[").unwrap().1));
+    let variables = [("RESOURCES", file.path().to_str().unwrap())];
+    let warning = "REPORT_TEMPLATES: the embedded text: line ";
+    let (found, would_serve) = check(&variables);
+    assert!(would_serve && found.contains(&format!("Warning      {warning}")), "{found}");
+    assert!(found.contains("no report has this step: there is no help line \"kpai_email\""), "{found}");
+
+    let schema = Schema::new();
+    let service = Binary::new(&[("DATABASE_URL", schema.url().as_str()), variables[0]]).serve();
+    let log = service.log();
+    assert!(log.contains(warning) && log.contains("no lawyer or counsellor has reviewed the texts"), "{log}");
 }
 
 #[test]
