@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use safespace::document::{self, Block, Document};
 use safespace::language::Language;
-use safespace::report::{Facts, Level, Need, Perpetrator, Templates, missing};
+use safespace::report::{Description, Facts, Level, Need, Perpetrator, Templates, UserGoal, missing};
 use toml::{Table, Value};
 
 use super::fixture::{Shown, any_facts, every_answer, facts, templates, texts};
@@ -147,7 +147,18 @@ fn every_answer_has_steps_with_a_source() {
     let templates = templates();
     for facts in every_answer() {
         let steps = templates.recommended_steps(&facts);
-        assert!((4..=14).contains(&steps.len()), "{} steps", steps.len());
+        assert!((5..=16).contains(&steps.len()), "{} steps", steps.len());
+        let place = |word: &str| steps.iter().position(|step| step.text.contains(word));
+        let (sapa, police) = (place("SAPA ("), place("UPTD PPA)"));
+        assert!(
+            sapa.is_some_and(|sapa| police == Some(sapa + 1)),
+            "SAPA, and that services tell the police: {steps:#?}"
+        );
+        let is_threat = facts.description == Description::ThreatOrCoercion;
+        let danger = place("bahaya sekarang").or(place("danger now"));
+        assert_eq!(danger, is_threat.then_some(0), "danger comes first");
+        let asks_for_it = [UserGoal::ConsiderReporting, UserGoal::UnderstandTheRisk].contains(&facts.user_goal);
+        assert_eq!(place("LPSK (").is_some(), asks_for_it, "{steps:#?}");
         for step in &steps {
             let has_reference = step.text.contains('{');
             assert!(!has_reference && !step.source.is_empty(), "{step:?}");
