@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use safespace::companion;
 use safespace::config::Config;
-use safespace::resources::Registry;
+use safespace::report::Templates;
+use safespace::resources::{Registry, Resource};
 
 use super::{EMBEDDED, SMALL, file_of};
 use crate::support::app::TestApp;
@@ -113,6 +114,22 @@ fn a_help_line_that_only_reports_name_can_be_deleted_and_check_and_the_start_nam
     let service = Binary::new(&[("DATABASE_URL", schema.url().as_str()), variables[0]]).serve();
     let log = service.log();
     assert!(log.contains(warning) && log.contains("no lawyer or counsellor has reviewed the texts"), "{log}");
+}
+
+#[test]
+fn the_document_for_operators_names_exactly_the_help_lines_that_may_not_be_deleted() {
+    let document = include_str!("../../../docs/resources.md");
+    let line = document.lines().find(|line| line.contains("Delete what does not answer")).unwrap();
+    let model = [("HOME", "/h"), ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("COMPANION_MODEL", "m")];
+    let config = Config::from_variables(&variables(&model)).unwrap();
+    let all = Registry::load(None).unwrap();
+    for Resource { id, .. } in &all.resources {
+        let mut registry = all.clone();
+        registry.resources.retain(|resource| resource.id != *id);
+        let is_needed = companion::build(&config.companion, &registry).is_err();
+        assert_eq!(line.contains(&format!("`{id}`")), is_needed, "{id}");
+        assert!(Templates::load(None, &registry).is_ok(), "{id}");
+    }
 }
 
 #[test]
