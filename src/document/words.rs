@@ -20,6 +20,14 @@ pub(super) fn sources(language: Language) -> &'static str {
     }
 }
 
+/// What the codes are that stand for characters which a PDF cannot have.
+pub(super) fn codes(language: Language) -> &'static str {
+    match language {
+        Language::English => "Characters that cannot be printed are written as codes, such as [U+1F622].",
+        Language::Indonesian => "Tanda yang tidak dapat dicetak ditulis sebagai kode, seperti [U+1F622].",
+    }
+}
+
 /// A placeholder without its brackets, such as `ISI: tanggal dan waktu kejadian`.
 pub(super) fn placeholder(document: &Document, what: &str) -> String {
     match document.language {

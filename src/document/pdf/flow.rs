@@ -5,9 +5,9 @@ use std::num::NonZeroU16;
 use krilla::tagging::{ListNumbering, Tag, TagKind};
 
 use super::paragraph::{Paragraph, Typesetter};
-use super::pieces::{Look, Piece};
+use super::pieces::{CODE, Look, Piece};
 use crate::document::structure::{Block, Document, Value};
-use crate::document::words::{DRAWN_LINES, lines, placeholder, sources};
+use crate::document::words::{DRAWN_LINES, codes, lines, placeholder, sources};
 
 /// The width of the text, in points: A4 without its margins.
 pub(super) const WIDTH: f32 = 470.5;
@@ -106,7 +106,7 @@ pub(super) struct Flow {
 pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
     let root = Element { tag: Tag::Div.into(), children: Vec::new() };
     let flow = Flow { rows: Vec::new(), paragraphs: Vec::new(), elements: vec![root], headings: Vec::new() };
-    let mut composer = Composer { document, typesetter, flow };
+    let mut composer = Composer { document, typesetter, flow, has_codes: false, explained_codes: false };
     composer.heading(0, 1, &document.title);
     if !document.notice.is_empty() {
         composer.notice();
@@ -116,6 +116,7 @@ pub(super) fn flow(document: &Document, typesetter: &mut Typesetter) -> Flow {
         composer.heading(element, 2, &section.heading);
         for blocks in section.groups() {
             composer.blocks(element, blocks);
+            composer.explain_codes(element);
         }
     }
     composer.closing();
@@ -140,6 +141,10 @@ struct Composer<'a> {
     document: &'a Document,
     typesetter: &'a mut Typesetter,
     flow: Flow,
+    /// Whether anything in the blocks so far is a code.
+    has_codes: bool,
+    /// Whether the document says already what codes are.
+    explained_codes: bool,
 }
 
 impl Composer<'_> {
@@ -155,6 +160,7 @@ impl Composer<'_> {
     fn cells(&mut self, element: usize, pieces: &[Piece], size: f32, x: f32, width: f32) -> Vec<(Cell, f32)> {
         let paragraph = self.flow.paragraphs.len();
         self.flow.paragraphs.push(self.typesetter.paragraph(pieces, size, width));
+        self.has_codes |= self.flow.paragraphs[paragraph].has_codes;
         let lines = self.flow.paragraphs[paragraph].layout.lines().enumerate();
         lines.map(|(line, laid_out)| (Cell { x, paragraph, line, element }, laid_out.metrics().line_height)).collect()
     }
@@ -264,6 +270,18 @@ impl Composer<'_> {
         }
     }
 
+    /// Says what codes are, below the first block that has one.
+    fn explain_codes(&mut self, parent: usize) {
+        if !self.has_codes || self.explained_codes {
+            return;
+        }
+        self.explained_codes = true;
+        self.keep_with_next();
+        let element = self.element(parent, Tag::P);
+        let cells = self.cells(element, &[regular(codes(self.document.language))], SMALL_SIZE, 0.0, WIDTH);
+        self.rows(vec![cells], ITEM_SPACE, Frame::None);
+    }
+
     /// Adds lines without content: a screen reader passes over them.
     fn lines_by_hand(&mut self) {
         for _ in 0..DRAWN_LINES {
@@ -299,7 +317,8 @@ impl Composer<'_> {
             let is_empty = paragraph[0].trim().is_empty();
             let kept = if is_empty { paragraph.len().min(MAX_EMPTY_LINES) } else { paragraph.len() };
             // As what no font can draw: nothing is left out without a trace.
-            let omitted = (paragraph.len() > kept).then(|| format!("[U+000A ×{}]", paragraph.len() - kept));
+            let omitted = (paragraph.len() > kept).then(|| format!("{CODE}000A ×{}]", paragraph.len() - kept));
+            self.has_codes |= omitted.is_some();
             for line in paragraph[..kept].iter().chain(&omitted) {
                 let cells = self.cells(element, &[(line.clone(), Look::Regular)], TEXT_SIZE, INDENT, WIDTH - INDENT);
                 self.rows(vec![cells], space, Frame::Bar);

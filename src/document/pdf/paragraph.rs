@@ -7,7 +7,7 @@ use parley::layout::{Alignment, AlignmentOptions, Layout};
 use parley::style::{LineHeight, OverflowWrap, StyleProperty};
 
 use super::fonts::{Fonts, families};
-use super::pieces::{Look, Piece, replace, without_controls};
+use super::pieces::{CODE, Look, Piece, replace, without_controls};
 
 /// Characters that are drawn as one letter: more are marks that would cover the lines above.
 const MAX_CHARACTERS_OF_A_LETTER: usize = 6;
@@ -18,6 +18,8 @@ pub(super) struct Paragraph {
     pub(super) text: String,
     /// Its lines.
     pub(super) layout: Layout<Look>,
+    /// Whether characters have been replaced by codes.
+    pub(super) has_codes: bool,
 }
 
 impl Paragraph {
@@ -55,6 +57,8 @@ impl Typesetter {
     /// Lays out one paragraph, with letters of `size` and lines up to `width`, both in points. Pieces have no line breaks.
     /// What no font can draw is replaced by its code.
     pub(super) fn paragraph(&mut self, pieces: &[Piece], size: f32, width: f32) -> Paragraph {
+        let codes = |pieces: &[Piece]| pieces.iter().map(|(words, _)| words.matches(CODE).count()).sum::<usize>();
+        let written = codes(pieces);
         let mut pieces = without_controls(pieces);
         loop {
             let mut paragraph = self.lay_out(&pieces, size);
@@ -62,6 +66,7 @@ impl Typesetter {
             if undrawable.is_empty() {
                 paragraph.layout.break_all_lines(Some(width));
                 paragraph.layout.align(Alignment::Start, AlignmentOptions::default());
+                paragraph.has_codes = codes(&pieces) > written;
                 return paragraph;
             }
             // This ends: each round replaces letters, and a code has none that could be replaced.
@@ -88,6 +93,6 @@ impl Typesetter {
         let mut layout = builder.build(&text);
         // Runs belong to lines, so that there are none before the lines are broken.
         layout.break_all_lines(None);
-        Paragraph { text, layout }
+        Paragraph { text, layout, has_codes: false }
     }
 }

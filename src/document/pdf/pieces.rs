@@ -18,6 +18,9 @@ pub(super) enum Look {
 /// A piece of a paragraph.
 pub(super) type Piece = (String, Look);
 
+/// How a code begins.
+pub(super) const CODE: &str = "[U+";
+
 /// Pieces with codes in place of control characters, which fonts may have as empty letters or which turn letters around, and with
 /// spaces for tabs.
 pub(super) fn without_controls(pieces: &[Piece]) -> Vec<Piece> {
@@ -57,8 +60,8 @@ fn with_codes(text: &str, is_chosen: impl Fn(usize, char) -> bool) -> String {
         }
         let code = u32::from(c);
         match count {
-            1 => coded.push_str(&format!("[U+{code:04X}]")),
-            _ => coded.push_str(&format!("[U+{code:04X} ×{count}]")),
+            1 => coded.push_str(&format!("{CODE}{code:04X}]")),
+            _ => coded.push_str(&format!("{CODE}{code:04X} ×{count}]")),
         }
     }
     coded

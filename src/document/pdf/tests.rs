@@ -115,6 +115,21 @@ fn page_of(flow: &Flow, row: usize) -> usize {
 }
 
 #[test]
+fn a_document_says_once_what_codes_are_and_only_if_it_has_one() {
+    for (narrative, count) in [
+        ("Saya takut.", 0),
+        ("Saya menulis [U+1F622].", 0),
+        ("😢 takut 😢\n\n你", 1),
+        ("a\u{7}b", 1),
+        ("a\n\n\n\n\nb", 1),
+    ] {
+        let flow = flow(&document(narrative), &mut Typesetter::new());
+        let said = "Characters that cannot be printed are written as codes, such as [U+1F622].";
+        assert_eq!(flow.paragraphs.iter().filter(|paragraph| paragraph.text == said).count(), count, "{narrative:?}");
+    }
+}
+
+#[test]
 fn a_signature_is_on_the_page_of_the_section_above_it() {
     // The narrative ends at every height of a page.
     for lines in 0..80 {
