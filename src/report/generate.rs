@@ -1,7 +1,7 @@
 //! Makes the document of a report, and what the API says beside it.
 
 use super::advice::{Advice, Step};
-use super::facts::{Facts, Need, Perpetrator};
+use super::facts::{Facts, Need, Perpetrator, missing};
 use super::level::Level;
 use super::templates::{FactText, Templates};
 use crate::document::{Block, Document, Section, Value};
@@ -60,11 +60,18 @@ impl Templates {
             );
             Section { heading: texts.heading.get(language).to_string(), blocks }
         });
+        let sections = sections.collect();
+        let notices = [
+            Some(&self.notice),
+            (!missing(facts).is_empty()).then_some(&self.notice_missing),
+            (!sources.is_empty()).then_some(&self.notice_law),
+        ];
+        let notices: Vec<&str> = notices.into_iter().flatten().map(|notice| notice.get(language).as_str()).collect();
         Document {
             language,
             title: self.title.get(language).to_string(),
-            notice: self.notice.get(language).to_string(),
-            sections: sections.collect(),
+            notice: notices.join(" "),
+            sections,
             closing: self.closing.by_hand.iter().map(|label| label.get(language).to_string()).collect(),
             sources,
         }

@@ -25,6 +25,10 @@ pub struct Templates {
     reviewed: String,
     pub(super) title: Texts,
     pub(super) notice: Texts,
+    /// Is added to the notice where a fact is missing.
+    pub(super) notice_missing: Texts,
+    /// Is added to the notice where the document quotes the law.
+    pub(super) notice_law: Texts,
     pub(super) sections: Sections,
     /// Lines at the end that are filled in by hand; the last one is for the signature.
     pub(super) closing: Closing,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use safespace::document::{self, Block, Document};
 use safespace::language::Language;
-use safespace::report::{Description, Facts, Level, Need, Perpetrator, Templates, UserGoal, missing};
+use safespace::report::{Description, Evidence, Facts, Level, Need, Perpetrator, Templates, UserGoal, missing};
 use toml::{Table, Value};
 
 use super::fixture::{Shown, any_facts, every_answer, facts, templates, texts};
@@ -127,6 +127,33 @@ fn a_narrative_that_was_not_given_has_lines_to_write_it_by_hand() {
 }
 
 #[test]
+fn the_notice_speaks_of_missing_facts_and_of_law_only_where_they_are() {
+    let templates = templates();
+    let given = |language| Facts {
+        occurred_at: Some("3 Maret".to_owned()),
+        frequency: Some("2 kali".to_owned()),
+        narrative: Some("Dia datang.".to_owned()),
+        needs: vec![Need::Legal],
+        ..facts(language)
+    };
+    for (language, missing, law) in [
+        (Language::Indonesian, "ditandai dengan kata ISI", "Aturan yang dikutip"),
+        (Language::English, "Parts marked FILL IN", "The rules that are quoted"),
+    ] {
+        for (facts, has_missing, has_law) in [
+            (facts(language), true, true),
+            (Facts { evidence: Evidence::None, ..facts(language) }, true, false),
+            (given(language), false, true),
+        ] {
+            let document = templates.generate(&facts);
+            assert_eq!(document.notice.contains(missing), has_missing, "{}", document.notice);
+            assert_eq!(document.notice.contains(law), has_law, "{}", document.notice);
+            assert_eq!(document.sources.is_empty(), !has_law);
+        }
+    }
+}
+
+#[test]
 fn levels_are_those_of_the_first_version() {
     let templates = templates();
     for (perpetrator, level) in [
@@ -223,7 +250,7 @@ fn words_of(value: &document::Value) -> &str {
 /// The words that every document of a language may have: those of the file but for the texts of answers.
 fn common_words(file: &Table, language: Language) -> HashSet<&str> {
     let mut texts = Vec::new();
-    for part in ["title", "notice", "own_words", "sections", "closing", "facts"] {
+    for part in ["title", "notice", "notice_missing", "notice_law", "own_words", "sections", "closing", "facts"] {
         all_texts(&file[part], language, &mut texts);
     }
     texts.into_iter().flat_map(words).collect()
