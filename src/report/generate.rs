@@ -50,7 +50,8 @@ impl Templates {
         let sections = self.sections.in_order().into_iter().zip(blocks).map(|(texts, mut blocks)| {
             for statement in self.advice_for(&texts.statements, facts) {
                 blocks.push(text(&statement.text));
-                sources.push(format!("{} ({})", statement.source, statement.date));
+                let date = self.source_date.get(language).as_str();
+                sources.push(format!("{} ({date}: {})", statement.source, statement.date));
             }
             blocks.extend(
                 texts

@@ -29,6 +29,8 @@ pub struct Templates {
     pub(super) notice_missing: Texts,
     /// Is added to the notice where the document quotes the law.
     pub(super) notice_law: Texts,
+    /// Stands before the date of a source.
+    pub(super) source_date: Texts,
     pub(super) sections: Sections,
     /// Lines at the end that are filled in by hand; the last one is for the signature.
     pub(super) closing: Closing,

@@ -12,7 +12,7 @@ use krilla::surface::Surface;
 use krilla::tagging::{Artifact, ArtifactType, ContentTag, Identifier, SpanTag};
 use krilla::text::{GlyphId, KrillaGlyph};
 
-use super::flow::{Flow, Frame, Row, WIDTH};
+use super::flow::{Flow, Frame, PLACEHOLDER_PADDING, Row, WIDTH};
 use super::fonts::Fonts;
 use super::pages::{MARGIN, PADDING, PAGE_HEIGHT, PAGE_WIDTH, VERTICAL_MARGIN, space};
 use super::paragraph::{Paragraph, Typesetter};
@@ -145,7 +145,7 @@ fn draw_placeholders(surface: &mut Surface<'_>, line: &Line<'_>, left: f32, top:
 }
 
 fn draw_placeholder(surface: &mut Surface<'_>, from: f32, to: f32, top: f32, height: f32) {
-    let rect = Rect::from_ltrb(from - 1.0, top + 0.5, to + 1.0, top + height - 0.5);
+    let rect = Rect::from_ltrb(from - PLACEHOLDER_PADDING, top + 0.5, to + PLACEHOLDER_PADDING, top + height - 0.5);
     draw_rect(surface, rect, rgb::Color::new(255, 243, 196), Some(&[2.0, 1.5]));
 }
 

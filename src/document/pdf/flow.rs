@@ -15,25 +15,29 @@ pub(super) const WIDTH: f32 = 470.5;
 const TITLE_SIZE: f32 = 17.0;
 const HEADING_SIZE: f32 = 12.5;
 const TEXT_SIZE: f32 = 10.0;
-const SMALL_SIZE: f32 = 9.0;
+const SMALL_SIZE: f32 = 8.5;
 
 const INDENT: f32 = 14.0;
-const LABEL_WIDTH: f32 = 240.0;
+const LABEL_WIDTH: f32 = 234.0;
+const LABEL_GAP: f32 = 8.0;
+
+/// The space between a placeholder and its box.
+pub(super) const PLACEHOLDER_PADDING: f32 = 4.0;
 
 /// The space above a heading, a block, the next field or item, and what is filled in by hand: a field, the first line at the end
 /// and the signature.
-const HEADING_SPACE: f32 = 12.0;
-const BLOCK_SPACE: f32 = 6.0;
+const HEADING_SPACE: f32 = 10.0;
+const BLOCK_SPACE: f32 = 5.0;
 const ITEM_SPACE: f32 = 4.0;
-const HAND_SPACE: f32 = 8.0;
-const CLOSING_SPACE: f32 = 20.0;
-const SIGNATURE_SPACE: f32 = 30.0;
+const HAND_SPACE: f32 = 7.5;
+const CLOSING_SPACE: f32 = 16.0;
+const SIGNATURE_SPACE: f32 = 24.0;
 
 /// The height of a line that is filled in by hand, if it is one of several: 8 mm.
 const LINE_HEIGHT: f32 = 22.7;
 
 /// Underscores that fill the column of values: a line to fill in by hand.
-const UNDERSCORES: usize = 51;
+const UNDERSCORES: usize = 52;
 
 /// Empty lines in a row that a quotation draws: more are only a way to fill pages.
 const MAX_EMPTY_LINES: usize = 2;
@@ -249,8 +253,10 @@ impl Composer<'_> {
         let item = self.element(list, Tag::LI);
         let (name, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
         let label = [(format!("{}:", regular(label).0), Look::Bold)];
-        let label = self.cells(name, &label, TEXT_SIZE, 0.0, LABEL_WIDTH - INDENT);
-        let value = self.cells(body, &[value], TEXT_SIZE, LABEL_WIDTH, WIDTH - LABEL_WIDTH);
+        let label = self.cells(name, &label, TEXT_SIZE, 0.0, LABEL_WIDTH - LABEL_GAP);
+        let padding = if value.1 == Look::Placeholder { PLACEHOLDER_PADDING } else { 0.0 };
+        let width = WIDTH - LABEL_WIDTH - 2.0 * padding;
+        let value = self.cells(body, &[value], TEXT_SIZE, LABEL_WIDTH + padding, width);
         self.rows(vec![label, value], space, Frame::None);
     }
 

@@ -10,8 +10,8 @@ pub(super) const PAGE_WIDTH: f32 = 595.28;
 pub(super) const PAGE_HEIGHT: f32 = 841.89;
 /// At the left and the right: 22 mm, in points.
 pub(super) const MARGIN: f32 = 62.36;
-/// Above and below the text: 18 mm, in points.
-pub(super) const VERTICAL_MARGIN: f32 = 51.02;
+/// Above and below the text: 15 mm, in points.
+pub(super) const VERTICAL_MARGIN: f32 = 42.52;
 
 /// The space between a box and the rows in it.
 pub(super) const PADDING: f32 = 7.0;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use parley::LayoutContext;
 use parley::layout::{Alignment, AlignmentOptions, Layout};
-use parley::style::{LineHeight, OverflowWrap, StyleProperty};
+use parley::style::{LineHeight, OverflowWrap, StyleProperty, TextWrapMode};
 
 use super::fonts::{Fonts, families};
 use super::pieces::{CODE, Look, Piece, replace, without_controls};
@@ -81,6 +81,12 @@ impl Typesetter {
         builder.push_default(StyleProperty::FontSize(size));
         builder.push_default(StyleProperty::LineHeight(LineHeight::MetricsRelative(1.0)));
         builder.push_default(StyleProperty::OverflowWrap(OverflowWrap::Anywhere));
+        for (at, scheme) in text.match_indices("://") {
+            // Behind a letter, so that signs without an end are broken into lines.
+            if text[..at].ends_with(|before: char| before.is_ascii_alphabetic()) {
+                builder.push(StyleProperty::TextWrapMode(TextWrapMode::NoWrap), at..at + scheme.len());
+            }
+        }
         let mut start = 0;
         for (words, look) in pieces {
             let range = start..start + words.len();

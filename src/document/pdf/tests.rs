@@ -139,6 +139,19 @@ fn a_signature_is_on_the_page_of_the_section_above_it() {
     }
 }
 
+#[test]
+fn an_address_is_not_broken_behind_its_scheme() {
+    for words in 0..30 {
+        let paragraph = paragraph(&format!("{}https://contoh.id/laporan/baru", "di ".repeat(words)));
+        for line in paragraph.layout.lines() {
+            let line = &paragraph.text[line.text_range()];
+            assert!(!line.ends_with(':') && !line.ends_with('/') || line.contains("contoh"), "{line}");
+        }
+    }
+    check(&"://".repeat(500));
+    check(&"a://".repeat(500));
+}
+
 proptest! {
     #[test]
     fn any_text_is_drawn_completely(text in prop_oneof![any::<String>(), "[a-c \u{300}-\u{310}\u{93f}\u{627}\u{64e}\u{651}\u{200c}-\u{200f}\u{202a}-\u{202e}\u{2066}-\u{2069}\u{e01}\u{e31}\u{a995}-\u{a9c0}😢🏽\u{fe0f}]{0,40}"]) {

@@ -154,6 +154,17 @@ fn the_notice_speaks_of_missing_facts_and_of_law_only_where_they_are() {
 }
 
 #[test]
+fn a_source_says_what_its_date_is() {
+    for (language, date) in [
+        (Language::Indonesian, "(tanggal sumber: 2022-05-09)"),
+        (Language::English, "(date of the source: 2022-05-09)"),
+    ] {
+        let sources = templates().generate(&facts(language)).sources;
+        assert!(!sources.is_empty() && sources.iter().all(|source| source.ends_with(date)), "{sources:?}");
+    }
+}
+
+#[test]
 fn levels_are_those_of_the_first_version() {
     let templates = templates();
     for (perpetrator, level) in [
