@@ -55,7 +55,7 @@ fn block_html(document: &Document, block: &Block) -> String {
             field(label, &value)
         }
         Block::Quotation(words) => format!("<blockquote dir=\"auto\">{}</blockquote>\n", escaped(words)),
-        Block::Lines => format!("<p>{}</p>\n", BLANK.repeat(DRAWN_LINES)),
+        Block::Lines => format!("<p class=\"lines\">{}</p>\n", BLANK.repeat(DRAWN_LINES)),
     }
 }
 

@@ -24,13 +24,13 @@ const LABEL_GAP: f32 = 8.0;
 /// The space between a placeholder and its box.
 pub(super) const PLACEHOLDER_PADDING: f32 = 4.0;
 
-/// The space above a heading, a block, the next field or item, and what is filled in by hand: a field, the first line at the end
-/// and the signature.
+/// The space above a heading, a block, the next field or item, and what is filled in by hand: a field, the line above
+/// those at the end, and the signature.
 const HEADING_SPACE: f32 = 10.0;
 const BLOCK_SPACE: f32 = 5.0;
 const ITEM_SPACE: f32 = 4.0;
 const HAND_SPACE: f32 = 7.5;
-const CLOSING_SPACE: f32 = 16.0;
+const CLOSING_SPACE: f32 = 10.0;
 const SIGNATURE_SPACE: f32 = 24.0;
 
 /// The height of a line that is filled in by hand, if it is one of several: 8 mm.
@@ -263,13 +263,10 @@ impl Composer<'_> {
     /// Adds the lines to fill in by hand at the end.
     fn closing(&mut self) {
         let Some(last) = self.document.closing.len().checked_sub(1) else { return };
+        self.line(CLOSING_SPACE, 0.5);
         let list = self.element(0, Tag::L(ListNumbering::None));
         for (number, label) in self.document.closing.iter().enumerate() {
-            let space = match number {
-                _ if number == last => SIGNATURE_SPACE,
-                0 => CLOSING_SPACE,
-                _ => HAND_SPACE,
-            };
+            let space = if number == last { SIGNATURE_SPACE } else { HAND_SPACE };
             // A signature that is alone on a page could belong to any text.
             self.keep_with_next();
             self.item(list, label, blank(), space);
@@ -290,16 +287,12 @@ impl Composer<'_> {
 
     /// Adds lines without content: a screen reader passes over them.
     fn lines_by_hand(&mut self) {
-        for _ in 0..DRAWN_LINES {
-            self.keep_with_next();
-            self.flow.rows.push(Row {
-                space: 0.0,
-                height: LINE_HEIGHT,
-                cells: Vec::new(),
-                frame: Frame::Line,
-                keep_with_next: false,
-            });
-        }
+        (0..DRAWN_LINES).for_each(|_| self.line(0.0, LINE_HEIGHT));
+    }
+
+    fn line(&mut self, space: f32, height: f32) {
+        self.keep_with_next();
+        self.flow.rows.push(Row { space, height, cells: Vec::new(), frame: Frame::Line, keep_with_next: false });
     }
 
     fn sources(&mut self, parent: usize) {
@@ -308,6 +301,7 @@ impl Composer<'_> {
             let item = self.element(list, Tag::LI);
             let (bullet, body) = (self.element(item, Tag::Lbl), self.element(item, Tag::LBody));
             let bullet = self.cells(bullet, &[regular("•")], SMALL_SIZE, 2.0, INDENT);
+            self.keep_with_next();
             let body = self.cells(body, &[regular(source)], SMALL_SIZE, INDENT, WIDTH - INDENT);
             self.rows(vec![bullet, body], if number == 0 { BLOCK_SPACE } else { ITEM_SPACE }, Frame::None);
         }

@@ -41,7 +41,7 @@ fn lines_to_write_by_hand_are_six_empty_lines() {
     let mut document = report("x");
     document.sections[0].blocks.push(Block::Lines);
     let lines = "<span class=\"blank\"></span>".repeat(6);
-    assert!(html(&document).contains(&format!("<p>{lines}</p>\n")));
+    assert!(html(&document).contains(&format!("<p class=\"lines\">{lines}</p>\n")));
 }
 
 #[test]
