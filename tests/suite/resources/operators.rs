@@ -126,6 +126,7 @@ fn the_document_for_operators_names_exactly_the_help_lines_that_may_not_be_delet
     for Resource { id, .. } in &all.resources {
         let mut registry = all.clone();
         registry.resources.retain(|resource| resource.id != *id);
+        let registry = Arc::new(registry);
         let is_needed = companion::build(&config.companion, &registry).is_err();
         assert_eq!(line.contains(&format!("`{id}`")), is_needed, "{id}");
         assert!(Templates::load(None, &registry).is_ok(), "{id}");
