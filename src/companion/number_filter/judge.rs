@@ -289,7 +289,7 @@ fn is_decimal(text: &str) -> bool {
 /// Day, month and year, or year, month and day.
 fn is_date(text: &str) -> bool {
     let is_day_and_month = |day: u32, month: u32| (1..=31).contains(&day) && (1..=12).contains(&month);
-    // "021-12-2024" is none.
+    // Three digits are no day.
     if text.split(['-', '/', '.']).any(|part| part.len() > 2 && !is_year(part)) {
         return false;
     }
