@@ -108,9 +108,9 @@ check() {
     titles=$(grep -c "^$(head -n 1 "$2.txt")" "$files/text")
     [ "$titles" = $((pages + 1)) ] || fail "$file: $titles titles on $pages pages"
     [ $((n % ${#narratives[@]})) -lt ${#plain[@]} ] || return 0
-    # The words of the text and of the file, without quotation marks, bullets, lines to fill in, and addresses, which may be
-    # broken into lines.
-    words() { sed 's/“//g; s/”//g' "$1" | tr -s '[:space:]' '\n' | grep -avE '^(-|•|_*)$|^https:' | sort; }
+    # The words of the text and of the file, without quotation marks, bullets, rules, lines to fill in, and addresses, which may
+    # be broken into lines.
+    words() { sed 's/“//g; s/”//g' "$1" | tr -s '[:space:]' '\n' | grep -avE '^(-+|•|_*)$|^https:' | sort; }
     missing=$(comm -23 <(words "$2.txt") <(words "$files/text"))
     [ -z "$missing" ] || fail "$file: words are missing: $missing"
 }
