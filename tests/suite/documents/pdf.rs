@@ -78,7 +78,7 @@ fn the_longest_narratives_have_a_bounded_number_of_pages() {
         ("a", 8),
         ("\u{301}", 1),
         ("\u{200d}", 1),
-        ("a\n\n\n", 290),
+        ("a\n\n\n", 230),
         ("😢", 1),
         ("😢a", 45),
     ] {
