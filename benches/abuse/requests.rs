@@ -43,6 +43,19 @@ fn chat(session: &SessionId, text: &str, fields: &str) -> String {
     request("POST", &path, fields, &format!("{{\"message\":\"{text}\"}}"))
 }
 
+/// Makes a report from five answers.
+pub(crate) fn make_report(session: &SessionId) -> String {
+    let path = format!("/api/v1/sessions/{}/report", session.expose());
+    let answers = r#"{"location":"kampus","perpetrator":"lecturer","description":"repeated pressure","evidence":"messages","user_goal":"document safely"}"#;
+    request("POST", &path, "", answers)
+}
+
+/// Reads the newest report.
+pub(crate) fn read_report(session: &SessionId, media_type: &str) -> String {
+    let path = format!("/api/v1/sessions/{}/report", session.expose());
+    request("GET", &path, &format!("Accept: {media_type}\r\n"), "")
+}
+
 /// Creates a session. The fields may have a proof of work.
 pub(crate) fn create(fields: &str) -> String {
     request("POST", "/api/v1/sessions", fields, "")

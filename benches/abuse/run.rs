@@ -109,7 +109,7 @@ pub(crate) fn run(
     });
     let victims = victims.collect::<Outcome<Vec<_>>>()?;
     // Without it, PostgreSQL plans without statistics, and autovacuum and a checkpoint run during the attack.
-    database.client.batch_execute("VACUUM (ANALYZE) sessions, messages")?;
+    database.client.batch_execute("VACUUM (ANALYZE) sessions, messages, reports")?;
     database.client.batch_execute("CHECKPOINT")?;
     for (kind, _, warm_up) in &victims {
         kind.run(service.address, warm_up, Duration::from_secs(WARM_UP_SECONDS), stop);

@@ -12,7 +12,7 @@ use safespace::session_id::SessionId;
 use crate::client::Client;
 use crate::database::Database;
 use crate::proof_of_work;
-use crate::requests::{SHORT, create, message, on_session, request};
+use crate::requests::{SHORT, create, make_report, message, on_session, read_report, request};
 use crate::support::outcome::Outcome;
 use crate::support::stop::StopSignal;
 
@@ -35,6 +35,8 @@ pub(crate) enum Act {
     Message,
     /// Reads the history of a session.
     History,
+    /// Makes a report, reads it as JSON and as PDF, and exports the session.
+    Report,
     /// Deletes a session.
     Delete,
     /// Creates a session.
@@ -64,6 +66,7 @@ impl Act {
         match self {
             Act::Message => "message",
             Act::History => "history",
+            Act::Report => "report",
             Act::Delete => "delete",
             Act::Create => "create",
             Act::Health => "health",
@@ -78,13 +81,20 @@ impl Act {
         }
     }
 
-    fn request(self, session: Option<&SessionId>) -> Option<(String, u16)> {
+    /// The requests, one after another, each with the status that its answer should have.
+    fn requests(self, session: Option<&SessionId>) -> Option<Vec<(String, u16)>> {
         Some(match self {
-            Act::Message => (message(session?, SHORT), 200),
-            Act::History => (on_session("GET", session?, "/chat"), 200),
-            Act::Delete => (on_session("DELETE", session?, ""), 204),
-            Act::Create => (create(""), 201),
-            Act::Health => (request("GET", "/health/ready", "", ""), 200),
+            Act::Message => vec![(message(session?, SHORT), 200)],
+            Act::History => vec![(on_session("GET", session?, "/chat"), 200)],
+            Act::Report => vec![
+                (make_report(session?), 201),
+                (read_report(session?, "application/json"), 200),
+                (read_report(session?, "application/pdf"), 200),
+                (on_session("GET", session?, "/export"), 200),
+            ],
+            Act::Delete => vec![(on_session("DELETE", session?, ""), 204)],
+            Act::Create => vec![(create(""), 201)],
+            Act::Health => vec![(request("GET", "/health/ready", "", ""), 200)],
         })
     }
 }
@@ -94,7 +104,9 @@ impl Victims {
     pub(crate) fn sessions(self, database: &mut Database, seconds: u64) -> Outcome<Vec<SessionId>> {
         let requests = self.per_second as usize * usize::try_from(seconds)?;
         let count = match self.act {
-            Act::Message | Act::History => (self.per_second as usize * SECONDS_BETWEEN_MESSAGES).min(requests),
+            Act::Message | Act::History | Act::Report => {
+                (self.per_second as usize * SECONDS_BETWEEN_MESSAGES).min(requests)
+            }
             Act::Delete => requests,
             Act::Create | Act::Health => 0,
         };
@@ -139,21 +151,24 @@ impl Victims {
         experience.into_inner()
     }
 
-    /// Sends one request, with a proof of work if that is required; an error unless it has the answer that it should have.
+    /// Sends its requests, with a proof of work if that is required; an error unless each has the answer that it should have.
     /// Each of some hundred victims has an address in a network of its own.
     fn ask(self, address: SocketAddr, number: u32, session: Option<&SessionId>) -> io::Result<()> {
         let network = u8::try_from(number % 200).unwrap_or_default();
         let source = Ipv4Addr::new(127, 0, 10 + network, 1);
-        let Some((request, expected)) = self.act.request(session) else {
-            return Err(io::Error::other("there is no session"));
-        };
+        let requests = self.act.requests(session).ok_or_else(|| io::Error::other("there is no session"))?;
         let mut client = Client::connect(source, address)?;
-        let mut answer = client.send(&request)?;
-        for _ in 0..MAX_PROOFS {
-            let Some(solution) = proof_of_work::solve(&answer) else { break };
-            answer = client.send(&create(&solution))?;
+        for (request, expected) in requests {
+            let mut answer = client.send(&request)?;
+            for _ in 0..MAX_PROOFS {
+                let Some(solution) = proof_of_work::solve(&answer) else { break };
+                answer = client.send(&create(&solution))?;
+            }
+            if answer.status != expected {
+                return Err(io::Error::other(format!("status {}", answer.status)));
+            }
         }
-        if answer.status == expected { Ok(()) } else { Err(io::Error::other(format!("status {}", answer.status))) }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ mod heads;
 mod keyed_messages;
 mod leaving;
 mod letters;
+mod reports;
 mod slow_answers;
 mod slow_histories;
 
@@ -18,7 +19,7 @@ const fn some(act: Act) -> Victims {
     Victims { act, per_second: 2 }
 }
 
-pub(crate) const ATTACKS: [Attack; 15] = [
+pub(crate) const ATTACKS: [Attack; 16] = [
     Attack {
         name: "keyed-4000",
         what: "8 clients send keyed messages, one after another, each into a session of 4,000 messages",
@@ -92,6 +93,17 @@ pub(crate) const ATTACKS: [Attack; 15] = [
         victims: &[some(Act::History), some(Act::Delete)],
         seconds: 30,
         prepare: heads::prepare,
+        max_delete_ms: None,
+        answers_by_address: false,
+        max_stored: None,
+    },
+    Attack {
+        name: "reports",
+        what: "64 connections read the reports of one session, one after another, half of them as PDF",
+        limits: &[Limits::Default, Limits::ByAddress],
+        victims: &[some(Act::Report), some(Act::Message), some(Act::Delete)],
+        seconds: 40,
+        prepare: reports::prepare,
         max_delete_ms: None,
         answers_by_address: false,
         max_stored: None,
