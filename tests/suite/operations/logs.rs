@@ -136,7 +136,8 @@ fn rust_log_overrides_log_level() {
         service.stop()
     };
     let warnings = log(&[("LOG_LEVEL", "warn")]);
-    assert!(warnings.lines().count() == 1 && warnings.contains(" help lines were not verified "), "{warnings}");
+    let expected = [" help lines were not verified ", "has reviewed the texts of reports"];
+    assert!(warnings.lines().count() == 2 && expected.iter().all(|text| warnings.contains(text)), "{warnings}");
     assert_eq!(log(&[("LOG_LEVEL", "error")]), "");
     let filtered = log(&[("LOG_LEVEL", "warn"), ("RUST_LOG", "safespace::api=info")]);
     assert!(filtered.contains("Request method=GET route=/ status=200"), "{filtered}");
