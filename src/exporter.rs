@@ -47,7 +47,7 @@ struct Gauges {
     dropped_lines: Counter,
     storage_full: Gauge,
     storage_bytes: Family<[(&'static str, &'static str); 1], Gauge>,
-    resources_unverified: Gauge,
+    resources_unverified: Family<[(&'static str, String); 1], Gauge>,
 }
 
 impl Exporter {
@@ -80,7 +80,7 @@ impl Exporter {
             resources_unverified: register(
                 to,
                 "resources_unverified",
-                "Help lines that nobody verified within RESOURCES_MAX_AGE",
+                "Whether nobody verified a help line within RESOURCES_MAX_AGE (1) or somebody did (0)",
             ),
         };
         Exporter { registry, metrics, gauges, server, store, help_lines, help_lines_max_age_days }
@@ -104,8 +104,12 @@ impl Exporter {
         gauges.pool_max.set(pool.max.into());
         gauges.pool_waiting.set(pool.waiting.into());
         self.update_storage();
-        let unverified = self.help_lines.unverified(self.help_lines_max_age_days, Utc::now().date_naive());
-        gauges.resources_unverified.set(whole(unverified.len()));
+        let today = Utc::now().date_naive();
+        for help_line in &self.help_lines.resources {
+            let is_verified = help_line.is_verified(self.help_lines_max_age_days, today);
+            let label = [("resource", help_line.id.clone())];
+            gauges.resources_unverified.get_or_create_owned(&label).set((!is_verified).into());
+        }
         gauges.dropped_lines.inner().store(logging::dropped_lines(), Ordering::Relaxed);
     }
 
