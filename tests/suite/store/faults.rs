@@ -220,6 +220,11 @@ fn readiness_notices_a_read_only_database_without_any_request() {
 fn shut_out(sql: &mut postgres::Client, role: &str, change: &str) {
     // Committed first: a connection that is opened meanwhile is ended too.
     sql.batch_execute(&format!("ALTER ROLE {role} {change}")).unwrap();
+    end_connections(sql, role);
+}
+
+/// Ends the connections of a role. One that logged in before the role was changed may be seen a moment later only.
+fn end_connections(sql: &mut postgres::Client, role: &str) {
     sql.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", &[&role]).unwrap();
 }
 
@@ -232,6 +237,7 @@ fn a_refused_login_is_told_with_its_sqlstate_and_tried_seldom() {
     let service = Binary::new(&[("DATABASE_URL", &url), ("DB_ACQUIRE_TIMEOUT_MS", "200")]).serve();
     shut_out(&mut sql, "app", "NOLOGIN");
     let log = eventually(PATIENCE, || {
+        end_connections(&mut sql, "app");
         service.client.get("/health/db");
         Some(service.log()).filter(|log| log.contains("PostgreSQL refuses connections"))
     });
@@ -271,6 +277,7 @@ fn used_up_connections_are_one_pair_of_lines_and_a_refusing_database() {
     client.post("/api/v1/sessions").assert_status(201);
     shut_out(&mut sql, "few", "CONNECTION LIMIT 0");
     eventually(PATIENCE, || {
+        end_connections(&mut sql, "few");
         let health = client.get("/health/db");
         (health.status == 503 && health.json()["error"] == "PostgreSQL has no connection left for the service.")
             .then_some(())
