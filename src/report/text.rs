@@ -7,13 +7,10 @@ use toml::Spanned;
 
 use crate::data_file::{Mistake, ensure};
 use crate::language::Language;
-use crate::resources::Registry;
+use crate::resources::{Registry, without_references};
 
 /// Characters of a text, which should be a few sentences.
 const MAX_CHARS: usize = 1_000;
-
-/// How a reference to a help line begins.
-const REFERENCE: &str = "{resource:";
 
 /// A text of a document. It has no reference to a help line, since a document has only what the person gave.
 #[derive(Clone, Deserialize)]
@@ -107,10 +104,7 @@ impl<T> Texts<T> {
 pub(super) fn expand(text: &mut Spanned<String>, registry: &Registry) -> Result<(), Mistake> {
     let start = text.span().start;
     let expanded = registry.expand(text.as_ref()).map_err(|Mistake(at, what)| Mistake(start + at, what))?;
-    let mut pieces = text.as_ref().split(REFERENCE);
-    let first = pieces.next().unwrap_or_default().to_owned();
-    let others = pieces.filter_map(|piece| piece.split_once('}')).map(|(_, after)| after);
-    let fault = fault(&others.fold(first, |text, piece| text + piece));
+    let fault = fault(&without_references(text.as_ref(), ""));
     ensure(fault.is_none(), text, fault.unwrap_or_default())?;
     *text.as_mut() = expanded;
     Ok(())

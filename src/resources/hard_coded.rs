@@ -1,6 +1,6 @@
 //! Numbers and addresses that stand in a text itself, where a reference to a help line should be.
 
-use super::registry::{Kind, REFERENCE, Registry};
+use super::registry::{Kind, Registry, without_references};
 
 /// A number or an address in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Registry {
             known.iter().find(|(_, plain)| is_it(plain)).map(|(id, _)| (*id).to_owned())
         };
         for (index, line) in text.lines().enumerate() {
-            let line = without_references(line);
+            let line = without_references(line, " \0 ");
             let mut add = |text: &str, id| found.push(HardCodedValue { line: index + 1, text: text.to_owned(), id });
             for number in numbers(&line) {
                 add(number, id_of(&|plain| plain.is_number(number)));
@@ -83,13 +83,6 @@ impl Plain {
 
 fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
-}
-
-/// The line with spaces in place of its references.
-fn without_references(line: &str) -> String {
-    let mut pieces = line.split(REFERENCE);
-    let first = pieces.next().unwrap_or_default().to_owned();
-    pieces.fold(first, |line, piece| line + " \0 " + piece.split_once('}').map_or("", |(_, after)| after))
 }
 
 /// Digits with at most two other characters of a number between them, which are no part of a word or of a larger number.

@@ -10,4 +10,4 @@ mod registry;
 mod value;
 
 pub use hard_coded::HardCodedValue;
-pub use registry::{Kind, Registry, Resource, Selection};
+pub use registry::{Kind, Registry, Resource, Selection, without_references};

@@ -166,8 +166,16 @@ fn is_same_language(one: &str, other: &str) -> bool {
     primary(one) == primary(other)
 }
 
+/// The text with `substitute` in place of each of its references.
+#[must_use]
+pub fn without_references(text: &str, substitute: &str) -> String {
+    let mut pieces = text.split(REFERENCE);
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| text + substitute + piece.split_once('}').map_or("", |(_, after)| after))
+}
+
 /// The beginning of a reference, before the name and a `}`.
-pub(super) const REFERENCE: &str = "{resource:";
+const REFERENCE: &str = "{resource:";
 
 /// Whether the name of a help line may have this character.
 pub(super) fn is_of_id(char: char) -> bool {
