@@ -91,7 +91,8 @@ fn a_stream_has_the_help_lines_behind_its_start_and_in_its_end() {
 #[allow(clippy::type_complexity, reason = "a table of functions")]
 fn where_the_model_has_no_words_for_a_crisis_the_script_replies_in_its_place() {
     let model = FakeModel::start();
-    let app = model.app(&[("COMPANION_TIMEOUT", "2"), ("METRICS_PORT", "0")]);
+    // A sixteenth of it is for what follows the model's deadline, on a machine that runs other tests too.
+    let app = model.app(&[("COMPANION_TIMEOUT", "8"), ("METRICS_PORT", "0")]);
     let failures: [(&str, fn(&mut Reply<'_>) -> io::Result<()>); 5] = [
         ("refused", |reply| reply.refuse(401)),
         ("filtered", |reply| reply.finish("content_filter")),
