@@ -23,6 +23,7 @@ use crate::resources::Registry;
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
+use crate::web::Site;
 pub use startup::{StartError, delete_old_data, migrate, text_warnings, upgrade_data, warnings};
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
@@ -61,6 +62,7 @@ impl App {
         if templates.reviewed().is_none() {
             log::warn!("{}", Templates::NOT_REVIEWED);
         }
+        let site = Site::load(&config.web, config.retention, config.companion.model_host())?;
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;
@@ -83,6 +85,7 @@ impl App {
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),
             resources: Resources::new(resources.clone(), config.texts.resources_max_age_days),
+            site,
             exit_urls: config.exit_urls.clone(),
             timers: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -117,12 +120,15 @@ impl App {
     #[must_use]
     pub fn greeting(&self) -> String {
         let mut lines = format!("SafeSpace {}\n", env!("CARGO_PKG_VERSION"));
+        let url = format!("http://{}", reachable(self.address()));
+        if self.context.site.is_some() {
+            let _ = writeln!(lines, "  Page     {url}");
+        }
         if let Some(postgres) = &self.postgres {
             let (version, folder) = (postgres.version(), postgres.data_folder().display());
             let _ = writeln!(lines, "  Data     {folder} (a private PostgreSQL {version}, kept between starts)");
         }
         let _ = writeln!(lines, "  Answers  {}", self.companion);
-        let url = format!("http://{}", reachable(self.address()));
         let _ = writeln!(lines, "  Address  {url} (listening on {})", self.address());
         let _ = writeln!(lines, "  API      {url}/docs");
         if let Some(address) = self.metrics_address() {

@@ -15,6 +15,18 @@ pub enum Language {
 }
 
 impl Language {
+    /// All of them.
+    pub const ALL: [Language; 2] = [Language::English, Language::Indonesian];
+
+    /// Its own name for itself.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::English => "English",
+            Language::Indonesian => "Bahasa Indonesia",
+        }
+    }
+
     /// Its tag (BCP 47), as in `Content-Language`.
     #[must_use]
     pub fn tag(self) -> &'static str {

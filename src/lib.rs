@@ -9,6 +9,7 @@
 //! - [`app`]: connects the parts, starts and stops them in order.
 //! - [`exporter`]: the Prometheus endpoint.
 //! - [`api`]: the routes and their handlers: what a client sees.
+//! - [`web`]: the page that people open in a browser: its texts, its files, its HTML.
 //! - [`admission`]: who is admitted before any work: rates, and proof of work.
 //! - [`turns`]: the life of a turn, from the user's message to the stored answer.
 //! - [`retention`]: when a session ends.
@@ -55,3 +56,4 @@ pub mod session_id;
 pub mod store;
 pub mod sync;
 pub mod turns;
+pub mod web;

@@ -9,7 +9,7 @@ use super::catalogue::Code;
 use super::problem::{Problem, RETRY_AFTER_S};
 use super::respond;
 use super::responder::{Answer, Context};
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::message;
 use crate::store::{Error, Fault, PoolState, Readiness};
 
@@ -23,13 +23,10 @@ pub(super) struct Service {
     version: &'static str,
 }
 
-/// Returns the version of the service
-#[utoipa::path(get, path = "/", tag = "Service", responses(
-    (status = 200, description = "It runs", body = Service),
-))]
-pub(super) fn root(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>, Problem> {
+/// The version of the service.
+pub(super) fn service() -> Response {
     let service = Service { message: "SafeSpace backend is running", version: env!("CARGO_PKG_VERSION") };
-    Ok(respond::json(200, &service).into())
+    respond::json(200, &service)
 }
 
 /// Whether the database answers.

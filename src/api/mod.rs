@@ -24,6 +24,7 @@ mod respond;
 mod responder;
 pub mod routes;
 mod sessions;
+mod web;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Header, Object, OpenApi, Ref, RefOr, Required, Re
 use super::examples::{self, ErrorExample};
 use super::problem::{FieldError, Problem, ProblemDocument};
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, export, health, leaving, reports, resources, respond, sessions};
+use super::{challenge, chat, docs, export, health, leaving, reports, resources, respond, sessions, web};
 use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
@@ -30,11 +30,12 @@ use crate::http::Request;
         (name = "Chat", description = "What is said in a session"),
         (name = "Reports", description = "Documents that a person prepares"),
         (name = "Leaving", description = "Erasing a session in the worst moment"),
+        (name = "Page", description = "The page that people open in a browser"),
         (name = "Health", description = "For operators"),
         (name = "Service", description = "The service itself and its description"),
     ),
     paths(
-        health::root, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
+        web::root, web::asset, web::widget, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
         resources::list, challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
         reports::create, reports::newest, reports::list, reports::read, reports::change, reports::delete, export::export,
         leaving::panic, leaving::exit,

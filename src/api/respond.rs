@@ -61,6 +61,11 @@ pub(super) fn with_body(
     }
 }
 
+/// Whether `If-None-Match` names this entity tag (RFC 9110, section 13.1.2).
+pub(super) fn names_etag(tags: &str, etag: &str) -> bool {
+    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
 /// A page that leads to another one at once, and says nothing else: somebody may look at the screen.
 pub(super) fn page_leading_to(status: u16, url: &str) -> Response {
     // The configuration allows no quotes and angle brackets in it.

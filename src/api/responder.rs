@@ -21,6 +21,7 @@ use crate::peers::PeerKey;
 use crate::store::{self, Callback, Store};
 use crate::sync::{CancellationToken, Timers};
 use crate::turns::Turns;
+use crate::web::Site;
 
 /// What handlers work with.
 pub struct Context {
@@ -40,6 +41,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The help lines.
     pub resources: Resources,
+    /// The page; `None` if there is none.
+    pub site: Option<Site>,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
     pub exit_urls: Vec<String>,
     /// Keeps silent streams alive, and holds responses back.

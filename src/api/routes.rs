@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use super::catalogue::Code;
 use super::problem::Problem;
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, export, health, leaving, openapi, reports, resources, respond, sessions};
+use super::{challenge, chat, docs, export, health, leaving, openapi, reports, resources, respond, sessions, web};
 use crate::http::{Request, Response};
 
 /// Answers one kind of request. A text is the decoded path segment at a `{…}` of the pattern, or the session's id of `Authorization`,
@@ -65,7 +65,9 @@ pub(super) enum Input {
 
 /// Every route there is.
 pub static ROUTES: &[Route] = &[
-    route("GET", "/", health::root),
+    route("GET", "/", web::root),
+    route("GET", "/page/{asset}", web::asset),
+    route("GET", "/widget.js", web::widget),
     route("GET", "/health/db", health::database),
     route("GET", "/health/live", health::live),
     route("GET", "/health/ready", health::ready),

@@ -72,6 +72,14 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl CompanionSettings {
+    /// The host to which messages are sent; `None` where no model answers.
+    #[must_use]
+    pub fn model_host(&self) -> Option<&str> {
+        self.model.as_ref().and_then(|model| model.base_url.host())
+    }
+}
+
 impl fmt::Display for CompanionSettings {
     /// For the operator: `script, embedded`, or `model NAME at HOST, egress any; script, embedded`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

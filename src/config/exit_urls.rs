@@ -1,4 +1,4 @@
-//! `EXIT_URLS`: the pages that a person can leave to.
+//! The pages that a person can leave to (`EXIT_URLS`).
 
 use http::Uri;
 
@@ -12,11 +12,8 @@ pub(super) fn read(reader: &mut Reader) -> Vec<String> {
     let text = reader.text("EXIT_URLS");
     let mut urls = Vec::new();
     for url in text.split(',').map(str::trim).filter(|url| !url.is_empty()) {
-        if url.len() > MAX_BYTES {
-            reader.problem("EXIT_URLS", format_args!("\"{url}\" has more than {MAX_BYTES} bytes"));
-        } else if !is_page(url) {
-            let form = "is not a URL such as https://www.example.org/, with http or https, and without spaces and quotes; a comma separates URLs, and is %2C inside one";
-            reader.problem("EXIT_URLS", format_args!("\"{url}\" {form}"));
+        if let Some(problem) = problem_with(url) {
+            reader.problem("EXIT_URLS", format_args!("{problem}; a comma separates URLs, and is %2C inside one"));
         }
         urls.push(url.to_owned());
     }
@@ -24,6 +21,15 @@ pub(super) fn read(reader: &mut Reader) -> Vec<String> {
         reader.problem("EXIT_URLS", "it names no URL");
     }
     urls
+}
+
+/// Why nobody can leave to this URL; `None` where people can.
+pub(super) fn problem_with(url: &str) -> Option<String> {
+    if url.len() > MAX_BYTES {
+        return Some(format!("\"{url}\" has more than {MAX_BYTES} bytes"));
+    }
+    let form = "is not a URL such as https://www.example.org/, with http or https, and without spaces and quotes";
+    (!is_page(url)).then(|| format!("\"{url}\" {form}"))
 }
 
 /// Whether it is an absolute URL that a header field and an attribute of HTML can hold as it is.

@@ -21,6 +21,7 @@ mod reader;
 mod settings;
 mod texts;
 mod variables;
+mod web;
 
 use std::collections::HashMap;
 use std::env;
@@ -39,6 +40,7 @@ pub use reader::Problems;
 pub use settings::{Address, Environment, HttpSettings, LogFormat, LogSettings, MAX_HEAD_FIELDS, PoolSettings};
 pub use texts::TextSettings;
 pub use variables::{VARIABLES, Variable};
+pub use web::WebSettings;
 
 /// The configuration of the service.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ pub struct Config {
     pub storage: StorageSettings,
     /// The files of help lines and of the texts of reports.
     pub texts: TextSettings,
+    /// The page that people open in a browser.
+    pub web: WebSettings,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
     pub exit_urls: Vec<String>,
     /// The address of the metrics; `None` turns them off.
@@ -110,6 +114,7 @@ impl Config {
             allowed_origins: origins::read(&mut reader, environment),
             companion: companion::read(&mut reader, http.request_timeout),
             texts: texts::read(&mut reader),
+            web: web::read(&mut reader),
             protection: protection::read_protection(&mut reader, environment),
             session_limits: protection::read_session_limits(&mut reader),
             retention: protection::read_retention(&mut reader),

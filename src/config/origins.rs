@@ -68,24 +68,27 @@ fn is_port(digits: &str) -> bool {
 
 pub(super) fn read(reader: &mut Reader, environment: Environment) -> AllowedOrigins {
     const NAME: &str = "CORS_ALLOWED_ORIGINS";
-    let Some(text) = reader.set(NAME) else {
-        return match environment {
-            Environment::Development if !reader.is_given(NAME) => AllowedOrigins::Local,
-            Environment::Development | Environment::Production => AllowedOrigins::Listed(Vec::new()),
-        };
-    };
+    if environment == Environment::Development && !reader.is_given(NAME) {
+        return AllowedOrigins::Local;
+    }
+    AllowedOrigins::Listed(read_list(reader, NAME))
+}
+
+/// The origins in a list, each once, as browsers serialise them.
+pub(super) fn read_list(reader: &mut Reader, name: &str) -> Vec<String> {
+    let text = reader.text(name);
     let mut origins = Vec::new();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         match parse(item) {
             Ok(origin) if origins.contains(&origin) => {}
             Ok(origin) => origins.push(origin),
-            Err(problem) => reader.problem(NAME, format_args!("\"{item}\" {problem}")),
+            Err(problem) => reader.problem(name, format_args!("\"{item}\" {problem}")),
         }
     }
     if origins.len() > MAX_ORIGINS {
-        reader.problem(NAME, format_args!("it has {} origins, and may have {MAX_ORIGINS} at most", origins.len()));
+        reader.problem(name, format_args!("it has {} origins, and may have {MAX_ORIGINS} at most", origins.len()));
     }
-    AllowedOrigins::Listed(origins)
+    origins
 }
 
 /// An origin as a browser serialises it: in lower case, without the default port.

@@ -55,6 +55,11 @@ impl Resources {
         Resources { registry, max_age_days, listing }
     }
 
+    /// Whether a person verified a help line lately.
+    pub(in crate::api) fn is_verified(&self, resource: &Resource) -> bool {
+        resource.is_verified(self.max_age_days, today())
+    }
+
     /// The listing of today.
     pub(in crate::api) fn listing(&self) -> Arc<Listing> {
         let (today, mut listing) = (today(), self.listing.lock());

@@ -62,7 +62,7 @@ pub(super) fn list<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
         let etag = listing.etag.clone();
         response.with_additional_header("Cache-Control", CACHE_CONTROL).with_additional_header("ETag", etag)
     };
-    if request.header("If-None-Match").is_some_and(|tags| names(tags, &listing.etag)) {
+    if request.header("If-None-Match").is_some_and(|tags| respond::names_etag(tags, &listing.etag)) {
         return Ok(with_cache_fields(respond::without_body(304)).into());
     }
     let registry = &*context.resources.registry;
@@ -88,9 +88,4 @@ pub(super) fn list<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
     let body =
         HelpLines { country, resources: listing.documents(&selected), ignored, countries, topics: &registry.topics };
     Ok(with_cache_fields(respond::json(200, &body)).into())
-}
-
-/// Whether `If-None-Match` names this entity tag (RFC 9110, section 13.1.2).
-fn names(tags: &str, etag: &str) -> bool {
-    tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }

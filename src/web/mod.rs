@@ -1,0 +1,66 @@
+//! The page that people open in a browser: its texts, its files, and how it is rendered. `api::web` serves it.
+//!
+//! - `texts`: the texts of the page in its languages, by key.
+//! - `assets`: the style, the script, the logo and the widget, each with its entity tag.
+//! - `view`: the page as HTML.
+
+mod assets;
+mod texts;
+mod view;
+
+pub use assets::{Asset, Assets};
+pub use texts::{Texts, Values};
+pub use view::{HelpLine, PageView, Said, Talk, View};
+
+use crate::config::{RetentionSettings, WebSettings};
+use crate::data_file::FileError;
+use crate::language::Language;
+
+/// What the page is made of.
+#[derive(Debug)]
+pub struct Site {
+    /// The name, also the title of the tab.
+    pub name: String,
+    /// The languages: at least one, the default first.
+    pub languages: Vec<Language>,
+    /// Where a person leaves to.
+    pub exit_url: String,
+    /// The origins of the sites that may show the page in a frame.
+    pub embed_origins: Vec<String>,
+    /// The files that the page loads.
+    pub assets: Assets,
+    texts: Vec<(Language, Texts)>,
+}
+
+impl Site {
+    /// The page as it is set; `None` where there is none.
+    ///
+    /// # Errors
+    /// A file of `WEB_FOLDER` cannot be used.
+    pub fn load(
+        settings: &WebSettings,
+        retention: RetentionSettings,
+        model_host: Option<&str>,
+    ) -> Result<Option<Site>, FileError> {
+        if !settings.page {
+            return Ok(None);
+        }
+        let values = Values { model_host, idle_seconds: retention.idle_timeout_seconds };
+        let texts = Texts::load(settings, &values)?;
+        Ok(Some(Site {
+            name: settings.name.clone(),
+            languages: settings.languages.clone(),
+            exit_url: settings.exit_url.clone(),
+            embed_origins: settings.embed_origins.clone(),
+            assets: Assets::load(settings),
+            texts,
+        }))
+    }
+
+    /// The language of this tag if the page has it, or else the first of those that a client prefers, or the default.
+    #[must_use]
+    pub fn texts(&self, language: Language) -> &Texts {
+        let texts = self.texts.iter().find(|(own, _)| *own == language).unwrap_or(&self.texts[0]);
+        &texts.1
+    }
+}

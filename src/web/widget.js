@@ -1,0 +1,2 @@
+// Adds a button to a site that opens the page in a frame.
+"use strict";
