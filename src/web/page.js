@@ -1,2 +1,649 @@
 // The page: begins, streams, keeps, leaves and erases a conversation with the API of the same origin.
+//
+// The server sends all texts with the page: an element with `data-t="key"` shows the text of that key, and <template id="words">
+// has those that only this script shows. Without this script the forms of the page do the same with the server.
 "use strict";
+
+const PAGE_SIZE = 30;         // messages that "Earlier messages" loads
+const MAX_TRIES = 8;          // tries without a press of a button; with the waits below they take about two minutes
+const MAX_WAIT_S = 30;
+const SILENCE_MS = 40_000;    // the service sends at least a comment every 15 s while it answers
+const ESCAPES = 3;            // presses of Escape that leave,
+const ESCAPES_WITHIN_MS = 2000; // within this time
+const STORED = "conversation"; // the key in sessionStorage, only after the person chose to keep the conversation
+
+const framed = self !== top;
+const running = new AbortController(); // Leaving aborts every request.
+let session = null;  // The id: in memory only, never in an address, a cookie or localStorage.
+let sending = null;  // The message that has no answer yet: { text, key, bubble, tryAgain, mayDrop }.
+let hasLeft = false;
+
+const $ = (selector) => document.querySelector(selector);
+
+// ---- Texts ----
+
+/** Every text of a page by its key, also those in its templates. */
+function textsOf(page) {
+  const parts = [page, ...[...page.querySelectorAll("template")].map((template) => template.content)];
+  return new Map(parts.flatMap((part) => [...part.querySelectorAll("[data-t]")]).map((it) => [it.dataset.t, it.textContent]));
+}
+let texts = textsOf(document);
+
+/** An element with a text that changes with the language. Values take the place of the words in braces. */
+function words(key, values = {}) {
+  const span = document.createElement("span");
+  span.dataset.t = key;
+  span.dataset.values = JSON.stringify(values);
+  translate(span);
+  return span;
+}
+
+function translate(element) {
+  const values = JSON.parse(element.dataset.values ?? "{}");
+  const text = texts.get(element.dataset.t);
+  if (text !== undefined) element.textContent = text.replace(/\{(\w+)\}/g, (braces, name) => values[name] ?? braces);
+}
+
+/** Shows texts in an element, one after another: `show("#notice", "not_sent", "offline")`; none empty it. */
+function show(selector, ...parts) {
+  const elements = parts.map((part) => (typeof part === "string" ? words(part) : part));
+  $(selector)?.replaceChildren(...elements.flatMap((element) => [element, " "]));
+}
+
+/** What a person reads in the place of an error. */
+function textOf(problem, otherwise = "other") {
+  if (problem.code === "offline") return otherwise === "other" ? "offline" : "no_connection";
+  return texts.has(problem.code) ? problem.code : otherwise;
+}
+
+/** Changes the language without a reload: the conversation, and what is in the fields, stay. */
+async function changeLanguage(link) {
+  const response = await fetch(link.href, { headers: { Accept: "text/html" }, signal: running.signal });
+  if (!response.ok) throw new Error();
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  texts = new Map([...texts, ...textsOf(page)]);
+  document.documentElement.lang = page.documentElement.lang;
+  for (const part of [document, ...[...document.querySelectorAll("template")].map((template) => template.content)]) {
+    part.querySelectorAll("[data-t]").forEach(translate);
+    part.querySelectorAll("form, #ended a").forEach((it) => {
+      const name = it.action ? "action" : "href";
+      it.setAttribute(name, it.getAttribute(name).replace(/language=\w+/, `language=${page.documentElement.lang}`));
+    });
+  }
+  for (const selector of ["#help .panel", "#languages"]) {
+    $(selector).replaceChildren(...document.importNode(page.querySelector(selector), true).childNodes);
+  }
+  $("#languages [aria-current]")?.focus();
+  history.replaceState(null, "", link.href); // A reload keeps the language.
+}
+
+// ---- The API ----
+
+/** An error: the `code` of a problem document, or "offline" without an answer. */
+class Problem extends Error {
+  constructor({ status = 0, code = "other", retry_after, proof_of_work }) {
+    super(code);
+    Object.assign(this, { status, code, retryAfter: Number(retry_after) || 0, proofOfWork: proof_of_work });
+  }
+  /** Whether the same request may succeed later. */
+  get mayPass() {
+    return this.code === "offline" || this.code === "turn_in_progress" || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+/** Sends a request. The id stands in a header, since addresses are kept in logs. */
+async function api(method, path, { id = session, body, headers = {}, signal = running.signal } = {}) {
+  const fields = { "Accept-Language": document.documentElement.lang, ...headers };
+  if (id) fields.Authorization = `Bearer ${id}`;
+  if (body) fields["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(`/api/v1/${path}`, { method, headers: fields, body: body && JSON.stringify(body), signal });
+  } catch {
+    throw new Problem({ code: "offline" });
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({})); // The error of a proxy may not be JSON.
+  throw new Problem({ retry_after: response.headers.get("Retry-After"), ...problem, status: response.status });
+}
+
+/** Tries a request that loses nothing when it is repeated some times, for a service that restarts. */
+async function patiently(request) {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await request();
+    } catch (problem) {
+      if (!problem.mayPass || problem.code === "proof_of_work" || tries === 3) throw problem;
+      await seconds(Math.min(Math.max(problem.retryAfter, tries), 5));
+    }
+  }
+}
+
+const seconds = (count) => new Promise((resolve) => setTimeout(resolve, count * 1000));
+
+/** Seconds until the next try: what the service says, or longer and longer. */
+const waitBefore = (tries, problem) => Math.max(problem.retryAfter, Math.min(2 ** (tries - 1), MAX_WAIT_S));
+
+/** A random key for `Idempotency-Key`. `crypto.randomUUID` is missing without https. */
+function randomKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Creates a session; where the service asks for it, with proof of work (docs/sessions.md). */
+async function createSession() {
+  for (let headers = {}, tries = 1; ; tries++) {
+    try {
+      return await (await api("POST", "sessions", { id: null, headers })).json();
+    } catch (problem) {
+      if (problem.code !== "proof_of_work" || !problem.proofOfWork || tries === 4) throw problem;
+      if (!crypto.subtle) throw new Problem({ code: "proof_impossible" }); // The page came without https.
+      headers = { "Proof-Of-Work": await solve(problem.proofOfWork) };
+    }
+  }
+}
+
+async function solve({ challenge, difficulty, input_bytes }) {
+  const input = new Uint8Array(input_bytes), view = new DataView(input.buffer);
+  input.set(new TextEncoder().encode(challenge), 8);
+  for (let counter = 0; ; counter++) {
+    if (counter % 256 === 0) await seconds(0); // Presses and the screen have their turn.
+    view.setUint32(4, counter); // The first eight bytes are the counter, the most significant byte first.
+    const hash = new DataView(await crypto.subtle.digest("SHA-256", input));
+    if (hash.getUint32(0) >>> (32 - difficulty) === 0) return `${challenge}:${counter}`;
+  }
+}
+
+/** The events of a stream (docs/chat.md), as pairs of a name and its data. */
+async function* eventsOf(response, onPiece) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ""; ; ) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    onPiece();
+    const events = (rest + value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/m) ?? []; // A comment has neither.
+      if (name) yield [name, JSON.parse(data)];
+    }
+  }
+}
+
+// ---- Start ----
+
+/** Begins a conversation, or opens that of an id or a code. `open` resolves to the session. */
+async function enter(open, otherwise) {
+  if ($("main").getAttribute("aria-busy") === "true") return;
+  $("main").setAttribute("aria-busy", "true");
+  show("#notice", "one_moment");
+  try {
+    const found = await patiently(open);
+    const history = found.isNew ? { messages: [] } : await patiently(() => historyPage(found.session_id));
+    if (hasLeft) return;
+    session = found.session_id;
+    showTalk(found.recovery_code, history);
+  } catch (problem) {
+    if (hasLeft) return;
+    if (problem.status === 404) store()?.removeItem(STORED);
+    show("#notice", problem.status === 422 ? "code_wrong" : textOf(problem, otherwise));
+  } finally {
+    $("main")?.removeAttribute("aria-busy");
+  }
+}
+
+const begin = () => enter(async () => ({ ...(await createSession()), isNew: true }), "begin_failed");
+
+const openById = (id) => enter(async () => (await api("GET", "session", { id })).json(), "no_connection");
+
+function openByCode() {
+  const code = $("#code").value.replace(/[^0-9a-z]/gi, ""); // Hyphens and spaces only help to read it.
+  if (code) openById(code); else show("#notice", "code_wrong");
+}
+
+// ---- The talk ----
+
+/** Takes the place of the start, with the markup that the server sends to a browser without JavaScript. */
+function showTalk(code, history) {
+  if (!$("#talk")) $("main").replaceChildren(document.importNode($("#talk-view").content, true));
+  $("#safety").replaceChildren();
+  $("#options").hidden = false;
+  $("#anew").hidden = true;
+  show("#notice");
+  prepareTalk(code);
+  showHistory(history);
+  scrollToEnd();
+  $("#message").focus();
+}
+
+/** What only exists with this script. */
+function prepareTalk(code) {
+  $("#message").rows = 1;
+  $("#message").removeAttribute("required"); // This script has its own words for an empty message: none.
+  $("#code-shown").hidden = true;
+  $("#code-shown output").textContent = code ?? "";
+  $("#show-code").hidden = !code;
+  $("#keeping").hidden = false;
+  const storage = store();
+  if (storage) $("#keep").checked = storage.getItem(STORED) === session;
+  else $("#keeping").replaceChildren(words("keep_blocked"));
+  growField();
+}
+
+function bubble(role, text, cut = false) {
+  const message = document.createElement("div"), heading = document.createElement("h2"), body = document.createElement("p");
+  message.className = `message ${role}`;
+  heading.append(words(role === "user" ? "you" : "program"));
+  body.dir = "auto"; // Each message runs in the direction of its own script.
+  body.textContent = text + (cut ? " …" : "");
+  message.append(heading, body);
+  return message;
+}
+
+const historyPage = async (id, before) =>
+  (await api("GET", `session/chat?limit=${PAGE_SIZE}${before ? `&before=${before}` : ""}`, { id })).json();
+
+function pastBubble({ id, role, content, cut }) {
+  const message = bubble(role, content, cut);
+  message.dataset.id = id;
+  return message;
+}
+
+/** Shows the newest page in the place of all messages. #past is not announced: only what is new is. */
+function showHistory({ messages, has_more }) {
+  const past = $("#past");
+  $("#log").replaceChildren(past);
+  past.replaceChildren(...messages.map(pastBubble));
+  $("#earlier").hidden = !has_more;
+}
+
+/** Puts the page before the oldest message above it; what the person reads stays where it is. */
+async function showEarlier() {
+  if ($("#earlier").getAttribute("aria-busy") === "true") return;
+  $("#earlier").setAttribute("aria-busy", "true");
+  try {
+    const oldest = $("#log .message");
+    const { messages, has_more } = await patiently(() => historyPage(session, oldest.dataset.id));
+    const top = oldest.getBoundingClientRect().top;
+    $("#past").prepend(...messages.map(pastBubble));
+    $("#earlier").hidden = !has_more;
+    scrollBy(0, oldest.getBoundingClientRect().top - top);
+    if (!has_more) focusOn($("#log .message"), { preventScroll: true }); // The button with the focus is gone.
+  } catch (problem) {
+    if (problem.status === 404) conversationIsGone();
+    else show("#notice", textOf(problem, "no_connection"));
+  } finally {
+    $("#earlier")?.removeAttribute("aria-busy");
+  }
+}
+
+/** Sends what is in the field. While a message has no answer, the next one stays in the field. */
+function submit() {
+  const text = $("#message").value;
+  if (sending?.mayDrop && text.trim()) sending.tryAgain(false);
+  else if (sending) return sending.tryAgain?.(true);
+  if (!session || !text.trim()) return;
+  $("#message").value = "";
+  growField();
+  send({ text, key: randomKey(), bubble: bubble("user", text) });
+}
+
+/** Sends a message until it has an answer. The same key makes every further try safe. */
+async function send(message) {
+  sending = message;
+  $("#log").append(message.bubble);
+  scrollToEnd();
+  let metOther = false;
+  for (let tries = 1; sending === message; tries++) {
+    try {
+      await converse(message);
+      sending = null;
+      if (metOther) await showNewest();
+    } catch (problem) {
+      if (hasLeft || sending !== message) return;
+      endAnswer();
+      metOther ||= problem.code === "turn_in_progress"; // Another tab has messages that this one does not show.
+      if (problem.status === 404) return conversationIsGone();
+      if (!problem.mayPass && problem.status < 500 && problem.code !== "answer_stopped") return giveBack(problem);
+      if (!(await tryAgain(message, problem, tries))) return;
+      if (!navigator.onLine || tries >= MAX_TRIES) tries = 0; // The person, or the network, asked for it.
+    }
+  }
+}
+
+/** One try: sends the message, and shows the answer as it comes. */
+async function converse(message) {
+  const silence = new AbortController();
+  const stop = () => silence.abort();
+  let timer = setTimeout(stop, SILENCE_MS);
+  const heard = () => { clearTimeout(timer); timer = setTimeout(stop, SILENCE_MS); };
+  running.signal.addEventListener("abort", stop);
+  setBusy(true);
+  try {
+    const response = await api("POST", "session/chat", {
+      body: { message: message.text }, signal: silence.signal,
+      headers: { Accept: "text/event-stream", "Idempotency-Key": message.key },
+    });
+    for await (const [name, data] of eventsOf(response, heard)) {
+      if (name === "message.start") startAnswer();
+      if (name === "safety") showSafety(data.resources);
+      if (name === "message.delta") addToAnswer(data.text);
+      if (name === "error") throw new Problem(data);
+      if (name === "message.end") return finishAnswer(data);
+    }
+    throw new Problem({ code: "offline" }); // The stream broke. The answer may be stored: the same key gets it.
+  } catch (problem) {
+    throw problem instanceof Problem ? problem : new Problem({ code: "offline" });
+  } finally {
+    clearTimeout(timer);
+    running.signal.removeEventListener("abort", stop);
+    setBusy(false);
+  }
+}
+
+function setBusy(isBusy) {
+  if (!$("#say")) return;
+  if (!isBusy && document.activeElement === $("#stop")) $("#message").focus();
+  $("#stop").hidden = !isBusy;
+  $("#say button").setAttribute("aria-disabled", isBusy); // Not `disabled`, which would lose the focus.
+  show("#notice", ...(isBusy ? ["writing"] : []));
+}
+
+/** The answer grows in #coming, outside the log: a screen reader announces it once, when it is finished. */
+function startAnswer() {
+  $("#safety").replaceChildren();
+  $("#coming").replaceChildren(bubble("model", ""));
+}
+
+function addToAnswer(piece) {
+  follow(() => $("#coming p").append(piece));
+}
+
+/** The whole message takes the place of the pieces, which the service may have withdrawn. */
+function finishAnswer({ content, cut }) {
+  follow(() => {
+    $("#coming").replaceChildren();
+    $("#log").append(bubble("model", content, cut));
+  });
+}
+
+const endAnswer = () => $("#coming")?.replaceChildren();
+
+async function stopAnswer() {
+  await api("POST", "session/chat/stop").catch(() => {}); // The stream says what became of the answer.
+}
+
+/** Says why a message has no answer, and waits: for the time, the network or a press. Resolves to whether to send it again. */
+async function tryAgain(message, problem, tries) {
+  const wasStopped = problem.code === "answer_stopped";
+  const isAutomatic = problem.mayPass && navigator.onLine && tries < MAX_TRIES;
+  message.mayDrop = wasStopped; // It is stored: the person may go on without an answer to it.
+  follow(() => {
+    show("#notice", ...(wasStopped ? [] : ["not_sent"]), textOf(problem));
+    $("#again").hidden = false;
+  });
+  const decision = new Promise((resolve) => { message.tryAgain = resolve; });
+  const clock = isAutomatic && countDown(waitBefore(tries, problem), "#countdown", "sent_in", () => message.tryAgain(true));
+  const again = await decision;
+  clearInterval(clock);
+  show("#countdown");
+  show("#notice");
+  if (document.activeElement === $("#again")) $("#message").focus();
+  $("#again").hidden = true;
+  message.tryAgain = null;
+  return again;
+}
+
+/** Counts down outside a live region, so that a screen reader does not read every second. */
+function countDown(left, selector, key, done) {
+  const clock = setInterval(tick, 1000);
+  function tick() {
+    if (left <= 0) { clearInterval(clock); return done(); }
+    show(selector, words(key, { seconds: left-- }));
+  }
+  tick();
+  return clock;
+}
+
+/** The message was not stored, and would not be: its text goes back into the field. */
+function giveBack(problem) {
+  const { text, bubble } = sending;
+  sending = null;
+  bubble.remove();
+  $("#message").value = [text, $("#message").value].filter((part) => part.trim()).join("\n\n");
+  growField();
+  show("#notice", textOf(problem));
+}
+
+/** The session has ended or was erased elsewhere. What was not sent goes with the person into a new one. */
+function conversationIsGone() {
+  session = null;
+  store()?.removeItem(STORED);
+  if (sending) giveBack({ code: "session_not_found" });
+  else show("#notice", "session_not_found");
+  $("#options").hidden = true;
+  $("#anew").hidden = false;
+}
+
+async function showNewest() {
+  const history = await historyPage(session).catch(() => null);
+  if (history && !sending) follow(() => showHistory(history));
+}
+
+/** Help lines that belong to what was said, beside the answer. */
+function showSafety(lines) {
+  const list = document.createElement("ul");
+  list.className = "lines";
+  list.append(...lines.map(helpLine));
+  follow(() => show("#safety", "help_note", list));
+}
+
+function helpLine({ name, kind, value, verified }) {
+  const line = document.createElement("li"), who = document.createElement("b"), link = document.createElement("a");
+  const digits = value.replace(/[^+0-9]/g, "");
+  who.textContent = name;
+  link.textContent = kind === "whatsapp" ? `WhatsApp ${value}` : value;
+  link.href = { phone: `tel:${digits}`, whatsapp: `https://wa.me/${digits.replace("+", "")}`, email: `mailto:${value}` }[kind] ?? value;
+  link.rel = "noreferrer";
+  if (link.protocol.startsWith("http")) link.target = "_blank"; // The conversation stays open.
+  line.append(who, " ", link);
+  if (!verified) {
+    const note = document.createElement("i");
+    note.append("(", words("unverified"), ")");
+    line.append(" ", note);
+  }
+  return line;
+}
+
+// ---- Keep, code, erase ----
+
+/** sessionStorage, or null where the browser blocks it. */
+function store() {
+  try {
+    sessionStorage.setItem("probe", "");
+    sessionStorage.removeItem("probe");
+    return sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
+function keep(isKept) {
+  if (isKept) store()?.setItem(STORED, session);
+  else store()?.removeItem(STORED);
+}
+
+/** The second step takes the place of the first one. */
+function askToErase(isAsking) {
+  $("#erase-first").hidden = isAsking;
+  $("#erase-sure").hidden = $("#erase-not").hidden = !isAsking;
+  $(isAsking ? "#erase-not" : "#erase-first").focus();
+}
+
+/** Erases until the service has confirmed it, or the person leaves. */
+async function erase() {
+  const id = session;
+  session = sending = null; // A running answer has nowhere to go.
+  const shown = $("#ended-view").content;
+  $("main").replaceChildren(document.importNode(shown, true));
+  show("#notice", "erasing");
+  for (let tries = 1; ; tries++) {
+    try {
+      const response = await api("DELETE", "session", { id, headers: { Prefer: "return=representation" } });
+      const { deleted } = await response.json();
+      return showErased(words("erased", deleted));
+    } catch (problem) {
+      if (hasLeft) return;
+      if (problem.status === 404) return showErased("erased_before");
+      show("#notice", "erase_unsure");
+      await new Promise((resolve) => countDown(waitBefore(tries, problem), "#progress", "erase_retry", resolve));
+      show("#progress", "erasing");
+    }
+  }
+}
+
+function showErased(result) {
+  store()?.removeItem(STORED);
+  show("#progress");
+  show("#notice", result);
+  focusOn($("#notice"));
+}
+
+// ---- Leave ----
+
+/**
+ * Everything in the same turn of the event loop: the next frame on the screen is empty, whatever the network does. A beacon
+ * survives the page.
+ */
+function leave() {
+  const exit = document.body.dataset.exit;
+  const id = session ?? store()?.getItem(STORED);
+  hasLeft = true;
+  document.body.replaceChildren();
+  document.title = "…";
+  if (id && !navigator.sendBeacon("/api/v1/panic", id)) {
+    fetch("/api/v1/panic", { method: "POST", body: id, keepalive: true }).catch(() => {});
+  }
+  session = sending = null;
+  try { sessionStorage.clear(); } catch { /* It is blocked, so it is empty. */ }
+  running.abort();
+  if (framed) parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site takes itself away.
+  goTo(exit);
+  setInterval(goTo, 500, exit); // A press of Escape may have stopped the browser.
+}
+
+/** Takes the place of this page in the history. */
+function goTo(url) {
+  try {
+    (framed ? top : self).location.replace(url);
+  } catch {
+    location.replace(url); // The site's frame does not let its content lead it away.
+  }
+}
+
+let escapes = []; // Times of the last presses.
+function countEscape(event) {
+  if (event.key !== "Escape" || event.isComposing) return;
+  event.preventDefault(); // It would stop the browser from leaving.
+  if (event.repeat || hasLeft) return;
+  $("#help").open = false;
+  const now = performance.now();
+  escapes = [...escapes.filter((time) => now - time < ESCAPES_WITHIN_MS), now];
+  if (escapes.length >= ESCAPES) return leave();
+  show("#pressed", words("leave_pressed", { count: ESCAPES - escapes.length }));
+  setTimeout(() => { if (performance.now() - escapes.at(-1) >= ESCAPES_WITHIN_MS) show("#pressed"); }, ESCAPES_WITHIN_MS);
+}
+
+// ---- Field, focus and scrolling ----
+
+/** The field is as high as its text, up to six lines. */
+function growField() {
+  const field = $("#message");
+  field.rows = 1;
+  while (field.rows < 6 && field.scrollHeight > field.clientHeight + 1) field.rows++;
+}
+
+/** Enter sends where there is a keyboard; on a touch screen, and with Shift, it makes a line. It also ends a composed character. */
+function sendOnEnter(event) {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || !matchMedia("(pointer: fine)").matches) return;
+  event.preventDefault();
+  submit();
+}
+
+function focusOn(element, options) {
+  element.tabIndex = -1;
+  element.focus(options);
+}
+
+const scrollToEnd = () => scrollTo(0, document.documentElement.scrollHeight);
+
+/** Changes the page, and stays at its end if the person is there: who reads further up is left in peace. */
+function follow(change) {
+  const isAtEnd = document.documentElement.scrollHeight - scrollY - innerHeight < 48;
+  change();
+  if (isAtEnd) scrollToEnd();
+}
+
+/** On some phones the keyboard moves the page up: the way out stays on the screen. */
+function followKeyboard() {
+  document.documentElement.style.setProperty("--keyboard", `${Math.max(0, visualViewport.offsetTop)}px`);
+}
+
+// ---- Events ----
+
+const ON_SUBMIT = { leave, begin, open: openByCode, say: submit, earlier: showEarlier, erase: () => askToErase(true) };
+const ON_CLICK = {
+  stop: stopAnswer, again: () => sending?.tryAgain?.(true), anew: begin,
+  "show-code": () => { $("#code-shown").hidden = !$("#code-shown").hidden; },
+  "erase-sure": erase, "erase-not": () => askToErase(false),
+};
+
+addEventListener("submit", (event) => {
+  event.preventDefault(); // Every form of the page has its own deed here.
+  ON_SUBMIT[event.target.id]();
+  if (event.target.id === "say") $("#message").focus();
+});
+addEventListener("click", (event) => {
+  const button = event.target.closest("button[type=button]");
+  if (button) ON_CLICK[button.id]?.();
+  const language = event.target.closest("#languages a");
+  if (language && $("#talk")) { // Without a conversation the link may simply lead to the page in that language.
+    event.preventDefault();
+    changeLanguage(language).catch(() => show("#notice", "no_connection"));
+  }
+});
+addEventListener("keydown", countEscape, { capture: true });
+addEventListener("keydown", (event) => { if (event.target.id === "message") sendOnEnter(event); });
+addEventListener("input", (event) => { if (event.target.id === "message") growField(); });
+addEventListener("change", (event) => { if (event.target.id === "keep") keep(event.target.checked); });
+addEventListener("online", () => sending?.tryAgain?.(true));
+addEventListener("pageshow", (event) => { if (event.persisted && hasLeft) leave(); }); // Nothing comes back.
+addEventListener("message", (event) => {
+  if (framed && event.source === parent && event.data?.safespace === "leave") leave();
+});
+visualViewport?.addEventListener("resize", followKeyboard);
+visualViewport?.addEventListener("scroll", followKeyboard);
+
+// A panel closes when the person goes on elsewhere, so that it hides nothing.
+for (const name of ["pointerdown", "focusin"]) {
+  addEventListener(name, (event) => {
+    document.querySelectorAll("#help[open], #options[open]").forEach((it) => { if (!it.contains(event.target)) it.open = false; });
+  });
+}
+
+// ---- What the page is when it opens ----
+
+function open() {
+  if (framed) document.documentElement.dataset.framed = "";
+  if ($("#leave-keys")) $("#leave-keys").hidden = false;
+  const posted = $("#say [name=session_id]")?.value; // A form was sent before this script was there.
+  if (posted) {
+    session = posted;
+    prepareTalk($("#code-shown output").textContent);
+    document.querySelectorAll("[type=hidden]").forEach((field) => field.remove());
+    history.replaceState(null, "", `/?language=${document.documentElement.lang}`); // A reload sends no form again.
+  } else if ($("#start")) {
+    const kept = store()?.getItem(STORED);
+    if (kept) openById(kept);
+  }
+}
+open();
