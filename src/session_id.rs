@@ -1,5 +1,9 @@
 //! The session's id, its only credential, as a type that cannot be printed by accident.
 
+mod recovery_code;
+
+pub use recovery_code::RecoveryCode;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,13 +14,13 @@ use uuid::fmt::Hyphenated;
 /// The id of an anonymous session: a random `UUIDv4` (RFC 9562, section 5.4).
 ///
 /// The id grants full access to the session, so it has no `Display` and its `Debug` is redacted. `Serialize` is its only way
-/// out of the program: into the response to the client that owns it. The database holds only values derived from it.
+/// out of the program, beside its recovery code: into the response to the client that owns it. The database holds only values derived from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(Uuid);
 
 /// The text is not a session's id. The error does not quote the text, which may be a mistyped secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a UUID in its hyphenated form")]
+#[error("not a UUID in its hyphenated form, and not a recovery code")]
 pub struct NotASessionId;
 
 impl SessionId {
@@ -31,15 +35,22 @@ impl SessionId {
     pub fn expose(&self) -> &Uuid {
         &self.0
     }
+
+    /// The id as a code that a person can write down. That of an id that is no `UUIDv4`, which no session has, leads to another id.
+    #[must_use]
+    pub fn recovery_code(&self) -> RecoveryCode {
+        RecoveryCode::of(&self.0)
+    }
 }
 
 impl FromStr for SessionId {
     type Err = NotASessionId;
 
-    /// Accepts the hyphenated form in either case; no braces, no `urn:uuid:`, no bare digits, so that an id has exactly one
-    /// spelling per case.
+    /// Accepts the hyphenated form in either case (no braces, no `urn:uuid:`, no bare digits), and the recovery code as a person
+    /// types it.
     fn from_str(text: &str) -> Result<SessionId, NotASessionId> {
-        text.parse::<Hyphenated>().map(|id| SessionId(id.into_uuid())).map_err(|_| NotASessionId)
+        let id = text.parse::<Hyphenated>().ok().map(Hyphenated::into_uuid);
+        id.or_else(|| recovery_code::decode(text)).map(SessionId).ok_or(NotASessionId)
     }
 }
 

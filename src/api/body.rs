@@ -126,10 +126,10 @@ impl Form {
     }
 }
 
-/// The first word that is a session's id.
+/// The whole text, which may be a recovery code with spaces, or the first word in it that is a session's id.
 fn first_id(text: &str) -> Option<SessionId> {
     let mut words = text.split(|character: char| !character.is_ascii_alphanumeric() && !"-_".contains(character));
-    words.find_map(|word| word.parse().ok())
+    text.parse().ok().or_else(|| words.find_map(|word| word.parse().ok()))
 }
 
 /// Where JSON is wrong, in bytes from 1.

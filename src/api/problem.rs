@@ -90,7 +90,7 @@ pub(super) struct FieldError {
     /// What is wrong with it, for programs.
     code: FieldCode,
     /// What it should be, for a person to read.
-    #[schema(example = "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000")]
+    #[schema(example = "must be a UUID such as 550e8400-e29b-41d4-a716-446655440000, or a recovery code")]
     message: String,
     /// Where the body is wrong: the number of the byte, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]

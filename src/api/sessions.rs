@@ -16,7 +16,7 @@ use crate::http::Request;
 use crate::message;
 use crate::retention::{Life, MIN_IDLE_TIMEOUT_SECONDS};
 use crate::sealing::SealingKey;
-use crate::session_id::SessionId;
+use crate::session_id::{RecoveryCode, SessionId};
 use crate::store::{self, Erased, NewSession, Store, StoredSession};
 
 /// An anonymous session.
@@ -25,6 +25,9 @@ pub(super) struct Session {
     /// The session's only credential: the client that holds it owns the session. A random `UUIDv4`.
     #[schema(value_type = String, format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     session_id: SessionId,
+    /// The id as a code that a person can write down; accepted wherever an id is. As secret as the id.
+    #[schema(value_type = String, example = "AM78-8072-KCEM-KHCH-36AN-2000-6EX0")]
+    recovery_code: RecoveryCode,
     /// When it was created, in UTC.
     #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
     created_at: String,
@@ -39,7 +42,8 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(session_id: SessionId, life: &Life) -> Session {
         let [created_at, expires_at] = [life.created_at, life.expires_at].map(respond::timestamp);
-        Session { session_id, created_at, expires_at, idle_timeout_seconds: life.idle_timeout_seconds }
+        let recovery_code = session_id.recovery_code();
+        Session { session_id, recovery_code, created_at, expires_at, idle_timeout_seconds: life.idle_timeout_seconds }
     }
 }
 
@@ -146,7 +150,7 @@ struct DeletedRows {
     request_body(content = IdleTimeoutRequest, content_type = "application/json"),
     responses(
     (status = 200, description = "Changed, and durable", body = Session),
-    (status = 422, description = "The id is not a UUID, the body is not a JSON object, or the timeout is not valid"),
+    (status = 422, description = "The id is none, the body is not a JSON object, or the timeout is not valid"),
 ))]
 pub(super) fn change<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let policy = context.retention;

@@ -37,7 +37,7 @@ pub(super) const MAX_BODY_BYTES: usize = 256 * 1024;
     request_body(content = ReportRequest, content_type = "application/json", description = "At most 262,144 bytes"),
     responses(
     (status = 201, description = "Made, and durable", body = ReportBody),
-    (status = 422, description = "The id is not a UUID, the body is not a JSON object, or answers are missing or not valid"),
+    (status = 422, description = "The id is none, the body is not a JSON object, or answers are missing or not valid"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
     let read = || request::new_report(request);
@@ -120,7 +120,7 @@ pub(super) fn list<'a>(context: &'a Context, request: &Request, session_id: &str
     request_body(content = ReportChanges, content_type = "application/json", description = "At most 262,144 bytes"),
     responses(
     (status = 200, description = "Changed, and durable", body = ReportBody),
-    (status = 422, description = "An id is not a UUID, the body is not a JSON object, or answers are not valid"),
+    (status = 422, description = "An id is none, the body is not a JSON object, or answers are not valid"),
 ))]
 pub(super) fn change<'a>(
     context: &'a Context,

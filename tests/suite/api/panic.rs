@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use safespace::session_id::SessionId;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -26,6 +27,10 @@ fn panic(app: &TestApp, body: &str) -> Answer {
 fn multipart(id: &str) -> String {
     let part = "------b\r\nContent-Disposition: form-data; name=";
     format!("{part}\"file\"; filename=\"session_id\"\r\n\r\nx\r\n{part}\"session_id\"\r\n\r\n{id}\r\n------b--\r\n")
+}
+
+fn code(id: &str) -> String {
+    id.parse::<SessionId>().unwrap().recovery_code().expose().to_owned()
 }
 
 #[test]
@@ -55,11 +60,18 @@ fn each_form_of_a_body_erases_the_session_whatever_its_media_type() {
             |id: &str| format!("\t{{{id}}}\0"),
             |id: &str| multipart(id).replace("\r\n", "\n"),
             |id: &str| format!("This is a message in several parts.\r\n\r\n{}", multipart(id)),
+            code,
+            |id: &str| code(id).to_lowercase().replace('-', " "),
+            |id: &str| format!("session_id={}", code(id)),
+            |id: &str| format!("session_id={}", code(id).replace('-', "+")),
+            |id: &str| json!({"session_id": code(id).replace('-', " ")}).to_string(),
+            |id: &str| multipart(&code(id).replace('-', " ")),
+            |id: &str| format!("id={}", code(id)),
         ] {
             let id = app.create_session();
             let answer = app.client.post_body("/api/v1/panic", media_type, body(&id).as_bytes()).assert_status(204);
             assert!(answer.body.is_empty());
-            assert_eq!(count_rows(&mut app.sql()), 0, "{media_type}: {}", body("ID"));
+            assert_eq!(count_rows(&mut app.sql()), 0, "{media_type}: {}", body(&id));
         }
     }
 }

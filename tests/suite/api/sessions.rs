@@ -25,7 +25,9 @@ fn a_new_session_has_a_random_id_and_its_creation_time() {
     assert!(created_at.ends_with('Z') && created_at.len() == 27, "{created_at}");
     let age = Utc::now() - created_at.parse::<DateTime<Utc>>().unwrap();
     assert!(age.num_seconds().abs() < 10);
-    assert_eq!(session.as_object().unwrap().len(), 4);
+    let code: SessionId = session["recovery_code"].as_str().unwrap().parse().unwrap();
+    assert_eq!(*code.expose(), uuid);
+    assert_eq!(session.as_object().unwrap().len(), 5);
 }
 
 #[test]
@@ -66,6 +68,27 @@ fn a_session_id_is_case_insensitive() {
     assert_eq!(app.client.get(&format!("/api/v1/sessions/{id}")).assert_status(200).json(), session);
     let upper = format!("/api/v1/sessions/{}", id.to_uppercase());
     assert_eq!(app.client.get(&upper).assert_status(200).json(), session);
+}
+
+#[test]
+fn a_recovery_code_is_accepted_wherever_an_id_is_however_a_person_types_it() {
+    let app = TestApp::start();
+    let session = app.client.post("/api/v1/sessions").json();
+    let code = session["recovery_code"].as_str().unwrap();
+    for typed in [code.to_owned(), code.to_lowercase(), code.replace('-', " "), code.replace('0', "O")] {
+        let path = format!("/api/v1/sessions/{}", typed.replace(' ', "%20"));
+        assert_eq!(app.client.get(&path).assert_status(200).json(), session, "{typed}");
+        let bearer = [("Authorization", &*format!("Bearer {typed}"))];
+        assert_eq!(app.client.send_with("GET", "/api/v1/session", &bearer).assert_status(200).json(), session);
+    }
+    // A code with a mistake is malformed, not unknown.
+    let last = if code.ends_with('0') { "1" } else { "0" };
+    let mistaken = format!("{}{last}", &code[..code.len() - 1]);
+    let answer = app.client.get(&format!("/api/v1/sessions/{mistaken}"));
+    answer.assert_problem(422);
+    assert_eq!(answer.json()["errors"][0]["code"], "session_id_invalid");
+    app.client.delete(&format!("/api/v1/sessions/{code}")).assert_status(204);
+    app.client.get(&format!("/api/v1/sessions/{code}")).assert_problem(404);
 }
 
 #[test]
@@ -124,7 +147,7 @@ fn an_invalid_session_id_gets_422_without_a_query() {
 fn debug_output_and_errors_do_not_contain_the_session_id() {
     let text = "550e8400-e29b-41d4-a716-446655440000";
     let id: SessionId = text.parse().unwrap();
-    assert_eq!(format!("{id:?}"), "SessionId(<redacted>)");
+    assert_eq!(format!("{id:?} {:?}", id.recovery_code()), "SessionId(<redacted>) RecoveryCode(<redacted>)");
     let error = "550e8400".parse::<SessionId>().unwrap_err();
     assert!(!format!("{error} {error:?}").contains("550e8400"));
 }

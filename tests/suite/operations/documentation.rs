@@ -62,7 +62,7 @@ fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
     assert_eq!(statuses("get"), ["200", "404", "422", "500", "503", "504", "default"]);
     assert_eq!(statuses("delete"), ["200", "204", "403", "404", "422", "500", "503", "504", "default"]);
     let session = &document["components"]["schemas"]["Session"];
-    let required = ["session_id", "created_at", "expires_at", "idle_timeout_seconds"];
+    let required = ["session_id", "recovery_code", "created_at", "expires_at", "idle_timeout_seconds"];
     assert_eq!(session["required"], serde_json::json!(required));
     assert_eq!(session["properties"]["session_id"]["format"], "uuid");
     assert!(

@@ -45,7 +45,13 @@ fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
         client.post_body("/api/v1/exit", "application/x-www-form-urlencoded", form.as_bytes()).assert_status(422);
         client.get(&format!("{path}/more")).assert_status(404);
         client.get(&format!("{path}0")).assert_status(422);
+        let code = session.json()["recovery_code"].as_str().unwrap().to_owned();
+        client.get(&format!("/api/v1/sessions/{code}")).assert_status(404);
+        client.get(&format!("/api/v1/sessions/{code}0")).assert_status(422);
+        client.post_body("/api/v1/panic", "text/plain", code.as_bytes()).assert_status(204);
         secrets.push(id.replace('-', ""));
+        secrets.push(code.replace('-', ""));
+        secrets.push(code);
         secrets.push(id);
     }
     for path in [
@@ -99,8 +105,8 @@ fn every_request_is_one_json_line_with_its_route() {
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
 
     let requests: Vec<&Value> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
-    // 5 rounds of 16, 8 paths, 3 odd requests, 3 around the internal errors.
-    assert_eq!(requests.len(), 5 * 16 + 8 + 3 + 3);
+    // 5 rounds of 19, 8 paths, 3 odd requests, 3 around the internal errors.
+    assert_eq!(requests.len(), 5 * 19 + 8 + 3 + 3);
     let ids: HashSet<&str> = requests.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), requests.len());
     let count = |method: &str, route: &str, status: u16| {
@@ -108,7 +114,7 @@ fn every_request_is_one_json_line_with_its_route() {
         requests.iter().filter(wanted).count()
     };
     assert_eq!(count("DELETE", "/api/v1/sessions/{session_id}", 204), 5);
-    assert_eq!(count("GET", "/api/v1/sessions/{session_id}", 422), 5);
+    assert_eq!(count("GET", "/api/v1/sessions/{session_id}", 422), 10);
     assert_eq!(count("PUT", "/api/v1/sessions/{session_id}", 405), 5);
     assert_eq!(count("PATCH", "/api/v1/sessions/{session_id}", 422), 5);
     assert_eq!(count("GET", "none", 404), 6);
