@@ -343,15 +343,19 @@ async function converse(message) {
 function setBusy(isBusy) {
   if (!$("#say")) return;
   if (!isBusy && document.activeElement === $("#stop")) $("#message").focus();
-  $("#stop").hidden = !isBusy;
   $("#say button").setAttribute("aria-disabled", isBusy); // Not `disabled`, which would lose the focus.
-  show("#notice", ...(isBusy ? ["writing"] : []));
+  follow(() => {
+    $("#stop").hidden = !isBusy;
+    show("#notice", ...(isBusy ? ["writing"] : []));
+  });
 }
 
 /** The answer grows in #coming, outside the log: a screen reader announces it once, when it is finished. */
 function startAnswer() {
-  $("#safety").replaceChildren();
-  $("#coming").replaceChildren(bubble("model", ""));
+  follow(() => {
+    $("#safety").replaceChildren();
+    $("#coming").replaceChildren(bubble("model", ""));
+  });
 }
 
 function addToAnswer(piece) {
@@ -527,17 +531,17 @@ function leave() {
   try { sessionStorage.clear(); } catch { /* It is blocked, so it is empty. */ }
   running.abort();
   if (framed) parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site takes itself away.
-  goTo(exit);
-  setInterval(goTo, 500, exit); // A press of Escape may have stopped the browser.
+  goTo(exit, 4000);
 }
 
-/** Takes the place of this page in the history. */
-function goTo(url) {
+/** Takes the place of this page in the history; again where something stopped it. Each time loading begins anew, so the pauses grow. */
+function goTo(url, pause_ms) {
   try {
     (framed ? top : self).location.replace(url);
   } catch {
     location.replace(url); // The site's frame does not let its content lead it away.
   }
+  setTimeout(goTo, pause_ms, url, 2 * pause_ms);
 }
 
 let escapes = []; // Times of the last presses.
@@ -633,7 +637,10 @@ for (const name of ["pointerdown", "focusin"]) {
 // ---- What the page is when it opens ----
 
 function open() {
-  if (framed) document.documentElement.dataset.framed = "";
+  if (framed) {
+    document.documentElement.dataset.framed = "";
+    parent.postMessage({ safespace: "ready", url: document.body.dataset.exit }, "*"); // The site leaves too, whatever happens here.
+  }
   if ($("#leave-keys")) $("#leave-keys").hidden = false;
   const posted = $("#say [name=session_id]")?.value; // A form was sent before this script was there.
   if (posted) {
