@@ -402,7 +402,7 @@ function countDown(left, selector, key, done) {
   const clock = setInterval(tick, 1000);
   function tick() {
     if (left <= 0) { clearInterval(clock); return done(); }
-    show(selector, words(key, { seconds: left-- }));
+    follow(() => show(selector, words(key, { seconds: left-- })));
   }
   tick();
   return clock;
