@@ -15,6 +15,7 @@ use crate::report::Templates;
 use crate::resources::{Registry, Resource};
 use crate::store::migrations::{self, MigrationError};
 use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
+use crate::web::Site;
 
 /// Reads the configuration and the database, changes neither, and appends what it finds to `output`, one line each. With
 /// `asks` it also sends a fixed sentence to the companion.
@@ -34,10 +35,14 @@ pub fn check(config: &Config, asks: bool, output: &mut String) -> Result<(), Sta
     report.line("Sessions", config.session_limits);
     report.line("Retention", config.retention);
     report.line("Exit", config.exit_urls.join(", "));
+    report.line("Page", &config.web);
     for warning in app::warnings(config) {
         report.line("Warning", warning);
     }
     report.line("Companion", &config.companion);
+    if let Err(error) = Site::load(&config.web, config.retention, config.companion.model_host()) {
+        report.problem(StartError::from(error));
+    }
     report.texts(config, asks);
     for address in [Some(&config.http.address), config.metrics.as_ref()].into_iter().flatten() {
         report.check_host(address);

@@ -1,5 +1,6 @@
 //! The files of texts that an operator can edit, such as the script: how they are read, and how a mistake in one is reported.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
@@ -74,26 +75,62 @@ pub fn ensure<T>(holds: bool, at: &Spanned<T>, what: impl Display) -> Result<(),
     if holds { Ok(()) } else { Err(Mistake(at.span().start, what.to_string())) }
 }
 
+/// Fails with a mistake at a name, unless it is a key of `known`. `what` says what there is not, such as `there is no section`.
+///
+/// # Errors
+/// The mistake, with the name that was meant, or all there are.
+pub fn ensure_known<T>(what: impl Display, name: &Spanned<String>, known: &BTreeMap<String, T>) -> Result<(), Mistake> {
+    let word = name.as_ref();
+    if known.contains_key(word) {
+        return Ok(());
+    }
+    let nearest = known.keys().map(|known| (strsim::osa_distance(word, known), known)).min();
+    let remedy = match nearest {
+        Some((distance, nearest)) if distance <= (nearest.len() / 4).max(1) => format!("did you mean {nearest}?"),
+        _ => format!("there are {}", known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")),
+    };
+    ensure(false, name, format_args!("{what} {word:?}; {remedy}"))
+}
+
 /// The text of the file that the variable names, or the embedded one.
 ///
 /// # Errors
 /// [`FileError::Unreadable`].
 pub fn read(variable: &'static str, path: Option<&Path>, embedded: &str) -> Result<String, FileError> {
-    let Some(path) = path else { return Ok(embedded.to_owned()) };
+    match path {
+        Some(path) => read_text(variable, path, MAX_FILE_BYTES),
+        None => Ok(embedded.to_owned()),
+    }
+}
+
+/// The bytes of a file.
+///
+/// # Errors
+/// [`FileError::Unreadable`], also for more than `max_bytes`.
+pub fn read_bytes(variable: &'static str, path: &Path, max_bytes: usize) -> Result<Vec<u8>, FileError> {
     let error = |problem: String| FileError::Unreadable { variable, problem };
-    let unusable = |problem: &str| error(format!("{} {problem}", path.display()));
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(max_bytes as u64 + 1).read_to_end(&mut bytes))
         .map_err(|cause| error(format!("cannot read {}: {cause}", path.display())))?;
-    if bytes.len() > MAX_FILE_BYTES {
-        return Err(unusable(&format!("has more than {MAX_FILE_BYTES} bytes")));
+    if bytes.len() > max_bytes {
+        return Err(error(format!("{} has more than {max_bytes} bytes", path.display())));
     }
+    Ok(bytes)
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// [`FileError::Unreadable`], also for more than `max_bytes`, for what is not UTF-8, and for nothing but white space.
+pub fn read_text(variable: &'static str, path: &Path, max_bytes: usize) -> Result<String, FileError> {
+    let unusable = |problem| FileError::Unreadable { variable, problem: format!("{} {problem}", path.display()) };
+    let bytes = read_bytes(variable, path, max_bytes)?;
     let text = String::from_utf8(bytes).map_err(|_| unusable("is not UTF-8; save it as UTF-8"))?;
     // Some editors write a byte order mark first.
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
-        return Err(unusable("is empty; write something into it, or leave the variable out"));
+        return Err(unusable("is empty; write something into it, or leave it out"));
     }
     Ok(text.to_owned())
 }
@@ -132,6 +169,9 @@ fn explain(error: &toml::de::Error, text: &str) -> String {
     let rest = text.get(start(error)..).unwrap_or_default();
     if rest.starts_with(['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}']) {
         return "these are typographic quotes; write \"".to_owned();
+    }
+    if message.ends_with("expected a map") {
+        return format!("{message}; this has parts of its own, such as {{ id = \"…\", en = \"…\" }}");
     }
     let bare = message.strip_prefix("invalid type: ").and_then(|it| it.strip_suffix("`, expected a string"));
     match bare.and_then(|it| it.split_once('`')) {

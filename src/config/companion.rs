@@ -121,7 +121,7 @@ fn read_model(reader: &mut Reader) -> Option<ModelSettings> {
     let local_only = reader.choice("COMPANION_EGRESS", &[("any", false), ("local", true)]);
     let model = reader.set("COMPANION_MODEL");
     let (model, base_url, key) = if let Some(url) = reader.set("OPENAI_BASE_URL") {
-        warn_if_set(reader, &["GOOGLE_API_KEY"], "the model at OPENAI_BASE_URL answers");
+        reader.warn_unused(&["GOOGLE_API_KEY"], "the model at OPENAI_BASE_URL answers");
         if model.is_none() {
             reader.problem("COMPANION_MODEL", "required with OPENAI_BASE_URL: a model's name, as that server has it");
         }
@@ -132,7 +132,7 @@ fn read_model(reader: &mut Reader) -> Option<ModelSettings> {
         (model.unwrap_or_default(), base_url, "OPENAI_API_KEY")
     } else if reader.is_given("GOOGLE_API_KEY") {
         let answers = "GOOGLE_API_KEY alone asks Google's model; remove it for another";
-        warn_if_set(reader, &["OPENAI_API_KEY"], answers);
+        reader.warn_unused(&["OPENAI_API_KEY"], answers);
         if local_only {
             let problem = "local, and GOOGLE_API_KEY alone asks Google; remove that, or set OPENAI_BASE_URL";
             reader.problem("COMPANION_EGRESS", problem);
@@ -141,7 +141,7 @@ fn read_model(reader: &mut Reader) -> Option<ModelSettings> {
         (model.unwrap_or_else(|| "gemini-2.5-flash-lite".to_owned()), base_url, "GOOGLE_API_KEY")
     } else {
         let answers = "the script answers; set OPENAI_BASE_URL for a model to";
-        warn_if_set(reader, &["OPENAI_API_KEY", "COMPANION_MODEL", "COMPANION_PROMPT"], answers);
+        reader.warn_unused(&["OPENAI_API_KEY", "COMPANION_MODEL", "COMPANION_PROMPT"], answers);
         return None;
     };
     Some(ModelSettings {
@@ -208,15 +208,6 @@ fn read_key(reader: &mut Reader, name: &str) -> Option<Secret> {
         reader.problem(name, "it has a space, a quote, or a character that is not ASCII, which no key has");
     }
     Some(Secret(key))
-}
-
-/// A warning for each of these variables that is set: it has no effect with this companion.
-fn warn_if_set(reader: &mut Reader, names: &[&str], answers: &str) {
-    for name in names {
-        if reader.is_given(name) {
-            reader.warnings.push(format!("{name} is set and not used: {answers}"));
-        }
-    }
 }
 
 /// Whether a host is a local address, or a name that only private networks resolve. For a warning only: the addresses of a

@@ -129,6 +129,15 @@ impl Reader {
         self.set(name).is_some() || self.unusable.iter().any(|unusable| unusable == name)
     }
 
+    /// Adds a warning for each of these variables that is set, since it has no effect.
+    pub(super) fn warn_unused(&mut self, names: &[&str], why: &str) {
+        for name in names {
+            if self.is_given(name) {
+                self.warnings.push(format!("{name} is set and not used: {why}"));
+            }
+        }
+    }
+
     /// The path that the operator set.
     pub(super) fn path(&mut self, name: &str) -> Option<PathBuf> {
         let text = self.set(name)?;

@@ -136,7 +136,7 @@ pub(super) fn variable_named(name: &str) -> &'static Variable {
 const OF_THE_SYSTEM: [&str; 2] = ["HOME", "XDG_DATA_HOME"];
 
 /// A variable with one of these in front that does not exist is most likely misspelled.
-const PREFIXES: [&str; 15] = [
+const PREFIXES: [&str; 16] = [
     "APP_",
     "COMPANION_",
     "CORS_",
@@ -152,6 +152,7 @@ const PREFIXES: [&str; 15] = [
     "SESSION_MAX_",
     "STORAGE_",
     "TRUSTED_",
+    "WEB_EMBED_",
 ];
 
 /// Whether this is the name of a variable, or of the file of a secret.

@@ -1,5 +1,6 @@
 //! The page that people open in a browser (`WEB_*`).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::exit_urls;
@@ -27,6 +28,25 @@ pub struct WebSettings {
     pub embed_origins: Vec<String>,
 }
 
+impl fmt::Display for WebSettings {
+    /// For the operator.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.page {
+            return formatter.write_str("off");
+        }
+        let languages: Vec<&str> = self.languages.iter().map(|language| language.tag()).collect();
+        write!(formatter, "{}, in {}, leaves to {}; ", self.name, languages.join(", "), self.exit_url)?;
+        match &self.folder {
+            Some(folder) => write!(formatter, "files of {}; ", folder.display())?,
+            None => formatter.write_str("embedded files; ")?,
+        }
+        match self.embed_origins.as_slice() {
+            [] => formatter.write_str("in no frame"),
+            origins => write!(formatter, "in frames of {}", origins.join(", ")),
+        }
+    }
+}
+
 pub(super) fn read(reader: &mut Reader) -> WebSettings {
     let name = reader.text("WEB_NAME");
     if name.chars().count() > MAX_NAME_CHARS {
@@ -36,8 +56,13 @@ pub(super) fn read(reader: &mut Reader) -> WebSettings {
     if let Some(problem) = exit_urls::problem_with(&exit_url) {
         reader.problem("WEB_EXIT_URL", problem);
     }
+    let page = reader.choice("WEB_PAGE", &[("on", true), ("off", false)]);
+    if !page {
+        let names = ["WEB_NAME", "WEB_LANGUAGES", "WEB_EXIT_URL", "WEB_FOLDER", "WEB_EMBED_ORIGINS"];
+        reader.warn_unused(&names, "WEB_PAGE is off");
+    }
     WebSettings {
-        page: reader.choice("WEB_PAGE", &[("on", true), ("off", false)]),
+        page,
         name,
         languages: read_languages(reader),
         exit_url,

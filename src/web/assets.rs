@@ -1,10 +1,22 @@
 //! The style, the script, the logo and the widget, each with its entity tag.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::WebSettings;
+use super::colours;
+use super::folder::{Folder, VARIABLE, unusable};
+use crate::data_file::{self, FileError, Mistake, ParseError};
+
+/// Bytes of a logo.
+const MAX_LOGO_BYTES: usize = 64 * 1024;
+
+/// Bytes of a style.
+const MAX_STYLE_BYTES: usize = 32 * 1024;
+
+/// The first bytes of a PNG (ISO/IEC 15948, 5.2).
+const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// A file that the page loads.
 #[derive(Debug)]
@@ -20,7 +32,7 @@ pub struct Asset {
 /// The files that the page loads.
 #[derive(Debug)]
 pub struct Assets {
-    /// `style.css`.
+    /// The colours and `style.css`.
     pub style: Asset,
     /// `page.js`.
     pub script: Asset,
@@ -31,13 +43,14 @@ pub struct Assets {
 }
 
 impl Assets {
-    pub(super) fn load(_settings: &WebSettings) -> Assets {
-        Assets {
-            style: Asset::new("text/css; charset=utf-8", include_bytes!("style.css").as_slice()),
+    pub(super) fn load(folder: &Folder<'_>) -> Result<Assets, FileError> {
+        let style = colours::load(folder)? + &style(folder)?;
+        Ok(Assets {
+            style: Asset::new("text/css; charset=utf-8", style.into_bytes()),
             script: Asset::new("text/javascript; charset=utf-8", include_bytes!("page.js").as_slice()),
-            logo: Asset::new("image/svg+xml", include_bytes!("logo.svg").as_slice()),
+            logo: logo(folder)?,
             widget: Asset::new("text/javascript; charset=utf-8", include_bytes!("widget.js").as_slice()),
-        }
+        })
     }
 
     /// The file of this name under `/page/`.
@@ -59,4 +72,57 @@ impl Asset {
         let digits: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Asset { media_type, body, etag: format!("\"{digits}\"") }
     }
+}
+
+fn style(folder: &Folder<'_>) -> Result<String, FileError> {
+    let Some(path) = folder.file("style.css")? else { return Ok(include_str!("style.css").to_owned()) };
+    let text = data_file::read_text(VARIABLE, &path, MAX_STYLE_BYTES)?;
+    let mistaken = |reason| FileError::Mistaken { variable: VARIABLE, path: Some(path), reason };
+    ensure_loads_nothing(&text).map_err(mistaken)?;
+    Ok(text)
+}
+
+/// Refuses what the page's Content-Security-Policy would stop without a word to the author. It is the policy that protects.
+fn ensure_loads_nothing(style: &str) -> Result<(), ParseError> {
+    let lower = style.to_ascii_lowercase();
+    if let Some(start) = lower.find("@import") {
+        let what = "@import loads another style, which the page's Content-Security-Policy forbids; copy it in here";
+        return Err(Mistake(start, what.to_owned()).in_text(style));
+    }
+    for (start, found) in lower.match_indices("url(") {
+        let target = lower[start + found.len()..].trim_start_matches([' ', '\t', '\n', '\r', '"', '\'']);
+        let scheme = target.split([':', '/', '#', '?', ')']).next().unwrap_or_default();
+        if target.starts_with("//") || target[scheme.len()..].starts_with(':') {
+            let what = "this url(…) is of another host, or a data: URL, which the page's Content-Security-Policy forbids; \
+                        /page/logo is the one picture there is";
+            return Err(Mistake(start, what.to_owned()).in_text(style));
+        }
+    }
+    Ok(())
+}
+
+fn logo(folder: &Folder<'_>) -> Result<Asset, FileError> {
+    match (folder.file("logo.svg")?, folder.file("logo.png")?) {
+        (Some(svg), Some(_)) => {
+            Err(unusable(format!("{} and logo.png are both there; the page has one logo", svg.display())))
+        }
+        (Some(path), None) => svg(&path),
+        (None, Some(path)) => {
+            let bytes = data_file::read_bytes(VARIABLE, &path, MAX_LOGO_BYTES)?;
+            if !bytes.starts_with(PNG_SIGNATURE) {
+                return Err(unusable(format!("{} is not a PNG; save the picture as PNG or SVG", path.display())));
+            }
+            Ok(Asset::new("image/png", bytes))
+        }
+        (None, None) => Ok(Asset::new("image/svg+xml", include_bytes!("logo.svg").as_slice())),
+    }
+}
+
+fn svg(path: &Path) -> Result<Asset, FileError> {
+    let text = data_file::read_text(VARIABLE, path, MAX_LOGO_BYTES)?;
+    let is_svg = ["<svg", "<?xml", "<!"].iter().any(|start| text.trim_start().starts_with(start));
+    if !is_svg || !text.contains("<svg") {
+        return Err(unusable(format!("{} is not an SVG, which begins with <svg or <?xml", path.display())));
+    }
+    Ok(Asset::new("image/svg+xml", text.into_bytes()))
 }

@@ -1,16 +1,24 @@
 //! The page that people open in a browser: its texts, its files, and how it is rendered. `api::web` serves it.
 //!
-//! - `texts`: the texts of the page in its languages, by key.
-//! - `assets`: the style, the script, the logo and the widget, each with its entity tag.
 //! - `view`: the page as HTML.
+//! - `assets`: the style, the script, the logo and the widget, each with its entity tag.
+//! - `colours`: the colours of the style.
+//! - `texts`: the texts of the page in its languages, by key; `durations`: the durations in them.
+//! - `folder`: which of these files the operator has replaced.
 
 mod assets;
+mod colours;
+mod durations;
+mod folder;
 mod texts;
 mod view;
 
 pub use assets::{Asset, Assets};
-pub use texts::{Texts, Values};
+pub use texts::Texts;
 pub use view::{HelpLine, PageView, Said, Talk, View};
+
+use folder::Folder;
+use texts::Values;
 
 use crate::config::{RetentionSettings, WebSettings};
 use crate::data_file::FileError;
@@ -33,7 +41,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// The page as it is set; `None` where there is none.
+    /// The page as it is set; `None` where there is none. `model_host` is that of the model that answers, if one does.
     ///
     /// # Errors
     /// A file of `WEB_FOLDER` cannot be used.
@@ -45,19 +53,23 @@ impl Site {
         if !settings.page {
             return Ok(None);
         }
-        let values = Values { model_host, idle_seconds: retention.idle_timeout_seconds };
-        let texts = Texts::load(settings, &values)?;
+        let folder = Folder::open(settings.folder.as_deref())?;
+        let values = Values {
+            model_host,
+            idle_seconds: retention.idle_timeout_seconds,
+            max_age_seconds: retention.max_age_seconds,
+        };
         Ok(Some(Site {
             name: settings.name.clone(),
             languages: settings.languages.clone(),
             exit_url: settings.exit_url.clone(),
             embed_origins: settings.embed_origins.clone(),
-            assets: Assets::load(settings),
-            texts,
+            assets: Assets::load(&folder)?,
+            texts: Texts::load(&folder, &settings.languages, &values)?,
         }))
     }
 
-    /// The language of this tag if the page has it, or else the first of those that a client prefers, or the default.
+    /// The texts in a language, or in the default one where the page does not have it.
     #[must_use]
     pub fn texts(&self, language: Language) -> &Texts {
         let texts = self.texts.iter().find(|(own, _)| *own == language).unwrap_or(&self.texts[0]);

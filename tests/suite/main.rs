@@ -18,3 +18,4 @@ mod reports;
 mod resources;
 mod retention;
 mod store;
+mod web;

@@ -1,0 +1,65 @@
+//! The folder of `WEB_FOLDER`: which of the page's files the operator has replaced.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::data_file::{self, FileError, ParseError};
+
+/// The variable that names the folder.
+pub(super) const VARIABLE: &str = "WEB_FOLDER";
+
+/// The files that it may have.
+const ALLOWED: [&str; 5] = ["texts.toml", "colours.toml", "style.css", "logo.svg", "logo.png"];
+
+/// The folder, or none.
+pub(super) struct Folder<'a>(Option<&'a Path>);
+
+impl<'a> Folder<'a> {
+    /// Looks into the folder. Hidden files and backups of editors (`x~`) count as not there.
+    pub(super) fn open(path: Option<&'a Path>) -> Result<Folder<'a>, FileError> {
+        if let Some(path) = path {
+            let unreadable = |cause: io::Error| unusable(format!("cannot read the folder {}: {cause}", path.display()));
+            for entry in fs::read_dir(path).map_err(unreadable)? {
+                let name = entry.map_err(unreadable)?.file_name();
+                let name = name.to_string_lossy();
+                let is_ignored = name.starts_with('.') || name.ends_with('~');
+                if !is_ignored && !ALLOWED.contains(&&*name) {
+                    let (folder, allowed) = (path.display(), ALLOWED.join(", "));
+                    return Err(unusable(format!(
+                        "{folder} has {name:?}, which is no file of the page; take it out, or name it as one of {allowed}"
+                    )));
+                }
+            }
+        }
+        Ok(Folder(path))
+    }
+
+    /// The path of a file of this name; `None` where the folder has none.
+    pub(super) fn file(&self, name: &str) -> Result<Option<PathBuf>, FileError> {
+        let Some(path) = self.0.map(|folder| folder.join(name)) else { return Ok(None) };
+        match fs::metadata(&path) {
+            // Reading a pipe would not end.
+            Ok(file) if !file.is_file() => Err(unusable(format!("{} is not a file", path.display()))),
+            Ok(_) => Ok(Some(path)),
+            // A link to nothing is an error.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
+            Err(cause) => Err(unusable(format!("cannot read {}: {cause}", path.display()))),
+        }
+    }
+
+    /// Parses the file of this name, if there is one.
+    pub(super) fn parse<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, ParseError>,
+    ) -> Result<Option<T>, FileError> {
+        let path = self.file(name)?;
+        path.map(|path| data_file::load(VARIABLE, Some(&path), "", parse)).transpose()
+    }
+}
+
+/// The folder, or a file of it, cannot be used.
+pub(super) fn unusable(problem: String) -> FileError {
+    FileError::Unreadable { variable: VARIABLE, problem }
+}
