@@ -136,7 +136,7 @@ pub(super) fn read_protection(reader: &mut Reader, environment: Environment) -> 
         reader.warnings.push(text.to_owned());
     }
     if !rate_limit && proof_of_work == ProofOfWork::Always {
-        reader.warnings.push("PROOF_OF_WORK is set and not used: RATE_LIMIT is off".to_owned());
+        reader.warn_unused(&["PROOF_OF_WORK"], "RATE_LIMIT is off");
     }
     ProtectionSettings {
         rate_limit,

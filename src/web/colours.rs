@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn the_embedded_colours_have_every_contrast() {
-        let embedded: Screens = data_file::from_toml(EMBEDDED).unwrap();
-        let own: Replacements = data_file::from_toml(EMBEDDED).unwrap();
+        let embedded: Screens = data_file::from_toml(EMBEDDED).expect("colours");
+        let own: Replacements = data_file::from_toml(EMBEDDED).expect("the same as those of an operator");
         assert_eq!(embedded.keys().collect::<Vec<_>>(), ["dark", "light"]);
         assert!(embedded["light"].keys().eq(embedded["dark"].keys()));
         let mut replaced = embedded.clone();

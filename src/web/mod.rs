@@ -1,6 +1,7 @@
 //! The page that people open in a browser: its texts, its files, and how it is rendered. `api::web` serves it.
 //!
 //! - `view`: the page as HTML.
+//! - `site`: what it is made of.
 //! - `assets`: the style, the script, the logo and the widget, each with its entity tag.
 //! - `colours`: the colours of the style.
 //! - `texts`: the texts of the page in its languages, by key; `durations`: the durations in them.
@@ -10,69 +11,11 @@ mod assets;
 mod colours;
 mod durations;
 mod folder;
+mod site;
 mod texts;
 mod view;
 
 pub use assets::{Asset, Assets};
+pub use site::Site;
 pub use texts::Texts;
 pub use view::{HelpLine, PageView, Said, Talk, View};
-
-use folder::Folder;
-use texts::Values;
-
-use crate::config::{RetentionSettings, WebSettings};
-use crate::data_file::FileError;
-use crate::language::Language;
-
-/// What the page is made of.
-#[derive(Debug)]
-pub struct Site {
-    /// The name, also the title of the tab.
-    pub name: String,
-    /// The languages: at least one, the default first.
-    pub languages: Vec<Language>,
-    /// Where a person leaves to.
-    pub exit_url: String,
-    /// The origins of the sites that may show the page in a frame.
-    pub embed_origins: Vec<String>,
-    /// The files that the page loads.
-    pub assets: Assets,
-    texts: Vec<(Language, Texts)>,
-}
-
-impl Site {
-    /// The page as it is set; `None` where there is none. `model_host` is that of the model that answers, if one does.
-    ///
-    /// # Errors
-    /// A file of `WEB_FOLDER` cannot be used.
-    pub fn load(
-        settings: &WebSettings,
-        retention: RetentionSettings,
-        model_host: Option<&str>,
-    ) -> Result<Option<Site>, FileError> {
-        if !settings.page {
-            return Ok(None);
-        }
-        let folder = Folder::open(settings.folder.as_deref())?;
-        let values = Values {
-            model_host,
-            idle_seconds: retention.idle_timeout_seconds,
-            max_age_seconds: retention.max_age_seconds,
-        };
-        Ok(Some(Site {
-            name: settings.name.clone(),
-            languages: settings.languages.clone(),
-            exit_url: settings.exit_url.clone(),
-            embed_origins: settings.embed_origins.clone(),
-            assets: Assets::load(&folder)?,
-            texts: Texts::load(&folder, &settings.languages, &values)?,
-        }))
-    }
-
-    /// The texts in a language, or in the default one where the page does not have it.
-    #[must_use]
-    pub fn texts(&self, language: Language) -> &Texts {
-        let texts = self.texts.iter().find(|(own, _)| *own == language).unwrap_or(&self.texts[0]);
-        &texts.1
-    }
-}

@@ -3,7 +3,8 @@
 use askama::Template;
 use uuid::Uuid;
 
-use super::{Site, Texts};
+use super::site::Site;
+use super::texts::Texts;
 use crate::language::Language;
 use crate::session_id::SessionId;
 

@@ -38,7 +38,7 @@ pub(super) fn root<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
 }
 
 /// A file of the page
-#[utoipa::path(get, path = "/page/{asset}", tag = "Page",
+#[utoipa::path(get, path = "/page/{asset}", operation_id = "page_asset", tag = "Page",
     params(("asset" = String, Path, description = "Name of the file", example = "style.css")),
     responses(
     (status = 200, description = "The file",

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
-use crate::support::TestApp;
+use crate::support::app::TestApp;
 use crate::support::http::Client;
 use crate::support::process::Binary;
 

@@ -72,7 +72,7 @@ fn a_mistake_in_a_file_is_named_with_its_line() {
         ("[dark]\nleave = \"#803020\"", "line 2: on_leave #33110a on leave #803020 has a contrast of 1.9"),
         ("[dark]\nmodel_bubble = \"#dddddd\"", "line 2: text #e6ecea on model_bubble #dddddd has a contrast of 1."),
         ("[light]\nfocus = \"#bbbbbb\"", "line 2: focus #bbbbbb on background #f5f6f3 has a contrast of 1.7"),
-        ("[light]\nfocus = \"#8c8c8c\"", "line 2: "),
+        ("[light]\nfocus = \"#909090\"", "line 2: focus #909090 on background #f5f6f3 has a contrast of 2.9"),
     ];
     let styles: &[(&str, &str)] = &[
         (
@@ -124,7 +124,8 @@ fn a_file_that_cannot_be_used_is_named() {
 
 #[test]
 fn a_folder_with_something_else_than_files_is_refused() {
-    let cases: &[(&str, fn(&TempDir), &str)] = &[
+    type Case = (&'static str, fn(&TempDir), &'static str);
+    let cases: &[Case] = &[
         ("a folder", |it| fs::create_dir(it.path().join("texts.toml")).unwrap(), "FOLDER/texts.toml is not a file"),
         (
             "a pipe",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::support::TestApp;
+use crate::support::app::TestApp;
 
 /// Sections, keys, languages and texts of `src/web/texts.toml`.
 fn texts() -> Vec<(String, String, toml::Table)> {
@@ -47,7 +47,7 @@ fn every_text_is_there_in_both_languages_with_the_same_values() {
 }
 
 #[test]
-fn every_text_that_is_used_is_there_and_every_text_is_used() {
+fn every_text_that_is_used_is_there() {
     let (sources, texts) = (sources(), texts());
     let keys: BTreeSet<&str> = texts.iter().map(|(_, key, _)| key.as_str()).collect();
     let used: Vec<&str> = ["m::text(texts, \"", "texts.get(\"", "text(\""]
@@ -57,15 +57,6 @@ fn every_text_that_is_used_is_there_and_every_text_is_used() {
     assert!(used.len() > 20, "{used:?}");
     let missing: Vec<_> = used.iter().filter(|key| !keys.contains(*key)).collect();
     assert!(missing.is_empty(), "not in texts.toml: {missing:?}");
-
-    let problems: toml::Table = toml::from_str(include_str!("../../../src/api/problems.toml")).unwrap();
-    let is_problem = |key: &str| key == "other" || problems["problems"].as_table().unwrap().contains_key(key);
-    for (section, key, _) in &texts {
-        match section.as_str() {
-            "problems" => assert!(is_problem(key), "{key} is no code of the API"),
-            _ => assert!(sources.contains(&format!("\"{key}\"")), "nothing uses {section}.{key}"),
-        }
-    }
 }
 
 #[test]

@@ -14,7 +14,9 @@ fn misspelled_variables_are_told_with_the_name_that_was_meant() {
         ("PGBIN", Some("PG_BIN")),
         ("App_Port", Some("APP_PORT")),
         ("LOGLEVEL", Some("LOG_LEVEL")),
+        ("WEB_LANGUAGE", Some("WEB_LANGUAGES")),
         ("DB_POOL_MAX", None),
+        ("WEB_EMBED_SITES", None),
         ("SAFESPACE_PROMPT", None),
         ("OPENAI_BASE_URL_FILE", None),
         ("DB_HOST_FILE", None),
@@ -24,9 +26,17 @@ fn misspelled_variables_are_told_with_the_name_that_was_meant() {
         let expected = format!("{name} is set and means nothing{end} --help lists the variables there are");
         assert_eq!(warnings, [expected], "{name}");
     }
-    for name in
-        ["PATH", "LANG", "HOSTNAME", "PG_VERSION", "RUST_BACKTRACE", "LOG_FILE", "OPENAI_ORG_ID", "DATABASE_DSN"]
-    {
+    for name in [
+        "PATH",
+        "LANG",
+        "HOSTNAME",
+        "PG_VERSION",
+        "RUST_BACKTRACE",
+        "LOG_FILE",
+        "OPENAI_ORG_ID",
+        "DATABASE_DSN",
+        "WEB_CONCURRENCY",
+    ] {
         assert_eq!(read(&[("HOME", "/h"), (name, "x")]).warnings(), Vec::<String>::new(), "{name}");
     }
     assert_eq!(read(&[("HOME", "/h"), ("DB_PASWORD", " ")]).warnings(), Vec::<String>::new());

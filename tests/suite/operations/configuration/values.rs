@@ -24,7 +24,7 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "DB_PASSWORD" => ("hunter2", vec![]),
         "DB_SSLMODE" => ("require", vec![server]),
         "DB_SSLROOTCERT" => ("system", vec![server, ("DB_SSLMODE", "verify-full")]),
-        "SAFESPACE_DATA_DIR" | "PG_BIN" | "COMPANION_SCRIPT" | "RESOURCES" | "REPORT_TEMPLATES" => {
+        "SAFESPACE_DATA_DIR" | "PG_BIN" | "COMPANION_SCRIPT" | "RESOURCES" | "REPORT_TEMPLATES" | "WEB_FOLDER" => {
             ("/some/where", vec![])
         }
         "APP_HOST" => ("127.0.0.1", vec![]),
@@ -182,6 +182,17 @@ fn values_that_cannot_be_right_are_refused_by_name() {
         ("EXIT_URLS", "https://a.example/\u{e9}", "is not a URL such as"),
         ("EXIT_URLS", "https://a.example/\"><b", "is not a URL such as"),
         ("EXIT_URLS", &format!("https://a.example/{}", "a".repeat(183)), "has more than 200 bytes"),
+        ("WEB_PAGE", "yes", "\"yes\" is not one of on, off"),
+        ("WEB_NAME", &"é".repeat(61), "it has more than 60 characters"),
+        ("WEB_NAME", "a\nb", "it has a line break or another control character inside"),
+        ("WEB_NAME", "a\u{1b}[0mb", "it has a line break or another control character inside"),
+        ("WEB_LANGUAGES", "id,fr", "\"fr\" is not one of id, en"),
+        ("WEB_LANGUAGES", ",", "it names no language; write id, en, or both"),
+        ("WEB_EXIT_URL", "www.google.com", "\"www.google.com\" is not a URL such as"),
+        ("WEB_EXIT_URL", "javascript:alert(1)", "is not a URL such as"),
+        ("WEB_FOLDER", "$HOME/page", "does not expand variables"),
+        ("WEB_EMBED_ORIGINS", "*", "name the origins"),
+        ("WEB_EMBED_ORIGINS", "https://www.example.org/", "has a path"),
         ("SAFESPACE_DATA_DIR", "$HOME/data", "does not expand variables"),
         ("SAFESPACE_DATA_DIR", "~other/data", "write the whole path"),
     ] {
@@ -207,6 +218,7 @@ fn a_tilde_in_every_path_is_the_home_folder() {
         ("SAFESPACE_DATA_DIR", "~", vec![home]),
         ("PG_BIN", "~/bin", vec![home]),
         ("COMPANION_SCRIPT", "~/script.toml", vec![home]),
+        ("WEB_FOLDER", "~/page", vec![home]),
         ("COMPANION_PROMPT", "~/prompt.md", model.to_vec()),
         ("DB_SSLROOTCERT", "~/ca", vec![home, ("DB_PASSWORD", "p"), ("DB_SSLMODE", "verify-ca")]),
         ("DB_HOST", "~/run", vec![home, ("DB_PASSWORD", "p")]),
