@@ -62,7 +62,7 @@ impl App {
         if templates.reviewed().is_none() {
             log::warn!("{}", Templates::NOT_REVIEWED);
         }
-        let site = Site::load(&config.web, config.retention, config.companion.model_host())?;
+        let site = Site::load(&config.web, config.retention, config.companion.model_host())?.map(Arc::new);
         let listener = listen(&config.http.address)?;
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;
@@ -84,7 +84,7 @@ impl App {
             admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),
-            resources: Resources::new(resources.clone(), config.texts.resources_max_age_days),
+            resources: Arc::new(Resources::new(resources.clone(), config.texts.resources_max_age_days)),
             site,
             exit_urls: config.exit_urls.clone(),
             timers: Arc::default(),

@@ -41,6 +41,19 @@ pub(super) fn check_form_head(request: &Request) -> Result<(), Problem> {
     if length(request) <= MAX_FORM_BYTES { Ok(()) } else { Err(Refusal::BodyTooLarge(MAX_FORM_BYTES).into()) }
 }
 
+/// Refuses the body of a form of the page, which only browsers send, in the same way.
+///
+/// # Errors
+/// 415 for one that is compressed or not URL-encoded, 413 above `max_bytes`.
+pub(super) fn check_page_form_head(request: &Request, max_bytes: usize) -> Result<(), Problem> {
+    check_encoding(request)?;
+    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
+    if length(request) > 0 && !media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(Problem::new(Code::MediaTypeUnsupported));
+    }
+    if length(request) <= max_bytes { Ok(()) } else { Err(Refusal::BodyTooLarge(max_bytes).into()) }
+}
+
 fn check_encoding(request: &Request) -> Result<(), Problem> {
     let mut encodings = request.header("Content-Encoding").unwrap_or_default().split(',').map(str::trim);
     if !encodings.all(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")) {

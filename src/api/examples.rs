@@ -88,6 +88,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
         (_, "/health/ready") => codes.extend([Stopping, SchemaMismatch, DatabaseUnavailable, DatabaseRefuses]),
         // Its errors are pages, which are described with it.
         (_, leaving::EXIT_PATH) => codes.clear(),
+        ("post", path) if path.starts_with("/page/") => codes.clear(),
         (_, "/docs/{asset}") => codes.push(PathNotFound),
         _ => {}
     }

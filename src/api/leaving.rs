@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::bearer;
 use super::body::Form;
 use super::catalogue::Code;
-use super::problem::Problem;
+use super::problem::{ErrorForm, Problem};
 use super::respond;
 use super::responder::{Answer, Context, Responder};
 use crate::http::{Request, Response};
@@ -53,7 +53,7 @@ const CLEAR_SITE_DATA: &str = "\"cache\", \"cookies\", \"storage\"";
 ))]
 pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let session = session(request, &Form::read(request)?);
-    let make = |erased: Result<(), store::Error>| erased.map(|()| respond::no_content()).map_err(Problem::from);
+    let make = |erased: Erasing| erased.map(|_| respond::no_content()).map_err(Problem::from);
     Answer::defer(move |responder| erase(context, session, responder, make))
 }
 
@@ -91,17 +91,25 @@ pub(super) fn exit<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
     let known = wanted.as_ref().map_or(Some(default), |wanted| context.exit_urls.iter().find(|url| *url == wanted));
     // Nothing is refused before the session is erased: the person who presses the button is in danger, and the fault is the page's.
     let (url, is_known) = (known.unwrap_or(default).clone(), known.is_some());
-    let session = session(request, &form);
+    leave(context, session(request, &form), url.clone(), move || {
+        if !is_known {
+            return Err(Problem::new(Code::InvalidRequest));
+        }
+        Ok(Response { status_code: 303, ..respond::no_content() }.with_additional_header("Location", url))
+    })
+}
+
+/// Erases a session, clears what the browser keeps of this origin, and answers with what `make` makes. An error leads to `url` too.
+pub(super) fn leave<'a>(
+    context: &'a Context,
+    session: Lookup,
+    url: String,
+    make: impl FnOnce() -> Result<Response, Problem> + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
     let fields = vec![("Clear-Site-Data", CLEAR_SITE_DATA.to_owned())];
     Answer::defer(move |responder| {
-        let responder = responder.with_fields(fields).with_errors_leading_to(url.clone());
-        erase(context, session, responder, move |erased| match erased {
-            Ok(()) if is_known => {
-                Ok(Response { status_code: 303, ..respond::no_content() }.with_additional_header("Location", url))
-            }
-            Ok(()) => Err(Problem::new(Code::InvalidRequest)),
-            Err(error) => Err(Problem::from(error)),
-        });
+        let responder = responder.with_fields(fields).with_errors(ErrorForm::Leading(url));
+        erase(context, session, responder, move |erased| erased.map_err(Problem::from).and_then(|_| make()));
     })
 }
 
@@ -133,17 +141,17 @@ pub(super) struct ExitForm {
 
 /// The session that the form names, or where it names none, `Authorization`. In the place of a malformed id is a random one, so
 /// that the same statement is executed for it, and fails for the same reasons.
-fn session(request: &Request, form: &Form) -> Lookup {
+pub(super) fn session(request: &Request, form: &Form) -> Lookup {
     let credential = || bearer::session_id(request).ok()?.parse().ok();
     form.session_id().or_else(credential).unwrap_or_else(SessionId::random).lookup()
 }
 
 /// Erases a session, and answers with what `make` makes of that between [`ANSWER_AFTER`] and [`ANSWER_WITHIN`].
-fn erase(
+pub(super) fn erase(
     context: &Context,
     session: Lookup,
     responder: Responder,
-    make: impl FnOnce(Result<(), store::Error>) -> Result<Response, Problem> + Send + 'static,
+    make: impl FnOnce(Erasing) -> Result<Response, Problem> + Send + 'static,
 ) {
     let received_at = Instant::now();
     let pending = Arc::new(Pending(Mutex::new(None)));
@@ -151,20 +159,23 @@ fn erase(
     let timer = context.timers.schedule(received_at + ANSWER_WITHIN, move || late.complete(Err(store::Error::Timeout)));
     *pending.0.lock() = Some((responder, Box::new(make), timer));
     let timers = context.timers.clone();
-    let erased = move |erased: Result<Option<Erased>, store::Error>| {
-        timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased.map(|_| ())));
+    let erased = move |erased: Erasing| {
+        timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased));
     };
     context.turns.erase(session, Box::new(erased));
 }
 
+/// What became of an erasure; `None` where there was no session.
+pub(super) type Erasing = Result<Option<Erased>, store::Error>;
+
 /// Makes the response of an erasure.
-type Make = Box<dyn FnOnce(Result<(), store::Error>) -> Result<Response, Problem> + Send>;
+type Make = Box<dyn FnOnce(Erasing) -> Result<Response, Problem> + Send>;
 
 /// A request that is answered once, by the deletion or by the timer.
 struct Pending(Mutex<Option<(Responder, Make, Timer)>>);
 
 impl Pending {
-    fn complete(&self, result: Result<(), store::Error>) {
+    fn complete(&self, result: Erasing) {
         let pending = self.0.lock().take();
         if let Some((responder, make, _timer)) = pending {
             responder.respond_with(move || make(result));

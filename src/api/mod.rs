@@ -34,7 +34,7 @@ use crate::http::{self, Application, Refusal, RefusedFields, Request, Response};
 use crate::language::Language;
 use crate::peers::PeerKey;
 use cors::Cors;
-use problem::Problem;
+use problem::{ErrorForm, Problem};
 pub use reports::workers::ReportWorkers;
 pub use resources::listing::Resources;
 pub use responder::Context;
@@ -47,12 +47,15 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
     let (route, found) = routes::find(request.method(), request.raw_url());
     let (metrics, language) = (context.metrics.clone(), language::of(request));
     let cors = Cors::of(&context.allowed_origins, request);
-    let errors_lead_to = match &found {
+    let error_form = match &found {
         // Nobody who presses a button to leave should see an error on the screen, whatever it is.
-        Found::Route(route, _) if route.pattern == leaving::EXIT_PATH => Some(leaving::default_url(context).clone()),
-        _ => None,
+        Found::Route(route, _) if route.pattern == leaving::EXIT_PATH => {
+            ErrorForm::Leading(leaving::default_url(context).clone())
+        }
+        Found::Route(route, _) if route.input == Input::PageForm => web::error_form(context, request, route.pattern),
+        _ => ErrorForm::Document,
     };
-    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), errors_lead_to })
+    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), error_form })
 }
 
 /// Refuses a request by its head alone. Returns the texts for the handler: those of the path, behind the session's id of
@@ -63,12 +66,18 @@ fn check_head<'a>(
     request: &'a Request,
     [first, second]: &'a [Cow<'_, str>; 2],
 ) -> Result<[&'a str; 2], Problem> {
-    origin::check(request, &context.allowed_origins)?;
+    match route.input {
+        Input::PageForm => origin::check(request, &origin::NONE)?,
+        _ => origin::check(request, &context.allowed_origins)?,
+    }
     let texts: [&str; 2] =
         if route.input == Input::Bearer { [bearer::session_id(request)?, first] } else { [first, second] };
     match route.input {
         Input::Json | Input::Bearer => body::check_head(request)?,
         Input::Form => body::check_form_head(request)?,
+        Input::PageForm => {
+            body::check_page_form_head(request, route.max_body_bytes.unwrap_or(body::MAX_FORM_BYTES))?;
+        }
     }
     Ok(texts)
 }
@@ -81,7 +90,7 @@ fn is_never_refused(beginning: &[u8]) -> bool {
         (Some(b"GET" | b"HEAD"), Some(target)) => target.starts_with(b"/health/"),
         (Some(b"POST"), Some(target)) => {
             let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-            [leaving::PANIC_PATH.as_bytes(), leaving::EXIT_PATH.as_bytes()].contains(&path)
+            [leaving::PANIC_PATH, leaving::EXIT_PATH, web::END_PATH, web::LEAVE_PATH].map(str::as_bytes).contains(&path)
                 || path.ends_with(b"/chat/stop")
         }
         _ => false,
@@ -138,7 +147,9 @@ impl Application for Context {
 
     fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response {
         let preferred = language::of_refused(fields);
-        let response = respond::with_common_fields(Problem::from(refusal).response(preferred, None));
+        // What a browser shows to a person is a page, wherever it asked for one.
+        let form = web::refusal_form(self, fields, preferred);
+        let response = respond::with_common_fields(Problem::from(refusal).response(preferred, form));
         let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {
@@ -155,7 +166,7 @@ impl Application for Context {
         let origin = fields.origin.clone().filter(|origin| self.allowed_origins.contains(origin));
         let preferred = language::of_refused(fields);
         let accept_language = (preferred != Language::default()).then(|| preferred.tag().into());
-        RefusedFields { origin, accept_language }
+        RefusedFields { origin, accept_language, names_html: fields.names_html && self.site.is_some() }
     }
 }
 
@@ -176,6 +187,9 @@ mod tests {
             ("POST /api/v1/panic?now HTTP/1.1\r\n".to_owned(), true),
             ("POST /api/v1/exit HTTP/1.1\r\n".to_owned(), true),
             ("POST /api/v1/exits HTTP/1.1\r\n".to_owned(), false),
+            ("POST /page/end?language=id HTTP/1.1\r\n".to_owned(), true),
+            ("POST /page/leave?language=id HTTP/1.1\r\n".to_owned(), true),
+            ("POST /page/say?language=id HTTP/1.1\r\n".to_owned(), false),
             ("GET /api/v1/exit HTTP/1.1\r\n".to_owned(), false),
             ("POST /api/v1/session/chat HTTP/1.1\r\n".to_owned(), false),
             ("GET /health/live HTTP/1.1\r\n".to_owned(), true),

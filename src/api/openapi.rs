@@ -35,7 +35,7 @@ use crate::http::Request;
         (name = "Service", description = "The service itself and its description"),
     ),
     paths(
-        web::root, web::asset, web::widget, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
+        web::root, web::asset, web::widget, web::begin, web::say, web::read, web::end, web::leave, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
         resources::list, challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
         reports::create, reports::newest, reports::list, reports::read, reports::change, reports::delete, export::export,
         leaving::panic, leaving::exit,

@@ -6,6 +6,9 @@ use super::problem::Problem;
 use crate::config::AllowedOrigins;
 use crate::http::Request;
 
+/// No origin but the service's own.
+pub(super) const NONE: AllowedOrigins = AllowedOrigins::Listed(Vec::new());
+
 /// Checks a request before it has any effect.
 ///
 /// # Errors

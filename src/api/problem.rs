@@ -98,6 +98,18 @@ pub(super) struct FieldError {
     position: Option<usize>,
 }
 
+/// What a client gets in the place of what it asked for.
+#[derive(Default)]
+pub(super) enum ErrorForm {
+    /// A problem document.
+    #[default]
+    Document,
+    /// A page without a word that leads to this URL at once.
+    Leading(String),
+    /// A page that says it to a person. Its status is that of the problem.
+    Page(Box<dyn FnOnce(&Problem) -> Response + Send>),
+}
+
 impl Problem {
     pub(super) fn new(code: Code) -> Problem {
         let retry_after = match code {
@@ -137,6 +149,16 @@ impl Problem {
         let other = other.filter(|other| (self.code, other.code) == (Code::InvalidRequest, Code::InvalidRequest));
         self.errors.extend(other.into_iter().flat_map(|other| other.errors));
         self
+    }
+
+    /// The kind of error.
+    pub(super) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// Whether this part of the request is wrong.
+    pub(super) fn is_about(&self, code: FieldCode) -> bool {
+        self.errors.iter().any(|error| error.code == code)
     }
 
     /// The same, to be tried again after so many seconds.
@@ -186,14 +208,17 @@ impl Problem {
         }
     }
 
-    /// The document as a response, or in its place a page that leads to a URL at once.
-    pub(super) fn response(&self, language: Language, leads_to: Option<&str>) -> Response {
+    /// The response, in a language where it is a document.
+    pub(super) fn response(&self, language: Language, form: ErrorForm) -> Response {
         let document = self.document(language);
-        let mut response = match leads_to {
-            Some(url) => respond::page_leading_to(document.status, url),
-            None => respond::with_body(document.status, "application/problem+json", respond::to_json(&document))
-                .with_additional_header("Content-Language", language.tag())
-                .with_additional_header("Vary", "Accept-Language"),
+        let mut response = match form {
+            ErrorForm::Leading(url) => respond::page_leading_to(document.status, &url),
+            ErrorForm::Page(make) => Response { status_code: document.status, ..make(self) },
+            ErrorForm::Document => {
+                respond::with_body(document.status, "application/problem+json", respond::to_json(&document))
+                    .with_additional_header("Content-Language", language.tag())
+                    .with_additional_header("Vary", "Accept-Language")
+            }
         };
         if let Some(seconds) = self.retry_after {
             response = response.with_additional_header("Retry-After", seconds.to_string());

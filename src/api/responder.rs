@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::cors::Cors;
-use super::problem::Problem;
+use super::problem::{ErrorForm, Problem};
 use super::reports::workers::ReportWorkers;
 use super::resources::listing::Resources;
 use super::respond::with_common_fields;
@@ -40,9 +40,9 @@ pub struct Context {
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
     /// The help lines.
-    pub resources: Resources,
+    pub resources: Arc<Resources>,
     /// The page; `None` if there is none.
-    pub site: Option<Site>,
+    pub site: Option<Arc<Site>>,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.
     pub exit_urls: Vec<String>,
     /// Keeps silent streams alive, and holds responses back.
@@ -87,10 +87,10 @@ impl Responder {
         self
     }
 
-    /// The same; if the response is an error, it is a page that leads to this URL.
-    pub(super) fn with_errors_leading_to(mut self, url: String) -> Responder {
+    /// The same; if the response is an error, it has this form.
+    pub(super) fn with_errors(mut self, form: ErrorForm) -> Responder {
         if let Some((_, access_log)) = &mut self.0 {
-            access_log.errors_lead_to = Some(url);
+            access_log.error_form = form;
         }
         self
     }
@@ -177,17 +177,17 @@ pub(super) struct AccessLog {
     pub(super) cors: Cors,
     /// Further fields of the response.
     pub(super) fields: Vec<(&'static str, String)>,
-    /// Where an error leads, if it is a page in the place of a document.
-    pub(super) errors_lead_to: Option<String>,
+    /// The form of an error.
+    pub(super) error_form: ErrorForm,
 }
 
 impl AccessLog {
     /// Counts and logs the request, and adds the fields that every response has.
     pub(super) fn complete(self, result: Result<Response, Problem>) -> Response {
-        let AccessLog { method, route, started, metrics, language, cors, fields, errors_lead_to } = self;
+        let AccessLog { method, route, started, metrics, language, cors, fields, error_form } = self;
         let (response, cause) = match result {
             Ok(response) => (response, None),
-            Err(problem) => (problem.response(language, errors_lead_to.as_deref()), problem.cause),
+            Err(problem) => (problem.response(language, error_form), problem.cause),
         };
         let (status, took, request_id) = (response.status_code, started.elapsed(), new_request_id());
         metrics.request(method, route, status, took);
@@ -229,8 +229,8 @@ mod tests {
     impl Application for Dropping {
         fn answer(&self, _: Request, responder: http::Responder) {
             let (method, route, started, metrics) = ("GET", "/", Instant::now(), self.0.clone());
-            let (language, cors, fields, errors_lead_to) = Default::default();
-            let access_log = AccessLog { method, route, started, metrics, language, cors, fields, errors_lead_to };
+            let (language, cors, fields, error_form) = Default::default();
+            let access_log = AccessLog { method, route, started, metrics, language, cors, fields, error_form };
             drop(Responder::new(responder, access_log));
         }
 

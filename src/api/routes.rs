@@ -61,12 +61,19 @@ pub(super) enum Input {
     Bearer,
     /// A short text of any media type: what a form, or `navigator.sendBeacon`, sends without asking for permission.
     Form,
+    /// A form of the page, sent by the page itself.
+    PageForm,
 }
 
 /// Every route there is.
 pub static ROUTES: &[Route] = &[
     route("GET", "/", web::root),
     route("GET", "/page/{asset}", web::asset),
+    page_form("POST", "/page/begin", web::begin),
+    Route { max_body_bytes: Some(web::MAX_MESSAGE_FORM_BYTES), ..page_form("POST", "/page/say", web::say) },
+    page_form("POST", "/page/read", web::read),
+    page_form("POST", web::END_PATH, web::end),
+    page_form("POST", web::LEAVE_PATH, web::leave),
     route("GET", "/widget.js", web::widget),
     route("GET", "/health/db", health::database),
     route("GET", "/health/live", health::live),
@@ -132,6 +139,10 @@ const fn report(route: Route) -> Route {
 
 const fn form(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
     Route { input: Input::Form, ..route(method, pattern, handler) }
+}
+
+const fn page_form(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
+    Route { input: Input::PageForm, ..route(method, pattern, handler) }
 }
 
 /// What the table has for a request.

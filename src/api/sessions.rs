@@ -12,7 +12,7 @@ use super::respond;
 use super::responder::{Answer, Context, Responder};
 use super::{body, prefer};
 use crate::config::RetentionSettings;
-use crate::http::Request;
+use crate::http::{Request, Response};
 use crate::message;
 use crate::retention::{Life, MIN_IDLE_TIMEOUT_SECONDS};
 use crate::sealing::SealingKey;
@@ -82,15 +82,26 @@ pub(super) struct IdleTimeoutRequest {
     (status = 429, description = "Proof of work is required: the code is `proof_of_work`, and `proof_of_work` has a challenge"),
 ))]
 pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
-    let policy = context.retention;
-    let idle_timeout_seconds = idle_timeout(policy, &body::json_object(request)?)?.flatten();
+    let idle_timeout_seconds = idle_timeout(context.retention, &body::json_object(request)?)?.flatten();
+    start(context, request, idle_timeout_seconds, |session_id, life| {
+        respond::json(201, &Session::new(session_id, life))
+    })
+}
+
+/// Creates a session if one may be created now, and answers with what `make` makes of it.
+pub(super) fn start<'a>(
+    context: &'a Context,
+    request: &Request,
+    idle_timeout_seconds: Option<i32>,
+    make: impl FnOnce(SessionId, &Life) -> Response + Send + 'static,
+) -> Result<Answer<'a>, Problem> {
     if context.store.watermark.is_full() {
         return Err(Problem::new(Code::StorageFull));
     }
     let peer = context.admission.client_peer(request);
     context.admission.creation(peer, request.header("Proof-Of-Work"))?;
     let (session_id, created_at) = (SessionId::random(), message::now());
-    let key = SealingKey::derive(&session_id);
+    let (key, policy) = (SealingKey::derive(&session_id), context.retention);
     let new = NewSession { sealed: message::seal_creation_time(&key, created_at), idle_timeout_seconds };
     Answer::defer(move |responder| {
         context.store.sessions.create(
@@ -99,8 +110,7 @@ pub(super) fn create<'a>(context: &'a Context, request: &Request, _: &str) -> Re
             responder.on(move |created| {
                 created?;
                 log::info!("Session created");
-                let life = Life::new(policy, created_at, created_at, idle_timeout_seconds);
-                Ok(respond::json(201, &Session::new(session_id, &life)))
+                Ok(make(session_id, &Life::new(policy, created_at, created_at, idle_timeout_seconds)))
             }),
         );
     })
@@ -241,13 +251,8 @@ pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &s
     Answer::defer(move |responder| {
         context.turns.erase(
             key.lookup(),
-            responder.on(move |erased: Result<Option<Erased>, _>| {
-                let Erased { session, messages, reports } =
-                    erased?.ok_or_else(|| Problem::new(Code::SessionNotFound))?;
-                // One that has ended is deleted, but did not exist any more. One that does not open did.
-                if let Ok(None) = Life::open(policy, &key, &session) {
-                    return Err(Problem::new(Code::SessionNotFound));
-                }
+            responder.on(move |erased| {
+                let Erased { messages, reports, .. } = existing(policy, &key, erased)?;
                 if !is_counted {
                     return Ok(respond::no_content());
                 }
@@ -256,6 +261,16 @@ pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &s
             }),
         );
     })
+}
+
+/// What an erasure removed. A session that had ended is deleted, but did not exist any more. One that does not open did.
+pub(super) fn existing(
+    policy: RetentionSettings,
+    key: &SealingKey,
+    erased: Result<Option<Erased>, store::Error>,
+) -> Result<Erased, Problem> {
+    let erased = erased?.filter(|erased| !matches!(Life::open(policy, key, &erased.session), Ok(None)));
+    erased.ok_or_else(|| Problem::new(Code::SessionNotFound))
 }
 
 pub(super) fn parse_id(session_id: &str) -> Result<SessionId, Problem> {

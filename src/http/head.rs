@@ -15,6 +15,9 @@ const MAX_ORIGIN_BYTES: usize = 300;
 /// Browsers send some tens of bytes in `Accept-Language`.
 const MAX_LANGUAGES_BYTES: usize = 300;
 
+/// The media type of a page.
+const HTML: &[u8] = b"text/html";
+
 /// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
@@ -191,7 +194,7 @@ pub(super) fn find_refused_fields(input: &[u8]) -> RefusedFields {
 
 /// A value that is too long or not UTF-8 is as none.
 fn refused_fields<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> RefusedFields {
-    let (mut origin, mut accept_language, mut origins) = (None, None, 0);
+    let (mut origin, mut accept_language, mut names_html, mut origins) = (None, None, false, 0);
     for (name, value) in fields {
         let text = |max: usize| str::from_utf8(value).ok().filter(|text| text.len() <= max).map(Arc::from);
         if name.eq_ignore_ascii_case(b"Origin") {
@@ -199,9 +202,11 @@ fn refused_fields<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Ref
             origin = text(MAX_ORIGIN_BYTES).filter(|_| origins == 1);
         } else if accept_language.is_none() && name.eq_ignore_ascii_case(b"Accept-Language") {
             accept_language = text(MAX_LANGUAGES_BYTES);
+        } else if name.eq_ignore_ascii_case(b"Accept") {
+            names_html |= value.windows(HTML.len()).any(|part| part.eq_ignore_ascii_case(HTML));
         }
     }
-    RefusedFields { origin, accept_language }
+    RefusedFields { origin, accept_language, names_html }
 }
 
 /// The target without scheme and host, and the host where it had one (RFC 9112, section 3.2).

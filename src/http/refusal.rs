@@ -86,4 +86,6 @@ pub struct RefusedFields {
     pub origin: Option<Arc<str>>,
     /// `Accept-Language`.
     pub accept_language: Option<Arc<str>>,
+    /// Whether `Accept` names `text/html`, as that of a browser does that opens a page or sends a form.
+    pub names_html: bool,
 }

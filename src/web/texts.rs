@@ -85,6 +85,12 @@ impl Texts {
         self.by_key.get(key).unwrap_or_else(|| panic!("texts.toml has no {key}"))
     }
 
+    /// The text of a key, if there is one.
+    #[must_use]
+    pub fn find(&self, key: &str) -> Option<&str> {
+        self.by_key.get(key).map(String::as_str)
+    }
+
     /// What a person reads in the place of an error of the API with this code.
     #[must_use]
     pub fn problem(&self, code: &str) -> &str {

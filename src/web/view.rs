@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::site::Site;
 use super::texts::Texts;
 use crate::language::Language;
-use crate::session_id::SessionId;
+use crate::session_id::{RecoveryCode, SessionId};
 
 /// The page in one of its states.
 #[derive(Template)]
@@ -45,11 +45,13 @@ pub struct Talk<'a> {
     /// The session's id; `None` where the script will know it.
     pub session_id: Option<SessionId>,
     /// Its recovery code.
-    pub code: Option<String>,
+    pub code: Option<RecoveryCode>,
     /// The messages, the oldest first.
     pub messages: Vec<Said>,
     /// The message before which there are more.
     pub earlier: Option<Uuid>,
+    /// Whether the last of them is the newest of the conversation.
+    pub is_newest: bool,
     /// Help lines for what was said last.
     pub safety: Vec<HelpLine<'a>>,
     /// What is in the field for the next message.
@@ -76,8 +78,8 @@ pub struct HelpLine<'a> {
     pub name: &'a str,
     /// The number or address, with the kind where it is not a telephone.
     pub label: String,
-    /// What a press on it opens.
-    pub href: String,
+    /// What a press on it opens; `None` where nothing can.
+    pub href: Option<String>,
     /// When it answers; empty if not known.
     pub hours: &'a str,
     /// Whether a person verified it lately.

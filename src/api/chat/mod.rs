@@ -4,7 +4,7 @@ mod delivery;
 mod event_stream;
 mod history;
 pub(super) mod message_pieces;
-mod request;
+pub(super) mod request;
 pub(super) mod wire;
 
 use std::time::Instant;
@@ -67,15 +67,10 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
     (status = 503, description = "The companion or the database is not available: the message may be stored, so send it again with the same key; or the database refuses statements, or the storage is full"),
 ))]
 pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str) -> Result<Answer<'a>, Problem> {
-    let received_at = Instant::now();
     let session_id = parse_id(session_id).map_err(|problem| problem.and(request::read(request).err()))?;
     let (key, streamed) = (SealingKey::derive(&session_id), request::accepts_events(request));
-    let quota = context.admission.message(&key.lookup(), body::length(request));
     let client = context.admission.client(request, &key.lookup());
-    let question = match quota {
-        Ok(_) => question(context, request, key, received_at),
-        Err(denied) => Err(denied.into()),
-    };
+    let (quota, question) = admit(context, request, key, body::length(request), || request::read(request));
     Answer::defer(move |responder| {
         let responder = responder.of_client(client).with_fields(rate_limit_fields(quota));
         let question = match question {
@@ -89,15 +84,30 @@ pub(super) fn send<'a>(context: &'a Context, request: &Request, session_id: &str
     })
 }
 
-fn question(context: &Context, request: &Request, key: SealingKey, received_at: Instant) -> Result<Question, Problem> {
-    let (idempotency_key, text) = request::read(request)?;
-    let (peer, disconnect) = (context.admission.client_peer(request), CancellationToken::default());
-    Ok(Question { key, text, idempotency_key, peer, disconnect, received_at })
+/// What is left of a session's rate.
+type Rate = Result<Option<Quota>, Denied>;
+
+/// Counts a message of a session, whose request has a body of this many bytes, and reads it with `read`: its `Idempotency-Key` and
+/// its text.
+pub(super) fn admit(
+    context: &Context,
+    request: &Request,
+    key: SealingKey,
+    body_bytes: usize,
+    read: impl FnOnce() -> Result<(Option<String>, String), Problem>,
+) -> (Rate, Result<Question, Problem>) {
+    let received_at = Instant::now();
+    let quota = context.admission.message(&key.lookup(), body_bytes);
+    let question = quota.map_err(Problem::from).and_then(|_| read()).map(|(idempotency_key, text)| {
+        let (peer, disconnect) = (context.admission.client_peer(request), CancellationToken::default());
+        Question { key, text, idempotency_key, peer, disconnect, received_at }
+    });
+    (quota, question)
 }
 
 /// The fields of draft-ietf-httpapi-ratelimit-headers-10, without a partition key, which would name the session. The window of
 /// the policy is a minute; what is left of it is at most the burst.
-fn rate_limit_fields(quota: Result<Option<Quota>, Denied>) -> Vec<(&'static str, String)> {
+fn rate_limit_fields(quota: Rate) -> Vec<(&'static str, String)> {
     let (remaining, reset_s) = match quota {
         Ok(None) => return Vec::new(),
         Ok(Some(quota)) => (quota.remaining, quota.reset_s),
@@ -168,7 +178,7 @@ pub(super) fn history<'a>(context: &'a Context, request: &Request, session_id: &
 }
 
 /// The page, if its session exists and has not ended.
-fn living(
+pub(super) fn living(
     policy: RetentionSettings,
     key: &SealingKey,
     page: Result<Option<Page>, store::Error>,

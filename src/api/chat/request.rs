@@ -21,14 +21,19 @@ const MAX_ON_PAGE: i32 = 200;
 
 /// The `Idempotency-Key` and the message.
 pub(super) fn read(request: &Request) -> Result<(Option<String>, String), Problem> {
-    both(idempotency_key(request), body::json_object(request).and_then(message))
+    let key = request.header("Idempotency-Key").map(idempotency_key).transpose();
+    both(key, body::json_object(request).and_then(text_of).and_then(message))
 }
 
-/// The message in the body.
-fn message(mut body: Map<String, Value>) -> Result<String, Problem> {
+fn text_of(mut body: Map<String, Value>) -> Result<String, Problem> {
     let Some(Value::String(text)) = body.remove("message") else {
         return Err(Problem::invalid(FieldCode::MessageMissing));
     };
+    Ok(text)
+}
+
+/// The text, if it can be a message.
+pub(in crate::api) fn message(text: String) -> Result<String, Problem> {
     if text.chars().count() > MAX_CHARS {
         return Err(Problem::invalid(FieldCode::MessageTooLong));
     }
@@ -41,13 +46,12 @@ fn message(mut body: Map<String, Value>) -> Result<String, Problem> {
     Ok(text)
 }
 
-/// The `Idempotency-Key`, if there is one.
-fn idempotency_key(request: &Request) -> Result<Option<String>, Problem> {
-    let Some(key) = request.header("Idempotency-Key") else { return Ok(None) };
+/// The text, if it can be an `Idempotency-Key`.
+pub(in crate::api) fn idempotency_key(key: &str) -> Result<String, Problem> {
     // Bytes that were not UTF-8 have become the replacement character, and different keys one.
     let is_printable = !key.is_empty() && !key.chars().any(|it| it.is_control() || it == char::REPLACEMENT_CHARACTER);
     if is_printable && key.chars().count() <= MAX_KEY_CHARS {
-        Ok(Some(key.to_owned()))
+        Ok(key.to_owned())
     } else {
         Err(Problem::invalid(FieldCode::IdempotencyKeyInvalid))
     }
@@ -68,11 +72,15 @@ pub(super) fn page_length(request: &Request) -> Result<Option<i32>, Problem> {
 
 /// The parameter `before`: the message that the page ends before.
 pub(super) fn page_end(request: &Request) -> Result<Option<Uuid>, Problem> {
-    let Some(before) = request.get_param("before") else { return Ok(None) };
-    before.parse::<Hyphenated>().map(|id| Some(id.into_uuid())).map_err(|_| not_a_message())
+    request.get_param("before").map(|before| message_id(&before)).transpose()
+}
+
+/// The text, if it can be the id of a message.
+pub(in crate::api) fn message_id(text: &str) -> Result<Uuid, Problem> {
+    text.parse::<Hyphenated>().map(Hyphenated::into_uuid).map_err(|_| not_a_message())
 }
 
 /// The parameter `before` names no message of the session.
-pub(super) fn not_a_message() -> Problem {
+pub(in crate::api) fn not_a_message() -> Problem {
     Problem::invalid(FieldCode::BeforeInvalid)
 }
