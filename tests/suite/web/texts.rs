@@ -50,13 +50,27 @@ fn every_text_is_there_in_both_languages_with_the_same_values() {
 fn every_text_that_is_used_is_there() {
     let (sources, texts) = (sources(), texts());
     let keys: BTreeSet<&str> = texts.iter().map(|(_, key, _)| key.as_str()).collect();
-    let used: Vec<&str> = ["m::text(texts, \"", "texts.get(\"", "text(\""]
+    let used: Vec<&str> = ["m::text(texts, \"", "texts.get(\"", "texts().get(\"", "words(\"", "show(\"#notice\", \""]
         .into_iter()
         .flat_map(|before| quoted_after(&sources, before))
         .collect();
     assert!(used.len() > 20, "{used:?}");
     let missing: Vec<_> = used.iter().filter(|key| !keys.contains(*key)).collect();
     assert!(missing.is_empty(), "not in texts.toml: {missing:?}");
+}
+
+#[test]
+fn every_text_is_used() {
+    let (sources, texts) = (sources(), texts());
+    let problems: toml::Table = toml::from_str(include_str!("../../../src/api/problems.toml")).unwrap();
+    let is_problem = |key: &str| key == "other" || problems["problems"].as_table().unwrap().contains_key(key);
+    let is_used = |section: &str, key: &str| match section {
+        "problems" => is_problem(key),
+        _ => sources.contains(&format!("\"{key}\"")),
+    };
+    let unused = texts.iter().filter(|(section, key, _)| !is_used(section, key));
+    let unused: Vec<String> = unused.map(|(section, key, _)| format!("{section}.{key}")).collect();
+    assert!(unused.is_empty(), "in texts.toml, and not used: {unused:?}");
 }
 
 #[test]
