@@ -69,7 +69,7 @@ pub(in crate::api) struct MessageForm {
     #[schema(value_type = String, example = "550e8400-e29b-41d4-a716-446655440000")]
     session_id: SessionId,
     /// Random: the same message sent again with it is answered once.
-    #[schema(min_length = 1, max_length = 100, example = "7d3c9f0e-4b1a-4c57-9e59-6a8f2f1f0c11")]
+    #[schema(min_length = 1, max_length = 200, example = "7d3c9f0e-4b1a-4c57-9e59-6a8f2f1f0c11")]
     key: String,
     /// 1 to 4,096 characters, not only white space, without NUL.
     #[schema(min_length = 1, max_length = 4096, example = "I am afraid to go home.")]
@@ -125,7 +125,7 @@ pub(in crate::api) fn say<'a>(context: &'a Context, request: &Request, _: &str) 
     let draft = form.field("message").unwrap_or_default().replace("\r\n", "\n");
     let (form_key, sealing_key) = (form.field("key").unwrap_or_default(), SealingKey::derive(&session_id));
     let client = context.admission.client(request, &sealing_key.lookup());
-    let read = || both(idempotency_key(&key_of(&form_key, &draft)).map(Some), message(draft.clone()));
+    let read = || both(idempotency_key(&form_key).map(|key| Some(key_of(&key, &draft))), message(draft.clone()));
     let (_, question) = chat::admit(context, request, sealing_key, draft.len(), read);
     Answer::defer(move |responder| {
         let responder = responder.of_client(client);
@@ -162,11 +162,11 @@ fn on_event(fresh: Conversation, failed: Conversation, responder: Responder) -> 
     })
 }
 
-/// The `Idempotency-Key` of a message: the same for the same text in the same page, so that sending it again does not double it, and
-/// another one for another text, which a person may write after an error.
+/// The `Idempotency-Key` of a message: the same for the same text from the same page, so that sending it again does not double it,
+/// and another one for another text, which a person may write after an error.
 fn key_of(form_key: &str, text: &str) -> String {
-    let hash = Sha256::digest(text.as_bytes());
-    hash.iter().fold(format!("{form_key}:"), |key, byte| format!("{key}{byte:02x}"))
+    let hash = Sha256::new().chain_update(form_key).chain_update([0]).chain_update(text).finalize();
+    hash.iter().fold(String::new(), |key, byte| format!("{key}{byte:02x}"))
 }
 
 /// Shows the newest messages of a session, or those before one

@@ -43,7 +43,8 @@ fn the_description_is_openapi_3_1_with_descriptions_examples_and_errors() {
             assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{place}");
             for (status, response) in operation["responses"].as_object().unwrap() {
                 let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
-                let is_page = path == "/api/v1/exit" && status != "default";
+                let is_form = path == "/api/v1/exit" || method == "post" && path.starts_with("/page/");
+                let is_page = is_form && status != "default";
                 let own = is_page || (status == "503" && path == "/health/db");
                 assert_eq!(
                     problem == "#/components/schemas/Problem",

@@ -78,6 +78,17 @@ impl Client {
         Answer::read(self.agent.run(request).unwrap())
     }
 
+    /// Sends an URL-encoded form and further header fields.
+    #[track_caller]
+    pub(crate) fn post_form(&self, path: &str, form: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = self.request("POST", path).header("Content-Type", "application/x-www-form-urlencoded");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        Answer::read(self.agent.run(request.body(body.as_bytes()).unwrap()).unwrap())
+    }
+
     /// Sends a request with a body of JSON and further header fields.
     #[track_caller]
     pub(crate) fn post_json(&self, path: &str, body: &Value, fields: &[(&str, &str)]) -> Answer {

@@ -1,5 +1,10 @@
-//! The page: what it is made of, and what an operator can change of it.
+//! The page: what it is made of, what an operator can change of it, and its life without JavaScript (with it: `tests/page.sh`).
 
 mod folder;
+mod forms;
+mod html;
+mod leaving;
 mod mistakes;
+mod origin;
+mod page;
 mod texts;

@@ -1,0 +1,94 @@
+//! What of the page is the same in every state: languages, what is in no head, refusals, and no page at all.
+
+use super::html::{ACCEPT, Html, begin, say, send};
+use crate::support::app::TestApp;
+use crate::support::raw::Raw;
+
+const FORMS: [&str; 5] = ["begin", "say", "read", "end", "leave"];
+
+#[test]
+fn a_form_answers_in_the_language_of_its_address_or_of_the_browser() {
+    let app = TestApp::start();
+    for (path, accepted, language) in [
+        ("?language=id", "en", "id"),
+        ("?language=en", "id", "en"),
+        ("", "id-ID,id;q=0.9", "id"),
+        ("?language=xx", "en", "en"),
+        ("?language=", "id", "id"),
+    ] {
+        let answer = app.client.post_form(&format!("/page/begin{path}"), &[], &[("Accept-Language", accepted)]);
+        assert_eq!(answer.header("Content-Language"), Some(language), "{path} {accepted}");
+        let page = Html::of(&answer);
+        assert!(page.text.contains(&format!("<html lang=\"{language}\">")));
+        assert!(page.text.contains(&format!("action=\"/page/say?language={language}\"")));
+    }
+}
+
+#[test]
+fn the_id_is_in_no_address_and_in_no_field_of_a_head() {
+    let app = TestApp::start();
+    let page = begin(&app);
+    let (id, key, code) = (page.field("say", "session_id"), page.field("say", "key"), page.code());
+    let addresses = page.text.split(" action=\"").chain(page.text.split(" href=\"")).skip(1);
+    assert!(addresses.map(|rest| rest.split('"').next().unwrap()).all(|it| !it.contains(&id) && !it.contains(&code)));
+    for name in ["say", "read", "end", "leave"] {
+        let form = [("session_id", id.as_str()), ("key", &key), ("message", "Hello")];
+        let answer = app.client.post_form(&format!("/page/{name}"), &form, &ACCEPT);
+        let head = format!("{:?}", answer.constant_fields());
+        assert!(!head.contains(&id) && !head.contains(&code) && !head.contains(&key), "{name}: {head}");
+    }
+}
+
+#[test]
+fn what_the_server_refuses_is_a_page_for_a_browser_and_json_for_everybody_else() {
+    let app = TestApp::start();
+    let long = "x".repeat(20_000);
+    for (head, status) in [
+        (format!("POST /page/say HTTP/1.1\r\nHost: x\r\nX-Long: {long}"), 431),
+        ("POST /page/say HTTP/1.1\r\nHost: x\r\nContent-Length: 900000".to_owned(), 413),
+        ("POST /page/say HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip".to_owned(), 501),
+    ] {
+        let (line, rest) = head.split_once("\r\n").unwrap();
+        let ask = |accept: &str| {
+            let request = format!("{line}\r\nAccept: {accept}\r\nAccept-Language: id\r\n{rest}\r\n\r\n");
+            Raw::connect(app.client.address()).ask(request.as_bytes())
+        };
+        let answer = ask("text/html,*/*;q=0.8");
+        let page = Html::of(&answer);
+        assert_eq!((page.status, answer.header("Content-Language")), (status, Some("id")), "{line}");
+        assert!(!page.notice().is_empty() && page.text.contains("id=\"begin\""));
+        ask("application/json").assert_problem(status);
+        ask("*/*").assert_problem(status);
+    }
+    let answer = app.client.post_body("/page/say", "application/json", b"{}");
+    assert_eq!(Html::of(&answer).status, 415);
+}
+
+#[test]
+fn without_a_page_there_are_no_forms_and_every_error_is_json() {
+    let app = TestApp::with(&[("WEB_PAGE", "off")]);
+    for form in FORMS {
+        app.client.post_form(&format!("/page/{form}"), &[("session_id", "x")], &ACCEPT).assert_problem(404);
+        app.client.get(&format!("/page/{form}")).assert_problem(404);
+    }
+    let too_large =
+        format!("POST / HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nX-Long: {}\r\n\r\n", "x".repeat(20_000));
+    Raw::connect(app.client.address()).ask(too_large.as_bytes()).assert_problem(431);
+}
+
+#[test]
+fn every_state_of_the_page_has_the_button_to_leave_and_the_help_lines() {
+    let app = TestApp::start();
+    let page = begin(&app);
+    let said = say(&app, &page, "Hello");
+    let id = said.field("say", "session_id");
+    let states = [send(&app, "read", &[("session_id", "x")]), send(&app, "end", &[("session_id", &id)]), page, said];
+    let start = Html::of(&app.client.get_as("/?language=en", "text/html"));
+    let emergency = &safespace::resources::Registry::load(None).unwrap().resources[0].value;
+    for state in states.iter().chain([&start]) {
+        assert!(state.text.contains("<form id=\"leave\" method=\"post\" action=\"/page/leave?language=en\">"));
+        let (_, help) = state.text.split_once("<details id=\"help\">").unwrap();
+        let first = help.split("<li>").nth(1).unwrap();
+        assert!(first.contains(emergency), "an emergency comes first: {first}");
+    }
+}
