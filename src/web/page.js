@@ -22,10 +22,12 @@ const $ = (selector) => document.querySelector(selector);
 
 // ---- Texts ----
 
-/** Every text of a page by its key, also those in its templates. */
+/** A page and its templates, which queries do not enter. */
+const partsOf = (page) => [page, ...[...page.querySelectorAll("template")].map((template) => template.content)];
+
+/** Every text of a page by its key. */
 function textsOf(page) {
-  const parts = [page, ...[...page.querySelectorAll("template")].map((template) => template.content)];
-  return new Map(parts.flatMap((part) => [...part.querySelectorAll("[data-t]")]).map((it) => [it.dataset.t, it.textContent]));
+  return new Map(partsOf(page).flatMap((part) => [...part.querySelectorAll("[data-t]")]).map((it) => [it.dataset.t, it.textContent]));
 }
 let texts = textsOf(document);
 
@@ -62,15 +64,13 @@ async function changeLanguage(link) {
   if (!response.ok) throw new Error();
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   texts = new Map([...texts, ...textsOf(page)]);
-  document.documentElement.lang = page.documentElement.lang;
-  for (const part of [document, ...[...document.querySelectorAll("template")].map((template) => template.content)]) {
+  const tag = document.documentElement.lang = page.documentElement.lang;
+  for (const part of partsOf(document)) {
     part.querySelectorAll("[data-t]").forEach(translate);
-    part.querySelectorAll("form, #ended a").forEach((it) => {
-      const name = it.action ? "action" : "href";
-      it.setAttribute(name, it.getAttribute(name).replace(/language=\w+/, `language=${page.documentElement.lang}`));
-    });
+    part.querySelectorAll("form").forEach((form) => form.setAttribute("action", form.getAttribute("action").replace(/=\w+$/, `=${tag}`)));
+    part.querySelectorAll("#ended a").forEach((again) => again.setAttribute("href", `/?language=${tag}`));
   }
-  for (const selector of ["#help .panel", "#languages"]) {
+  for (const selector of ["#help .panel", "#languages"]) { // Also what the registry says in that language.
     $(selector).replaceChildren(...document.importNode(page.querySelector(selector), true).childNodes);
   }
   $("#languages [aria-current]")?.focus();
@@ -566,9 +566,9 @@ function growField() {
   while (field.rows < 6 && field.scrollHeight > field.clientHeight + 1) field.rows++;
 }
 
-/** Enter sends where there is a keyboard; on a touch screen, and with Shift, it makes a line. It also ends a composed character. */
+/** Enter sends; on a touch screen, and with Shift, it makes a line. While a character is composed it only ends that. */
 function sendOnEnter(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || !matchMedia("(pointer: fine)").matches) return;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
   event.preventDefault();
   submit();
 }
