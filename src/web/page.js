@@ -15,10 +15,11 @@ const STORED = "conversation"; // the key in sessionStorage, only after the pers
 const framed = self !== top;
 const running = new AbortController(); // Leaving aborts every request.
 let session = null;  // The id: in memory only, never in an address, a cookie or localStorage.
-let sending = null;  // The message that has no answer yet: { text, key, bubble, tryAgain, mayDrop }.
+let sending = null;  // The message that has no answer yet: { text, key, bubble }; while it waits for another try, also `decide`.
 let hasLeft = false;
 
 const $ = (selector) => document.querySelector(selector);
+const hide = (selector, isHidden = true) => { if ($(selector)) $(selector).hidden = isHidden; }; // Leaving removes everything.
 
 // ---- Texts ----
 
@@ -279,8 +280,8 @@ async function showEarlier() {
 /** Sends what is in the field. While a message has no answer, the next one stays in the field. */
 function submit() {
   const text = $("#message").value;
-  if (sending?.mayDrop && text.trim()) sending.tryAgain(false);
-  else if (sending) return sending.tryAgain?.(true);
+  if (sending?.mayDrop && text.trim()) dropMessage();
+  else if (sending) return sending.decide?.(true);
   if (!session || !text.trim()) return;
   $("#message").value = "";
   growField();
@@ -345,7 +346,7 @@ function setBusy(isBusy) {
   if (!isBusy && document.activeElement === $("#stop")) $("#message").focus();
   $("#say button").setAttribute("aria-disabled", isBusy); // Not `disabled`, which would lose the focus.
   follow(() => {
-    $("#stop").hidden = !isBusy;
+    hide("#stop", !isBusy);
     show("#notice", ...(isBusy ? ["writing"] : []));
   });
 }
@@ -377,24 +378,34 @@ async function stopAnswer() {
 }
 
 /** Says why a message has no answer, and waits: for the time, the network or a press. Resolves to whether to send it again. */
-async function tryAgain(message, problem, tries) {
+function tryAgain(message, problem, tries) {
   const wasStopped = problem.code === "answer_stopped";
   const isAutomatic = problem.mayPass && navigator.onLine && tries < MAX_TRIES;
   message.mayDrop = wasStopped; // It is stored: the person may go on without an answer to it.
   follow(() => {
     show("#notice", ...(wasStopped ? [] : ["not_sent"]), textOf(problem));
-    $("#again").hidden = false;
+    hide("#again", false);
   });
-  const decision = new Promise((resolve) => { message.tryAgain = resolve; });
-  const clock = isAutomatic && countDown(waitBefore(tries, problem), "#countdown", "sent_in", () => message.tryAgain(true));
-  const again = await decision;
-  clearInterval(clock);
-  show("#countdown");
-  show("#notice");
-  if (document.activeElement === $("#again")) $("#message").focus();
-  $("#again").hidden = true;
-  message.tryAgain = null;
-  return again;
+  return new Promise((resolve) => {
+    const clock = isAutomatic && countDown(waitBefore(tries, problem), "#countdown", "sent_in", () => message.decide(true));
+    message.decide = (again) => {
+      clearInterval(clock);
+      message.decide = null;
+      if (document.activeElement === $("#again")) $("#message").focus();
+      hide("#again");
+      show("#countdown");
+      show("#notice");
+      resolve(again);
+    };
+  });
+}
+
+/** Ends the wait for an answer, and returns the message. */
+function dropMessage() {
+  const message = sending;
+  sending = null;
+  message?.decide?.(false);
+  return message;
 }
 
 /** Counts down outside a live region, so that a screen reader does not read every second. */
@@ -410,8 +421,7 @@ function countDown(left, selector, key, done) {
 
 /** The message was not stored, and would not be: its text goes back into the field. */
 function giveBack(problem) {
-  const { text, bubble } = sending;
-  sending = null;
+  const { text, bubble } = dropMessage();
   bubble.remove();
   $("#message").value = [text, $("#message").value].filter((part) => part.trim()).join("\n\n");
   growField();
@@ -485,16 +495,14 @@ function askToErase(isAsking) {
 
 /** Erases until the service has confirmed it, or the person leaves. */
 async function erase() {
-  const id = session;
-  session = sending = null; // A running answer has nowhere to go.
-  const shown = $("#ended-view").content;
-  $("main").replaceChildren(document.importNode(shown, true));
+  dropMessage();
+  $("main").replaceChildren(document.importNode($("#ended-view").content, true));
+  hide("#ended a");
   show("#notice", "erasing");
   for (let tries = 1; ; tries++) {
     try {
-      const response = await api("DELETE", "session", { id, headers: { Prefer: "return=representation" } });
-      const { deleted } = await response.json();
-      return showErased(words("erased", deleted));
+      const response = await api("DELETE", "session", { headers: { Prefer: "return=representation" } });
+      return showErased(words("erased", (await response.json()).deleted));
     } catch (problem) {
       if (hasLeft) return;
       if (problem.status === 404) return showErased("erased_before");
@@ -506,9 +514,11 @@ async function erase() {
 }
 
 function showErased(result) {
+  session = null;
   store()?.removeItem(STORED);
   show("#progress");
   show("#notice", result);
+  hide("#ended a", false);
   focusOn($("#notice"));
 }
 
@@ -549,7 +559,7 @@ function countEscape(event) {
   if (event.key !== "Escape" || event.isComposing) return;
   event.preventDefault(); // It would stop the browser from leaving.
   if (event.repeat || hasLeft) return;
-  $("#help").open = false;
+  closePanels();
   const now = performance.now();
   escapes = [...escapes.filter((time) => now - time < ESCAPES_WITHIN_MS), now];
   if (escapes.length >= ESCAPES) return leave();
@@ -587,6 +597,15 @@ function follow(change) {
   if (isAtEnd) scrollToEnd();
 }
 
+/** Panels close when the person goes on elsewhere, so that they hide nothing. */
+function closePanels(except = null) {
+  for (const panel of document.querySelectorAll("#help[open], #options[open]")) {
+    if (panel.contains(except)) continue;
+    if (panel.contains(document.activeElement)) panel.querySelector("summary").focus();
+    panel.open = false;
+  }
+}
+
 /** On some phones the keyboard moves the page up: the way out stays on the screen. */
 function followKeyboard() {
   document.documentElement.style.setProperty("--keyboard", `${Math.max(0, visualViewport.offsetTop)}px`);
@@ -596,7 +615,7 @@ function followKeyboard() {
 
 const ON_SUBMIT = { leave, begin, open: openByCode, say: submit, earlier: showEarlier, erase: () => askToErase(true) };
 const ON_CLICK = {
-  stop: stopAnswer, again: () => sending?.tryAgain?.(true), anew: begin,
+  stop: stopAnswer, again: () => sending?.decide?.(true), anew: begin,
   "show-code": () => { $("#code-shown").hidden = !$("#code-shown").hidden; },
   "erase-sure": erase, "erase-not": () => askToErase(false),
 };
@@ -619,7 +638,7 @@ addEventListener("keydown", countEscape, { capture: true });
 addEventListener("keydown", (event) => { if (event.target.id === "message") sendOnEnter(event); });
 addEventListener("input", (event) => { if (event.target.id === "message") growField(); });
 addEventListener("change", (event) => { if (event.target.id === "keep") keep(event.target.checked); });
-addEventListener("online", () => sending?.tryAgain?.(true));
+addEventListener("online", () => sending?.decide?.(true));
 addEventListener("pageshow", (event) => { if (event.persisted && hasLeft) leave(); }); // Nothing comes back.
 addEventListener("message", (event) => {
   if (framed && event.source === parent && event.data?.safespace === "leave") leave();
@@ -627,12 +646,7 @@ addEventListener("message", (event) => {
 visualViewport?.addEventListener("resize", followKeyboard);
 visualViewport?.addEventListener("scroll", followKeyboard);
 
-// A panel closes when the person goes on elsewhere, so that it hides nothing.
-for (const name of ["pointerdown", "focusin"]) {
-  addEventListener(name, (event) => {
-    document.querySelectorAll("#help[open], #options[open]").forEach((it) => { if (!it.contains(event.target)) it.open = false; });
-  });
-}
+for (const name of ["pointerdown", "focusin"]) addEventListener(name, (event) => closePanels(event.target));
 
 // ---- What the page is when it opens ----
 
