@@ -1,7 +1,7 @@
 // The page: begins, streams, keeps, leaves and erases a conversation with the API of the same origin.
 //
-// The server sends all texts with the page: an element with `data-t="key"` shows the text of that key, and <template id="words">
-// has those that only this script shows. Without this script the forms of the page do the same with the server.
+// The server sends all texts with the page: an element with `data-t="key"` shows the text of that key, and `#words` has those that only
+// this script shows. Without this script the forms of the page do the same with the server.
 "use strict";
 
 const PAGE_SIZE = 30;         // messages that "Earlier messages" loads
@@ -22,6 +22,26 @@ const $ = (selector) => document.querySelector(selector);
 const hide = (selector, isHidden = true) => { if ($(selector)) $(selector).hidden = isHidden; }; // Leaving removes everything.
 
 // ---- Texts ----
+
+/**
+ * Unpacks what only this script uses. It comes as data in <script type="text/html">, which text browsers skip; they would show what is
+ * hidden. With an id it is a template, without one it has its place in the page.
+ */
+function unpack(page) {
+  for (const block of page.querySelectorAll('script[type="text/html"]')) {
+    const { body } = new DOMParser().parseFromString(block.textContent, "text/html");
+    if (!block.id) {
+      block.replaceWith(...body.childNodes);
+      continue;
+    }
+    const template = page.createElement("template");
+    template.id = block.id;
+    template.content.append(...body.childNodes);
+    block.replaceWith(template);
+  }
+  return page;
+}
+unpack(document);
 
 /** A page and its templates, which queries do not enter. */
 const partsOf = (page) => [page, ...[...page.querySelectorAll("template")].map((template) => template.content)];
@@ -63,7 +83,7 @@ function textOf(problem, otherwise = "other") {
 async function changeLanguage(link) {
   const response = await fetch(link.href, { headers: { Accept: "text/html" }, signal: running.signal });
   if (!response.ok) throw new Error();
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const page = unpack(new DOMParser().parseFromString(await response.text(), "text/html"));
   texts = new Map([...texts, ...textsOf(page)]);
   const tag = document.documentElement.lang = page.documentElement.lang;
   for (const part of partsOf(document)) {

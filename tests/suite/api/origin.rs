@@ -59,8 +59,10 @@ fn what_a_page_of_a_foreign_origin_sends_has_no_effect() {
         for sender in senders {
             let answer = send(&app, &line, sender);
             assert_eq!(answer.status, 403, "{line} {sender:?}");
-            // Its errors are pages.
-            if route.pattern != "/api/v1/exit" {
+            // The errors of the forms are pages.
+            if route.pattern == "/api/v1/exit" || route.pattern.starts_with("/page/") {
+                assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"), "{line} {sender:?}");
+            } else {
                 answer.assert_problem(403);
                 assert_eq!(answer.json()["code"], "foreign_origin", "{line} {sender:?}");
             }
