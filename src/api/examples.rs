@@ -89,7 +89,7 @@ pub(super) fn of_operation(method: &str, path: &str) -> Vec<ErrorExample> {
         // Its errors are pages, which are described with it.
         (_, leaving::EXIT_PATH) => codes.clear(),
         ("post", path) if path.starts_with("/page/") => codes.clear(),
-        (_, "/docs/{asset}") => codes.push(PathNotFound),
+        (_, "/docs/{asset}" | "/page/{asset}" | "/widget.js") => codes.push(PathNotFound),
         _ => {}
     }
     let max_bytes = match path {

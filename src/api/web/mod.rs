@@ -27,8 +27,8 @@ use crate::language::Language;
 use crate::web::{Asset, Talk, View};
 use page::Page;
 
-/// The forms: a browser that loads one of these addresses again, without what was sent, begins at the beginning.
-const FORMS: [&str; 5] = ["begin", "say", "read", "end", "leave"];
+/// The forms but that to leave: a browser that loads one of these addresses again, without what was sent, begins at the beginning.
+const FORMS: [&str; 4] = ["begin", "say", "read", "end"];
 
 /// A browser asks each time whether a file has changed.
 const CACHE_CONTROL: &str = "no-cache";
@@ -57,12 +57,15 @@ pub(super) fn root<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
     responses(
     (status = 200, description = "The file",
      content((String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"))),
-    (status = 303, description = "It is the address of a form; leads to `/`"),
+    (status = 303, description = "It is the address of a form, other than that to leave, which leads away; leads to `/`"),
     (status = 304, description = "It is the one of `If-None-Match`"),
     (status = 404, description = "There is no such file"),
 ))]
 pub(super) fn asset<'a>(context: &'a Context, request: &Request, name: &str) -> Result<Answer<'a>, Problem> {
     let site = context.site.as_ref().ok_or_else(|| Problem::new(Code::PathNotFound))?;
+    if name == "leave" {
+        return Ok(respond::page_leading_to(200, &site.exit_url).into());
+    }
     if FORMS.contains(&name) {
         return Ok(respond::without_body(303).with_additional_header("Location", "/").into());
     }

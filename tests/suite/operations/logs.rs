@@ -49,6 +49,10 @@ fn use_every_route(variables: &[(&str, &str)]) -> (Vec<String>, String) {
         client.get(&format!("/api/v1/sessions/{code}")).assert_status(404);
         client.get(&format!("/api/v1/sessions/{code}0")).assert_status(422);
         client.post_body("/api/v1/panic", "text/plain", code.as_bytes()).assert_status(204);
+        let form = [("session_id", code.as_str()), ("key", "secretword"), ("message", "secretword")];
+        for (name, status) in [("read", 404), ("say", 404), ("end", 404), ("leave", 200)] {
+            client.post_form(&format!("/page/{name}?secretword"), &form, &[]).assert_status(status);
+        }
         secrets.push(id.replace('-', ""));
         secrets.push(code.replace('-', ""));
         secrets.push(code);
@@ -105,8 +109,8 @@ fn every_request_is_one_json_line_with_its_route() {
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
 
     let requests: Vec<&Value> = lines.iter().filter(|line| line["request_id"].is_string()).collect();
-    // 5 rounds of 19, 8 paths, 3 odd requests, 3 around the internal errors.
-    assert_eq!(requests.len(), 5 * 19 + 8 + 3 + 3);
+    // 5 rounds of 23, 8 paths, 3 odd requests, 3 around the internal errors.
+    assert_eq!(requests.len(), 5 * 23 + 8 + 3 + 3);
     let ids: HashSet<&str> = requests.iter().map(|line| line["request_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), requests.len());
     let count = |method: &str, route: &str, status: u16| {

@@ -39,6 +39,8 @@ fn leaving_erases_the_session_and_clears_the_browser_whatever_the_id_is() {
     }
     assert_eq!(count_rows(&mut app.sql()), 0);
     assert_leads_away(&leave(&app, &[], &[]), 200);
+    // Loaded again, and from a text browser that sends a form without fields so.
+    assert_leads_away(&app.client.get("/page/leave?language=en"), 200);
 }
 
 #[test]
