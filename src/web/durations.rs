@@ -14,8 +14,10 @@ const UNITS: [(i32, &str, &str); 4] = [
 pub(super) fn in_words(seconds: i32, texts: &BTreeMap<String, String>) -> String {
     let unit = UNITS.iter().find(|(unit, ..)| seconds % unit == 0);
     let (unit, one, several) = unit.expect("every number of seconds is a whole number of seconds");
-    match seconds / unit {
+    let words = match seconds / unit {
         1 => texts[*one].clone(),
         count => texts[*several].replace("{count}", &count.to_string()),
-    }
+    };
+    // So that no line ends between a number and its unit.
+    words.replace(' ', "\u{a0}")
 }

@@ -56,7 +56,7 @@ pub(super) fn root<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
     params(("asset" = String, Path, description = "Name of the file", example = "style.css")),
     responses(
     (status = 200, description = "The file",
-     content((String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"))),
+     content((String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"), (String = "image/png"))),
     (status = 303, description = "It is the address of a form, other than that to leave, which leads away; leads to `/`"),
     (status = 304, description = "It is the one of `If-None-Match`"),
     (status = 404, description = "There is no such file"),
