@@ -1,19 +1,12 @@
 //! The style, the script, the logo and the widget, each with its entity tag.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 use super::colours;
-use super::folder::{Folder, VARIABLE, unusable};
+use super::folder::{Folder, MAX_FILE_BYTES, VARIABLE, unusable};
 use crate::data_file::{self, FileError, Mistake, ParseError};
-
-/// Bytes of a logo.
-const MAX_LOGO_BYTES: usize = 64 * 1024;
-
-/// Bytes of a style.
-const MAX_STYLE_BYTES: usize = 32 * 1024;
 
 /// The first bytes of a PNG (ISO/IEC 15948, 5.2).
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -44,7 +37,8 @@ pub struct Assets {
 
 impl Assets {
     pub(super) fn load(folder: &Folder<'_>) -> Result<Assets, FileError> {
-        let style = colours::load(folder)? + &style(folder)?;
+        let own_style = folder.parse("style.css", checked_style)?;
+        let style = colours::load(folder)? + own_style.as_deref().unwrap_or(include_str!("style.css"));
         Ok(Assets {
             style: Asset::new("text/css; charset=utf-8", style.into_bytes()),
             script: Asset::new("text/javascript; charset=utf-8", include_bytes!("page.js").as_slice()),
@@ -74,16 +68,8 @@ impl Asset {
     }
 }
 
-fn style(folder: &Folder<'_>) -> Result<String, FileError> {
-    let Some(path) = folder.file("style.css")? else { return Ok(include_str!("style.css").to_owned()) };
-    let text = data_file::read_text(VARIABLE, &path, MAX_STYLE_BYTES)?;
-    let mistaken = |reason| FileError::Mistaken { variable: VARIABLE, path: Some(path), reason };
-    ensure_loads_nothing(&text).map_err(mistaken)?;
-    Ok(text)
-}
-
-/// Refuses what the page's Content-Security-Policy would stop without a word to the author. It is the policy that protects.
-fn ensure_loads_nothing(style: &str) -> Result<(), ParseError> {
+/// A style that loads nothing. The page's Content-Security-Policy would stop it anyway, without a word to the author.
+fn checked_style(style: &str) -> Result<String, ParseError> {
     let lower = style.to_ascii_lowercase();
     if let Some(start) = lower.find("@import") {
         let what = "@import loads another style, which the page's Content-Security-Policy forbids; copy it in here";
@@ -98,31 +84,30 @@ fn ensure_loads_nothing(style: &str) -> Result<(), ParseError> {
             return Err(Mistake(start, what.to_owned()).in_text(style));
         }
     }
-    Ok(())
+    Ok(style.to_owned())
 }
 
 fn logo(folder: &Folder<'_>) -> Result<Asset, FileError> {
-    match (folder.file("logo.svg")?, folder.file("logo.png")?) {
-        (Some(svg), Some(_)) => {
-            Err(unusable(format!("{} and logo.png are both there; the page has one logo", svg.display())))
+    match (folder.parse("logo.svg", checked_svg)?, folder.file("logo.png")?) {
+        (Some(_), Some(png)) => {
+            Err(unusable(format!("{} and logo.svg are both there; the page has one logo", png.display())))
         }
-        (Some(path), None) => svg(&path),
+        (Some(svg), None) => Ok(Asset::new("image/svg+xml", svg.into_bytes())),
         (None, Some(path)) => {
-            let bytes = data_file::read_bytes(VARIABLE, &path, MAX_LOGO_BYTES)?;
-            if !bytes.starts_with(PNG_SIGNATURE) {
+            let png = data_file::read_bytes(VARIABLE, &path, MAX_FILE_BYTES)?;
+            if !png.starts_with(PNG_SIGNATURE) {
                 return Err(unusable(format!("{} is not a PNG; save the picture as PNG or SVG", path.display())));
             }
-            Ok(Asset::new("image/png", bytes))
+            Ok(Asset::new("image/png", png))
         }
         (None, None) => Ok(Asset::new("image/svg+xml", include_bytes!("logo.svg").as_slice())),
     }
 }
 
-fn svg(path: &Path) -> Result<Asset, FileError> {
-    let text = data_file::read_text(VARIABLE, path, MAX_LOGO_BYTES)?;
-    let is_svg = ["<svg", "<?xml", "<!"].iter().any(|start| text.trim_start().starts_with(start));
-    if !is_svg || !text.contains("<svg") {
-        return Err(unusable(format!("{} is not an SVG, which begins with <svg or <?xml", path.display())));
+fn checked_svg(text: &str) -> Result<String, ParseError> {
+    let is_xml = ["<svg", "<?xml", "<!"].iter().any(|start| text.trim_start().starts_with(start));
+    if is_xml && text.contains("<svg") {
+        return Ok(text.to_owned());
     }
-    Ok(Asset::new("image/svg+xml", text.into_bytes()))
+    Err(Mistake(0, "this is no SVG, which begins with <svg or <?xml".to_owned()).in_text(text))
 }

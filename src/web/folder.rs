@@ -12,6 +12,9 @@ pub(super) const VARIABLE: &str = "WEB_FOLDER";
 /// The files that it may have.
 const ALLOWED: [&str; 5] = ["texts.toml", "colours.toml", "style.css", "logo.svg", "logo.png"];
 
+/// Bytes of a file: each is small, since it is loaded with the page.
+pub(super) const MAX_FILE_BYTES: usize = 64 * 1024;
+
 /// The folder, or none.
 pub(super) struct Folder<'a>(Option<&'a Path>);
 
@@ -48,14 +51,16 @@ impl<'a> Folder<'a> {
         }
     }
 
-    /// Parses the file of this name, if there is one.
+    /// Parses the text in the file of this name, if there is one.
     pub(super) fn parse<T>(
         &self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, ParseError>,
     ) -> Result<Option<T>, FileError> {
-        let path = self.file(name)?;
-        path.map(|path| data_file::load(VARIABLE, Some(&path), "", parse)).transpose()
+        let Some(path) = self.file(name)? else { return Ok(None) };
+        let text = data_file::read_text(VARIABLE, &path, MAX_FILE_BYTES)?;
+        let mistaken = |reason| FileError::Mistaken { variable: VARIABLE, path: Some(path), reason };
+        parse(&text).map(Some).map_err(mistaken)
     }
 }
 

@@ -105,14 +105,14 @@ fn a_file_that_cannot_be_used_is_named() {
         ("Texts.toml", b"", "FOLDER has \"Texts.toml\", which is no file"),
         ("texts.toml", b" \n", "FOLDER/texts.toml is empty; write something into it, or leave it out"),
         ("texts.toml", b"\xff", "FOLDER/texts.toml is not UTF-8; save it as UTF-8"),
-        ("colours.toml", &[b'#'; 262_145], "FOLDER/colours.toml has more than 262144 bytes"),
+        ("colours.toml", &[b'#'; 65_537], "FOLDER/colours.toml has more than 65536 bytes"),
         ("style.css", b"\xff", "FOLDER/style.css is not UTF-8"),
-        ("style.css", &[b' '; 32_769], "FOLDER/style.css has more than 32768 bytes"),
+        ("style.css", &[b' '; 65_537], "FOLDER/style.css has more than 65536 bytes"),
         ("logo.png", b"GIF89a", "FOLDER/logo.png is not a PNG; save the picture as PNG or SVG"),
         ("logo.png", &png, "FOLDER/logo.png has more than 65536 bytes"),
         ("logo.svg", b"\x89PNG\r\n", "FOLDER/logo.svg is not UTF-8"),
-        ("logo.svg", b"<html></html>", "FOLDER/logo.svg is not an SVG, which begins with <svg or <?xml"),
-        ("logo.svg", b"<?xml version='1.0'?><a/>", "FOLDER/logo.svg is not an SVG"),
+        ("logo.svg", b"<html></html>", "FOLDER/logo.svg: line 1: this is no SVG, which begins with <svg or <?xml"),
+        ("logo.svg", b"<?xml version='1.0'?><a/>", "FOLDER/logo.svg: line 1: this is no SVG"),
         ("logo.svg", &[b' '; 65_537], "FOLDER/logo.svg has more than 65536 bytes"),
     ];
     for (name, content, expected) in cases {
@@ -140,7 +140,7 @@ fn a_folder_with_something_else_than_files_is_refused() {
                 fs::write(it.path().join("logo.svg"), "<svg/>").unwrap();
                 fs::write(it.path().join("logo.png"), "x").unwrap();
             },
-            "FOLDER/logo.svg and logo.png are both there; the page has one logo",
+            "FOLDER/logo.png and logo.svg are both there; the page has one logo",
         ),
     ];
     for (case, make, expected) in cases {
