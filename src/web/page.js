@@ -88,7 +88,7 @@ async function changeLanguage(link) {
   const tag = document.documentElement.lang = page.documentElement.lang;
   for (const part of partsOf(document)) {
     part.querySelectorAll("[data-t]").forEach(translate);
-    part.querySelectorAll("form").forEach((form) => form.setAttribute("action", form.getAttribute("action").replace(/=\w+$/, `=${tag}`)));
+    part.querySelectorAll("form").forEach((form) => form.setAttribute("action", form.getAttribute("action").replace(/=\w+/, `=${tag}`)));
     part.querySelectorAll("#ended a").forEach((again) => again.setAttribute("href", `/?language=${tag}`));
   }
   for (const selector of ["#help .panel", "#languages"]) { // Also what the registry says in that language.
@@ -274,7 +274,8 @@ function showHistory({ messages, has_more }) {
   const past = $("#past");
   $("#log").replaceChildren(past);
   past.replaceChildren(...messages.map(pastBubble));
-  $("#earlier").hidden = !has_more;
+  hide("#earlier", !has_more);
+  hide("#newest");
 }
 
 /** Puts the page before the oldest message above it; what the person reads stays where it is. */
@@ -516,8 +517,9 @@ function askToErase(isAsking) {
 /** Erases until the service has confirmed it, or the person leaves. */
 async function erase() {
   dropMessage();
-  $("main").replaceChildren(document.importNode($("#ended-view").content, true));
+  if (!$("#ended")) $("main").replaceChildren(document.importNode($("#ended-view").content, true));
   hide("#ended a");
+  hide("#end-again");
   show("#notice", "erasing");
   for (let tries = 1; ; tries++) {
     try {
@@ -633,7 +635,7 @@ function followKeyboard() {
 
 // ---- Events ----
 
-const ON_SUBMIT = { leave, begin, open: openByCode, say: submit, earlier: showEarlier, erase: () => askToErase(true) };
+const ON_SUBMIT = { leave, begin, open: openByCode, say: submit, earlier: showEarlier, newest: showNewest, erase: () => askToErase(true), "end-again": erase };
 const ON_CLICK = {
   stop: stopAnswer, again: () => sending?.decide?.(true), anew: begin,
   "show-code": () => { $("#code-shown").hidden = !$("#code-shown").hidden; },
@@ -676,10 +678,10 @@ function open() {
     parent.postMessage({ safespace: "ready", url: document.body.dataset.exit }, "*"); // The site leaves too, whatever happens here.
   }
   if ($("#leave-keys")) $("#leave-keys").hidden = false;
-  const posted = $("#say [name=session_id]")?.value; // A form was sent before this script was there.
+  const posted = $("main [name=session_id][type=hidden]")?.value; // A form was sent before this script was there.
   if (posted) {
     session = posted;
-    prepareTalk($("#code-shown output").textContent);
+    if ($("#talk")) { prepareTalk($("#code-shown output").textContent); scrollToEnd(); }
     document.querySelectorAll("[type=hidden]").forEach((field) => field.remove());
     history.replaceState(null, "", `/?language=${document.documentElement.lang}`); // A reload sends no form again.
   } else if ($("#start")) {

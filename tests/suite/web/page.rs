@@ -20,7 +20,7 @@ fn a_form_answers_in_the_language_of_its_address_or_of_the_browser() {
         assert_eq!(answer.header("Content-Language"), Some(language), "{path} {accepted}");
         let page = Html::of(&answer);
         assert!(page.text.contains(&format!("<html lang=\"{language}\">")));
-        assert!(page.text.contains(&format!("action=\"/page/say?language={language}\"")));
+        assert!(page.text.contains(&format!("action=\"/page/say?language={language}#state\"")));
     }
 }
 
