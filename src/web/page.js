@@ -16,7 +16,7 @@ const framed = self !== top;
 const running = new AbortController(); // Leaving aborts every request.
 let session = null;  // The id: in memory only, never in an address, a cookie or localStorage.
 let sending = null;  // The message that has no answer yet: { text, key, bubble }; while it waits for another try, also `decide`.
-let hasLeft = false;
+let isEntering = false, hasLeft = false;
 
 const $ = (selector) => document.querySelector(selector);
 const hide = (selector, isHidden = true) => { if ($(selector)) $(selector).hidden = isHidden; }; // Leaving removes everything.
@@ -106,10 +106,20 @@ class Problem extends Error {
     super(code);
     Object.assign(this, { status, code, retryAfter: Number(retry_after) || 0, proofOfWork: proof_of_work });
   }
+  /** Whether the service says that there is no such conversation. A 404 without this code is from a proxy that does not find the service. */
+  get isGone() {
+    return this.code === "session_not_found";
+  }
   /** Whether the same request may succeed later. */
   get mayPass() {
-    return this.code === "offline" || this.code === "turn_in_progress" || this.status === 408 || this.status === 429 || this.status >= 500;
+    return !this.isGone && (this.code === "turn_in_progress" || [0, 404, 408, 429].includes(this.status) || this.status >= 500);
   }
+}
+
+/** The JSON of an answer. A network that asks people to log in first answers with a page of its own: that is no connection. */
+async function json(request) {
+  const response = await request;
+  return response.json().catch(() => { throw new Problem({ code: "offline" }); });
 }
 
 /** Sends a request. The id stands in a header, since addresses are kept in logs. */
@@ -154,7 +164,7 @@ function randomKey() {
 async function createSession() {
   for (let headers = {}, tries = 1; ; tries++) {
     try {
-      return await (await api("POST", "sessions", { id: null, headers })).json();
+      return await json(api("POST", "sessions", { id: null, headers }));
     } catch (problem) {
       if (problem.code !== "proof_of_work" || !problem.proofOfWork || tries === 4) throw problem;
       if (!crypto.subtle) throw new Problem({ code: "proof_impossible" }); // The page came without https.
@@ -194,8 +204,8 @@ async function* eventsOf(response, onPiece) {
 
 /** Begins a conversation, or opens that of an id or a code. `open` resolves to the session. */
 async function enter(open, otherwise) {
-  if ($("main").getAttribute("aria-busy") === "true") return;
-  $("main").setAttribute("aria-busy", "true");
+  if (isEntering) return;
+  isEntering = true;
   show("#notice", "one_moment");
   try {
     const found = await patiently(open);
@@ -205,16 +215,16 @@ async function enter(open, otherwise) {
     showTalk(found.recovery_code, history);
   } catch (problem) {
     if (hasLeft) return;
-    if (problem.status === 404) store()?.removeItem(STORED);
+    if (problem.isGone) store()?.removeItem(STORED);
     show("#notice", problem.status === 422 ? "code_wrong" : textOf(problem, otherwise));
   } finally {
-    $("main")?.removeAttribute("aria-busy");
+    isEntering = false;
   }
 }
 
 const begin = () => enter(async () => ({ ...(await createSession()), isNew: true }), "begin_failed");
 
-const openById = (id) => enter(async () => (await api("GET", "session", { id })).json(), "no_connection");
+const openById = (id) => enter(() => json(api("GET", "session", { id })), "no_connection");
 
 function openByCode() {
   const code = $("#code").value.replace(/[^0-9a-z]/gi, ""); // Hyphens and spaces only help to read it.
@@ -238,7 +248,6 @@ function showTalk(code, history) {
 
 /** What only exists with this script. */
 function prepareTalk(code) {
-  $("#message").rows = 1;
   $("#message").removeAttribute("required"); // This script has its own words for an empty message: none.
   $("#code-shown").hidden = true;
   $("#code-shown output").textContent = code ?? "";
@@ -246,7 +255,7 @@ function prepareTalk(code) {
   $("#keeping").hidden = false;
   const storage = store();
   if (storage) $("#keep").checked = storage.getItem(STORED) === session;
-  else $("#keeping").replaceChildren(words("keep_blocked"));
+  else show("#keeping", "keep_blocked");
   growField();
 }
 
@@ -260,8 +269,7 @@ function bubble(role, text, cut = false) {
   return message;
 }
 
-const historyPage = async (id, before) =>
-  (await api("GET", `session/chat?limit=${PAGE_SIZE}${before ? `&before=${before}` : ""}`, { id })).json();
+const historyPage = (id, before) => json(api("GET", `session/chat?limit=${PAGE_SIZE}${before ? `&before=${before}` : ""}`, { id }));
 
 function pastBubble({ id, role, content, cut }) {
   const message = bubble(role, content, cut);
@@ -291,7 +299,7 @@ async function showEarlier() {
     scrollBy(0, oldest.getBoundingClientRect().top - top);
     if (!has_more) focusOn($("#log .message"), { preventScroll: true }); // The button with the focus is gone.
   } catch (problem) {
-    if (problem.status === 404) conversationIsGone();
+    if (problem.isGone) conversationIsGone();
     else show("#notice", textOf(problem, "no_connection"));
   } finally {
     $("#earlier")?.removeAttribute("aria-busy");
@@ -322,10 +330,10 @@ async function send(message) {
       if (metOther) await showNewest();
     } catch (problem) {
       if (hasLeft || sending !== message) return;
-      endAnswer();
+      $("#coming").replaceChildren(); // It is not stored, or comes again.
       metOther ||= problem.code === "turn_in_progress"; // Another tab has messages that this one does not show.
-      if (problem.status === 404) return conversationIsGone();
-      if (!problem.mayPass && problem.status < 500 && problem.code !== "answer_stopped") return giveBack(problem);
+      if (problem.isGone) return conversationIsGone();
+      if (!problem.mayPass && problem.code !== "answer_stopped") return giveBack(problem);
       if (!(await tryAgain(message, problem, tries))) return;
       if (!navigator.onLine || tries >= MAX_TRIES) tries = 0; // The person, or the network, asked for it.
     }
@@ -346,11 +354,9 @@ async function converse(message) {
       headers: { Accept: "text/event-stream", "Idempotency-Key": message.key },
     });
     for await (const [name, data] of eventsOf(response, heard)) {
-      if (name === "message.start") startAnswer();
-      if (name === "safety") showSafety(data.resources);
-      if (name === "message.delta") addToAnswer(data.text);
       if (name === "error") throw new Problem(data);
-      if (name === "message.end") return finishAnswer(data);
+      follow(() => ON_EVENT[name]?.(data));
+      if (name === "message.end") return;
     }
     throw new Problem({ code: "offline" }); // The stream broke. The answer may be stored: the same key gets it.
   } catch (problem) {
@@ -361,6 +367,13 @@ async function converse(message) {
     setBusy(false);
   }
 }
+
+const ON_EVENT = {
+  "message.start": startAnswer,
+  "message.delta": ({ text }) => $("#coming p").append(text),
+  "message.end": finishAnswer,
+  safety: showSafety,
+};
 
 function setBusy(isBusy) {
   if (!$("#say")) return;
@@ -374,29 +387,17 @@ function setBusy(isBusy) {
 
 /** The answer grows in #coming, outside the log: a screen reader announces it once, when it is finished. */
 function startAnswer() {
-  follow(() => {
-    $("#safety").replaceChildren();
-    $("#coming").replaceChildren(bubble("model", ""));
-  });
-}
-
-function addToAnswer(piece) {
-  follow(() => $("#coming p").append(piece));
+  $("#safety").replaceChildren();
+  $("#coming").replaceChildren(bubble("model", ""));
 }
 
 /** The whole message takes the place of the pieces, which the service may have withdrawn. */
 function finishAnswer({ content, cut }) {
-  follow(() => {
-    $("#coming").replaceChildren();
-    $("#log").append(bubble("model", content, cut));
-  });
+  $("#coming").replaceChildren();
+  $("#log").append(bubble("model", content, cut));
 }
 
-const endAnswer = () => $("#coming")?.replaceChildren();
-
-async function stopAnswer() {
-  await api("POST", "session/chat/stop").catch(() => {}); // The stream says what became of the answer.
-}
+const stopAnswer = () => api("POST", "session/chat/stop").catch(() => {}); // The stream says what became of the answer.
 
 /** Says why a message has no answer, and waits: for the time, the network or a press. Resolves to whether to send it again. */
 function tryAgain(message, problem, tries) {
@@ -465,11 +466,11 @@ async function showNewest() {
 }
 
 /** Help lines that belong to what was said, beside the answer. */
-function showSafety(lines) {
+function showSafety({ resources }) {
   const list = document.createElement("ul");
   list.className = "lines";
-  list.append(...lines.map(helpLine));
-  follow(() => show("#safety", "help_note", list));
+  list.append(...resources.map(helpLine));
+  show("#safety", "help_note", list);
 }
 
 function helpLine({ name, kind, value, verified }) {
@@ -494,8 +495,6 @@ function helpLine({ name, kind, value, verified }) {
 /** sessionStorage, or null where the browser blocks it. */
 function store() {
   try {
-    sessionStorage.setItem("probe", "");
-    sessionStorage.removeItem("probe");
     return sessionStorage;
   } catch {
     return null;
@@ -503,8 +502,12 @@ function store() {
 }
 
 function keep(isKept) {
-  if (isKept) store()?.setItem(STORED, session);
-  else store()?.removeItem(STORED);
+  try {
+    if (isKept) store().setItem(STORED, session);
+    else store().removeItem(STORED);
+  } catch {
+    show("#keeping", "keep_blocked");
+  }
 }
 
 /** The second step takes the place of the first one. */
@@ -523,11 +526,11 @@ async function erase() {
   show("#notice", "erasing");
   for (let tries = 1; ; tries++) {
     try {
-      const response = await api("DELETE", "session", { headers: { Prefer: "return=representation" } });
-      return showErased(words("erased", (await response.json()).deleted));
+      const { deleted } = await json(api("DELETE", "session", { headers: { Prefer: "return=representation" } }));
+      return showErased(words("erased", deleted));
     } catch (problem) {
       if (hasLeft) return;
-      if (problem.status === 404) return showErased("erased_before");
+      if (problem.isGone) return showErased("erased_before");
       show("#notice", "erase_unsure");
       await new Promise((resolve) => countDown(waitBefore(tries, problem), "#progress", "erase_retry", resolve));
       show("#progress", "erasing");
@@ -552,15 +555,14 @@ function showErased(result) {
  */
 function leave() {
   const exit = document.body.dataset.exit;
-  const id = session ?? store()?.getItem(STORED);
   hasLeft = true;
   document.body.replaceChildren();
   document.title = "…";
-  if (id && !navigator.sendBeacon("/api/v1/panic", id)) {
-    fetch("/api/v1/panic", { method: "POST", body: id, keepalive: true }).catch(() => {});
+  for (const id of new Set([session, store()?.getItem(STORED)])) { // Another one is kept if that could not be opened.
+    if (id && !navigator.sendBeacon("/api/v1/panic", id)) fetch("/api/v1/panic", { method: "POST", body: id, keepalive: true }).catch(() => {});
   }
   session = sending = null;
-  try { sessionStorage.clear(); } catch { /* It is blocked, so it is empty. */ }
+  store()?.clear();
   running.abort();
   if (framed) parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site takes itself away.
   goTo(exit, 4000);
@@ -578,7 +580,7 @@ function goTo(url, pause_ms) {
 
 let escapes = []; // Times of the last presses.
 function countEscape(event) {
-  if (event.key !== "Escape" || event.isComposing) return;
+  if (event.key !== "Escape" || isComposing(event)) return;
   event.preventDefault(); // It would stop the browser from leaving.
   if (event.repeat || hasLeft) return;
   closePanels();
@@ -594,13 +596,18 @@ function countEscape(event) {
 /** The field is as high as its text, up to six lines. */
 function growField() {
   const field = $("#message");
-  field.rows = 1;
-  while (field.rows < 6 && field.scrollHeight > field.clientHeight + 1) field.rows++;
+  follow(() => {
+    field.rows = 1;
+    while (field.rows < 6 && field.scrollHeight > field.clientHeight + 1) field.rows++;
+  });
 }
+
+/** Whether the key belongs to a method that composes characters. Safari says so only by the code 229. */
+const isComposing = (event) => event.isComposing || event.keyCode === 229;
 
 /** Enter sends; on a touch screen, and with Shift, it makes a line. While a character is composed it only ends that. */
 function sendOnEnter(event) {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches) return;
+  if (event.key !== "Enter" || event.shiftKey || isComposing(event) || matchMedia("(pointer: coarse)").matches) return;
   event.preventDefault();
   submit();
 }
@@ -651,7 +658,7 @@ addEventListener("click", (event) => {
   const button = event.target.closest("button[type=button]");
   if (button) ON_CLICK[button.id]?.();
   const language = event.target.closest("#languages a");
-  if (language && $("#talk")) { // Without a conversation the link may simply lead to the page in that language.
+  if (language && (session || $("#talk"))) { // Without a conversation the link may simply lead to the page in that language.
     event.preventDefault();
     changeLanguage(language).catch(() => show("#notice", "no_connection"));
   }
@@ -660,7 +667,7 @@ addEventListener("keydown", countEscape, { capture: true });
 addEventListener("keydown", (event) => { if (event.target.id === "message") sendOnEnter(event); });
 addEventListener("input", (event) => { if (event.target.id === "message") growField(); });
 addEventListener("change", (event) => { if (event.target.id === "keep") keep(event.target.checked); });
-addEventListener("online", () => sending?.decide?.(true));
+addEventListener("online", () => { if (!sending?.mayDrop) sending?.decide?.(true); });
 addEventListener("pageshow", (event) => { if (event.persisted && hasLeft) leave(); }); // Nothing comes back.
 addEventListener("message", (event) => {
   if (framed && event.source === parent && event.data?.safespace === "leave") leave();
@@ -677,7 +684,7 @@ function open() {
     document.documentElement.dataset.framed = "";
     parent.postMessage({ safespace: "ready", url: document.body.dataset.exit }, "*"); // The site leaves too, whatever happens here.
   }
-  if ($("#leave-keys")) $("#leave-keys").hidden = false;
+  hide("#leave-keys", false);
   const posted = $("main [name=session_id][type=hidden]")?.value; // A form was sent before this script was there.
   if (posted) {
     session = posted;
