@@ -67,7 +67,7 @@ function translate(element) {
   if (text !== undefined) element.textContent = text.replace(/\{(\w+)\}/g, (braces, name) => values[name] ?? braces);
 }
 
-/** Shows texts in an element, one after another: `show("#notice", "not_sent", "offline")`; none empty it. */
+/** Shows texts in an element, one after another: `show("#notice", "offline")`; none empties it. */
 function show(selector, ...parts) {
   const elements = parts.map((part) => (typeof part === "string" ? words(part) : part));
   $(selector)?.replaceChildren(...elements.flatMap((element) => [element, " "]));
@@ -405,7 +405,7 @@ function tryAgain(message, problem, tries) {
   const isAutomatic = problem.mayPass && navigator.onLine && tries < MAX_TRIES;
   message.mayDrop = wasStopped; // It is stored: the person may go on without an answer to it.
   follow(() => {
-    show("#notice", ...(wasStopped ? [] : ["not_sent"]), textOf(problem));
+    show("#notice", textOf(problem));
     hide("#again", false);
   });
   return new Promise((resolve) => {
