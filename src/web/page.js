@@ -564,8 +564,9 @@ function leave() {
   session = sending = null;
   store()?.clear();
   running.abort();
-  if (framed) parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site takes itself away.
-  goTo(exit, 4000);
+  if (!framed) return goTo(exit, 4000);
+  parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site's widget takes the site away, without a question of the site.
+  setTimeout(goTo, 300, exit, 4000); // Where the site has no widget.
 }
 
 /** Takes the place of this page in the history; again where something stopped it. Each time loading begins anew, so the pauses grow. */
