@@ -630,7 +630,8 @@ function follow(change) {
 /** Panels close when the person goes on elsewhere, so that they hide nothing. */
 function closePanels(except = null) {
   for (const panel of document.querySelectorAll("#help[open], #options[open]")) {
-    if (panel.contains(except)) continue;
+    const isInFlow = getComputedStyle(panel.lastElementChild).position === "static"; // On a short screen; closing would move what is pressed.
+    if (panel.contains(except) || (except && isInFlow)) continue;
     if (panel.contains(document.activeElement)) panel.querySelector("summary").focus();
     panel.open = false;
   }
@@ -676,7 +677,7 @@ addEventListener("message", (event) => {
 visualViewport?.addEventListener("resize", followKeyboard);
 visualViewport?.addEventListener("scroll", followKeyboard);
 
-for (const name of ["pointerdown", "focusin"]) addEventListener(name, (event) => closePanels(event.target));
+for (const name of ["click", "focusin"]) addEventListener(name, (event) => closePanels(event.target));
 
 // ---- What the page is when it opens ----
 
