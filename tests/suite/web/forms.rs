@@ -51,6 +51,21 @@ fn a_conversation_lives_from_its_beginning_to_its_end() {
 }
 
 #[test]
+fn nothing_on_the_page_of_a_conversation_loses_it_or_works_with_a_script_alone() {
+    let app = TestApp::start();
+    let page = begin(&app);
+    for page in [say(&app, &page, "Hello"), say(&app, &page, " "), page] {
+        let shown = page.without_script();
+        for part in
+            [" href=\"/?", "type=\"button\"", "type=\"checkbox\"", "<template", "{seconds}", "Everything is erased"]
+        {
+            assert!(!shown.contains(part), "{part}: {shown}");
+        }
+        assert!(page.text.contains(" href=\"/?language=id\""), "the script has the links");
+    }
+}
+
+#[test]
 fn a_reload_of_a_form_leads_to_the_start() {
     let app = TestApp::start();
     for form in ["begin", "say", "read", "end"] {

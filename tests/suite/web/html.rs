@@ -33,6 +33,13 @@ impl Html {
         unescape(field.split('"').next().unwrap())
     }
 
+    /// The page without what only its script uses.
+    pub(super) fn without_script(&self) -> String {
+        let mut parts = self.text.split("<script type=\"text/html\"");
+        let first = parts.next().unwrap().to_owned();
+        parts.fold(first, |text, part| text + part.split_once("</script>").unwrap().1)
+    }
+
     /// What stands in the field for the next message.
     pub(super) fn draft(&self) -> String {
         let (_, field) = self.text.split_once("<textarea id=\"message\"").unwrap();

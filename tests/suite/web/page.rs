@@ -86,7 +86,11 @@ fn every_state_of_the_page_has_the_button_to_leave_and_the_help_lines() {
     let start = Html::of(&app.client.get_as("/?language=en", "text/html"));
     let emergency = &safespace::resources::Registry::load(None).unwrap().resources[0].value;
     for state in states.iter().chain([&start]) {
-        assert!(state.text.contains("<form id=\"leave\" method=\"post\" action=\"/page/leave?language=en\" target=\"_top\">"));
+        assert!(
+            state
+                .text
+                .contains("<form id=\"leave\" method=\"post\" action=\"/page/leave?language=en\" target=\"_top\">")
+        );
         let (_, help) = state.text.split_once("<details id=\"help\">").unwrap();
         let first = help.split("<li>").nth(1).unwrap();
         assert!(first.contains(emergency), "an emergency comes first: {first}");
