@@ -1,28 +1,29 @@
-//! The language of an error's text, as `Accept-Language` asks for it (RFC 9110, section 12.5.4).
+//! The language that a client prefers, as `Accept-Language` asks for it (RFC 9110, section 12.5.4).
 
 use rouille::input::parse_priority_header;
 
 use crate::http::{RefusedFields, Request};
 use crate::language::Language;
 
-/// The language that the client prefers among those there are.
-pub(super) fn of(request: &Request) -> Language {
+/// The language that the client prefers among those there are; `None` where it names none of them.
+pub(super) fn of(request: &Request) -> Option<Language> {
     preferred(request.header("Accept-Language").unwrap_or_default())
 }
 
 /// The same of a request that the server refuses.
-pub(super) fn of_refused(fields: &RefusedFields) -> Language {
+pub(super) fn of_refused(fields: &RefusedFields) -> Option<Language> {
     preferred(fields.accept_language.as_deref().unwrap_or_default())
 }
 
-/// The first range with the highest weight that names a language there is; English where none does.
-fn preferred(accepted: &str) -> Language {
-    let mut best = (0.0, Language::default());
+/// The first range with the highest weight that names a language there is; `None` where that is any language, or none does.
+fn preferred(accepted: &str) -> Option<Language> {
+    let mut best = (0.0, None);
     for (range, weight) in parse_priority_header(accepted) {
         // Browsers wrote `in` before `id` replaced it.
         let language = match range.split('-').next().map(str::to_ascii_lowercase).as_deref() {
-            Some("id" | "in") => Language::Indonesian,
-            Some("en" | "*") => Language::English,
+            Some("id" | "in") => Some(Language::Indonesian),
+            Some("en") => Some(Language::English),
+            Some("*") => None,
             _ => continue,
         };
         if weight > best.0 && weight <= 1.0 {
@@ -37,27 +38,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_preferred_language_is_chosen_and_english_otherwise() {
-        use Language::{English, Indonesian};
+    fn the_preferred_language_is_chosen_if_there_is_one() {
+        let (english, indonesian) = (Some(Language::English), Some(Language::Indonesian));
         for (accepted, language) in [
-            ("", English),
-            ("id", Indonesian),
-            ("ID-id", Indonesian),
-            ("in", Indonesian),
-            ("id-ID,id;q=0.9,en-US;q=0.8,en;q=0.7", Indonesian),
-            ("en-US,en;q=0.9,id;q=0.8", English),
-            ("en;q=0.5, id; q=0.8", Indonesian),
-            ("en,id", English),
-            ("id,en", Indonesian),
-            ("ms, jv;q=0.9, id;q=0.1", Indonesian),
-            ("de, *;q=0.5", English),
-            ("id;q=0.3, *;q=0.5", English),
-            ("id;q=0", English),
-            ("id;q=0.5;x=1", Indonesian),
-            ("id;q=2", English),
-            ("id;q=NaN", English),
-            ("idx, index", English),
-            (";;,,=", English),
+            ("", None),
+            ("id", indonesian),
+            ("ID-id", indonesian),
+            ("in", indonesian),
+            ("id-ID,id;q=0.9,en-US;q=0.8,en;q=0.7", indonesian),
+            ("en-US,en;q=0.9,id;q=0.8", english),
+            ("en;q=0.5, id; q=0.8", indonesian),
+            ("en,id", english),
+            ("id,en", indonesian),
+            ("ms, jv;q=0.9, id;q=0.1", indonesian),
+            ("de, *;q=0.5", None),
+            ("id;q=0.3, *;q=0.5", None),
+            ("id;q=0", None),
+            ("id;q=0.5;x=1", indonesian),
+            ("id;q=2", None),
+            ("id;q=NaN", None),
+            ("idx, index", None),
+            (";;,,=", None),
         ] {
             assert_eq!(preferred(accepted), language, "{accepted:?}");
         }

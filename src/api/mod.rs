@@ -31,7 +31,6 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use crate::http::{self, Application, Refusal, RefusedFields, Request, Response};
-use crate::language::Language;
 use crate::peers::PeerKey;
 use cors::Cors;
 use problem::{ErrorForm, Problem};
@@ -45,7 +44,7 @@ use routes::{Found, Input, Route};
 fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) {
     let (started, method) = (Instant::now(), routes::known_method(request.method()));
     let (route, found) = routes::find(request.method(), request.raw_url());
-    let (metrics, language) = (context.metrics.clone(), language::of(request));
+    let (metrics, language) = (context.metrics.clone(), language::of(request).unwrap_or_default());
     let cors = Cors::of(&context.allowed_origins, request);
     let error_form = match &found {
         // Nobody who presses a button to leave should see an error on the screen, whatever it is.
@@ -149,7 +148,8 @@ impl Application for Context {
         let preferred = language::of_refused(fields);
         // What a browser shows to a person is a page, wherever it asked for one.
         let form = web::refusal_form(self, fields, preferred);
-        let response = respond::with_common_fields(Problem::from(refusal).response(preferred, form));
+        let response =
+            respond::with_common_fields(Problem::from(refusal).response(preferred.unwrap_or_default(), form));
         let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);
         // One response is sent for many of these requests, so it has no id, and the server counts them itself.
         if refusal == Refusal::Busy {
@@ -164,8 +164,7 @@ impl Application for Context {
 
     fn distinguish(&self, fields: &RefusedFields) -> RefusedFields {
         let origin = fields.origin.clone().filter(|origin| self.allowed_origins.contains(origin));
-        let preferred = language::of_refused(fields);
-        let accept_language = (preferred != Language::default()).then(|| preferred.tag().into());
+        let accept_language = language::of_refused(fields).map(|preferred| preferred.tag().into());
         RefusedFields { origin, accept_language, names_html: fields.names_html && self.site.is_some() }
     }
 }

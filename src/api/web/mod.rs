@@ -94,7 +94,7 @@ pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> Er
 }
 
 /// What a client gets whose request the server refuses: a browser that asked for a page, the first view.
-pub(super) fn refusal_form(context: &Context, fields: &RefusedFields, preferred: Language) -> ErrorForm {
+pub(super) fn refusal_form(context: &Context, fields: &RefusedFields, preferred: Option<Language>) -> ErrorForm {
     let page = Page::in_language(context, preferred).filter(|_| fields.names_html);
     page.map_or(ErrorForm::Document, Page::error_form)
 }

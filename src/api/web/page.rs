@@ -34,9 +34,9 @@ impl Page {
     }
 
     /// The page in this language, or in its default one where it does not have that.
-    pub(super) fn in_language(context: &Context, preferred: Language) -> Option<Page> {
+    pub(super) fn in_language(context: &Context, preferred: Option<Language>) -> Option<Page> {
         let site = context.site.clone()?;
-        let language = if site.languages.contains(&preferred) { preferred } else { site.languages[0] };
+        let language = preferred.filter(|own| site.languages.contains(own)).unwrap_or(site.languages[0]);
         Some(Page { site, resources: context.resources.clone(), language })
     }
 

@@ -135,7 +135,7 @@ fn a_message_of_4096_characters_of_four_bytes_is_sent_whatever_the_limit_of_othe
     let lines = "\r\n".repeat(340);
     let page = begin(&app);
     assert_eq!(say(&app, &page, &format!("a{lines}b")).status, 200);
-    let too_long = app.client.post_form("/page/say", &[("message", &"x".repeat(60_000))], &ACCEPT);
+    let too_long = app.client.post_form("/page/say?language=en", &[("message", &"x".repeat(60_000))], &ACCEPT);
     let page = Html::of(&too_long);
     assert_eq!(page.status, 413);
     assert!(page.notice().starts_with("A message needs some text"), "{}", page.notice());

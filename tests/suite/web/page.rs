@@ -9,12 +9,18 @@ const FORMS: [&str; 5] = ["begin", "say", "read", "end", "leave"];
 #[test]
 fn a_form_answers_in_the_language_of_its_address_or_of_the_browser() {
     let app = TestApp::start();
+    let english_first = TestApp::with(&[("WEB_LANGUAGES", "en,id")]);
     for (path, accepted, language) in [
         ("?language=id", "en", "id"),
         ("?language=en", "id", "en"),
         ("", "id-ID,id;q=0.9", "id"),
         ("?language=xx", "en", "en"),
         ("?language=", "id", "id"),
+        // The default is the first of WEB_LANGUAGES.
+        ("", "jv,su;q=0.9", "id"),
+        ("", "*", "id"),
+        ("", "de,en;q=0.5", "en"),
+        ("?language=xx", "", "id"),
     ] {
         let answer = app.client.post_form(&format!("/page/begin{path}"), &[], &[("Accept-Language", accepted)]);
         assert_eq!(answer.header("Content-Language"), Some(language), "{path} {accepted}");
