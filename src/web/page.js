@@ -691,7 +691,7 @@ function open() {
   if (posted) {
     session = posted;
     if ($("#talk")) { prepareTalk($("#code-shown output").textContent); scrollToEnd(); }
-    document.querySelectorAll("[type=hidden]").forEach((field) => field.remove());
+    document.querySelectorAll("[type=hidden], #languages form").forEach((part) => part.remove()); // There are links for this script.
     history.replaceState(null, "", `/?language=${document.documentElement.lang}`); // A reload sends no form again.
   } else if ($("#start")) {
     const kept = store()?.getItem(STORED);

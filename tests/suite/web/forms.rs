@@ -66,6 +66,25 @@ fn nothing_on_the_page_of_a_conversation_loses_it_or_works_with_a_script_alone()
 }
 
 #[test]
+fn the_language_changes_without_losing_the_conversation() {
+    let app = TestApp::start();
+    let said = say(&app, &begin(&app), "Hello");
+    assert!(said.text.contains("<form id=\"in-id\" method=\"post\" action=\"/page/read?language=id\">"));
+    let (id, form) = (said.field("say", "session_id"), said.field("in-id", "session_id"));
+    let read = Html::of(&app.client.post_form("/page/read?language=id", &[("session_id", &form)], &ACCEPT));
+    assert!(read.status == 200 && read.text.contains("<html lang=\"id\">"));
+    assert_eq!((read.messages(), read.field("in-en", "session_id")), (said.messages(), id.clone()));
+    let mut sql = app.sql();
+    let lock = lock_table(&mut sql, "sessions");
+    let unsure = send(&app, "end", &[("session_id", &id)]);
+    assert_eq!(unsure.field("in-id", "session_id"), id);
+    assert!(unsure.text.contains("<form id=\"in-id\" method=\"post\" action=\"/page/end?language=id\">"));
+    lock.commit().unwrap();
+    let start = Html::of(&app.client.get_as("/", "text/html"));
+    assert!(start.text.contains("<a href=\"/?language=id\"") && !start.text.contains("id=\"in-id\""));
+}
+
+#[test]
 fn a_reload_of_a_form_leads_to_the_start() {
     let app = TestApp::start();
     for form in ["begin", "say", "read", "end"] {
@@ -135,7 +154,8 @@ fn a_message_of_4096_characters_of_four_bytes_is_sent_whatever_the_limit_of_othe
     let lines = "\r\n".repeat(340);
     let page = begin(&app);
     assert_eq!(say(&app, &page, &format!("a{lines}b")).status, 200);
-    let too_long = app.client.post_form("/page/say?language=en", &[("message", &"x".repeat(60_000))], &ACCEPT);
+    let fields = [ACCEPT[0], ("Accept-Language", "en")];
+    let too_long = app.client.post_form("/page/say", &[("message", &"x".repeat(60_000))], &fields);
     let page = Html::of(&too_long);
     assert_eq!(page.status, 413);
     assert!(page.notice().starts_with("A message needs some text"), "{}", page.notice());

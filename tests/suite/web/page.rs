@@ -28,6 +28,8 @@ fn a_form_answers_in_the_language_of_its_address_or_of_the_browser() {
         assert!(page.text.contains(&format!("<html lang=\"{language}\">")));
         assert!(page.text.contains(&format!("action=\"/page/say?language={language}#state\"")));
     }
+    let answer = english_first.client.send_with("GET", "/", &[("Accept", "text/html"), ("Accept-Language", "jv")]);
+    assert_eq!(answer.header("Content-Language"), Some("en"));
 }
 
 #[test]
