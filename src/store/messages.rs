@@ -36,7 +36,7 @@ pub struct PageRequest {
     pub limit: i32,
 }
 
-/// A page of a conversation, and its first messages.
+/// A page of a conversation, and its last messages.
 pub struct Page {
     /// The session.
     pub session: StoredSession,
@@ -46,7 +46,7 @@ pub struct Page {
     pub first: i32,
     /// Position of its last message; below `first` where the page is empty.
     pub last: i32,
-    /// The messages from `first` until they have [`MAX_READ_BYTES`], at least one unless the page is empty.
+    /// The messages up to `last` that have [`MAX_READ_BYTES`] together, at least one unless the page is empty; the oldest first.
     /// [`Messages::read`] reads the others.
     pub rows: Vec<Row>,
 }
@@ -74,7 +74,8 @@ pub enum Appended {
 
 /// The statements on messages.
 pub struct Messages {
-    page: Batcher<(Lookup, PageRequest), Option<Page>>,
+    page: Arc<Batcher<(Lookup, PageRequest), Option<Page>>>,
+    page_leaders: ThreadPool,
     read: Batcher<(Lookup, RangeInclusive<i32>), Vec<Row>>,
     recent: Arc<Batcher<(Lookup, usize), Option<Recent>>>,
     recent_leaders: ThreadPool,
@@ -83,15 +84,16 @@ pub struct Messages {
 }
 
 impl Messages {
-    /// Workers lead the batches of `page` and `read`. Those of `recent` have leaders of their own, and turns call the other
-    /// statements on their own threads.
+    /// Workers lead the batches of `page` and `read`. Those of `recent`, and of `page_unblocked`, have leaders of their own, and turns
+    /// call the other statements on their own threads.
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
         let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
         let read_policy = BatchPolicy { max_items: MAX_READS, ..policy };
         Messages {
-            page: Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page")),
+            page: Arc::new(Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page"))),
+            page_leaders: leaders("pages"),
             read: Batcher::new(pool, read, read_policy, metrics.batch_sizes("messages/read")),
             recent: Arc::new(Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent"))),
             recent_leaders: leaders("recent"),
@@ -100,9 +102,14 @@ impl Messages {
         }
     }
 
-    /// Reads which positions a page of a conversation has, and its first messages; `None` if there is no such session.
+    /// Reads which positions a page of a conversation has, and its last messages; `None` if there is no such session.
     pub fn page(&self, session: Lookup, request: PageRequest, callback: Callback<Option<Page>>) {
         self.page.run((session, request), callback);
+    }
+
+    /// The same, without blocking the calling thread.
+    pub fn page_unblocked(&self, session: Lookup, request: PageRequest, callback: Callback<Option<Page>>) {
+        self.page.run_on(&self.page_leaders, (session, request), callback);
     }
 
     /// Reads the messages at these positions, the oldest first, until they have [`MAX_READ_BYTES`]; at least one, if there is
@@ -154,6 +161,7 @@ fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Resu
         });
         page.rows.extend(read_row(&row));
     }
+    pages.iter_mut().flatten().for_each(|page| page.rows.reverse());
     Ok(pages)
 }
 

@@ -50,8 +50,6 @@ pub struct Talk<'a> {
     pub messages: Vec<Said>,
     /// The message before which there are more.
     pub earlier: Option<Uuid>,
-    /// Whether the last of them is the newest of the conversation.
-    pub is_newest: bool,
     /// Help lines for what was said last.
     pub safety: Vec<HelpLine<'a>>,
     /// What is in the field for the next message.

@@ -44,7 +44,7 @@ impl HistoryStream {
         HistoryStream { messages: Arc::new(messages), has_more, has_begun: Mutex::new(false) }
     }
 
-    /// Sends it, in one response if `rows`, its first messages, are all and few; for `HEAD` the status alone.
+    /// Sends it, in one response if `rows`, its last messages, are all and few; for `HEAD` the status alone.
     pub(super) fn send(self, rows: Vec<Row>, responder: Responder, is_head: bool) {
         if !is_head && self.is_short(&rows) {
             return responder.respond_with(move || {
@@ -52,7 +52,7 @@ impl HistoryStream {
                 Ok(respond::with_body(200, "application/json", self.frame(messages).bytes))
             });
         }
-        // The first piece reads `rows` again, when there is room for it.
+        // The pieces read `rows` again, when there is room for them.
         drop(rows);
         let history = Arc::new(self);
         let head = respond::with_body(200, "application/json", [].as_slice());
@@ -64,7 +64,7 @@ impl HistoryStream {
 
     fn is_short(&self, rows: &[Row]) -> bool {
         let bytes: usize = rows.iter().map(|row| row.sealed.len()).sum();
-        let are_all = rows.last().is_none_or(|row| row.position >= self.messages.last);
+        let are_all = rows.first().is_none_or(|row| row.position <= self.messages.first);
         are_all && bytes <= MAX_WHOLE_BYTES
     }
 

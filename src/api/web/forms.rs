@@ -134,7 +134,7 @@ pub(in crate::api) fn say<'a>(context: &'a Context, request: &Request, _: &str) 
         (failed.draft, failed.key) = (draft, form_key);
         let question = match question {
             Ok(question) => question,
-            Err(problem) => return failed.show_newest(Some(problem), responder),
+            Err(problem) => return failed.show(None, Some(problem), responder),
         };
         responder.on_disconnect(question.disconnect.clone());
         context.turns.start(question, on_event(fresh, failed, responder));
@@ -150,13 +150,13 @@ fn on_event(fresh: Conversation, failed: Conversation, responder: Responder) -> 
         Event::Finished(_, safety) => {
             if let Some((mut fresh, _, responder)) = waiting.take() {
                 fresh.safety = safety;
-                fresh.show_newest(None, responder);
+                fresh.show(None, None, responder);
             }
         }
         Event::Failed(failure) => {
             if let Some((_, mut failed, responder)) = waiting.take() {
                 failed.safety = found;
-                failed.show_newest(Some(failure.into()), responder);
+                failed.show(None, Some(failure.into()), responder);
             }
         }
     })
@@ -192,14 +192,8 @@ pub(in crate::api) fn read<'a>(context: &'a Context, request: &Request, _: &str)
     let (session_id, before) = both(session_id(&form), before)?;
     let client = context.admission.client(request, &session_id.lookup());
     Answer::defer(move |responder| {
-        let (conversation, responder) = (
-            Conversation::new(context.store.clone(), context.retention, page, session_id),
-            responder.of_client(client),
-        );
-        match before {
-            Some(before) => conversation.show_before(before, responder),
-            None => conversation.show_newest(None, responder),
-        }
+        let conversation = Conversation::new(context.store.clone(), context.retention, page, session_id);
+        conversation.show(before, None, responder.of_client(client));
     })
 }
 

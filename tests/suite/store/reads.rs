@@ -107,11 +107,18 @@ fn a_page_of_an_empty_session_is_empty_and_of_an_unknown_session_there_is_none()
 fn a_read_ends_at_its_bytes_and_the_next_one_goes_on() {
     let half = MAX_READ_BYTES / 2;
     let lengths = [half, half, 1, 2 * MAX_READ_BYTES, 297, half, half + 1, 297];
-    let fixture = Fixture::new(&lengths);
+    let mut fixture = Fixture::new(&lengths);
+    // A page is read from its end.
     let page = fixture.page(None, i32::MAX).unwrap();
-    assert_eq!(summary(&page), (true, 1, 8, vec![1, 2]));
+    assert_eq!(summary(&page), (true, 1, 8, vec![7, 8]));
+    let total: usize = lengths.iter().sum();
     let totals: Vec<i64> = page.rows.iter().map(|row| row.total_bytes).collect();
-    assert_eq!(totals, [half as i64, MAX_READ_BYTES as i64]);
+    assert_eq!(totals, [total as i64 - 297, total as i64]);
+    for (before, limit, first, expected) in [(5, 3, 2, vec![4]), (4, 3, 1, vec![2, 3]), (7, i32::MAX, 1, vec![5, 6])] {
+        let before_id = fixture.id(before);
+        let page = fixture.page(Some(before_id), limit).unwrap();
+        assert_eq!(summary(&page), (true, first, before - 1, expected));
+    }
     // A message that is too long for any read comes alone.
     for (from, to, expected) in [
         (1, 8, vec![1, 2]),
