@@ -21,6 +21,12 @@ let isEntering = false, hasLeft = false;
 const $ = (selector) => document.querySelector(selector);
 const hide = (selector, isHidden = true) => { if ($(selector)) $(selector).hidden = isHidden; }; // Leaving removes everything.
 
+function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
 // ---- Texts ----
 
 /**
@@ -54,9 +60,8 @@ let texts = textsOf(document);
 
 /** An element with a text that changes with the language. Values take the place of the words in braces. */
 function words(key, values = {}) {
-  const span = document.createElement("span");
-  span.dataset.t = key;
-  span.dataset.values = JSON.stringify(values);
+  const span = element("span");
+  Object.assign(span.dataset, { t: key, values: JSON.stringify(values) });
   translate(span);
   return span;
 }
@@ -67,10 +72,9 @@ function translate(element) {
   if (text !== undefined) element.textContent = text.replace(/\{(\w+)\}/g, (braces, name) => values[name] ?? braces);
 }
 
-/** Shows texts in an element, one after another: `show("#notice", "offline")`; none empties it. */
+/** Shows texts by their keys, or elements, in the place of what is there: `show("#notice", "offline")`. */
 function show(selector, ...parts) {
-  const elements = parts.map((part) => (typeof part === "string" ? words(part) : part));
-  $(selector)?.replaceChildren(...elements.flatMap((element) => [element, " "]));
+  $(selector)?.replaceChildren(...parts.map((part) => (typeof part === "string" ? words(part) : part)));
 }
 
 /** What a person reads in the place of an error. */
@@ -259,14 +263,10 @@ function prepareTalk(code) {
   growField();
 }
 
+/** A message. Each runs in the direction of its own script. */
 function bubble(role, text, cut = false) {
-  const message = document.createElement("div"), heading = document.createElement("h2"), body = document.createElement("p");
-  message.className = `message ${role}`;
-  heading.append(words(role === "user" ? "you" : "program"));
-  body.dir = "auto"; // Each message runs in the direction of its own script.
-  body.textContent = text + (cut ? " …" : "");
-  message.append(heading, body);
-  return message;
+  const body = element("p", { dir: "auto", textContent: text + (cut ? " …" : "") });
+  return element("div", { className: `message ${role}` }, element("h2", {}, words(role === "user" ? "you" : "program")), body);
 }
 
 const historyPage = (id, before) => json(api("GET", `session/chat?limit=${PAGE_SIZE}${before ? `&before=${before}` : ""}`, { id }));
@@ -297,7 +297,7 @@ async function showEarlier() {
     $("#past").prepend(...messages.map(pastBubble));
     $("#earlier").hidden = !has_more;
     scrollBy(0, oldest.getBoundingClientRect().top - top);
-    if (!has_more) focusOn($("#log .message"), { preventScroll: true }); // The button with the focus is gone.
+    if (!has_more) Object.assign($("#log .message"), { tabIndex: -1 }).focus({ preventScroll: true }); // The button is gone.
   } catch (problem) {
     if (problem.isGone) conversationIsGone();
     else show("#notice", textOf(problem, "no_connection"));
@@ -467,27 +467,15 @@ async function showNewest() {
 
 /** Help lines that belong to what was said, beside the answer. */
 function showSafety({ resources }) {
-  const list = document.createElement("ul");
-  list.className = "lines";
-  list.append(...resources.map(helpLine));
-  show("#safety", "help_note", list);
+  show("#safety", "help_note", element("ul", { className: "lines" }, ...resources.map(helpLine)));
 }
 
-function helpLine({ name, kind, value, verified }) {
-  const line = document.createElement("li"), who = document.createElement("b"), link = document.createElement("a");
-  const digits = value.replace(/[^+0-9]/g, "");
-  who.textContent = name;
-  link.textContent = kind === "whatsapp" ? `WhatsApp ${value}` : value;
-  link.href = { phone: `tel:${digits}`, whatsapp: `https://wa.me/${digits.replace("+", "")}`, email: `mailto:${value}` }[kind] ?? value;
-  link.rel = "noreferrer";
-  if (link.protocol.startsWith("http")) link.target = "_blank"; // The conversation stays open.
-  line.append(who, " ", link);
-  if (!verified) {
-    const note = document.createElement("i");
-    note.append("(", words("unverified"), ")");
-    line.append(" ", note);
-  }
-  return line;
+/** The line as the panel of help lines has it, where the server made its link: each kind of number has its own rules. */
+function helpLine({ id, name, kind, value, verified }) {
+  const known = $(`#help [data-id="${CSS.escape(id)}"]`);
+  if (known) return known.parentNode.cloneNode(true);
+  const note = verified ? "" : element("i", {}, "(", words("unverified"), ")");
+  return element("li", {}, element("b", { textContent: name }), kind === "whatsapp" ? ` WhatsApp ${value} ` : ` ${value} `, note);
 }
 
 // ---- Keep, code, erase ----
@@ -544,7 +532,7 @@ function showErased(result) {
   show("#progress");
   show("#notice", result);
   hide("#ended a", false);
-  focusOn($("#notice"));
+  $("#notice").focus();
 }
 
 // ---- Leave ----
@@ -611,11 +599,6 @@ function sendOnEnter(event) {
   if (event.key !== "Enter" || event.shiftKey || isComposing(event) || matchMedia("(pointer: coarse)").matches) return;
   event.preventDefault();
   submit();
-}
-
-function focusOn(element, options) {
-  element.tabIndex = -1;
-  element.focus(options);
 }
 
 const scrollToEnd = () => scrollTo(0, document.documentElement.scrollHeight);

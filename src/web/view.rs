@@ -72,6 +72,8 @@ pub struct Said {
 
 /// A help line as the page shows it.
 pub struct HelpLine<'a> {
+    /// Its name in the registry and in the API.
+    pub id: &'a str,
     /// Who answers.
     pub name: &'a str,
     /// The number or address, with the kind where it is not a telephone.

@@ -15,7 +15,7 @@ pub(super) fn help_line(line: &Resource, verified: bool) -> HelpLine<'_> {
         Kind::Email => Some(format!("mailto:{value}")),
         Kind::Chat | Kind::Web => Some(value.clone()),
     };
-    HelpLine { name: &line.name, label, href, hours: &line.hours, verified }
+    HelpLine { id: &line.id, name: &line.name, label, href, hours: &line.hours, verified }
 }
 
 /// The comma is a pause, after which a telephone dials the extension.
