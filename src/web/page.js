@@ -673,7 +673,11 @@ function open() {
   const posted = $("main [name=session_id][type=hidden]")?.value; // A form was sent before this script was there.
   if (posted) {
     session = posted;
-    if ($("#talk")) { prepareTalk($("#code-shown output").textContent); scrollToEnd(); }
+    if ($("#talk")) {
+      prepareTalk($("#code-shown output").textContent);
+      scrollToEnd();
+      showNewest(); // The server may have shown an older page.
+    }
     document.querySelectorAll("[type=hidden], #languages form").forEach((part) => part.remove()); // There are links for this script.
     history.replaceState(null, "", `/?language=${document.documentElement.lang}`); // A reload sends no form again.
   } else if ($("#start")) {
