@@ -81,7 +81,9 @@ pub(super) fn asset<'a>(context: &'a Context, request: &Request, name: &str) -> 
 ))]
 pub(super) fn widget<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let site = context.site.as_ref().ok_or_else(|| Problem::new(Code::PathNotFound))?;
-    Ok(file(request, &site.assets.widget).into())
+    // A site that is cross-origin isolated (COEP) loads nothing from other origins without it.
+    let response = file(request, &site.assets.widget);
+    Ok(response.with_additional_header("Cross-Origin-Resource-Policy", "cross-origin").into())
 }
 
 /// What a browser gets where a form fails, or is refused: the first view, or where a person leaves, a page that leads away.

@@ -52,8 +52,18 @@ impl Page {
         let response = respond::with_body(200, "text/html; charset=utf-8", html.into_bytes())
             .with_additional_header("Content-Language", language.tag())
             .with_additional_header("Content-Security-Policy", content_security_policy(site))
+            // A page that opened this one must not be able to lead it elsewhere, or to see when the person leaves.
+            .with_additional_header("Cross-Origin-Opener-Policy", "same-origin")
             // With `no-referrer`, a browser would not say that a form is the page's own.
             .with_additional_header("Referrer-Policy", "same-origin");
+        let response = if site.embed_origins.is_empty() {
+            response
+        } else {
+            // A site that is cross-origin isolated shows a frame only with both.
+            response
+                .with_additional_header("Cross-Origin-Embedder-Policy", "require-corp")
+                .with_additional_header("Cross-Origin-Resource-Policy", "cross-origin")
+        };
         with_vary(with_vary(response, "Accept"), "Accept-Language")
     }
 
