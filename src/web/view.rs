@@ -35,7 +35,8 @@ pub enum View {
     Start,
     /// A conversation.
     Talk,
-    /// That a conversation was erased.
+    /// That a conversation was erased, or that a request was refused. Without the script and the help lines, which the first view has,
+    /// the response is so small that the server sends it however little memory is left.
     Ended,
 }
 

@@ -90,15 +90,15 @@ pub(super) fn widget<'a>(context: &'a Context, request: &Request, _: &str) -> Re
 pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> ErrorForm {
     match (Page::of(context, request), &context.site) {
         (Some(_), Some(site)) if path == LEAVE_PATH => ErrorForm::Leading(site.exit_url.clone()),
-        (Some(page), _) => page.error_form(),
+        (Some(page), _) => page.error_form(View::Start),
         (None, _) => ErrorForm::Document,
     }
 }
 
-/// What a client gets whose request the server refuses: a browser that asked for a page, the first view.
+/// What a client gets whose request the server refuses: a browser that asked for a page, a small one.
 pub(super) fn refusal_form(context: &Context, fields: &RefusedFields, preferred: Option<Language>) -> ErrorForm {
     let page = Page::in_language(context, preferred).filter(|_| fields.names_html);
-    page.map_or(ErrorForm::Document, Page::error_form)
+    page.map_or(ErrorForm::Document, |page| page.error_form(View::Ended))
 }
 
 /// Whether the client names HTML in `Accept`, whatever it prefers.

@@ -67,15 +67,15 @@ impl Page {
         with_vary(with_vary(response, "Accept"), "Accept-Language")
     }
 
-    /// The first view, which says what went wrong.
-    pub(super) fn error_form(self) -> ErrorForm {
+    /// The page without a conversation, which says what went wrong.
+    pub(super) fn error_form(self, view: View) -> ErrorForm {
         ErrorForm::Page(Box::new(move |problem| {
             let text = if problem.is_about(FieldCode::SessionIdInvalid) {
                 self.texts().get("code_wrong")
             } else {
                 self.texts().find(&problem.code().name()).unwrap_or_else(|| self.texts().get("failed"))
             };
-            self.response(View::Start, Some(text.to_owned()), Talk::default())
+            self.response(view, Some(text.to_owned()), Talk::default())
         }))
     }
 
