@@ -31,7 +31,7 @@ const MAX_WAITING_CLIENTS: usize = 4 * MAX_WAITING;
 const WAITING_DIVISOR: usize = 4;
 const WAITING_SESSION_DIVISOR: usize = 16;
 
-/// A buffer up to this length is not counted, so that errors, health and the answer to `DELETE` always have room. Mostly
+/// A buffer up to this length is not counted, so that refusals, health and the answers to erasures always have room. Mostly
 /// the socket takes it at once.
 const UNCOUNTED_BYTES: usize = 4096;
 
