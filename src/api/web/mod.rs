@@ -57,7 +57,7 @@ pub(super) fn root<'a>(context: &'a Context, request: &Request, _: &str) -> Resu
     responses(
     (status = 200, description = "The file",
      content((String = "text/css"), (String = "text/javascript"), (String = "image/svg+xml"), (String = "image/png"))),
-    (status = 303, description = "It is the address of a form, other than that to leave, which leads away; leads to `/`"),
+    (status = 303, description = "It is the address of a form, other than that to leave, which leads away; leads to `/`, in the language of the page"),
     (status = 304, description = "It is the one of `If-None-Match`"),
     (status = 404, description = "There is no such file"),
 ))]
@@ -66,8 +66,8 @@ pub(super) fn asset<'a>(context: &'a Context, request: &Request, name: &str) -> 
     if name == "leave" {
         return Ok(respond::page_leading_to(200, &site.exit_url).into());
     }
-    if FORMS.contains(&name) {
-        return Ok(respond::without_body(303).with_additional_header("Location", "/").into());
+    if let Some(page) = Page::of(context, request).filter(|_| FORMS.contains(&name)) {
+        return Ok(respond::without_body(303).with_additional_header("Location", page.address()).into());
     }
     Ok(file(request, site.assets.get(name).ok_or_else(|| Problem::new(Code::PathNotFound))?).into())
 }
@@ -88,10 +88,10 @@ pub(super) fn widget<'a>(context: &'a Context, request: &Request, _: &str) -> Re
 
 /// What a browser gets where a form fails, or is refused: the first view, or where a person leaves, a page that leads away.
 pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> ErrorForm {
-    match (Page::of(context, request), &context.site) {
-        (Some(_), Some(site)) if path == LEAVE_PATH => ErrorForm::Leading(site.exit_url.clone()),
-        (Some(page), _) => page.error_form(View::Start),
-        (None, _) => ErrorForm::Document,
+    match Page::of(context, request) {
+        Some(page) if path == LEAVE_PATH => ErrorForm::Leading(page.site.exit_url.clone()),
+        Some(page) => page.error_form(View::Start),
+        None => ErrorForm::Document,
     }
 }
 

@@ -40,6 +40,11 @@ impl Page {
         Some(Page { site, resources: context.resources.clone(), language })
     }
 
+    /// Where the first view is, in this language.
+    pub(super) fn address(&self) -> String {
+        format!("/?language={}", self.language.tag())
+    }
+
     pub(super) fn texts(&self) -> &Texts {
         self.site.texts(self.language)
     }
