@@ -1,6 +1,6 @@
 //! The texts of the page in its languages, by key: the embedded ones, and those that the operator has put in their place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -12,8 +12,11 @@ use crate::language::Language;
 /// The embedded texts.
 const EMBEDDED: &str = include_str!("texts.toml");
 
+/// The section with what a person reads in the place of errors of the API.
+const PROBLEMS: &str = "problems";
+
 /// The sections whose texts the script shows.
-const OF_SCRIPT: [&str; 2] = ["state", "problems"];
+const OF_SCRIPT: [&str; 2] = ["state", PROBLEMS];
 
 /// Characters of a text of the operator.
 const MAX_TEXT_CHARS: usize = 400;
@@ -42,6 +45,8 @@ pub(super) struct Values<'a> {
 pub struct Texts {
     by_key: BTreeMap<String, String>,
     of_script: Vec<String>,
+    /// The codes of problems that have a text.
+    problems: BTreeSet<String>,
     answers_key: &'static str,
 }
 
@@ -73,7 +78,8 @@ impl Texts {
             *text = text.replace("{host}", host).replace("{idle}", &idle).replace("{maximum}", &maximum);
         }
         let answers_key = if values.model_host.is_some() { "answers_model" } else { "answers_script" };
-        Texts { by_key, of_script, answers_key }
+        let problems = file.get(PROBLEMS).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        Texts { by_key, of_script, problems, answers_key }
     }
 
     /// The text of a key.
@@ -85,16 +91,10 @@ impl Texts {
         self.by_key.get(key).unwrap_or_else(|| panic!("texts.toml has no {key}"))
     }
 
-    /// The text of a key, if there is one.
+    /// What a person reads in the place of an error of the API with this code; the text of `otherwise` where the code has none.
     #[must_use]
-    pub fn find(&self, key: &str) -> Option<&str> {
-        self.by_key.get(key).map(String::as_str)
-    }
-
-    /// What a person reads in the place of an error of the API with this code.
-    #[must_use]
-    pub fn problem(&self, code: &str) -> &str {
-        self.by_key.get(code).unwrap_or(&self.by_key["other"])
+    pub fn problem(&self, code: &str, otherwise: &str) -> &str {
+        self.get(if self.problems.contains(code) { code } else { otherwise })
     }
 
     /// The key of the sentence that says who answers.

@@ -81,7 +81,7 @@ impl Conversation {
         let conversation = Arc::new(self);
         let failed = conversation.clone();
         let make = move |problem: &Problem| {
-            let words = failed.page.words_of(problem);
+            let words = failed.page.words_of(problem, "other");
             failed.response(failed.messages().unwrap_or_default(), Some(words))
         };
         responder.with_errors(ErrorForm::Page(Box::new(make))).respond_with(move || match problem {

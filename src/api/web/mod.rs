@@ -27,6 +27,8 @@ use crate::language::Language;
 use crate::web::{Asset, Talk, View};
 use page::Page;
 
+const BEGIN_PATH: &str = "/page/begin";
+
 /// The forms but that to leave: a browser that loads one of these addresses again, without what was sent, begins at the beginning.
 const FORMS: [&str; 4] = ["begin", "say", "read", "end"];
 
@@ -90,7 +92,7 @@ pub(super) fn widget<'a>(context: &'a Context, request: &Request, _: &str) -> Re
 pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> ErrorForm {
     match Page::of(context, request) {
         Some(page) if path == LEAVE_PATH => ErrorForm::Leading(page.site.exit_url.clone()),
-        Some(page) => page.error_form(View::Start),
+        Some(page) => page.error_form(View::Start, if path == BEGIN_PATH { "begin_failed" } else { "failed" }),
         None => ErrorForm::Document,
     }
 }
@@ -98,7 +100,7 @@ pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> Er
 /// What a client gets whose request the server refuses: a browser that asked for a page, a small one.
 pub(super) fn refusal_form(context: &Context, fields: &RefusedFields, preferred: Option<Language>) -> ErrorForm {
     let page = Page::in_language(context, preferred).filter(|_| fields.names_html);
-    page.map_or(ErrorForm::Document, |page| page.error_form(View::Ended))
+    page.map_or(ErrorForm::Document, |page| page.error_form(View::Ended, "failed"))
 }
 
 /// Whether the client names HTML in `Accept`, whatever it prefers.

@@ -72,21 +72,20 @@ impl Page {
         with_vary(with_vary(response, "Accept"), "Accept-Language")
     }
 
-    /// The page without a conversation, which says what went wrong.
-    pub(super) fn error_form(self, view: View) -> ErrorForm {
-        ErrorForm::Page(Box::new(move |problem| {
-            let text = if problem.is_about(FieldCode::SessionIdInvalid) {
-                self.texts().get("code_wrong")
-            } else {
-                self.texts().find(&problem.code().name()).unwrap_or_else(|| self.texts().get("failed"))
-            };
-            self.response(view, Some(text.to_owned()), Talk::default())
-        }))
+    /// The page without a conversation, which says what went wrong: with the text of `otherwise` where the problem has none.
+    pub(super) fn error_form(self, view: View, otherwise: &'static str) -> ErrorForm {
+        let make =
+            move |problem: &Problem| self.response(view, Some(self.words_of(problem, otherwise)), Talk::default());
+        ErrorForm::Page(Box::new(make))
     }
 
-    /// What a person reads in the place of a problem within a conversation.
-    pub(super) fn words_of(&self, problem: &Problem) -> String {
-        self.texts().problem(&problem.code().name()).to_owned()
+    /// What a person reads in the place of a problem: the text of `otherwise` where it has none.
+    pub(super) fn words_of(&self, problem: &Problem, otherwise: &str) -> String {
+        let texts = self.texts();
+        if problem.is_about(FieldCode::SessionIdInvalid) {
+            return texts.get("code_wrong").to_owned();
+        }
+        texts.problem(&problem.code().name(), otherwise).to_owned()
     }
 
     /// The help lines for what was found in a message, as in the API.

@@ -284,7 +284,10 @@ fn while_the_database_is_down_a_person_keeps_the_conversation_and_can_try_again(
     let read = send(&app, "read", &[("session_id", &id)]);
     assert_eq!((read.status, read.field("newest", "session_id")), (503, id.clone()));
     let begun = send(&app, "begin", &[]);
-    assert!(begun.status == 503 && !begun.notice().is_empty());
+    assert_eq!(
+        (begun.status, begun.notice().as_str()),
+        (503, "The conversation cannot begin just now. Please try again in a moment.")
+    );
     let ended = send(&app, "end", &[("session_id", &id)]);
     assert_eq!(ended.status, 503);
     assert!(ended.notice().starts_with("It is not certain"), "{}", ended.notice());
