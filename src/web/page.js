@@ -231,7 +231,7 @@ const begin = () => enter(async () => ({ ...(await createSession()), isNew: true
 const openById = (id) => enter(() => json(api("GET", "session", { id })), "no_connection");
 
 function openByCode() {
-  const code = $("#code").value.replace(/[^0-9a-z]/gi, ""); // Hyphens and spaces only help to read it.
+  const code = $("#code").value.replace(/[^!-~]/g, ""); // No code and no id has spaces, or letters beyond ASCII, which no header may have.
   if (code) openById(code); else show("#notice", "code_wrong");
 }
 
@@ -538,23 +538,30 @@ function showErased(result) {
 // ---- Leave ----
 
 /**
- * Everything in the same turn of the event loop: the next frame on the screen is empty, whatever the network does. A beacon
- * survives the page.
+ * Everything in the same turn of the event loop: the next frame on the screen is empty, whatever the network does. The
+ * requests survive the page.
  */
 function leave() {
   const exit = document.body.dataset.exit;
   hasLeft = true;
   document.body.replaceChildren();
   document.title = "…";
-  for (const id of new Set([session, store()?.getItem(STORED)])) { // Another one is kept if that could not be opened.
-    if (id && !navigator.sendBeacon("/api/v1/panic", id)) fetch("/api/v1/panic", { method: "POST", body: id, keepalive: true }).catch(() => {});
+  try {
+    for (const id of new Set([session, store()?.getItem(STORED)])) if (id) panic(id); // Another one is kept if that could not be opened.
+    session = sending = null;
+    store()?.clear();
+    running.abort();
+    if (framed) parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site's widget takes the site away, without a question of the site.
+  } finally {
+    if (framed) setTimeout(goTo, 300, exit, 4000); // Where the site has no widget.
+    else goTo(exit, 4000);
   }
-  session = sending = null;
-  store()?.clear();
-  running.abort();
-  if (!framed) return goTo(exit, 4000);
-  parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site's widget takes the site away, without a question of the site.
-  setTimeout(goTo, 300, exit, 4000); // Where the site has no widget.
+}
+
+/** Erases a session although the page goes. Both ways, since some browsers have no beacons and some extensions only pretend to send them. */
+function panic(id) {
+  try { navigator.sendBeacon("/api/v1/panic", id); } catch { /* The other way remains. */ }
+  fetch("/api/v1/panic", { method: "POST", body: id, keepalive: true }).catch(() => {});
 }
 
 /** Takes the place of this page in the history; again where something stopped it. Each time loading begins anew, so the pauses grow. */
