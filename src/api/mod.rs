@@ -52,7 +52,7 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
             ErrorForm::Leading(leaving::default_url(context).clone())
         }
         Found::Route(route, _) if route.input == Input::PageForm => web::error_form(context, request, route.pattern),
-        _ => ErrorForm::Document,
+        _ => web::browser_form(context, request),
     };
     (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), error_form })
 }
@@ -165,7 +165,8 @@ impl Application for Context {
     fn distinguish(&self, fields: &RefusedFields) -> RefusedFields {
         let origin = fields.origin.clone().filter(|origin| self.allowed_origins.contains(origin));
         let accept_language = language::of_refused(fields).map(|preferred| preferred.tag().into());
-        RefusedFields { origin, accept_language, names_html: fields.names_html && self.site.is_some() }
+        let is_page = self.site.is_some() && web::accepts_html(fields.accept.as_deref());
+        RefusedFields { origin, accept: is_page.then(|| web::HTML.into()), accept_language }
     }
 }
 

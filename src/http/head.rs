@@ -12,11 +12,8 @@ pub const MAX_FIELDS: usize = 256;
 /// The longest origin has `https://`, a name of 254 characters and a port.
 const MAX_ORIGIN_BYTES: usize = 300;
 
-/// Browsers send some tens of bytes in `Accept-Language`.
-const MAX_LANGUAGES_BYTES: usize = 300;
-
-/// The media type of a page.
-const HTML: &[u8] = b"text/html";
+/// Browsers send less than 200 bytes in `Accept`, and some tens in `Accept-Language`.
+const MAX_ACCEPTED_BYTES: usize = 300;
 
 /// The head of one request, and what it means for the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,19 +191,19 @@ pub(super) fn find_refused_fields(input: &[u8]) -> RefusedFields {
 
 /// A value that is too long or not UTF-8 is as none.
 fn refused_fields<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> RefusedFields {
-    let (mut origin, mut accept_language, mut names_html, mut origins) = (None, None, false, 0);
+    let (mut origin, mut accept, mut accept_language, mut origins) = (None, None, None, 0);
     for (name, value) in fields {
         let text = |max: usize| str::from_utf8(value).ok().filter(|text| text.len() <= max).map(Arc::from);
         if name.eq_ignore_ascii_case(b"Origin") {
             origins += 1;
             origin = text(MAX_ORIGIN_BYTES).filter(|_| origins == 1);
         } else if accept_language.is_none() && name.eq_ignore_ascii_case(b"Accept-Language") {
-            accept_language = text(MAX_LANGUAGES_BYTES);
-        } else if name.eq_ignore_ascii_case(b"Accept") {
-            names_html |= value.windows(HTML.len()).any(|part| part.eq_ignore_ascii_case(HTML));
+            accept_language = text(MAX_ACCEPTED_BYTES);
+        } else if accept.is_none() && name.eq_ignore_ascii_case(b"Accept") {
+            accept = text(MAX_ACCEPTED_BYTES);
         }
     }
-    RefusedFields { origin, accept_language, names_html }
+    RefusedFields { origin, accept, accept_language }
 }
 
 /// The target without scheme and host, and the host where it had one (RFC 9112, section 3.2).

@@ -84,8 +84,8 @@ impl Refusal {
 pub struct RefusedFields {
     /// `Origin`; `None` also where it is there several times, which no browser sends.
     pub origin: Option<Arc<str>>,
+    /// `Accept`.
+    pub accept: Option<Arc<str>>,
     /// `Accept-Language`.
     pub accept_language: Option<Arc<str>>,
-    /// Whether `Accept` names `text/html`, as that of a browser does that opens a page or sends a form.
-    pub names_html: bool,
 }

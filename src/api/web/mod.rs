@@ -27,6 +27,12 @@ use crate::language::Language;
 use crate::web::{Asset, Talk, View};
 use page::Page;
 
+/// The media type of the page.
+pub(super) const HTML: &str = "text/html";
+
+/// Where the paths of the API begin, whose errors are for programs.
+const OF_API: [&str; 4] = ["/api/", "/docs", "/health/", "/openapi.json"];
+
 const BEGIN_PATH: &str = "/page/begin";
 
 /// The forms but that to leave: a browser that loads one of these addresses again, without what was sent, begins at the beginning.
@@ -47,7 +53,7 @@ const CACHE_CONTROL: &str = "no-cache";
 ))]
 pub(super) fn root<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let Some(page) = Page::of(context, request) else { return Ok(health::service().into()) };
-    if !accepts_html(request) {
+    if !accepts_html(request.header("Accept")) {
         return Ok(with_vary(health::service(), "Accept").into());
     }
     Ok(page.response(View::Start, None, Talk::default()).into())
@@ -99,14 +105,22 @@ pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> Er
 
 /// What a client gets whose request the server refuses: a browser that asked for a page, a small one.
 pub(super) fn refusal_form(context: &Context, fields: &RefusedFields, preferred: Option<Language>) -> ErrorForm {
-    let page = Page::in_language(context, preferred).filter(|_| fields.names_html);
+    let page = Page::in_language(context, preferred).filter(|_| accepts_html(fields.accept.as_deref()));
     page.map_or(ErrorForm::Document, |page| page.error_form(View::Ended, "failed"))
 }
 
-/// Whether the client names HTML in `Accept`, whatever it prefers.
-fn accepts_html(request: &Request) -> bool {
-    parse_priority_header(request.header("Accept").unwrap_or_default())
-        .any(|(media_type, weight)| media_type.eq_ignore_ascii_case("text/html") && weight > 0.0)
+/// What a client gets whose request fails elsewhere: a browser that asked for a page, a small one, unless it asked a part of the API.
+pub(super) fn browser_form(context: &Context, request: &Request) -> ErrorForm {
+    if !accepts_html(request.header("Accept")) || OF_API.iter().any(|part| request.raw_url().starts_with(part)) {
+        return ErrorForm::Document;
+    }
+    Page::of(context, request).map_or(ErrorForm::Document, |page| page.error_form(View::Ended, "failed"))
+}
+
+/// Whether `Accept` names HTML, whatever the client prefers.
+pub(super) fn accepts_html(accept: Option<&str>) -> bool {
+    parse_priority_header(accept.unwrap_or_default())
+        .any(|(media_type, weight)| media_type.eq_ignore_ascii_case(HTML) && weight > 0.0)
 }
 
 fn file(request: &Request, asset: &Asset) -> Response {

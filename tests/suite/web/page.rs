@@ -66,11 +66,31 @@ fn what_the_server_refuses_is_a_page_for_a_browser_and_json_for_everybody_else()
         assert_eq!((page.status, answer.header("Content-Language")), (status, Some("id")), "{line}");
         assert!(!page.notice().is_empty() && page.text.contains("<a href=\"/?language=id\">"));
         assert_small(&page);
-        ask("application/json").assert_problem(status);
-        ask("*/*").assert_problem(status);
+        for accept in ["application/json", "*/*", "text/html;q=0", "text/htmlx"] {
+            ask(accept).assert_problem(status);
+        }
     }
     let answer = app.client.post_body("/page/say", "application/json", b"{}");
     assert_eq!(Html::of(&answer).status, 415);
+}
+
+#[test]
+fn a_browser_at_a_wrong_address_gets_a_page_and_a_program_json() {
+    let app = TestApp::start();
+    for (method, path, status) in
+        [("GET", "/abc?language=en", 404), ("GET", "/page/abc", 404), ("GET", "/page/leave/", 404), ("PUT", "/", 405)]
+    {
+        let answer = app.client.send_with(method, path, &[ACCEPT[0], ("Accept-Language", "en")]);
+        let page = Html::of(&answer);
+        assert_eq!((page.status, answer.header("Allow").is_some()), (status, status == 405), "{path}");
+        assert!(page.notice().starts_with("That did not work"), "{}", page.notice());
+        assert_small(&page);
+        app.client.send(method, path).assert_problem(status);
+    }
+    for path in ["/api/v1/abc", "/api/v1/session", "/docs/abc", "/health/abc"] {
+        let answer = app.client.send_with("GET", path, &ACCEPT);
+        assert_eq!(answer.header("Content-Type"), Some("application/problem+json"), "{path}");
+    }
 }
 
 #[test]
