@@ -15,7 +15,7 @@ pub(super) const NONE: AllowedOrigins = AllowedOrigins::Listed(Vec::new());
 /// 403 if the request may change something, and a browser says that a page sent it whose origin is neither allowed nor the
 /// service's own.
 pub(super) fn check(request: &Request, allowed: &AllowedOrigins) -> Result<(), Problem> {
-    let is_allowed = match (request.header("Sec-Fetch-Site"), cors::origin(request)) {
+    let is_allowed = match (site(request), cors::origin(request)) {
         _ if ["GET", "HEAD", "OPTIONS"].contains(&request.method()) => true,
         (_, Some(origin)) if allowed.contains(origin) => true,
         // A form of an own page with `Referrer-Policy: no-referrer` has it, and a sandboxed page of any site.
@@ -26,6 +26,13 @@ pub(super) fn check(request: &Request, allowed: &AllowedOrigins) -> Result<(), P
         (None, None) => true,
     };
     if is_allowed { Ok(()) } else { Err(Problem::new(Code::ForeignOrigin)) }
+}
+
+/// `Sec-Fetch-Site`; no browser sends it several times, so that is as from another site.
+fn site(request: &Request) -> Option<&str> {
+    let mut sites = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("Sec-Fetch-Site"));
+    let (first, second) = (sites.next(), sites.next());
+    first.map(|(_, site)| if second.is_none() { site } else { "cross-site" })
 }
 
 /// Whether an origin has this host and port. The scheme is not compared: a proxy may have ended TLS.

@@ -19,6 +19,7 @@ fn a_form_of_another_origin_is_refused_on_every_route_also_where_the_origin_is_a
         &[("Origin", "null"), ("Sec-Fetch-Site", "cross-site")],
         &[("Sec-Fetch-Site", "cross-site")],
         &[("Sec-Fetch-Site", "same-site")],
+        &[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
     ] {
         let fields = [&ACCEPT, origin].concat();
         for name in ["begin", "say", "read", "end", "leave"] {
