@@ -11,7 +11,7 @@ use crate::api::problem::{Problem, both};
 use crate::http::Request;
 
 /// Characters that a message may have.
-const MAX_CHARS: usize = 4096;
+pub(in crate::api) const MAX_CHARS: usize = 4096;
 
 /// Characters that an `Idempotency-Key` may have.
 const MAX_KEY_CHARS: usize = 200;

@@ -30,11 +30,11 @@ pub(super) struct Conversation {
     session_id: SessionId,
     sealing_key: SealingKey,
     /// What was found of danger in the message.
-    pub(super) safety: Option<Safety>,
+    safety: Option<Safety>,
     /// What stands in the field for the next message.
-    pub(super) draft: String,
+    draft: String,
     /// The idempotency key of the next message.
-    pub(super) key: String,
+    key: String,
     /// The messages, sealed.
     rows: Vec<Row>,
 }
@@ -45,6 +45,16 @@ impl Conversation {
         let (sealing_key, key) = (SealingKey::derive(&session_id), Uuid::new_v4().to_string());
         let (draft, rows) = Default::default();
         Conversation { page, store, policy, session_id, sealing_key, safety: None, draft, key, rows }
+    }
+
+    /// The same with this text in the field, and its idempotency key.
+    pub(super) fn with_draft(self, draft: String, key: String) -> Conversation {
+        Conversation { draft, key, ..self }
+    }
+
+    /// The same with the help lines for what was found in the message.
+    pub(super) fn with_safety(self, safety: Option<Safety>) -> Conversation {
+        Conversation { safety, ..self }
     }
 
     /// Answers with the newest messages, or with those before one, and with the problem if there is one. It does not block.

@@ -7,9 +7,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::conversation::Conversation;
 use super::page::Page;
 use crate::api::body::Form;
-use crate::api::catalogue::{Code, FieldCode};
+use crate::api::catalogue::Code;
 use crate::api::chat;
-use crate::api::chat::request::{idempotency_key, message, message_id};
+use crate::api::chat::request::{MAX_CHARS, idempotency_key, message, message_id};
 use crate::api::leaving;
 use crate::api::problem::{ErrorForm, Problem, both};
 use crate::api::respond;
@@ -25,9 +25,9 @@ use crate::web::{Talk, View};
 pub(in crate::api) const END_PATH: &str = "/page/end";
 pub(in crate::api) const LEAVE_PATH: &str = "/page/leave";
 
-/// Bytes of a form with a message: 4,096 characters of four bytes, three bytes for each of these in the encoding, and 2,048 bytes for
+/// Bytes of a form with a message: its characters of four bytes, three bytes for each of these in the encoding, and 2,048 bytes for
 /// the other fields and the line ends of browsers.
-pub(in crate::api) const MAX_MESSAGE_FORM_BYTES: usize = 3 * 4 * 4096 + 2048;
+pub(in crate::api) const MAX_MESSAGE_FORM_BYTES: usize = 3 * 4 * MAX_CHARS + 2048;
 
 const EXAMPLE: &str = "<!doctype html><html lang=\"en\">…</html>";
 
@@ -129,34 +129,31 @@ pub(in crate::api) fn say<'a>(context: &'a Context, request: &Request, _: &str) 
     let (_, question) = chat::admit(context, request, sealing_key, draft.len(), read);
     Answer::defer(move |responder| {
         let responder = responder.of_client(client);
-        let fresh = Conversation::new(context.store.clone(), context.retention, page.clone(), session_id);
-        let mut failed = Conversation::new(context.store.clone(), context.retention, page, session_id);
-        (failed.draft, failed.key) = (draft, form_key);
+        let conversation = Conversation::new(context.store.clone(), context.retention, page, session_id);
         let question = match question {
             Ok(question) => question,
-            Err(problem) => return failed.show(None, Some(problem), responder),
+            Err(problem) => return conversation.with_draft(draft, form_key).show(None, Some(problem), responder),
         };
         responder.on_disconnect(question.disconnect.clone());
-        context.turns.start(question, on_event(fresh, failed, responder));
+        context.turns.start(question, on_event(conversation, draft, form_key, responder));
     })
 }
 
-/// Shows the conversation when the turn has ended: with a fresh key, or with what was to be said.
-fn on_event(fresh: Conversation, failed: Conversation, responder: Responder) -> EventHandler {
-    let (mut waiting, mut found) = (Some((fresh, failed, responder)), None);
+/// Shows the conversation when the turn has ended: with a fresh key, or after a failure with what was to be said.
+fn on_event(conversation: Conversation, draft: String, form_key: String, responder: Responder) -> EventHandler {
+    let (mut waiting, mut found) = (Some((conversation, draft, form_key, responder)), None);
     Box::new(move |event| match event {
         Event::Started(_, safety) => found = safety,
         Event::Delta(_) => {}
         Event::Finished(_, safety) => {
-            if let Some((mut fresh, _, responder)) = waiting.take() {
-                fresh.safety = safety;
-                fresh.show(None, None, responder);
+            if let Some((conversation, .., responder)) = waiting.take() {
+                conversation.with_safety(safety).show(None, None, responder);
             }
         }
         Event::Failed(failure) => {
-            if let Some((_, mut failed, responder)) = waiting.take() {
-                failed.safety = found;
-                failed.show(None, Some(failure.into()), responder);
+            if let Some((conversation, draft, form_key, responder)) = waiting.take() {
+                let conversation = conversation.with_draft(draft, form_key).with_safety(found);
+                conversation.show(None, Some(failure.into()), responder);
             }
         }
     })
@@ -264,6 +261,5 @@ fn page(context: &Context, request: &Request) -> Result<Page, Problem> {
 
 /// The session of a form, by its id or by its code as a person types it.
 fn session_id(form: &Form) -> Result<SessionId, Problem> {
-    let field = form.field("session_id").unwrap_or_default();
-    field.trim().parse().map_err(|_| Problem::invalid(FieldCode::SessionIdInvalid))
+    sessions::parse_id(form.field("session_id").unwrap_or_default().trim())
 }
