@@ -31,7 +31,7 @@ const ANSWER_AFTER: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 const EXAMPLE_OF_A_PAGE: &str = concat!(
-    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title>",
+    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><link rel=\"icon\" href=\"data:,\">",
     "<p><a href=\"https://www.google.com/\">https://www.google.com/</a>",
 );
 

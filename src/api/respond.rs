@@ -70,8 +70,9 @@ pub(super) fn names_etag(tags: &str, etag: &str) -> bool {
 pub(super) fn page_leading_to(status: u16, url: &str) -> Response {
     // The configuration allows no quotes and angle brackets in it.
     let link = url.replace('&', "&amp;");
+    // Without an icon, browsers ask for one.
     let page = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><p><a href=\"{link}\">{link}</a>"
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><link rel=\"icon\" href=\"data:,\"><p><a href=\"{link}\">{link}</a>"
     );
     with_body(status, "text/html; charset=utf-8", page.into_bytes())
         .with_additional_header("Refresh", format!("0; url={url}"))

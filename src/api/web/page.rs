@@ -105,6 +105,7 @@ impl Page {
     }
 }
 
+/// It allows no script in the page itself: what stands there in `<script type="text/html">` is data, and never run.
 fn content_security_policy(site: &Site) -> String {
     let mut policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors"

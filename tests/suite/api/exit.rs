@@ -25,7 +25,7 @@ fn assert_page(answer: &Answer, status: u16, url: &str) {
     assert_eq!(answer.header("Content-Type"), Some("text/html; charset=utf-8"));
     assert_eq!(answer.header("Refresh"), Some(format!("0; url={url}").as_str()));
     let link = url.replace('&', "&amp;");
-    let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><p>";
+    let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><link rel=\"icon\" href=\"data:,\"><p>";
     assert_eq!(answer.text(), format!("{page}<a href=\"{link}\">{link}</a>"));
 }
 

@@ -18,7 +18,7 @@ fn assert_leads_away(answer: &Answer, status: u16) {
     assert_eq!(answer.header("Refresh"), Some("0; url=https://weather.example/"));
     assert!(answer.header("Location").is_none(), "browsers apply form-action to a redirection");
     assert_eq!(answer.header("Cache-Control"), Some("no-store"));
-    let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><p>";
+    let page = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>…</title><link rel=\"icon\" href=\"data:,\"><p>";
     let link = "https://weather.example/";
     assert_eq!(answer.text(), format!("{page}<a href=\"{link}\">{link}</a>"));
 }
