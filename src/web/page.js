@@ -198,7 +198,8 @@ async function* eventsOf(response, onPiece) {
     const events = (rest + value).split("\n\n");
     rest = events.pop();
     for (const event of events) {
-      const [, name, data] = event.match(/^event: (.*)\ndata: (.*)$/m) ?? []; // A comment has neither.
+      // Not `.` and `$`, which stop at U+2028 too. A comment has neither field.
+      const [, name, data] = event.match(/(?:^|\n)event: ([^\n]*)\ndata: ([^\n]*)/) ?? [];
       if (name) yield [name, JSON.parse(data)];
     }
   }

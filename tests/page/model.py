@@ -22,7 +22,7 @@ def reply(message):
     if "long" in message:
         return words(600)
     if "hostile" in message:
-        return ["<img src=x onerror=alert(1)> <script>alert(2)</script> **bold** & 'quotes'"]
+        return ["<img src=x onerror=alert(1)> <script>alert(2)</script> **bold** & 'quotes'\u2028Behind a line separator."]
     return [f"Answer to: {message}"]
 
 

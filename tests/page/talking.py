@@ -42,6 +42,7 @@ def conversation():
 
         say(chromium, "hostile")
         chromium.says("#log", "<img src=x onerror=alert(1)>")
+        chromium.says("#log", "Behind a line separator.")
         check(not chromium.js("return document.querySelector('#log img, #log script, #log b')"), "the answer became markup")
         ok("markup in an answer is shown as text")
 
