@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::bearer;
 use super::body::Form;
 use super::catalogue::Code;
-use super::problem::{ErrorForm, Problem};
+use super::problem::{ErrorBody, Problem};
 use super::respond;
 use super::responder::{Answer, Context, Responder};
 use crate::http::{Request, Response};
@@ -53,7 +53,7 @@ const CLEAR_SITE_DATA: &str = "\"cache\", \"cookies\", \"storage\"";
 ))]
 pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let session = session(request, &Form::read(request)?);
-    let make = |erased: Erasing| erased.map(|_| respond::no_content()).map_err(Problem::from);
+    let make = |erased: ErasureResult| erased.map(|_| respond::no_content()).map_err(Problem::from);
     Answer::defer(move |responder| erase(context, session, responder, make))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn leave<'a>(
 ) -> Result<Answer<'a>, Problem> {
     let fields = vec![("Clear-Site-Data", CLEAR_SITE_DATA.to_owned())];
     Answer::defer(move |responder| {
-        let responder = responder.with_fields(fields).with_errors(ErrorForm::Leading(url));
+        let responder = responder.with_fields(fields).with_errors(ErrorBody::Leading(url));
         erase(context, session, responder, move |erased| erased.map_err(Problem::from).and_then(|_| make()));
     })
 }
@@ -151,7 +151,7 @@ pub(super) fn erase(
     context: &Context,
     session: Lookup,
     responder: Responder,
-    make: impl FnOnce(Erasing) -> Result<Response, Problem> + Send + 'static,
+    make: impl FnOnce(ErasureResult) -> Result<Response, Problem> + Send + 'static,
 ) {
     let received_at = Instant::now();
     let pending = Arc::new(Pending(Mutex::new(None)));
@@ -159,23 +159,23 @@ pub(super) fn erase(
     let timer = context.timers.schedule(received_at + ANSWER_WITHIN, move || late.complete(Err(store::Error::Timeout)));
     *pending.0.lock() = Some((responder, Box::new(make), timer));
     let timers = context.timers.clone();
-    let erased = move |erased: Erasing| {
+    let erased = move |erased: ErasureResult| {
         timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased));
     };
     context.turns.erase(session, Box::new(erased));
 }
 
 /// What became of an erasure; `None` where there was no session.
-pub(super) type Erasing = Result<Option<Erased>, store::Error>;
+pub(super) type ErasureResult = Result<Option<Erased>, store::Error>;
 
 /// Makes the response of an erasure.
-type Make = Box<dyn FnOnce(Erasing) -> Result<Response, Problem> + Send>;
+type Make = Box<dyn FnOnce(ErasureResult) -> Result<Response, Problem> + Send>;
 
 /// A request that is answered once, by the deletion or by the timer.
 struct Pending(Mutex<Option<(Responder, Make, Timer)>>);
 
 impl Pending {
-    fn complete(&self, result: Erasing) {
+    fn complete(&self, result: ErasureResult) {
         let pending = self.0.lock().take();
         if let Some((responder, make, _timer)) = pending {
             responder.respond_with(move || make(result));

@@ -33,7 +33,7 @@ use std::time::Instant;
 use crate::http::{self, Application, Refusal, RefusedFields, Request, Response};
 use crate::peers::PeerKey;
 use cors::Cors;
-use problem::{ErrorForm, Problem};
+use problem::{ErrorBody, Problem};
 pub use reports::workers::ReportWorkers;
 pub use resources::listing::Resources;
 pub use responder::Context;
@@ -46,15 +46,15 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
     let (route, found) = routes::find(request.method(), request.raw_url());
     let (metrics, language) = (context.metrics.clone(), language::of(request).unwrap_or_default());
     let cors = Cors::of(&context.allowed_origins, request);
-    let error_form = match &found {
+    let error_body = match &found {
         // Nobody who presses a button to leave should see an error on the screen, whatever it is.
         Found::Route(route, _) if route.pattern == leaving::EXIT_PATH => {
-            ErrorForm::Leading(leaving::default_url(context).clone())
+            ErrorBody::Leading(leaving::default_url(context).clone())
         }
-        Found::Route(route, _) if route.input == Input::PageForm => web::error_form(context, request, route.pattern),
+        Found::Route(route, _) if route.input == Input::PageForm => web::error_body(context, request, route.pattern),
         _ => web::browser_form(context, request),
     };
-    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), error_form })
+    (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), error_body })
 }
 
 /// Refuses a request by its head alone. Returns the texts for the handler: those of the path, behind the session's id of
@@ -147,7 +147,7 @@ impl Application for Context {
     fn refuse(&self, refusal: Refusal, fields: &RefusedFields) -> Response {
         let preferred = language::of_refused(fields);
         // What a browser shows to a person is a page, wherever it asked for one.
-        let form = web::refusal_form(self, fields, preferred);
+        let form = web::refusal_body(self, fields, preferred);
         let response =
             respond::with_common_fields(Problem::from(refusal).response(preferred.unwrap_or_default(), form));
         let response = Cors::of_refused(&self.allowed_origins, fields.origin.as_deref()).add_to(response);

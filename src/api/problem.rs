@@ -100,7 +100,7 @@ pub(super) struct FieldError {
 
 /// What a client gets in the place of what it asked for.
 #[derive(Default)]
-pub(super) enum ErrorForm {
+pub(super) enum ErrorBody {
     /// A problem document.
     #[default]
     Document,
@@ -209,12 +209,12 @@ impl Problem {
     }
 
     /// The response, in a language where it is a document.
-    pub(super) fn response(&self, language: Language, form: ErrorForm) -> Response {
+    pub(super) fn response(&self, language: Language, form: ErrorBody) -> Response {
         let document = self.document(language);
         let mut response = match form {
-            ErrorForm::Leading(url) => respond::page_leading_to(document.status, &url),
-            ErrorForm::Page(make) => Response { status_code: document.status, ..make(self) },
-            ErrorForm::Document => {
+            ErrorBody::Leading(url) => respond::page_leading_to(document.status, &url),
+            ErrorBody::Page(make) => Response { status_code: document.status, ..make(self) },
+            ErrorBody::Document => {
                 respond::with_body(document.status, "application/problem+json", respond::to_json(&document))
                     .with_additional_header("Content-Language", language.tag())
                     .with_additional_header("Vary", "Accept-Language")

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use super::cors::Cors;
-use super::problem::{ErrorForm, Problem};
+use super::problem::{ErrorBody, Problem};
 use super::reports::workers::ReportWorkers;
 use super::resources::listing::Resources;
 use super::respond::with_common_fields;
@@ -88,9 +88,9 @@ impl Responder {
     }
 
     /// The same; if the response is an error, it has this form.
-    pub(super) fn with_errors(mut self, form: ErrorForm) -> Responder {
+    pub(super) fn with_errors(mut self, form: ErrorBody) -> Responder {
         if let Some((_, access_log)) = &mut self.0 {
-            access_log.error_form = form;
+            access_log.error_body = form;
         }
         self
     }
@@ -178,16 +178,16 @@ pub(super) struct AccessLog {
     /// Further fields of the response.
     pub(super) fields: Vec<(&'static str, String)>,
     /// The form of an error.
-    pub(super) error_form: ErrorForm,
+    pub(super) error_body: ErrorBody,
 }
 
 impl AccessLog {
     /// Counts and logs the request, and adds the fields that every response has.
     pub(super) fn complete(self, result: Result<Response, Problem>) -> Response {
-        let AccessLog { method, route, started, metrics, language, cors, fields, error_form } = self;
+        let AccessLog { method, route, started, metrics, language, cors, fields, error_body } = self;
         let (response, cause) = match result {
             Ok(response) => (response, None),
-            Err(problem) => (problem.response(language, error_form), problem.cause),
+            Err(problem) => (problem.response(language, error_body), problem.cause),
         };
         let (status, took, request_id) = (response.status_code, started.elapsed(), new_request_id());
         metrics.request(method, route, status, took);
@@ -229,8 +229,8 @@ mod tests {
     impl Application for Dropping {
         fn answer(&self, _: Request, responder: http::Responder) {
             let (method, route, started, metrics) = ("GET", "/", Instant::now(), self.0.clone());
-            let (language, cors, fields, error_form) = Default::default();
-            let access_log = AccessLog { method, route, started, metrics, language, cors, fields, error_form };
+            let (language, cors, fields, error_body) = Default::default();
+            let access_log = AccessLog { method, route, started, metrics, language, cors, fields, error_body };
             drop(Responder::new(responder, access_log));
         }
 

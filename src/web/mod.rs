@@ -18,4 +18,4 @@ mod view;
 pub use assets::{Asset, Assets};
 pub use site::Site;
 pub use texts::Texts;
-pub use view::{HelpLine, PageView, Said, Talk, View};
+pub use view::{HelpLine, MessageView, PageView, Talk, View};

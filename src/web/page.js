@@ -611,7 +611,7 @@ function sendOnEnter(event) {
 
 const scrollToEnd = () => scrollTo(0, document.documentElement.scrollHeight);
 
-/** Changes the page, and stays at its end if the person is there: who reads further up is left in peace. */
+/** Changes the page, and scrolls to its end only if the person is there. */
 function follow(change) {
   const isAtEnd = document.documentElement.scrollHeight - scrollY - innerHeight < 48;
   change();
@@ -635,7 +635,7 @@ function followKeyboard() {
 
 // ---- Events ----
 
-const ON_SUBMIT = { leave, begin, open: openByCode, say: submit, earlier: showEarlier, newest: showNewest, erase: () => askToErase(true), "end-again": erase };
+const ON_SUBMIT = { leave, begin, open: openByCode, say: submit, earlier: showEarlier, newest: showNewest, erase: () => askToErase(true) };
 const ON_CLICK = {
   stop: stopAnswer, again: () => sending?.decide?.(true), anew: begin,
   "show-code": () => { $("#code-shown").hidden = !$("#code-shown").hidden; },
@@ -643,7 +643,7 @@ const ON_CLICK = {
 };
 
 addEventListener("submit", (event) => {
-  event.preventDefault(); // Every form of the page has its own deed here.
+  event.preventDefault(); // This script answers every form of the page.
   ON_SUBMIT[event.target.id]();
   if (event.target.id === "say") $("#message").focus();
 });

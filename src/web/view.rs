@@ -48,7 +48,7 @@ pub struct Talk<'a> {
     /// Its recovery code.
     pub code: Option<RecoveryCode>,
     /// The messages, the oldest first.
-    pub messages: Vec<Said>,
+    pub messages: Vec<MessageView>,
     /// The message before which there are more.
     pub earlier: Option<Uuid>,
     /// Help lines for what was said last.
@@ -60,7 +60,7 @@ pub struct Talk<'a> {
 }
 
 /// A message.
-pub struct Said {
+pub struct MessageView {
     /// Its id.
     pub id: Uuid,
     /// Whether the person wrote it, not the program.

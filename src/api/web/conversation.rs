@@ -8,7 +8,7 @@ use super::page::Page;
 use crate::api::catalogue::Code;
 use crate::api::chat;
 use crate::api::chat::request::not_a_message;
-use crate::api::problem::{ErrorForm, Problem};
+use crate::api::problem::{ErrorBody, Problem};
 use crate::api::responder::Responder;
 use crate::companion::Safety;
 use crate::config::RetentionSettings;
@@ -17,7 +17,7 @@ use crate::message::{Message, Role};
 use crate::sealing::{OpenError, SealingKey};
 use crate::session_id::SessionId;
 use crate::store::{self, Page as StoredPage, PageRequest, Row, Store};
-use crate::web::{Said, Talk, View};
+use crate::web::{MessageView, Talk, View};
 
 /// Messages that the page shows at once, at most. Long ones are fewer: one statement reads them.
 const MAX_MESSAGES: i32 = 10;
@@ -94,7 +94,7 @@ impl Conversation {
             let words = failed.page.words_of(problem, "other");
             failed.response(failed.messages().unwrap_or_default(), Some(words))
         };
-        responder.with_errors(ErrorForm::Page(Box::new(make))).respond_with(move || match problem {
+        responder.with_errors(ErrorBody::Page(Box::new(make))).respond_with(move || match problem {
             Some(problem) => Err(problem),
             None => Ok(conversation.response(conversation.messages()?, None)),
         });
@@ -105,16 +105,16 @@ impl Conversation {
         self.response(Vec::new(), None)
     }
 
-    fn messages(&self) -> Result<Vec<Said>, OpenError> {
+    fn messages(&self) -> Result<Vec<MessageView>, OpenError> {
         let open = |row: &Row| {
             let message = Message::open(&self.sealing_key, row.id, row.position, &row.sealed)?;
             let Message { id, role, text, is_cut, .. } = message;
-            Ok(Said { id, by_user: role == Role::User, text, cut: is_cut })
+            Ok(MessageView { id, by_user: role == Role::User, text, cut: is_cut })
         };
         self.rows.iter().map(open).collect()
     }
 
-    fn response(&self, messages: Vec<Said>, notice: Option<String>) -> Response {
+    fn response(&self, messages: Vec<MessageView>, notice: Option<String>) -> Response {
         let talk = Talk {
             session_id: Some(self.session_id),
             code: Some(self.session_id.recovery_code()),

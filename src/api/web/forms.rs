@@ -11,7 +11,7 @@ use crate::api::catalogue::Code;
 use crate::api::chat;
 use crate::api::chat::request::{MAX_CHARS, idempotency_key, message, message_id};
 use crate::api::leaving;
-use crate::api::problem::{ErrorForm, Problem, both};
+use crate::api::problem::{ErrorBody, Problem, both};
 use crate::api::respond;
 use crate::api::responder::{Answer, Context, Responder};
 use crate::api::sessions;
@@ -229,7 +229,7 @@ pub(in crate::api) fn end<'a>(context: &'a Context, request: &Request, _: &str) 
     };
     let lookup = session_id.lookup();
     Answer::defer(move |responder| {
-        let responder = responder.with_errors(ErrorForm::Page(Box::new(failed)));
+        let responder = responder.with_errors(ErrorBody::Page(Box::new(failed)));
         leaving::erase(context, lookup, responder, make);
     })
 }

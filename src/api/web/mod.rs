@@ -19,7 +19,7 @@ use rouille::input::parse_priority_header;
 
 use super::catalogue::Code;
 use super::health;
-use super::problem::{ErrorForm, Problem};
+use super::problem::{ErrorBody, Problem};
 use super::respond::{self, with_vary};
 use super::responder::{Answer, Context};
 use crate::http::{RefusedFields, Request, Response};
@@ -95,26 +95,26 @@ pub(super) fn widget<'a>(context: &'a Context, request: &Request, _: &str) -> Re
 }
 
 /// What a browser gets where a form fails, or is refused: the first view, or where a person leaves, a page that leads away.
-pub(super) fn error_form(context: &Context, request: &Request, path: &str) -> ErrorForm {
+pub(super) fn error_body(context: &Context, request: &Request, path: &str) -> ErrorBody {
     match Page::of(context, request) {
-        Some(page) if path == LEAVE_PATH => ErrorForm::Leading(page.site.exit_url.clone()),
-        Some(page) => page.error_form(View::Start, if path == BEGIN_PATH { "begin_failed" } else { "failed" }),
-        None => ErrorForm::Document,
+        Some(page) if path == LEAVE_PATH => ErrorBody::Leading(page.site.exit_url.clone()),
+        Some(page) => page.error_body(View::Start, if path == BEGIN_PATH { "begin_failed" } else { "failed" }),
+        None => ErrorBody::Document,
     }
 }
 
 /// What a client gets whose request the server refuses: a browser that asked for a page, a small one.
-pub(super) fn refusal_form(context: &Context, fields: &RefusedFields, preferred: Option<Language>) -> ErrorForm {
+pub(super) fn refusal_body(context: &Context, fields: &RefusedFields, preferred: Option<Language>) -> ErrorBody {
     let page = Page::in_language(context, preferred).filter(|_| accepts_html(fields.accept.as_deref()));
-    page.map_or(ErrorForm::Document, |page| page.error_form(View::Ended, "failed"))
+    page.map_or(ErrorBody::Document, |page| page.error_body(View::Ended, "failed"))
 }
 
 /// What a client gets whose request fails elsewhere: a browser that asked for a page, a small one, unless it asked a part of the API.
-pub(super) fn browser_form(context: &Context, request: &Request) -> ErrorForm {
+pub(super) fn browser_form(context: &Context, request: &Request) -> ErrorBody {
     if !accepts_html(request.header("Accept")) || OF_API.iter().any(|part| request.raw_url().starts_with(part)) {
-        return ErrorForm::Document;
+        return ErrorBody::Document;
     }
-    Page::of(context, request).map_or(ErrorForm::Document, |page| page.error_form(View::Ended, "failed"))
+    Page::of(context, request).map_or(ErrorBody::Document, |page| page.error_body(View::Ended, "failed"))
 }
 
 /// Whether `Accept` names HTML, whatever the client prefers.

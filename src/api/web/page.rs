@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::help_line::help_line;
 use crate::api::catalogue::FieldCode;
 use crate::api::language;
-use crate::api::problem::{ErrorForm, Problem};
+use crate::api::problem::{ErrorBody, Problem};
 use crate::api::resources::listing::Resources;
 use crate::api::respond::{self, with_vary};
 use crate::api::responder::Context;
@@ -73,10 +73,10 @@ impl Page {
     }
 
     /// The page without a conversation, which says what went wrong: with the text of `otherwise` where the problem has none.
-    pub(super) fn error_form(self, view: View, otherwise: &'static str) -> ErrorForm {
+    pub(super) fn error_body(self, view: View, otherwise: &'static str) -> ErrorBody {
         let make =
             move |problem: &Problem| self.response(view, Some(self.words_of(problem, otherwise)), Talk::default());
-        ErrorForm::Page(Box::new(make))
+        ErrorBody::Page(Box::new(make))
     }
 
     /// What a person reads in the place of a problem: the text of `otherwise` where it has none.
