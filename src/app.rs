@@ -11,12 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::admission::Admission;
-use crate::api::{Context, ReportWorkers, Resources};
+use crate::api::{Context, MAX_PAGE_READS_OF_PEER, ReportWorkers, Resources};
 use crate::companion;
 use crate::config::{Address, Config};
 use crate::exporter::Exporter;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
+use crate::peers::PeerLimit;
 use crate::private_postgres::PrivatePostgres;
 use crate::report::Templates;
 use crate::resources::Registry;
@@ -85,6 +86,7 @@ impl App {
             turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
             metrics: metrics.clone(),
             resources: Arc::new(Resources::new(resources.clone(), config.texts.resources_max_age_days)),
+            page_reads: Arc::new(PeerLimit::new(MAX_PAGE_READS_OF_PEER)),
             site,
             exit_urls: config.exit_urls.clone(),
             timers: Arc::default(),

@@ -35,8 +35,9 @@ const EXAMPLE_OF_A_PAGE: &str = concat!(
     "<p><a href=\"https://www.google.com/\">https://www.google.com/</a>",
 );
 
-/// What a browser keeps of this origin (W3C Clear Site Data).
-const CLEAR_SITE_DATA: &str = "\"cache\", \"cookies\", \"storage\"";
+/// What a browser keeps of this origin (W3C Clear Site Data). Not `"cookies"`: the service sets none, and that clears those of the whole
+/// registrable domain, so that the person would be logged out of other sites.
+const CLEAR_SITE_DATA: &str = "\"cache\", \"storage\"";
 
 /// Erases a session, whoever asks
 ///
@@ -67,7 +68,7 @@ pub(super) fn panic<'a>(context: &'a Context, request: &Request, _: &str) -> Res
     responses(
     (status = 303, description = "There is no such session, or there is none any more; leads to the other page", headers(
         ("Location" = String, description = "One of `EXIT_URLS`"),
-        ("Clear-Site-Data" = String, description = "Cache, cookies and storage, also with 422, 503 and 504"),
+        ("Clear-Site-Data" = String, description = "Cache and storage, also with 422, 503 and 504"),
     )),
     (status = 403, description = "A page of a foreign origin sent the form; nothing was erased; the page leads to the first of `EXIT_URLS`",
      content_type = "text/html", body = String, example = json!(EXAMPLE_OF_A_PAGE)),

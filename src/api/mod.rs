@@ -39,6 +39,7 @@ pub use resources::listing::Resources;
 pub use responder::Context;
 use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
 use routes::{Found, Input, Route};
+pub use web::MAX_PAGE_READS_OF_PEER;
 
 /// The route of a request, and its log from here on.
 fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) {

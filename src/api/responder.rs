@@ -17,7 +17,7 @@ use crate::config::{AllowedOrigins, RetentionSettings};
 use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::language::Language;
 use crate::metrics::Metrics;
-use crate::peers::PeerKey;
+use crate::peers::{PeerKey, PeerLimit};
 use crate::store::{self, Callback, Store};
 use crate::sync::{CancellationToken, Timers};
 use crate::turns::Turns;
@@ -41,6 +41,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The help lines.
     pub resources: Arc<Resources>,
+    /// The pages of conversations that are read for each network.
+    pub page_reads: Arc<PeerLimit>,
     /// The page; `None` if there is none.
     pub site: Option<Arc<Site>>,
     /// Where a person can leave to (`EXIT_URLS`): at least one, the default first.

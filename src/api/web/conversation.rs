@@ -9,11 +9,12 @@ use crate::api::catalogue::Code;
 use crate::api::chat;
 use crate::api::chat::request::not_a_message;
 use crate::api::problem::{ErrorBody, Problem};
-use crate::api::responder::Responder;
+use crate::api::responder::{Context, Responder};
 use crate::companion::Safety;
 use crate::config::RetentionSettings;
-use crate::http::Response;
+use crate::http::{Request, Response};
 use crate::message::{Message, Role};
+use crate::peers::{PeerKey, PeerLimit};
 use crate::sealing::{OpenError, SealingKey};
 use crate::session_id::SessionId;
 use crate::store::{self, Page as StoredPage, PageRequest, Row, Store};
@@ -22,11 +23,29 @@ use crate::web::{MessageView, Talk, View};
 /// Messages that the page shows at once, at most. Long ones are fewer: one statement reads them.
 const MAX_MESSAGES: i32 = 10;
 
+/// Pages of conversations that are read for one network at a time. The batches of these reads take them in their order, so that a
+/// network with hundreds would delay everybody else's.
+pub const MAX_PAGE_READS_OF_PEER: usize = 16;
+
+/// What conversations are read with, for one client.
+pub(super) struct Reader {
+    store: Arc<Store>,
+    policy: RetentionSettings,
+    reads_of_peers: Arc<PeerLimit>,
+    peer: Option<PeerKey>,
+}
+
+impl Reader {
+    pub(super) fn of(context: &Context, request: &Request) -> Reader {
+        let (store, reads_of_peers) = (context.store.clone(), context.page_reads.clone());
+        Reader { store, policy: context.retention, reads_of_peers, peer: context.admission.client_peer(request) }
+    }
+}
+
 /// The view of a conversation, in answer to a form.
 pub(super) struct Conversation {
     page: Page,
-    store: Arc<Store>,
-    policy: RetentionSettings,
+    reader: Reader,
     session_id: SessionId,
     sealing_key: SealingKey,
     /// What was found of danger in the message.
@@ -41,10 +60,10 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// The conversation with an empty field and a fresh key.
-    pub(super) fn new(store: Arc<Store>, policy: RetentionSettings, page: Page, session_id: SessionId) -> Conversation {
+    pub(super) fn new(reader: Reader, page: Page, session_id: SessionId) -> Conversation {
         let (sealing_key, key) = (SealingKey::derive(&session_id), Uuid::new_v4().to_string());
         let (draft, rows) = Default::default();
-        Conversation { page, store, policy, session_id, sealing_key, safety: None, draft, key, rows }
+        Conversation { page, reader, session_id, sealing_key, safety: None, draft, key, rows }
     }
 
     /// The same with this text in the field, and its idempotency key.
@@ -63,9 +82,13 @@ impl Conversation {
             // The person has waited for it already.
             return self.answer(Ok(Vec::new()), problem, responder);
         }
-        let (store, lookup) = (self.store.clone(), self.sealing_key.lookup());
+        let Ok(permit) = self.reader.reads_of_peers.begin(self.reader.peer) else {
+            return self.answer(Ok(Vec::new()), problem.or(Some(Problem::new(Code::NetworkLimited))), responder);
+        };
+        let (store, lookup) = (self.reader.store.clone(), self.sealing_key.lookup());
         let answer = move |page: Result<Option<StoredPage>, store::Error>| {
-            let rows = match chat::living(self.policy, &self.sealing_key, page) {
+            drop(permit);
+            let rows = match chat::living(self.reader.policy, &self.sealing_key, page) {
                 Ok(page) if page.before_exists => Ok(page.rows),
                 Ok(_) => Err(not_a_message()),
                 Err(problem) => Err(problem),

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Reader};
 use super::page::Page;
 use crate::api::body::Form;
 use crate::api::catalogue::Code;
@@ -93,10 +93,8 @@ pub(in crate::api) struct MessageForm {
 ))]
 pub(in crate::api) fn begin<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
     let page = page(context, request)?;
-    let (store, policy) = (context.store.clone(), context.retention);
-    sessions::start(context, request, None, move |session_id, _| {
-        Conversation::new(store, policy, page, session_id).empty()
-    })
+    let reader = Reader::of(context, request);
+    sessions::start(context, request, None, move |session_id, _| Conversation::new(reader, page, session_id).empty())
 }
 
 /// Sends a message, waits for the answer, and shows the newest messages
@@ -126,10 +124,11 @@ pub(in crate::api) fn say<'a>(context: &'a Context, request: &Request, _: &str) 
     let (form_key, sealing_key) = (form.field("key").unwrap_or_default(), SealingKey::derive(&session_id));
     let client = context.admission.client(request, &sealing_key.lookup());
     let read = || both(idempotency_key(&form_key).map(|key| Some(key_of(&key, &draft))), message(draft.clone()));
+    let reader = Reader::of(context, request);
     let (_, question) = chat::admit(context, request, sealing_key, draft.len(), read);
     Answer::defer(move |responder| {
         let responder = responder.of_client(client);
-        let conversation = Conversation::new(context.store.clone(), context.retention, page, session_id);
+        let conversation = Conversation::new(reader, page, session_id);
         let question = match question {
             Ok(question) => question,
             Err(problem) => return conversation.with_draft(draft, form_key).show(None, Some(problem), responder),
@@ -188,8 +187,9 @@ pub(in crate::api) fn read<'a>(context: &'a Context, request: &Request, _: &str)
     let before = form.field("before").map(|before| message_id(&before)).transpose();
     let (session_id, before) = both(session_id(&form), before)?;
     let client = context.admission.client(request, &session_id.lookup());
+    let reader = Reader::of(context, request);
     Answer::defer(move |responder| {
-        let conversation = Conversation::new(context.store.clone(), context.retention, page, session_id);
+        let conversation = Conversation::new(reader, page, session_id);
         conversation.show(before, None, responder.of_client(client));
     })
 }

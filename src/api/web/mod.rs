@@ -10,6 +10,7 @@ mod forms;
 mod help_line;
 mod page;
 
+pub use conversation::MAX_PAGE_READS_OF_PEER;
 pub(super) use forms::{
     __path_begin, __path_end, __path_leave, __path_read, __path_say, END_PATH, LEAVE_PATH, MAX_MESSAGE_FORM_BYTES,
     begin, end, leave, read, say,

@@ -8,4 +8,5 @@ mod leaving;
 mod mistakes;
 mod origin;
 mod page;
+mod reads;
 mod texts;
