@@ -13,9 +13,9 @@ const ESCAPES_WITHIN_MS = 2000; // within this time
 const STORED = "conversation"; // the key in sessionStorage, only after the person chose to keep the conversation
 
 const framed = self !== top;
-const running = new AbortController(); // Leaving aborts every request.
+const running = new AbortController(); // Its signal is in every request: leaving aborts them.
 let session = null;  // The id: in memory only, never in an address, a cookie or localStorage.
-let sending = null;  // The message that has no answer yet: { text, key, bubble }; while it waits for another try, also `decide`.
+let sending = null;  // The message without an answer: { text, key, bubble }. While it waits for another try also `decide`, which ends the wait, and `mayDrop`.
 let isEntering = false, hasLeft = false;
 
 const $ = (selector) => document.querySelector(selector);
@@ -181,7 +181,7 @@ async function solve({ challenge, difficulty, input_bytes }) {
   const input = new Uint8Array(input_bytes), view = new DataView(input.buffer);
   input.set(new TextEncoder().encode(challenge), 8);
   for (let counter = 0; ; counter++) {
-    if (counter % 256 === 0) await seconds(0); // Presses and the screen have their turn.
+    if (counter % 256 === 0) await seconds(0); // Lets the browser handle input and paint.
     view.setUint32(4, counter); // The first eight bytes are the counter, the most significant byte first.
     const hash = new DataView(await crypto.subtle.digest("SHA-256", input));
     if (hash.getUint32(0) >>> (32 - difficulty) === 0) return `${challenge}:${counter}`;
@@ -251,9 +251,9 @@ function showTalk(code, history) {
   $("#message").focus();
 }
 
-/** What only exists with this script. */
+/** Shows what works only with this script: keeping, and the code on request. */
 function prepareTalk(code) {
-  $("#message").removeAttribute("required"); // This script has its own words for an empty message: none.
+  $("#message").removeAttribute("required"); // `submit` ignores an empty message; the browser would complain.
   $("#code-shown").hidden = true;
   $("#code-shown output").textContent = code ?? "";
   $("#show-code").hidden = !code;
@@ -331,12 +331,12 @@ async function send(message) {
       if (metOther) await showNewest();
     } catch (problem) {
       if (hasLeft || sending !== message) return;
-      $("#coming").replaceChildren(); // It is not stored, or comes again.
+      $("#coming").replaceChildren(); // The partial answer is not stored, or the next try sends it again.
       metOther ||= problem.code === "turn_in_progress"; // Another tab has messages that this one does not show.
       if (problem.isGone) return conversationIsGone();
       if (!problem.mayPass && problem.code !== "answer_stopped") return giveBack(problem);
       if (!(await tryAgain(message, problem, tries))) return;
-      if (!navigator.onLine || tries >= MAX_TRIES) tries = 0; // The person, or the network, asked for it.
+      if (!navigator.onLine || tries >= MAX_TRIES) tries = 0; // A press, or the network's return, begins a new round of tries.
     }
   }
 }
@@ -548,7 +548,7 @@ function leave() {
   document.body.replaceChildren();
   document.title = "…";
   try {
-    for (const id of new Set([session, store()?.getItem(STORED)])) if (id) panic(id); // Another one is kept if that could not be opened.
+    for (const id of new Set([session, store()?.getItem(STORED)])) if (id) panic(id); // The kept id has no session here if opening it failed.
     session = sending = null;
     store()?.clear();
     running.abort();
@@ -578,7 +578,7 @@ function goTo(url, pause_ms) {
 let escapes = []; // Times of the last presses.
 function countEscape(event) {
   if (event.key !== "Escape" || isComposing(event)) return;
-  event.preventDefault(); // It would stop the browser from leaving.
+  event.preventDefault(); // Escape stops a navigation, and so would keep the person here.
   if (event.repeat || hasLeft) return;
   closePanels();
   const now = performance.now();
@@ -661,7 +661,7 @@ addEventListener("keydown", (event) => { if (event.target.id === "message") send
 addEventListener("input", (event) => { if (event.target.id === "message") growField(); });
 addEventListener("change", (event) => { if (event.target.id === "keep") keep(event.target.checked); });
 addEventListener("online", () => { if (!sending?.mayDrop) sending?.decide?.(true); });
-addEventListener("pageshow", (event) => { if (event.persisted && hasLeft) leave(); }); // Nothing comes back.
+addEventListener("pageshow", (event) => { if (event.persisted && hasLeft) leave(); }); // A page from the back/forward cache leaves again.
 addEventListener("message", (event) => {
   if (framed && event.source === parent && event.data?.safespace === "leave") leave();
 });
@@ -686,7 +686,7 @@ function open() {
       scrollToEnd();
       showNewest(); // The server may have shown an older page.
     }
-    document.querySelectorAll("[type=hidden], #languages form").forEach((part) => part.remove()); // There are links for this script.
+    document.querySelectorAll("[type=hidden], #languages form").forEach((part) => part.remove()); // This script changes the language by the links.
     history.replaceState(null, "", `/?language=${document.documentElement.lang}`); // A reload sends no form again.
   } else if ($("#start")) {
     const kept = store()?.getItem(STORED);
