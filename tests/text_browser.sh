@@ -89,7 +89,7 @@ echo "Lynx has begun a conversation and said something"
   down $((erase - 1)); keys '<^J>'; save erased; } >"$files/read"
 lynx_with read
 expect read 'I am afraid <b>' "$code"
-expect erased 'Everything is erased: 2 messages, 0 reports.' 'Begin again'
+expect erased 'Everything is erased, 2 messages.' 'Begin again'
 echo "Lynx has opened it by its code and erased it"
 
 { down $((begin - 1)); keys '<^J>'; save other; keys '<^J>'; save left; } >"$files/leave"

@@ -449,6 +449,7 @@ function giveBack(problem) {
   $("#message").value = [text, $("#message").value].filter((part) => part.trim()).join("\n\n");
   growField();
   show("#notice", textOf(problem));
+  hide("#anew", problem.code !== "session_full");
 }
 
 /** The session has ended or was erased elsewhere. What was not sent goes with the person into a new one. */

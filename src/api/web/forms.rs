@@ -216,9 +216,8 @@ pub(in crate::api) fn end<'a>(context: &'a Context, request: &Request, _: &str) 
     let session_id = session_id(&form)?;
     let (key, policy, shown) = (SealingKey::derive(&session_id), context.retention, page.clone());
     let make = move |erased| {
-        let Erased { messages, reports, .. } = sessions::existing(policy, &key, erased)?;
+        let Erased { messages, .. } = sessions::existing(policy, &key, erased)?;
         let words = shown.texts().get("erased").replace("{messages}", &messages.to_string());
-        let words = words.replace("{reports}", &reports.to_string());
         Ok(shown.response(View::Ended, Some(words), Talk::default()))
     };
     let failed = move |problem: &Problem| {
