@@ -13,7 +13,7 @@ const ESCAPES_WITHIN_MS = 2000; // within this time
 const STORED = "conversation"; // the key in sessionStorage, only after the person chose to keep the conversation
 
 const framed = self !== top;
-const running = new AbortController(); // Its signal is in every request: leaving aborts them.
+const requests = new AbortController(); // Its signal is in every request: leaving aborts them.
 let session = null;  // The id: in memory only, never in an address, a cookie or localStorage.
 let sending = null;  // The message without an answer: { text, key, bubble }. While it waits for another try also `decide`, which ends the wait, and `mayDrop`.
 let isEntering = false, hasLeft = false;
@@ -85,7 +85,7 @@ function textOf(problem, otherwise = "other") {
 
 /** Changes the language without a reload: the conversation, and what is in the fields, stay. */
 async function changeLanguage(link) {
-  const response = await fetch(link.href, { headers: { Accept: "text/html" }, signal: running.signal });
+  const response = await fetch(link.href, { headers: { Accept: "text/html" }, signal: requests.signal });
   if (!response.ok) throw new Error();
   const page = unpack(new DOMParser().parseFromString(await response.text(), "text/html"));
   texts = new Map([...texts, ...textsOf(page)]);
@@ -115,7 +115,7 @@ class Problem extends Error {
     return this.code === "session_not_found";
   }
   /** Whether the same request may succeed later. */
-  get mayPass() {
+  get isTransient() {
     return !this.isGone && (this.code === "turn_in_progress" || [0, 404, 408, 429].includes(this.status) || this.status >= 500);
   }
 }
@@ -127,7 +127,7 @@ async function json(request) {
 }
 
 /** Sends a request. The id stands in a header, since addresses are kept in logs. */
-async function api(method, path, { id = session, body, headers = {}, signal = running.signal } = {}) {
+async function api(method, path, { id = session, body, headers = {}, signal = requests.signal } = {}) {
   const fields = { "Accept-Language": document.documentElement.lang, ...headers };
   if (id) fields.Authorization = `Bearer ${id}`;
   if (body) fields["Content-Type"] = "application/json";
@@ -143,12 +143,12 @@ async function api(method, path, { id = session, body, headers = {}, signal = ru
 }
 
 /** Tries a request that loses nothing when it is repeated some times, for a service that restarts. */
-async function patiently(request) {
+async function withRetries(request) {
   for (let tries = 1; ; tries++) {
     try {
       return await request();
     } catch (problem) {
-      if (!problem.mayPass || problem.code === "proof_of_work" || tries === 3) throw problem;
+      if (!problem.isTransient || problem.code === "proof_of_work" || tries === 3) throw problem;
       await seconds(Math.min(Math.max(problem.retryAfter, tries), 5));
     }
   }
@@ -213,8 +213,8 @@ async function enter(open, otherwise) {
   isEntering = true;
   show("#notice", "one_moment");
   try {
-    const found = await patiently(open);
-    const history = found.isNew ? { messages: [] } : await patiently(() => historyPage(found.session_id));
+    const found = await withRetries(open);
+    const history = found.isNew ? { messages: [] } : await withRetries(() => historyPage(found.session_id));
     if (hasLeft) return;
     session = found.session_id;
     showTalk(found.recovery_code, history);
@@ -293,7 +293,7 @@ async function showEarlier() {
   $("#earlier").setAttribute("aria-busy", "true");
   try {
     const oldest = $("#log .message");
-    const { messages, has_more } = await patiently(() => historyPage(session, oldest.dataset.id));
+    const { messages, has_more } = await withRetries(() => historyPage(session, oldest.dataset.id));
     const top = oldest.getBoundingClientRect().top;
     $("#past").prepend(...messages.map(pastBubble));
     $("#earlier").hidden = !has_more;
@@ -323,18 +323,18 @@ async function send(message) {
   sending = message;
   $("#log").append(message.bubble);
   scrollToEnd();
-  let metOther = false;
+  let foundOtherTurn = false;
   for (let tries = 1; sending === message; tries++) {
     try {
       await converse(message);
       sending = null;
-      if (metOther) await showNewest();
+      if (foundOtherTurn) await showNewest();
     } catch (problem) {
       if (hasLeft || sending !== message) return;
       $("#coming").replaceChildren(); // The partial answer is not stored, or the next try sends it again.
-      metOther ||= problem.code === "turn_in_progress"; // Another tab has messages that this one does not show.
+      foundOtherTurn ||= problem.code === "turn_in_progress"; // Another tab has messages that this one does not show.
       if (problem.isGone) return conversationIsGone();
-      if (!problem.mayPass && problem.code !== "answer_stopped") return giveBack(problem);
+      if (!problem.isTransient && problem.code !== "answer_stopped") return returnToField(problem);
       if (!(await tryAgain(message, problem, tries))) return;
       if (!navigator.onLine || tries >= MAX_TRIES) tries = 0; // A press, or the network's return, begins a new round of tries.
     }
@@ -347,7 +347,7 @@ async function converse(message) {
   const stop = () => silence.abort();
   let timer = setTimeout(stop, SILENCE_MS);
   const heard = () => { clearTimeout(timer); timer = setTimeout(stop, SILENCE_MS); };
-  running.signal.addEventListener("abort", stop);
+  requests.signal.addEventListener("abort", stop);
   setBusy(true);
   try {
     const response = await api("POST", "session/chat", {
@@ -356,7 +356,7 @@ async function converse(message) {
     });
     for await (const [name, data] of eventsOf(response, heard)) {
       if (name === "error") throw new Problem(data);
-      follow(() => ON_EVENT[name]?.(data));
+      keepAtEnd(() => ON_EVENT[name]?.(data));
       if (name === "message.end") return;
     }
     throw new Problem({ code: "offline" }); // The stream broke. The answer may be stored: the same key gets it.
@@ -364,7 +364,7 @@ async function converse(message) {
     throw problem instanceof Problem ? problem : new Problem({ code: "offline" });
   } finally {
     clearTimeout(timer);
-    running.signal.removeEventListener("abort", stop);
+    requests.signal.removeEventListener("abort", stop);
     setBusy(false);
   }
 }
@@ -380,7 +380,7 @@ function setBusy(isBusy) {
   if (!$("#say")) return;
   if (!isBusy && document.activeElement === $("#stop")) $("#message").focus();
   $("#say button").setAttribute("aria-disabled", isBusy); // Not `disabled`, which would lose the focus.
-  follow(() => {
+  keepAtEnd(() => {
     hide("#stop", !isBusy);
     show("#notice", ...(isBusy ? ["writing"] : []));
   });
@@ -403,9 +403,9 @@ const stopAnswer = () => api("POST", "session/chat/stop").catch(() => {}); // Th
 /** Says why a message has no answer, and waits: for the time, the network or a press. Resolves to whether to send it again. */
 function tryAgain(message, problem, tries) {
   const wasStopped = problem.code === "answer_stopped";
-  const isAutomatic = problem.mayPass && navigator.onLine && tries < MAX_TRIES;
+  const isAutomatic = problem.isTransient && navigator.onLine && tries < MAX_TRIES;
   message.mayDrop = wasStopped; // It is stored: the person may go on without an answer to it.
-  follow(() => {
+  keepAtEnd(() => {
     show("#notice", textOf(problem));
     hide("#again", false);
   });
@@ -436,14 +436,14 @@ function countDown(left, selector, key, done) {
   const clock = setInterval(tick, 1000);
   function tick() {
     if (left <= 0) { clearInterval(clock); return done(); }
-    follow(() => show(selector, words(key, { seconds: left-- })));
+    keepAtEnd(() => show(selector, words(key, { seconds: left-- })));
   }
   tick();
   return clock;
 }
 
 /** The message was not stored, and would not be: its text goes back into the field. */
-function giveBack(problem) {
+function returnToField(problem) {
   const { text, bubble } = dropMessage();
   bubble.remove();
   $("#message").value = [text, $("#message").value].filter((part) => part.trim()).join("\n\n");
@@ -456,7 +456,7 @@ function giveBack(problem) {
 function conversationIsGone() {
   session = null;
   store()?.removeItem(STORED);
-  if (sending) giveBack({ code: "session_not_found" });
+  if (sending) returnToField({ code: "session_not_found" });
   else show("#notice", "session_not_found");
   $("#options").hidden = true;
   $("#anew").hidden = false;
@@ -464,7 +464,7 @@ function conversationIsGone() {
 
 async function showNewest() {
   const history = await historyPage(session).catch(() => null);
-  if (history && !sending) follow(() => showHistory(history));
+  if (history && !sending) keepAtEnd(() => showHistory(history));
 }
 
 /** Help lines that belong to what was said, beside the answer. */
@@ -552,7 +552,7 @@ function leave() {
     for (const id of new Set([session, store()?.getItem(STORED)])) if (id) panic(id); // The kept id has no session here if opening it failed.
     session = sending = null;
     store()?.clear();
-    running.abort();
+    requests.abort();
     if (framed) parent.postMessage({ safespace: "leave", url: exit }, "*"); // The site's widget takes the site away, without a question of the site.
   } finally {
     if (framed) setTimeout(goTo, 300, exit, 4000); // Where the site has no widget.
@@ -567,13 +567,13 @@ function panic(id) {
 }
 
 /** Takes the place of this page in the history; again where something stopped it. Each time loading begins anew, so the pauses grow. */
-function goTo(url, pause_ms) {
+function goTo(url, pauseMs) {
   try {
     (framed ? top : self).location.replace(url);
   } catch {
     location.replace(url); // The site's frame does not let its content lead it away.
   }
-  setTimeout(goTo, pause_ms, url, 2 * pause_ms);
+  setTimeout(goTo, pauseMs, url, 2 * pauseMs);
 }
 
 let escapes = []; // Times of the last presses.
@@ -594,7 +594,7 @@ function countEscape(event) {
 /** The field is as high as its text, up to six lines. */
 function growField() {
   const field = $("#message");
-  follow(() => {
+  keepAtEnd(() => {
     field.rows = 1;
     while (field.rows < 6 && field.scrollHeight > field.clientHeight + 1) field.rows++;
   });
@@ -613,7 +613,7 @@ function sendOnEnter(event) {
 const scrollToEnd = () => scrollTo(0, document.documentElement.scrollHeight);
 
 /** Changes the page, and scrolls to its end only if the person is there. */
-function follow(change) {
+function keepAtEnd(change) {
   const isAtEnd = document.documentElement.scrollHeight - scrollY - innerHeight < 48;
   change();
   if (isAtEnd) scrollToEnd();
