@@ -166,14 +166,14 @@ fn only_a_probe_with_a_fixed_text_closes_the_circuit_and_its_connection_ends_aft
     let (opened, asked) = (Instant::now(), model.requests().len());
     // It would be answered, but the circuit is open: no call is sent.
     model.always(Arc::new(|reply| reply.delta("a").and_then(|()| reply.stall())));
+    // On a busy machine a short call may end before the model has it.
     eventually(PATIENCE, || {
-        let is_closed = !matches!(ask(&client, &call(SHORT_CALL)).0, Err(Unavailable::CircuitOpen(_)));
-        is_closed.then_some(())
+        let _ = ask(&client, &call(SHORT_CALL));
+        (model.requests().len() > asked + 1).then_some(())
     });
     assert!(opened.elapsed() > Duration::from_secs(4), "{:?}", opened.elapsed());
-    let requests = model.requests();
-    assert!(requests[asked].is_probe());
-    assert_eq!(requests.len(), asked + 2, "one probe, then one call");
+    let probes = model.requests().iter().skip(asked).map(|request| request.is_probe()).collect::<Vec<_>>();
+    assert_eq!(probes, [true, false], "one probe, then one call");
     model.wait_for_disconnects(2);
 }
 
