@@ -53,7 +53,7 @@ fn begin<'a>(context: &Context, request: &'a Request) -> (Found<'a>, AccessLog) 
             ErrorBody::Leading(leaving::default_url(context).clone())
         }
         Found::Route(route, _) if route.input == Input::PageForm => web::error_body(context, request, route.pattern),
-        _ => web::browser_form(context, request),
+        _ => web::browser_body(context, request),
     };
     (found, AccessLog { method, route, started, metrics, language, cors, fields: Vec::new(), error_body })
 }

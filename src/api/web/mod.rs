@@ -111,7 +111,7 @@ pub(super) fn refusal_body(context: &Context, fields: &RefusedFields, preferred:
 }
 
 /// What a client gets whose request fails elsewhere: a browser that asked for a page, a small one, unless it asked a part of the API.
-pub(super) fn browser_form(context: &Context, request: &Request) -> ErrorBody {
+pub(super) fn browser_body(context: &Context, request: &Request) -> ErrorBody {
     if !accepts_html(request.header("Accept")) || OF_API.iter().any(|part| request.raw_url().starts_with(part)) {
         return ErrorBody::Document;
     }
