@@ -57,7 +57,7 @@ def looks(chromium, name, width=None):
     """Takes a picture of a state, and checks that axe-core finds nothing serious in it and that it needs no sideways scrolling."""
     chromium.screenshot(f"{os.environ['SCREENSHOTS']}/{name}.png")
     wider = chromium.js("""return [document.documentElement, ...document.querySelectorAll("#help .panel, #options .panel, #safety")]
-        .filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => `${it.id || it.className}: ${it.scrollWidth} in ${it.clientWidth}`)""")
+        .filter((it) => it.checkVisibility() && it.scrollWidth > it.clientWidth + 1).map((it) => `${it.id || it.className}: ${it.scrollWidth} in ${it.clientWidth}`)""")
     check(not wider, f"{name} is wider than its room: {wider}")
     found = chromium.js(AXE + """;
         return axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) => violations
