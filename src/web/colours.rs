@@ -6,7 +6,7 @@ use std::fmt::Write;
 use toml::Spanned;
 
 use super::folder::Folder;
-use crate::data_file::{self, FileError, Mistake, ParseError, ensure, ensure_known};
+use crate::data_file::{self, FileError, Mistake, ensure, ensure_known};
 
 /// The embedded colours.
 const EMBEDDED: &str = include_str!("colours.toml");
@@ -46,8 +46,8 @@ type Replacements = BTreeMap<Spanned<String>, BTreeMap<Spanned<String>, Spanned<
 
 /// The colours as custom properties of CSS: `--text` and so on.
 pub(super) fn load(folder: &Folder<'_>) -> Result<String, FileError> {
-    let embedded = data_file::from_toml(EMBEDDED).expect("the tests read the embedded colours");
-    let colours = folder.parse("colours.toml", |text| replaced(&embedded, text))?.unwrap_or(embedded);
+    let embedded: Screens = data_file::from_toml(EMBEDDED).expect("the tests read the embedded colours");
+    let colours = folder.replace("colours.toml", embedded, replace)?;
     let (light, dark) = (properties(&colours["light"]), properties(&colours["dark"]));
     Ok(format!(":root {{{light} }}\n@media (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"))
 }
@@ -61,14 +61,7 @@ fn properties(screen: &Screen) -> String {
     css
 }
 
-/// The embedded colours with those of the operator's file in their places.
-fn replaced(embedded: &Screens, text: &str) -> Result<Screens, ParseError> {
-    let file: Replacements = data_file::from_toml(text)?;
-    let mut colours = embedded.clone();
-    replace(&mut colours, file).map_err(|mistake| mistake.in_text(text))?;
-    Ok(colours)
-}
-
+/// Puts the operator's colours in the places of the embedded ones.
 fn replace(colours: &mut Screens, file: Replacements) -> Result<(), Mistake> {
     for (screen, replacements) in file {
         ensure_known("there is no section", &screen, colours)?;

@@ -4,7 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::data_file::{self, FileError, ParseError};
+use serde::de::DeserializeOwned;
+
+use crate::data_file::{self, FileError, Mistake, ParseError};
 
 /// The variable that names the folder.
 pub(super) const VARIABLE: &str = "WEB_FOLDER";
@@ -49,6 +51,20 @@ impl<'a> Folder<'a> {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(None),
             Err(cause) => Err(unusable(format!("cannot read {}: {cause}", path.display()))),
         }
+    }
+
+    /// The parts of an embedded file, with those in the file of this name in their places, if there is one. `replace` puts them there.
+    pub(super) fn replace<T, R: DeserializeOwned>(
+        &self,
+        name: &str,
+        mut embedded: T,
+        replace: impl FnOnce(&mut T, R) -> Result<(), Mistake>,
+    ) -> Result<T, FileError> {
+        self.parse(name, |text| {
+            let replacements = data_file::from_toml(text)?;
+            replace(&mut embedded, replacements).map_err(|mistake| mistake.in_text(text))
+        })?;
+        Ok(embedded)
     }
 
     /// Parses the text in the file of this name, if there is one.

@@ -1,5 +1,7 @@
 //! What the page is made of, as the operator has set it.
 
+use std::collections::BTreeMap;
+
 use super::assets::Assets;
 use super::folder::Folder;
 use super::texts::{Texts, Values};
@@ -20,7 +22,7 @@ pub struct Site {
     pub embed_origins: Vec<String>,
     /// The files that the page loads.
     pub assets: Assets,
-    texts: Vec<(Language, Texts)>,
+    texts: BTreeMap<Language, Texts>,
 }
 
 impl Site {
@@ -52,10 +54,12 @@ impl Site {
         }))
     }
 
-    /// The texts in a language, or in the default one where the page does not have it.
+    /// The texts in one of its languages.
+    ///
+    /// # Panics
+    /// If the page does not have it.
     #[must_use]
     pub fn texts(&self, language: Language) -> &Texts {
-        let texts = self.texts.iter().find(|(own, _)| *own == language).unwrap_or(&self.texts[0]);
-        &texts.1
+        &self.texts[&language]
     }
 }

@@ -6,7 +6,7 @@ use toml::Spanned;
 
 use super::durations;
 use super::folder::Folder;
-use crate::data_file::{self, FileError, Mistake, ParseError, ensure, ensure_known};
+use crate::data_file::{self, FileError, Mistake, ensure, ensure_known};
 use crate::language::Language;
 
 /// The embedded texts.
@@ -55,9 +55,9 @@ impl Texts {
         folder: &Folder<'_>,
         languages: &[Language],
         values: &Values<'_>,
-    ) -> Result<Vec<(Language, Texts)>, FileError> {
+    ) -> Result<BTreeMap<Language, Texts>, FileError> {
         let embedded: Embedded = data_file::from_toml(EMBEDDED).expect("the tests read the embedded texts");
-        let texts = folder.parse("texts.toml", |text| replaced(&embedded, text))?.unwrap_or(embedded);
+        let texts = folder.replace("texts.toml", embedded, replace)?;
         Ok(languages.iter().map(|language| (*language, Texts::new(&texts, *language, values))).collect())
     }
 
@@ -109,14 +109,7 @@ impl Texts {
     }
 }
 
-/// The embedded texts with those of the operator's file in their places.
-fn replaced(embedded: &Embedded, text: &str) -> Result<Embedded, ParseError> {
-    let file: Replacements = data_file::from_toml(text)?;
-    let mut texts = embedded.clone();
-    replace(&mut texts, file).map_err(|mistake| mistake.in_text(text))?;
-    Ok(texts)
-}
-
+/// Puts the operator's texts in the places of the embedded ones.
 fn replace(texts: &mut Embedded, file: Replacements) -> Result<(), Mistake> {
     for (section, replacements) in file {
         ensure_known("there is no section", &section, texts)?;
