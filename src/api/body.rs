@@ -27,9 +27,7 @@ pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
         return Ok(());
     }
     check_encoding(request)?;
-    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
-    let is_json = media_type.trim().eq_ignore_ascii_case("application/json");
-    if is_json { Ok(()) } else { Err(Problem::new(Code::MediaTypeUnsupported)) }
+    check_media_type(request, "application/json")
 }
 
 /// Refuses the body of a form by its head, or by its length where that is known only now.
@@ -38,7 +36,7 @@ pub(super) fn check_head(request: &Request) -> Result<(), Problem> {
 /// 415 for one that is compressed, 413 above [`MAX_FORM_BYTES`].
 pub(super) fn check_form_head(request: &Request) -> Result<(), Problem> {
     check_encoding(request)?;
-    if length(request) <= MAX_FORM_BYTES { Ok(()) } else { Err(Refusal::BodyTooLarge(MAX_FORM_BYTES).into()) }
+    check_length(request, MAX_FORM_BYTES)
 }
 
 /// Refuses the body of a form of the page, which only browsers send, in the same way.
@@ -47,10 +45,19 @@ pub(super) fn check_form_head(request: &Request) -> Result<(), Problem> {
 /// 415 for one that is compressed or not URL-encoded, 413 above `max_bytes`.
 pub(super) fn check_page_form_head(request: &Request, max_bytes: usize) -> Result<(), Problem> {
     check_encoding(request)?;
-    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
-    if length(request) > 0 && !media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(Problem::new(Code::MediaTypeUnsupported));
+    if length(request) > 0 {
+        check_media_type(request, "application/x-www-form-urlencoded")?;
     }
+    check_length(request, max_bytes)
+}
+
+fn check_media_type(request: &Request, expected: &str) -> Result<(), Problem> {
+    let media_type = request.header("Content-Type").unwrap_or_default().split(';').next().unwrap_or_default();
+    let is_it = media_type.trim().eq_ignore_ascii_case(expected);
+    if is_it { Ok(()) } else { Err(Problem::new(Code::MediaTypeUnsupported)) }
+}
+
+fn check_length(request: &Request, max_bytes: usize) -> Result<(), Problem> {
     if length(request) <= max_bytes { Ok(()) } else { Err(Refusal::BodyTooLarge(max_bytes).into()) }
 }
 
