@@ -209,13 +209,14 @@ impl Problem {
     }
 
     /// The response, in a language where it is a document.
-    pub(super) fn response(&self, language: Language, form: ErrorBody) -> Response {
-        let document = self.document(language);
-        let mut response = match form {
-            ErrorBody::Leading(url) => respond::page_leading_to(document.status, &url),
-            ErrorBody::Page(make) => Response { status_code: document.status, ..make(self) },
+    pub(super) fn response(&self, language: Language, body: ErrorBody) -> Response {
+        let status = self.code.entry().status;
+        let mut response = match body {
+            ErrorBody::Leading(url) => respond::page_leading_to(status, &url),
+            ErrorBody::Page(make) => Response { status_code: status, ..make(self) },
             ErrorBody::Document => {
-                respond::with_body(document.status, "application/problem+json", respond::to_json(&document))
+                let document = respond::to_json(&self.document(language));
+                respond::with_body(status, "application/problem+json", document)
                     .with_additional_header("Content-Language", language.tag())
                     .with_additional_header("Vary", "Accept-Language")
             }

@@ -89,10 +89,10 @@ impl Responder {
         self
     }
 
-    /// The same; if the response is an error, it has this form.
-    pub(super) fn with_errors(mut self, form: ErrorBody) -> Responder {
+    /// The same; if the response is an error, it has this body.
+    pub(super) fn with_errors(mut self, body: ErrorBody) -> Responder {
         if let Some((_, access_log)) = &mut self.0 {
-            access_log.error_body = form;
+            access_log.error_body = body;
         }
         self
     }
@@ -179,7 +179,7 @@ pub(super) struct AccessLog {
     pub(super) cors: Cors,
     /// Further fields of the response.
     pub(super) fields: Vec<(&'static str, String)>,
-    /// The form of an error.
+    /// The body of an error.
     pub(super) error_body: ErrorBody,
 }
 

@@ -53,11 +53,12 @@ const CACHE_CONTROL: &str = "no-cache";
     )),
 ))]
 pub(super) fn root<'a>(context: &'a Context, request: &Request, _: &str) -> Result<Answer<'a>, Problem> {
-    let Some(page) = Page::of(context, request) else { return Ok(health::service().into()) };
-    if !accepts_html(request.header("Accept")) {
-        return Ok(with_vary(health::service(), "Accept").into());
+    if context.site.is_none() {
+        return Ok(health::service().into());
     }
-    Ok(page.response(View::Start, None, Talk::default()).into())
+    let page = accepts_html(request.header("Accept")).then(|| Page::of(context, request)).flatten();
+    let response = page.map(|page| page.response(View::Start, None, Talk::default()));
+    Ok(response.unwrap_or_else(|| with_vary(health::service(), "Accept")).into())
 }
 
 /// A file of the page
@@ -75,7 +76,9 @@ pub(super) fn asset<'a>(context: &'a Context, request: &Request, name: &str) -> 
     if name == "leave" {
         return Ok(respond::page_leading_to(200, &site.exit_url).into());
     }
-    if let Some(page) = Page::of(context, request).filter(|_| FORMS.contains(&name)) {
+    if FORMS.contains(&name)
+        && let Some(page) = Page::of(context, request)
+    {
         return Ok(respond::without_body(303).with_additional_header("Location", page.address()).into());
     }
     Ok(file(request, site.assets.get(name).ok_or_else(|| Problem::new(Code::PathNotFound))?).into())
