@@ -2,7 +2,7 @@
 //! the API's problem.
 
 use sha2::{Digest, Sha256};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::conversation::{Conversation, Reader};
 use super::page::Page;
@@ -76,6 +76,21 @@ pub(in crate::api) struct MessageForm {
     message: String,
 }
 
+/// A form that is refused by its head, other than that to leave.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+enum RefusedForm {
+    /// A page of another origin sent the form, also an allowed one; nothing was done
+    #[response(status = 403, content_type = "text/html", example = json!(EXAMPLE))]
+    ForeignOrigin(String),
+    /// The form is too long
+    #[response(status = 413, content_type = "text/html", example = json!(EXAMPLE))]
+    TooLong(String),
+    /// The form is compressed or not URL-encoded
+    #[response(status = 415, content_type = "text/html", example = json!(EXAMPLE))]
+    NotUrlEncoded(String),
+}
+
 /// Creates a session, and shows its empty conversation
 ///
 /// A form cannot solve a proof of work: where one is required, it says so.
@@ -83,9 +98,7 @@ pub(in crate::api) struct MessageForm {
     params(Language),
     responses(
     (status = 200, description = "The conversation", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 403, description = "A page of another origin sent the form, also an allowed one; nothing was done", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 413, description = "The form is too long", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 415, description = "The form is compressed or not URL-encoded", content_type = "text/html", body = String, example = json!(EXAMPLE)),
+    RefusedForm,
     (status = 429, description = "Proof of work is required", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 500, description = "A bug", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 503, description = "The database is not available", content_type = "text/html", body = String, example = json!(EXAMPLE)),
@@ -105,9 +118,7 @@ pub(in crate::api) fn begin<'a>(context: &'a Context, request: &Request, _: &str
     request_body(content = MessageForm, content_type = "application/x-www-form-urlencoded"),
     responses(
     (status = 200, description = "The conversation", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 403, description = "A page of another origin sent the form, also an allowed one; nothing was done", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 413, description = "The form is too long", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 415, description = "The form is compressed or not URL-encoded", content_type = "text/html", body = String, example = json!(EXAMPLE)),
+    RefusedForm,
     (status = 404, description = "There is no such session", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 409, description = "Another message is being answered, the answer was stopped, or the session is full", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 422, description = "The id or the message is not valid", content_type = "text/html", body = String, example = json!(EXAMPLE)),
@@ -173,9 +184,7 @@ fn key_of(form_key: &str, text: &str) -> String {
     request_body(content = ReadForm, content_type = "application/x-www-form-urlencoded"),
     responses(
     (status = 200, description = "The conversation", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 403, description = "A page of another origin sent the form, also an allowed one; nothing was done", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 413, description = "The form is too long", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 415, description = "The form is compressed or not URL-encoded", content_type = "text/html", body = String, example = json!(EXAMPLE)),
+    RefusedForm,
     (status = 404, description = "There is no such session", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 422, description = "The id or the recovery code is not valid", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 500, description = "A bug", content_type = "text/html", body = String, example = json!(EXAMPLE)),
@@ -202,9 +211,7 @@ pub(in crate::api) fn read<'a>(context: &'a Context, request: &Request, _: &str)
     request_body(content = SessionForm, content_type = "application/x-www-form-urlencoded"),
     responses(
     (status = 200, description = "Erased", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 403, description = "A page of another origin sent the form, also an allowed one; nothing was done", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 413, description = "The form is too long", content_type = "text/html", body = String, example = json!(EXAMPLE)),
-    (status = 415, description = "The form is compressed or not URL-encoded", content_type = "text/html", body = String, example = json!(EXAMPLE)),
+    RefusedForm,
     (status = 404, description = "There is no such session, or there is none any more", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 422, description = "The id is not valid", content_type = "text/html", body = String, example = json!(EXAMPLE)),
     (status = 500, description = "A bug: the session may still be there", content_type = "text/html", body = String, example = json!(EXAMPLE)),
