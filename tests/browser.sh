@@ -15,18 +15,14 @@ folders=()
 processes=()
 page=
 
+. "$tests/service.sh"
 cleanup() {
     status=$?
     # Chromium keeps running after chromedriver ends, unless its WebDriver session is deleted.
     [ -z "$page" ] || webdriver DELETE "$page" >/dev/null || true
-    for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
-    [ $status = 0 ] || tail -n 20 "$files"/*.log >&2
-    rm -rf "${folders[@]}" "$files"
-    exit $status
+    finish $status
 }
 trap cleanup EXIT
-
-. "$tests/service.sh"
 serve service
 touch "$files/driver.log"
 

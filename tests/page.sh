@@ -13,16 +13,8 @@ mkdir -p "$screenshots"
 folders=()
 processes=()
 
-cleanup() {
-    status=$?
-    for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
-    [ $status = 0 ] || tail -n 20 "$files"/*.log >&2
-    rm -rf "${folders[@]}" "$files"
-    exit $status
-}
-trap cleanup EXIT
-
 . "$tests/service.sh"
+trap 'finish $?' EXIT
 
 # Not in the repository, since it is as large as half of it.
 (cd "$files" && npm pack --silent axe-core@4.14.1 >/dev/null && tar -xzf axe-core-4.14.1.tgz package/axe.min.js) ||

@@ -12,16 +12,8 @@ mkdir -p "$pdfs"
 folders=()
 processes=()
 
-cleanup() {
-    status=$?
-    for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
-    [ $status = 0 ] || tail -n 20 "$files/service.log" >&2
-    rm -rf "${folders[@]}" "$files"
-    exit $status
-}
-trap cleanup EXIT
-
 . "$(dirname "$(realpath "$0")")/service.sh"
+trap 'finish $?' EXIT
 
 fail() {
     echo "FAILED  $*" >&2

@@ -1,5 +1,4 @@
-# Starts services, for the scripts that read this file. They set $binary, $files (a folder), folders=() and processes=(), and
-# remove the folders and end the processes.
+# Starts services, for the scripts that read this file. They set $binary, $files (a folder), folders=() and processes=().
 
 # wait_for SCRIPT FILE: waits until the sed script prints something for the file, and prints it.
 wait_for() {
@@ -22,4 +21,12 @@ serve() {
         >"$files/$1.out" 2>"$files/$1.log" &
     processes+=($!)
     url=$(wait_for 's/^  Address  \(http[^ ]*\).*/\1/p' "$files/$1.out")
+}
+
+# finish STATUS: ends the processes, shows the ends of their logs after a failure, removes the folders, and exits.
+finish() {
+    for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
+    [ "$1" = 0 ] || tail -n 20 "$files"/*.log >&2 || true
+    rm -rf "${folders[@]}" "$files"
+    exit "$1"
 }

@@ -11,16 +11,13 @@ files=$(mktemp -d)
 folders=()
 processes=()
 
+. "$tests/service.sh"
 cleanup() {
     status=$?
-    for process in "${processes[@]}"; do kill "$process" 2>/dev/null && wait "$process" || true; done
-    [ $status = 0 ] || tail -n 20 "$files"/*.log "$files"/*.txt >&2
-    rm -rf "${folders[@]}" "$files"
-    exit $status
+    [ $status = 0 ] || tail -n 20 "$files"/*.txt >&2 || true
+    finish $status
 }
 trap cleanup EXIT
-
-. "$tests/service.sh"
 serve service WEB_NAME=Notes WEB_EXIT_URL=https://weather.example/
 start="$url/?language=en"
 
