@@ -2,10 +2,11 @@
 -- privileges that serving needs and the role lacks, such as 'INSERT ON messages'. FOR UPDATE and FOR KEY SHARE need UPDATE. A
 -- privilege on some columns counts. A table that does not exist, or that is in no schema of the search path, lacks all of them.
 WITH needed (name, privilege) AS (
-    VALUES ('refinery_schema_history', 'SELECT'),
+    VALUES ('refinery_schema_history', 'SELECT'), ('compatibility', 'SELECT'),
         ('sessions', 'SELECT'), ('sessions', 'INSERT'), ('sessions', 'UPDATE'), ('sessions', 'DELETE'),
         ('messages', 'SELECT'), ('messages', 'INSERT'),
-        ('reports', 'SELECT'), ('reports', 'INSERT'), ('reports', 'UPDATE'), ('reports', 'DELETE')
+        ('reports', 'SELECT'), ('reports', 'INSERT'), ('reports', 'UPDATE'), ('reports', 'DELETE'),
+        ('turns', 'SELECT'), ('turns', 'INSERT'), ('turns', 'UPDATE'), ('turns', 'DELETE')
 ), held AS (
     SELECT name, privilege, CASE privilege
             WHEN 'DELETE' THEN has_table_privilege(to_regclass(name), privilege)

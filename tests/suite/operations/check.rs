@@ -46,8 +46,8 @@ impl Role {
         let url = format!("{}%20-c%20role%3D{name}", schema.url());
         let role = Role { schema, name, url };
         role.run(
-            "CREATE ROLE app; GRANT USAGE ON SCHEMA app TO app; GRANT SELECT ON refinery_schema_history TO app;
-             GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, reports TO app; GRANT SELECT, INSERT ON messages TO app",
+            "CREATE ROLE app; GRANT USAGE ON SCHEMA app TO app; GRANT SELECT ON refinery_schema_history, compatibility TO app;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, reports, turns TO app; GRANT SELECT, INSERT ON messages TO app",
         );
         role
     }
@@ -85,6 +85,11 @@ fn each_privilege_that_the_role_lacks_is_named() {
         ("INSERT", "reports"),
         ("UPDATE", "reports"),
         ("DELETE", "reports"),
+        ("SELECT", "turns"),
+        ("INSERT", "turns"),
+        ("UPDATE", "turns"),
+        ("DELETE", "turns"),
+        ("SELECT", "compatibility"),
     ] {
         role.run(&format!("REVOKE {privilege} ON {table} FROM app"));
         let lacks = format!("the role {} lacks {privilege} ON {table}; grant it (docs/setup.md)\n", role.name);
@@ -123,7 +128,7 @@ fn a_schema_that_the_role_may_not_migrate_is_a_reason() {
     let role = Role::new();
     role.run("DELETE FROM refinery_schema_history WHERE version > 1");
     assert_would_not_serve(&role.check(), "the role may not bring the schema to version");
-    role.run("DROP TABLE refinery_schema_history, messages, reports, sessions");
+    role.run("DROP TABLE refinery_schema_history, messages, reports, turns, sessions, compatibility");
     assert_would_not_serve(&role.check(), "the role may not bring the schema to version");
     role.run("GRANT CREATE ON SCHEMA app TO app");
     assert_would_serve(&role.check());

@@ -27,6 +27,7 @@ fn the_tables_have_no_plaintext_columns() {
     assert_eq!(
         columns,
         [
+            "compatibility.oldest_version integer",
             "messages.id uuid",
             "messages.position integer",
             "messages.sealed bytea",
@@ -41,7 +42,12 @@ fn the_tables_have_no_plaintext_columns() {
             "sessions.idle_timeout_seconds integer",
             "sessions.last_report bytea",
             "sessions.last_used_hour integer",
-            "sessions.sealed bytea"
+            "sessions.sealed bytea",
+            "turns.claim uuid",
+            "turns.ends_at timestamp with time zone",
+            "turns.is_stopped boolean",
+            "turns.position integer",
+            "turns.session_id uuid"
         ]
     );
 }

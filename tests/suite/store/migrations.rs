@@ -115,8 +115,8 @@ fn a_role_that_may_not_change_the_schema_can_serve_it() {
     sql.batch_execute(&format!(
         "CREATE ROLE {name};
          GRANT USAGE ON SCHEMA {name} TO {name};
-         GRANT SELECT ON refinery_schema_history TO {name};
-         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, reports TO {name};
+         GRANT SELECT ON refinery_schema_history, compatibility TO {name};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, reports, turns TO {name};
          GRANT SELECT, INSERT ON messages TO {name};"
     ))
     .unwrap();
@@ -187,10 +187,12 @@ fn the_schema_holds_no_column_for_a_person_a_device_or_an_address() {
                    WHERE table_schema = current_schema() AND table_name <> 'refinery_schema_history'
                    ORDER BY table_name DESC, ordinal_position";
     let columns: Vec<String> = app.sql().query(columns, &[]).unwrap().iter().map(|row| row.get(0)).collect();
-    let known: [(&str, &[&str]); 3] = [
+    let known: [(&str, &[&str]); 5] = [
+        ("turns", &["session_id", "position", "claim", "ends_at", "is_stopped"]),
         ("sessions", &["id", "sealed", "created_hour", "last_used_hour", "idle_timeout_seconds", "last_report"]),
         ("reports", &["session_id", "position", "id", "sealed"]),
         ("messages", &["session_id", "position", "id", "sealed", "total_bytes"]),
+        ("compatibility", &["oldest_version"]),
     ];
     let of_table =
         |(table, names): &(&str, &[&str])| names.iter().map(|name| format!("{table}.{name}")).collect::<Vec<_>>();
