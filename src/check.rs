@@ -13,7 +13,7 @@ use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettin
 use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::report::Templates;
 use crate::resources::{Registry, Resource};
-use crate::store::migrations::{self, MigrationError};
+use crate::store::migrations;
 use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
 use crate::web::Site;
 
@@ -213,22 +213,23 @@ impl Report<'_> {
     fn report_server(&mut self, findings: &ServerFindings) {
         let tls = findings.tls.as_deref().unwrap_or("no TLS");
         self.line("PostgreSQL", format_args!("{}, {tls}", findings.version));
-        let (found, known) = (findings.schema, migrations::NEWEST);
-        if found > known {
-            return self.problem(StartError::from(MigrationError::Newer { found, known }));
-        }
+        let (found, known) = (findings.schema.version, migrations::NEWEST);
+        let is_served = match findings.schema.ensure_known() {
+            Ok(is_served) => is_served,
+            Err(error) => return self.problem(StartError::from(error)),
+        };
         let version = if found == 0 { "none yet".to_owned() } else { format!("version {found}") };
-        if found == known {
-            self.line("Schema", format_args!("{version}, current"));
-        } else {
-            let next = "starting, or `safespace migrate`, brings it to version";
-            self.line("Schema", format_args!("{version}; {next} {known}"));
-        }
+        let state = match is_served {
+            true if found == known => ", current".to_owned(),
+            true => format!(", newer than this binary, which knows {known} and works with it"),
+            false => format!("; starting, or `safespace migrate`, brings it to version {known}"),
+        };
+        self.line("Schema", format_args!("{version}{state}"));
         let rights = &findings.rights;
-        if rights.read_only || (found == known && !rights.missing.is_empty()) {
+        if rights.read_only || (is_served && !rights.missing.is_empty()) {
             self.problem(format_args!("the database would refuse messages, reports and deleting: {rights}"));
         }
-        if found < known && !rights.may_migrate {
+        if !is_served && !rights.may_migrate {
             let remedy = "run `safespace migrate` with a role that owns the schema, then grant this one what docs/setup.md lists";
             self.problem(format_args!("the role may not bring the schema to version {known}; {remedy}"));
         }

@@ -18,7 +18,7 @@ use crate::http::{self, Limits};
 use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{self, NamedPrograms, PrivatePostgres, PrivatePostgresError};
 use crate::resources::Registry;
-use crate::store::migrations::{self, MigrationError};
+use crate::store::migrations::{self, Migrated, MigrationError};
 use crate::store::{DataLocation, Disk, Store};
 
 /// Attempts to reach the database. After the first the service waits one second, after the second two.
@@ -92,8 +92,7 @@ pub fn migrate(config: &Config, stop: &AtomicBool) -> Result<i32, StartError> {
         Database::Private(private) if PrivatePostgres::is_running(private) => (PrivatePostgres::server(private), None),
         _ => open_database(config, stop)?,
     };
-    migrate_with_retries(&server, &config.pool, stop)?;
-    Ok(migrations::NEWEST)
+    migrate_with_retries(&server, &config.pool, stop)
 }
 
 /// Brings the data of the private PostgreSQL to a newer major version, and returns what to do next. `on_line` gets the progress.
@@ -172,11 +171,12 @@ pub(super) fn data_location(config: &Config) -> DataLocation {
 }
 
 /// Applies the migrations, again if the database is not reached yet: services and databases are often started together.
-pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<(), StartError> {
+/// Returns the version of the schema.
+pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<i32, StartError> {
     let mut attempt = 1;
-    let applied = loop {
+    let Migrated { applied, version } = loop {
         let reason = match migrations::apply(server, pool, stop) {
-            Ok(applied) => break applied,
+            Ok(migrated) => break migrated,
             Err(MigrationError::Connect(reason)) => reason,
             Err(MigrationError::Interrupted) => return Err(StartError::Interrupted),
             Err(error) => return Err(error.into()),
@@ -194,9 +194,11 @@ pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &
         attempt += 1;
     };
     if applied > 0 {
-        log::info!(applied, version = migrations::NEWEST; "Schema migrated");
+        log::info!(applied, version; "Schema migrated");
+    } else if version > migrations::NEWEST {
+        log::info!(version, known = migrations::NEWEST; "The schema is newer than this version, and works with it");
     }
-    Ok(())
+    Ok(version)
 }
 
 /// What the operator should know although the service can start.

@@ -85,7 +85,7 @@ fn readiness(connection: &mut Connection, requests: &[()]) -> Result<Vec<Readine
 }
 
 fn read_readiness(connection: &mut Connection) -> Result<Readiness, Error> {
-    if !migrations::is_current(connection)? {
+    if !migrations::is_served(connection)? {
         return Ok(Readiness::OtherSchema);
     }
     let rows = connection.query(Rights::STATEMENT, &[])?;

@@ -1,11 +1,16 @@
-//! The schema: migrations embedded in the binary, applied once even if several services start together, and its version.
+//! The schema: migrations embedded in the binary, applied once even if several instances start together, and its version.
 
+use std::error::Error as StdError;
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use postgres::Client;
 use postgres::error::SqlState;
+use postgres::types::Type;
+use postgres::{Client, Row, Transaction};
+use refinery::{Migration, Target};
+use refinery_core::traits::sync as refinery_traits;
 
 use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
@@ -18,11 +23,20 @@ mod embedded {
     refinery::embed_migrations!("sql/migrations");
 }
 
-/// Bounds each statement of a migration, and the wait for the lock while another service migrates.
+/// Bounds each statement of a migration, and the time from the start to the last attempt.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How often a service tries to take the lock.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a migration waits for the lock on a table. Requests that need the table wait behind it.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The time from such a wait to the next one, in which those requests get through.
+const PAUSE_AFTER_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often an instance looks whether another one has finished its migration.
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often a pause looks whether the service was asked to stop.
+const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why the schema is not what this binary needs.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +44,16 @@ pub enum MigrationError {
     /// The database could not be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// A newer version of SafeSpace migrated the database.
+    /// A newer version of SafeSpace migrated the database, and this one does not work with it.
     #[error(
-        "the database has schema version {found}, and this binary knows versions up to {known}: \
-         start the newer SafeSpace that migrated it, or restore a backup from before"
+        "the database has schema version {found}, which needs a SafeSpace that knows version {oldest}, and this binary knows \
+         versions up to {known}: start the newer SafeSpace that migrated it, or restore a backup from before"
     )]
     Newer {
         /// The version of the database.
         found: i32,
+        /// The lowest version that a binary must know to work with it.
+        oldest: i32,
         /// The newest version in this binary.
         known: i32,
     },
@@ -47,8 +63,8 @@ pub enum MigrationError {
          it cannot be carried over, so give the service a new, empty database and destroy this one"
     )]
     Unreleased,
-    /// A signal asked the service to stop while it waited for the lock.
-    #[error("stopped while another service was migrating")]
+    /// A signal asked the service to stop while it waited for a lock.
+    #[error("stopped while waiting to migrate")]
     Interrupted,
     /// The role lacks a privilege that serving needs.
     #[error("{0}")]
@@ -68,75 +84,195 @@ impl From<postgres::Error> for MigrationError {
     }
 }
 
-/// The version of the newest migration in this binary.
+/// The version of the newest migration in this binary. Versions have no gaps.
 pub const NEWEST: i32 = 5;
 
 /// The name of version 1. A schema from before the first release has another one there, and stores the ids of sessions.
 const FIRST_NAME: &str = "sessions_and_messages";
 
 const LOCK: &str = include_str!("../../sql/schema/lock_migrations.sql");
+const TIMEOUTS: &str = include_str!("../../sql/schema/migration_timeouts.sql");
 const VERSION: &str = include_str!("../../sql/schema/version.sql");
+const OLDEST_VERSION: &str = include_str!("../../sql/schema/oldest_version.sql");
 
-/// Whether the database has exactly the schema this binary was built for.
-pub(super) fn is_current(connection: &mut Connection) -> Result<bool, Error> {
-    let newest = connection.query(VERSION, &[])?;
-    Ok(newest.first().is_some_and(|row| row.get::<_, i32>(0) == NEWEST && row.get::<_, &str>(1) == FIRST_NAME))
+/// The schema of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The newest migration that was applied; 0 for a database that was never migrated.
+    pub version: i32,
+    /// The lowest version that a binary must know to work with it. Read only where `version` is above [`NEWEST`]; else 0.
+    oldest_version: i32,
+    /// Whether a version from before the first release made it.
+    is_unreleased: bool,
 }
 
-/// The version of the database's schema; 0 for one that was never migrated.
-///
-/// # Errors
-/// When the database does not answer, or its schema is from before the first release.
-pub fn version(client: &mut Client) -> Result<i32, MigrationError> {
-    let rows = match client.query_typed(VERSION, &[]) {
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => return Ok(0),
-        result => result?,
-    };
-    match rows.first().map(|row| (row.get(0), row.get::<_, &str>(1))) {
-        Some((version, first_name)) if version <= NEWEST && first_name != FIRST_NAME => Err(MigrationError::Unreleased),
-        newest => Ok(newest.map_or(0, |(version, _)| version)),
+impl Schema {
+    /// Reads it with a function that executes a statement.
+    fn read<E>(mut query: impl FnMut(&str) -> Result<Vec<Row>, E>) -> Result<Schema, E> {
+        let rows = query(VERSION)?;
+        let (version, first_name) = rows.first().map_or((0, FIRST_NAME), |row| (row.get(0), row.get(1)));
+        let mut schema = Schema { version, oldest_version: 0, is_unreleased: first_name != FIRST_NAME };
+        if version > NEWEST {
+            let rows = query(OLDEST_VERSION)?;
+            schema.oldest_version = rows.first().map_or(version, |row| row.get(0));
+            schema.is_unreleased = false;
+        }
+        Ok(schema)
+    }
+
+    /// Reads it; a table that does not exist has no rows.
+    fn ask(client: &mut Client) -> Result<Schema, postgres::Error> {
+        Schema::read(|statement| match client.query_typed(statement, &[]) {
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(Vec::new()),
+            result => result,
+        })
+    }
+
+    /// Whether this binary works with it as it is.
+    fn is_served(self) -> bool {
+        !self.is_unreleased && self.version >= NEWEST && self.oldest_version <= NEWEST
+    }
+
+    /// Whether this binary works with it as it is, or `false` if it must be migrated first.
+    ///
+    /// # Errors
+    /// [`MigrationError::Newer`] and [`MigrationError::Unreleased`].
+    pub fn ensure_known(self) -> Result<bool, MigrationError> {
+        if self.is_unreleased {
+            return Err(MigrationError::Unreleased);
+        }
+        if self.oldest_version > NEWEST {
+            let Schema { version: found, oldest_version: oldest, .. } = self;
+            return Err(MigrationError::Newer { found, oldest, known: NEWEST });
+        }
+        Ok(self.is_served())
     }
 }
 
-/// Migrates the schema to [`NEWEST`] and returns the number of migrations applied.
+/// Whether this binary works with the schema of the database: its own, or a newer one that allows it.
+pub(super) fn is_served(connection: &mut Connection) -> Result<bool, Error> {
+    Ok(Schema::read(|statement| connection.query(statement, &[]))?.is_served())
+}
+
+/// What [`apply`] did.
+#[derive(Debug, Clone, Copy)]
+pub struct Migrated {
+    /// Migrations that this process applied.
+    pub applied: usize,
+    /// The version of the schema, at least [`NEWEST`].
+    pub version: i32,
+}
+
+/// Brings the schema to [`NEWEST`]. One that this binary works with is only read, so a service whose role may not change the
+/// schema can start.
 ///
-/// A current schema is only read, so a service whose role may not change the schema can start.
+/// One connection is used, and none is kept for waiting, so that a pooler with a single connection to PostgreSQL is enough.
 ///
 /// # Errors
 /// As [`MigrationError`] lists them; a migration that fails leaves the schema at the version before it.
-pub fn apply(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<usize, MigrationError> {
-    let connector = Connector::new(server, pool, MIGRATION_TIMEOUT)?;
-    let mut client = connector.connect()?;
-    if is_up_to_date(&mut client)? {
-        return Ok(0);
-    }
-    // An advisory lock serializes services that start together. It belongs to a transaction on a second connection, so that
-    // PgBouncer's transaction mode keeps it, and its key is the schema's, so that other schemas are not blocked.
-    let mut lock_client = connector.connect()?;
-    let mut lock = lock_client.transaction()?;
+pub fn apply(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<Migrated, MigrationError> {
+    let mut client = Connector::new(server, pool, MIGRATION_TIMEOUT)?.connect()?;
     let deadline = Instant::now() + MIGRATION_TIMEOUT;
-    while !lock.query_typed(LOCK, &[])?.iter().any(|row| row.get(0)) {
-        if stop.load(Ordering::Relaxed) {
-            return Err(MigrationError::Interrupted);
+    let mut applied = 0;
+    loop {
+        let schema = Schema::ask(&mut client)?;
+        if schema.ensure_known()? {
+            return Ok(Migrated { applied, version: schema.version });
         }
-        if Instant::now() > deadline {
-            return Err(MigrationError::Failed("another service has been migrating for too long".to_owned()));
+        let pause = match apply_next(&mut client, schema.version + 1)? {
+            Attempt::Applied(count) => {
+                applied += count;
+                Duration::ZERO
+            }
+            Attempt::OtherMigrates => LOCK_POLL_INTERVAL,
+            Attempt::LockTimeout => {
+                log::info!(version = schema.version + 1, next_after_s = PAUSE_AFTER_LOCK_TIMEOUT.as_secs();
+                    "A table is in use, the migration tries again");
+                PAUSE_AFTER_LOCK_TIMEOUT
+            }
+        };
+        let next = Instant::now() + pause;
+        if next > deadline {
+            let waited = MIGRATION_TIMEOUT.as_secs();
+            return Err(MigrationError::Failed(format!(
+                "after {waited} s another instance still migrates, or a transaction still holds a table: end it \
+                 (pg_stat_activity shows it), and try again"
+            )));
         }
-        thread::sleep(LOCK_POLL_INTERVAL);
+        while Instant::now() < next {
+            if stop.load(Ordering::Relaxed) {
+                return Err(MigrationError::Interrupted);
+            }
+            thread::sleep(STOP_POLL_INTERVAL);
+        }
     }
-    if is_up_to_date(&mut client)? {
-        return Ok(0);
-    }
-    let report = embedded::migrations::runner().run(&mut client);
-    let report = report.map_err(|error| MigrationError::Failed(root_cause(&error)))?;
-    lock.commit()?;
-    Ok(report.applied_migrations().len())
 }
 
-fn is_up_to_date(client: &mut Client) -> Result<bool, MigrationError> {
-    let (found, known) = (version(client)?, NEWEST);
-    if found > known { Err(MigrationError::Newer { found, known }) } else { Ok(found == known) }
+/// What became of an attempt to migrate.
+enum Attempt {
+    /// So many migrations were applied.
+    Applied(usize),
+    /// Another instance migrates.
+    OtherMigrates,
+    /// A table was in use for [`LOCK_TIMEOUT`].
+    LockTimeout,
 }
+
+/// Applies the migration of this version, in a transaction of its own that ends with the attempt. Each migration has its own, so
+/// that the locks of one are not held while the next one runs.
+fn apply_next(client: &mut Client, version: i32) -> Result<Attempt, MigrationError> {
+    let mut transaction = client.transaction()?;
+    // It serializes instances that start together. Its key is the schema's, so that other schemas are not blocked.
+    if !transaction.query_typed(LOCK, &[])?.iter().any(|row| row.get(0)) {
+        transaction.rollback()?;
+        return Ok(Attempt::OtherMigrates);
+    }
+    let [lock, statement] = [LOCK_TIMEOUT, MIGRATION_TIMEOUT].map(|timeout| timeout.as_millis().to_string());
+    transaction.query_typed(TIMEOUTS, &[(&lock, Type::TEXT), (&statement, Type::TEXT)])?;
+    let runner = embedded::migrations::runner().set_target(Target::Version(version));
+    match runner.run(&mut InTransaction(&mut transaction)) {
+        Ok(report) => {
+            transaction.commit()?;
+            Ok(Attempt::Applied(report.applied_migrations().len()))
+        }
+        Err(error) if is_lock_timeout(&error) => {
+            transaction.rollback()?;
+            Ok(Attempt::LockTimeout)
+        }
+        Err(error) => Err(MigrationError::Failed(root_cause(&error))),
+    }
+}
+
+/// Whether a lock was not free in time, or PostgreSQL chose the migration to end a deadlock.
+fn is_lock_timeout(error: &refinery::Error) -> bool {
+    let mut causes = iter::successors(Some(error as &dyn StdError), |&error| error.source());
+    let code = causes.find_map(|cause| cause.downcast_ref::<postgres::Error>()?.code());
+    matches!(code, Some(&SqlState::LOCK_NOT_AVAILABLE | &SqlState::T_R_DEADLOCK_DETECTED))
+}
+
+/// A transaction in which refinery executes everything, and which it neither begins nor ends.
+struct InTransaction<'a, 'b>(&'a mut Transaction<'b>);
+
+impl refinery_traits::Transaction for InTransaction<'_, '_> {
+    type Error = postgres::Error;
+
+    fn execute<'a, T: Iterator<Item = &'a str>>(&mut self, queries: T) -> Result<usize, postgres::Error> {
+        queries.map(|query| self.0.batch_execute(query).map(|()| 1)).sum()
+    }
+}
+
+impl refinery_traits::Query<Vec<Migration>> for InTransaction<'_, '_> {
+    fn query(&mut self, query: &str) -> Result<Vec<Migration>, postgres::Error> {
+        let applied = |row: &Row| {
+            let checksum = row.get::<_, &str>(3).parse().unwrap_or(0);
+            // refinery compares version, name and checksum; when it was applied does not matter to it.
+            Migration::applied(row.get(0), row.get(1), SystemTime::UNIX_EPOCH.into(), checksum)
+        };
+        Ok(self.0.query_typed(query, &[])?.iter().map(applied).collect())
+    }
+}
+
+impl refinery_traits::Migrate for InTransaction<'_, '_> {}
 
 /// Fails if the role of the service lacks a privilege that serving needs. A server that only reads passes: a standby can become
 /// the primary one later.
@@ -164,8 +300,8 @@ pub struct ServerFindings {
     pub version: String,
     /// The version of TLS on the connection; `None` without TLS.
     pub tls: Option<String>,
-    /// The version of the schema; 0 for a database that was never migrated.
-    pub schema: i32,
+    /// The schema.
+    pub schema: Schema,
     /// What the role may do.
     pub rights: Rights,
     /// Connections that the server, the database and the role allow.
@@ -182,7 +318,7 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, M
     let mut client = Connector::new(server, pool, pool.query_timeout)?.connect()?;
     let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
     let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
-    let schema = version(&mut client)?;
+    let schema = Schema::ask(&mut client)?;
     let rights = ask_rights(&mut client)?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
     let max_connections = u32::try_from(row.get::<_, i32>("max_connections")).unwrap_or(0);

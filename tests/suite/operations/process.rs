@@ -165,10 +165,9 @@ fn a_signal_while_another_service_migrates_ends_the_start() {
     let name: String = observer.query_one("SELECT current_schema()::text", &[]).unwrap().get(0);
     let url = format!("{}&application_name={name}", schema.url());
     let mut process = Binary::new(&[("DATABASE_URL", &url)]).start();
-    // The service polls the advisory lock in one transaction.
-    let waiting = "SELECT FROM pg_stat_activity
-                   WHERE application_name = $1 AND xact_start < clock_timestamp() - interval '0.2 s'
-                     AND query LIKE '%safespace migrations%'";
+    // Between two attempts to take the lock it has one connection, and no transaction that would keep that at a pooler.
+    let waiting = "SELECT FROM pg_stat_activity WHERE application_name = $1 HAVING count(*) = 1
+                     AND bool_and(state = 'idle' AND query = 'ROLLBACK')";
     eventually(PATIENCE, || (!observer.query(waiting, &[&name]).unwrap().is_empty()).then_some(()));
     assert!(process.try_wait().unwrap().is_none());
     send_signal("TERM", process.id());

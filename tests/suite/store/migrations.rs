@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use safespace::app::{self, App};
+use safespace::check;
 use safespace::config::Config;
 use safespace::store::migrations;
 
 use crate::support::app::{TestApp, configure};
-use crate::support::cluster::Schema;
+use crate::support::cluster::{Schema, wait_for_lock};
 
 static NOT_STOPPED: AtomicBool = AtomicBool::new(false);
 
@@ -39,10 +40,66 @@ fn a_database_newer_than_the_binary_is_refused() {
     let schema = Schema::new();
     let config = configure(&schema.url(), &[]);
     app::migrate(&config, &NOT_STOPPED).unwrap();
-    let later = "INSERT INTO refinery_schema_history SELECT 99, 'later', applied_on, checksum FROM refinery_schema_history WHERE version = 1";
-    schema.client().batch_execute(later).unwrap();
+    schema.client().execute(LATER, &[&99]).unwrap();
+    schema.client().execute(OLDEST, &[&99]).unwrap();
     let error = App::start(&config, &NOT_STOPPED).err().expect("it does not start").to_string();
     assert!(error.contains("schema version 99") && error.contains("newer SafeSpace"), "{error}");
+}
+
+/// A later migration that was applied, and the lowest version that binaries must know for it.
+const LATER: &str = "INSERT INTO refinery_schema_history SELECT $1, 'later', applied_on, checksum FROM refinery_schema_history WHERE version = 1";
+const OLDEST: &str = "UPDATE compatibility SET oldest_version = $1";
+
+#[test]
+fn a_newer_schema_is_served_as_long_as_it_allows_this_version() {
+    let schema = Schema::new();
+    let config = configure(&schema.url(), &[]);
+    let app = TestApp::at(&schema.url(), &[]);
+    let mut sql = schema.client();
+    let check = || {
+        let mut output = String::new();
+        check::check(&config, false, &mut output).map(|()| output)
+    };
+    sql.execute(LATER, &[&(migrations::NEWEST + 1)]).unwrap();
+    app.client.get("/health/ready").assert_status(200);
+    TestApp::at(&schema.url(), &[]).client.get("/health/ready").assert_status(200);
+    assert_eq!(app::migrate(&config, &NOT_STOPPED).unwrap(), migrations::NEWEST + 1);
+    let line = format!("Schema       version {}, newer than this binary", migrations::NEWEST + 1);
+    assert!(check().unwrap().contains(&line));
+
+    sql.execute(OLDEST, &[&(migrations::NEWEST + 1)]).unwrap();
+    app.client.get("/health/ready").assert_problem(503);
+    let needs = format!("needs a SafeSpace that knows version {}", migrations::NEWEST + 1);
+    for error in [App::start(&config, &NOT_STOPPED).err(), check().err()] {
+        let error = error.expect("it would not serve").to_string();
+        assert!(error.contains(&needs), "{error}");
+    }
+}
+
+#[test]
+fn requests_get_through_while_a_migration_waits_for_a_table() {
+    let schema = Schema::new();
+    let config = configure(&schema.url(), &[]);
+    app::migrate(&config, &NOT_STOPPED).unwrap();
+    let mut sql = schema.client();
+    // The last migration refers to sessions, so it waits for a transaction that has written there.
+    sql.batch_execute("DROP TABLE turns, compatibility; DELETE FROM refinery_schema_history WHERE version = 5")
+        .unwrap();
+    let mut writer = schema.client();
+    let mut long = writer.transaction().unwrap();
+    let insert = "INSERT INTO sessions (id, sealed) VALUES (gen_random_uuid(), '')";
+    long.execute(insert, &[]).unwrap();
+    thread::scope(|scope| {
+        let migrated = scope.spawn(|| app::migrate(&config, &NOT_STOPPED));
+        wait_for_lock(&mut sql);
+        // A request waits behind the migration, for less than this.
+        let mut request = schema.client();
+        request.batch_execute("SET lock_timeout = '8s'").unwrap();
+        request.execute(insert, &[]).unwrap();
+        assert!(!migrated.is_finished());
+        long.commit().unwrap();
+        assert_eq!(migrated.join().unwrap().unwrap(), migrations::NEWEST);
+    });
 }
 
 #[test]
