@@ -140,11 +140,17 @@ impl App {
         lines
     }
 
+    /// Prepares for the stop: not ready any more, and every response closes its connection, while requests are still served.
+    pub fn drain(&self) {
+        self.context.stopping.store(true, Ordering::Relaxed);
+        self.server.drain();
+    }
+
     /// Stops in order: not ready any more, no new connections, requests in flight answered within `APP_SHUTDOWN_GRACE`,
     /// the pool closed, the private PostgreSQL stopped.
     pub fn stop(self) {
         let now = Instant::now();
-        self.context.stopping.store(true, Ordering::Relaxed);
+        self.drain();
         thread::scope(|scope| {
             // A little sooner than the server, so that clients whose turn is cancelled receive an error. It also waits for
             // turns whose clients have disconnected.

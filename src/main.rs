@@ -6,6 +6,7 @@ use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -90,7 +91,13 @@ fn serve(config: &Config) -> Result<(), StartError> {
     }
     print(&app.greeting());
     // An error means that the thread is gone, which ends the process too.
-    let _ = stop.first.recv();
+    let _ = stop.signals.recv();
+    let delay = config.http.shutdown_delay;
+    if !delay.is_zero() {
+        log::info!(port_closes_after_s = delay.as_secs(); "Draining");
+        app.drain();
+        stop.pause(delay);
+    }
     log::info!("Stopping");
     app.stop();
     log::info!("Stopped");
@@ -103,10 +110,13 @@ fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
-/// The signals: the first one asks the service to stop in order, the second one ends it at once.
+/// The signals: the first one asks the service to stop in order, the second one ends a pause, or else the process at once.
 struct StopSignals {
     asked: Arc<AtomicBool>,
-    first: mpsc::Receiver<()>,
+    /// The first signal, and the one that ends a pause.
+    signals: mpsc::Receiver<()>,
+    /// Whether the next signal ends a pause alone.
+    is_paused: Arc<AtomicBool>,
     /// Called before the second signal ends the process.
     on_abort: Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>,
 }
@@ -118,16 +128,22 @@ impl StopSignals {
         if !is_hangup_ignored() {
             signals.add_signal(SIGHUP)?;
         }
-        let (sender, first) = mpsc::channel();
-        let stop = StopSignals { asked: Arc::default(), first, on_abort: Arc::default() };
-        let (asked, on_abort) = (stop.asked.clone(), stop.on_abort.clone());
+        let (sender, receiver) = mpsc::channel();
+        let stop = StopSignals {
+            asked: Arc::default(),
+            signals: receiver,
+            is_paused: Arc::default(),
+            on_abort: Arc::default(),
+        };
+        let (asked, is_paused, on_abort) = (stop.asked.clone(), stop.is_paused.clone(), stop.on_abort.clone());
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
-                if asked.swap(true, Ordering::SeqCst) {
-                    // A terminal that closes may send it more than once.
-                    if signal == SIGHUP {
-                        continue;
-                    }
+                let is_repeated = asked.swap(true, Ordering::SeqCst);
+                // A terminal that closes may send it more than once.
+                if is_repeated && signal == SIGHUP {
+                    continue;
+                }
+                if is_repeated && !is_paused.swap(false, Ordering::SeqCst) {
                     private_postgres::kill_programs();
                     if let Some(on_abort) = on_abort.get() {
                         on_abort();
@@ -139,6 +155,13 @@ impl StopSignals {
             }
         })?;
         Ok(stop)
+    }
+
+    /// Waits for this long, or until the next signal.
+    fn pause(&self, duration: Duration) {
+        self.is_paused.store(true, Ordering::SeqCst);
+        let _ = self.signals.recv_timeout(duration);
+        self.is_paused.store(false, Ordering::SeqCst);
     }
 }
 

@@ -82,7 +82,9 @@ impl fmt::Display for Address {
 pub struct HttpSettings {
     /// The address to listen on.
     pub address: Address,
-    /// How long requests in flight may take after a signal to stop.
+    /// From a signal to stop to the moment when the port is closed; 0 for none.
+    pub shutdown_delay: Duration,
+    /// How long requests in flight may take after that.
     pub shutdown_grace: Duration,
     /// Threads that answer requests.
     pub workers: usize,
@@ -118,6 +120,7 @@ pub(super) fn read_http(reader: &mut Reader) -> HttpSettings {
     const MIB: usize = 1024 * 1024;
     HttpSettings {
         address: Address { host: host::read(reader, "APP_HOST"), port: reader.number("APP_PORT", 0..=u16::MAX) },
+        shutdown_delay: Duration::from_secs(reader.number("APP_SHUTDOWN_DELAY", 0..=300)),
         shutdown_grace: reader.seconds("APP_SHUTDOWN_GRACE", 300),
         workers: reader.number("APP_WORKERS", 1..=1024),
         max_request_line_bytes: reader.number("APP_MAX_REQUEST_LINE_BYTES", 256..=MIB),

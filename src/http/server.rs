@@ -122,6 +122,11 @@ impl Server {
         Observer(self.shared.clone())
     }
 
+    /// Prepares for the stop: every response closes its connection, while new connections are still accepted.
+    pub fn drain(&self) {
+        self.shared.drain();
+    }
+
     /// Stops: closes the listener and idle connections, answers the requests that have begun, and returns whether all of
     /// them were answered within `grace`. Connections that are left then are closed.
     #[must_use]

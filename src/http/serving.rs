@@ -86,10 +86,10 @@ impl Worker {
         Disposition::Close
     }
 
-    /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to stop.
+    /// The bytes of a reply. Whether another request may follow is decided here: the server may have begun to drain.
     fn make_response(&mut self, connection: &mut Connection, reply: Reply) -> Outcome {
         let capabilities = connection.capabilities();
-        let keep_alive = capabilities.keep_alive && !self.shared.is_stopping();
+        let keep_alive = capabilities.keep_alive && !self.shared.is_draining();
         let capabilities = ClientCapabilities { keep_alive, ..capabilities };
         // What is made for a request is in memory for it alone.
         let is_at_hand = matches!(reply, Reply::Ready(..));

@@ -26,6 +26,8 @@ const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 pub(super) struct Shared {
     /// The standard library's mutex: under this short and busy lock `parking_lot`'s costs 2 % of `GET /` (2026-11-25).
     state: Mutex<State>,
+    /// Every response closes its connection.
+    is_draining: AtomicBool,
     /// No further requests: idle connections are closed.
     is_stopping: AtomicBool,
     /// Requests refused because the queue or the table was full, or no memory was free.
@@ -44,9 +46,10 @@ impl Shared {
         let (refused_busy, refused_of_peers) = (AtomicU64::new(0), AtomicU64::new(0));
         let waker = Arc::new(waker);
         let budget = MemoryBudget::new(limits.max_answer_bytes, waker.clone());
-        let is_stopping = AtomicBool::new(false);
+        let [is_draining, is_stopping] = [const { AtomicBool::new(false) }; 2];
         Shared {
             state: Mutex::new(state),
+            is_draining,
             is_stopping,
             refused_busy,
             refused_of_peers,
@@ -61,12 +64,22 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Lets every response close its connection from now on.
+    pub(super) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Begins to stop, in order or at once, and lets the poller see to it.
     pub(super) fn stop(&self, at_once: bool) {
+        self.drain();
         self.is_stopping.store(true, Ordering::Relaxed);
         // Who has the lock from here on sees that the server stops.
         self.lock().is_closed |= at_once;

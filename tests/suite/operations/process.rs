@@ -2,6 +2,7 @@
 
 use std::net::TcpStream;
 use std::thread;
+use std::time::Duration;
 
 use safespace::store::migrations;
 
@@ -9,7 +10,7 @@ use crate::support::cluster::{Cluster, Schema, send_signal};
 use crate::support::process::Binary;
 use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
-use crate::support::{eventually, wait_for_lock};
+use crate::support::{eventually, timed, wait_for_lock};
 
 #[test]
 fn help_names_every_command_exit_code_and_variable() {
@@ -221,6 +222,37 @@ fn a_second_signal_exits_at_once_with_130() {
     });
     assert_eq!(service.wait().code(), Some(130));
     assert!(service.log().contains("Stopping"), "{}", service.log());
+}
+
+#[test]
+fn during_the_shutdown_delay_requests_are_served_and_each_response_closes_its_connection() {
+    let schema = Schema::new();
+    let mut service = Binary::new(&[("DATABASE_URL", &schema.url()), ("APP_SHUTDOWN_DELAY", "300")]).serve();
+    let mut kept = Raw::connect(service.address);
+    let create = b"POST /api/v1/sessions HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(kept.ask(create).header("Connection"), None);
+    service.signal("TERM");
+    service.wait_for_log("Draining");
+    eventually(PATIENCE, || (service.client.get("/health/ready").status == 503).then_some(()));
+    service.client.get("/health/live").assert_status(200);
+    for raw in [&mut kept, &mut Raw::connect(service.address)] {
+        let answer = raw.ask(create);
+        assert_eq!((answer.status, answer.header("Connection")), (201, Some("close")));
+        raw.assert_closed();
+    }
+    // A second signal ends the delay, not the process.
+    service.signal("TERM");
+    assert_eq!(service.wait().code(), Some(0), "{}", service.log());
+    assert!(service.log().contains("Stopped"), "{}", service.log());
+}
+
+#[test]
+fn the_service_stops_at_the_end_of_the_shutdown_delay() {
+    let schema = Schema::new();
+    let mut service = Binary::new(&[("DATABASE_URL", &schema.url()), ("APP_SHUTDOWN_DELAY", "1")]).serve();
+    let (log, took) = timed(|| service.stop());
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    assert!(log.find("Draining") < log.find("Stopping"), "{log}");
 }
 
 #[test]
