@@ -68,7 +68,9 @@ impl App {
         let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;
         startup::migrate_with_retries(&server, &config.pool, stop)?;
-        migrations::ensure_privileges(&server, &config.pool)?;
+        if let Some(warning) = migrations::verify(&server, &config.pool)? {
+            log::warn!("{warning}");
+        }
         let connector =
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());

@@ -168,6 +168,9 @@ impl Report<'_> {
                         ),
                     );
                 }
+                if let Some(warning) = &findings.settings_warning {
+                    self.line("Warning", warning);
+                }
                 Some(findings)
             }
             Err(error) => {

@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::connector::{ConnectError, Connector};
 use super::error::{Error, root_cause};
 use super::rights::Rights;
+use super::session_settings;
 use super::storage::ServerStorage;
 use crate::config::{PoolSettings, Server};
 
@@ -275,16 +276,17 @@ impl refinery_traits::Query<Vec<Migration>> for InTransaction<'_, '_> {
 impl refinery_traits::Migrate for InTransaction<'_, '_> {}
 
 /// Fails if the role of the service lacks a privilege that serving needs. A server that only reads passes: a standby can become
-/// the primary one later.
+/// the primary one later. Returns what the operator should know of the settings of its connections.
 ///
 /// # Errors
 /// [`MigrationError::Privileges`], or when the database cannot be reached or does not answer.
-pub fn ensure_privileges(server: &Server, pool: &PoolSettings) -> Result<(), MigrationError> {
-    let rights = ask_rights(&mut Connector::new(server, pool, pool.query_timeout)?.connect()?)?;
-    if rights.missing.is_empty() {
-        return Ok(());
+pub fn verify(server: &Server, pool: &PoolSettings) -> Result<Option<String>, MigrationError> {
+    let mut client = Connector::new(server, pool, pool.query_timeout)?.connect()?;
+    let rights = ask_rights(&mut client)?;
+    if !rights.missing.is_empty() {
+        return Err(MigrationError::Privileges(Rights { read_only: false, ..rights }));
     }
-    Err(MigrationError::Privileges(Rights { read_only: false, ..rights }))
+    Ok(session_settings::warning(&mut client, pool.query_timeout)?)
 }
 
 fn ask_rights(client: &mut Client) -> Result<Rights, MigrationError> {
@@ -308,6 +310,8 @@ pub struct ServerFindings {
     pub max_connections: u32,
     /// Its storage.
     pub storage: ServerStorage,
+    /// What the operator should know of the settings of a connection.
+    pub settings_warning: Option<String>,
 }
 
 /// Connects once and reads these, without changing anything.
@@ -321,6 +325,8 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, M
     let schema = Schema::ask(&mut client)?;
     let rights = ask_rights(&mut client)?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
+    let settings_warning = session_settings::warning(&mut client, pool.query_timeout)?;
     let max_connections = u32::try_from(row.get::<_, i32>("max_connections")).unwrap_or(0);
-    Ok(ServerFindings { version: row.get("version"), tls: row.get("tls"), schema, rights, max_connections, storage })
+    let (version, tls) = (row.get("version"), row.get("tls"));
+    Ok(ServerFindings { version, tls, schema, rights, max_connections, storage, settings_warning })
 }

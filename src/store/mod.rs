@@ -7,7 +7,7 @@
 //! - `pool`: r2d2, and the log lines about an outage.
 //! - `fault_monitor`, `fault`: that PostgreSQL answers and refuses, why, and since when.
 //! - `sweeper`: deletes the sessions that ended.
-//! - `rights`: what the role may do.
+//! - `rights`, `session_settings`: what the role may do, and which settings a connection has.
 //! - [`Watermark`]: whether there is room for more rows.
 //! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
 //! - [`migrations`]: the schema, at the start and for `safespace check`.
@@ -26,6 +26,7 @@ mod pool;
 mod reports;
 mod rights;
 mod rows;
+mod session_settings;
 mod sessions;
 mod storage;
 mod sweeper;

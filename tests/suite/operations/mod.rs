@@ -6,5 +6,6 @@ mod documentation;
 mod logs;
 mod metrics;
 mod numbers;
+mod poolers;
 mod process;
 mod repository;
