@@ -25,7 +25,7 @@ use crate::store::migrations::{self, MigrationError};
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
 use crate::web::Site;
-pub use startup::{StartError, delete_old_data, migrate, text_warnings, upgrade_data, warnings};
+pub use startup::{StartError, delete_old_data, migrate, refuses_risk, text_warnings, upgrade_data, warnings};
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
 pub struct App {
@@ -71,6 +71,7 @@ impl App {
         if let Some(warning) = migrations::verify(&server, &config.pool)? {
             log::warn!("{warning}");
         }
+        startup::ensure_durability(&server, config)?;
         let connector =
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());

@@ -14,7 +14,7 @@ use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::report::Templates;
 use crate::resources::{Registry, Resource};
 use crate::store::migrations;
-use crate::store::{Disk, ServerFindings, ServerStorage, Store, Usage, inspect};
+use crate::store::{Disk, LossRisk, ServerFindings, ServerStorage, Store, Usage, inspect};
 use crate::web::Site;
 
 /// Reads the configuration and the database, changes neither, and appends what it finds to `output`, one line each. With
@@ -171,12 +171,27 @@ impl Report<'_> {
                 if let Some(warning) = &findings.settings_warning {
                     self.line("Warning", warning);
                 }
+                self.durability(server, config);
                 Some(findings)
             }
             Err(error) => {
                 self.problem(StartError::from(error));
                 None
             }
+        }
+    }
+
+    /// Whether PostgreSQL can lose what it has acknowledged.
+    fn durability(&mut self, server: &Server, config: &Config) {
+        match LossRisk::find(server, &config.pool) {
+            Ok(None) => {
+                self.line("Durability", "commits are on the disk, and on a synchronous standby if there are standbys")
+            }
+            Ok(Some(risk)) if app::refuses_risk(config) => self.problem(StartError::LossRisk(risk)),
+            Ok(Some(risk)) => {
+                self.line("Warning", format_args!("PostgreSQL can lose what it has acknowledged: {risk}"))
+            }
+            Err(error) => self.problem(StartError::from(error)),
         }
     }
 

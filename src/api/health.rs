@@ -131,8 +131,8 @@ pub(super) fn live(_: &Context, _: &Request, _: &str) -> Result<Answer<'static>,
 
 /// Readiness: the service can be sent requests
 ///
-/// Not while the database is away or refuses to store anything, while its schema is another version's, or while the service
-/// is stopping.
+/// Not while the database is away, only reads, or refuses to store anything, while commits hang for more than 2 s, while its schema is
+/// another version's, or while the service is stopping. The answer comes within 2 s.
 #[utoipa::path(get, path = "/health/ready", tag = "Health", responses(
     (status = 200, description = "It can serve requests", body = ProcessHealth, example = json!({"status": "ready"})),
     (status = 503, description = "Not now"),
@@ -142,7 +142,7 @@ pub(super) fn ready<'a>(context: &'a Context, _: &Request, _: &str) -> Result<An
         return Err(Problem::new(Code::Stopping));
     }
     Answer::defer(|responder| {
-        context.store.health.readiness(responder.on(|readiness| match readiness {
+        context.store.readiness(responder.on(|readiness| match readiness {
             Ok(Readiness::Ready) => Ok(respond::json(200, &ProcessHealth { status: ProcessStatus::Ready })),
             Ok(Readiness::OtherSchema) => Err(Problem::new(Code::SchemaMismatch)),
             Ok(Readiness::Blocked(_)) | Err(Error::Faulty(_)) => Err(Problem::new(Code::DatabaseRefuses)),

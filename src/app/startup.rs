@@ -11,7 +11,8 @@ use chrono::Utc;
 
 use crate::companion::{self, BuildError};
 use crate::config::{
-    self, ByAddress, Config, Database, PoolSettings, PrivateServer, ProtectionSettings, Server, StorageReserve,
+    self, ByAddress, Config, Database, Environment, PoolSettings, PrivateServer, ProtectionSettings, Server,
+    StorageReserve,
 };
 use crate::data_file::FileError;
 use crate::http::{self, Limits};
@@ -19,7 +20,7 @@ use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{self, NamedPrograms, PrivatePostgres, PrivatePostgresError};
 use crate::resources::Registry;
 use crate::store::migrations::{self, Migrated, MigrationError};
-use crate::store::{DataLocation, Disk, Store};
+use crate::store::{DataLocation, Disk, LossRisk, Store};
 
 /// Attempts to reach the database. After the first the service waits one second, after the second two.
 const MAX_ATTEMPTS: u32 = 3;
@@ -46,6 +47,9 @@ pub enum StartError {
     /// The database cannot be reached or used.
     #[error("the database is not usable: {0}")]
     Database(#[from] MigrationError),
+    /// In production, PostgreSQL can lose what it has acknowledged, and `DB_LOSS_ACCEPTED` is not set.
+    #[error("PostgreSQL can lose what it has acknowledged: {0}; or set DB_LOSS_ACCEPTED=true to accept that")]
+    LossRisk(LossRisk),
     /// The address, `APP_HOST:APP_PORT` or `METRICS_HOST:METRICS_PORT`, cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, io::Error),
@@ -199,6 +203,20 @@ pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &
         log::info!(version, known = migrations::NEWEST; "The schema is newer than this version, and works with it");
     }
     Ok(version)
+}
+
+/// Whether a risk that PostgreSQL loses what it has acknowledged keeps the service from starting.
+#[must_use]
+pub fn refuses_risk(config: &Config) -> bool {
+    config.environment == Environment::Production && !config.is_loss_accepted
+}
+
+/// Refuses the start if PostgreSQL can lose what it has acknowledged. Where that is accepted, a watch logs it.
+pub(super) fn ensure_durability(server: &Server, config: &Config) -> Result<(), StartError> {
+    if !refuses_risk(config) {
+        return Ok(());
+    }
+    LossRisk::find(server, &config.pool)?.map_or(Ok(()), |risk| Err(StartError::LossRisk(risk)))
 }
 
 /// What the operator should know although the service can start.

@@ -1,6 +1,7 @@
 //! The parameters of libpq (PostgreSQL manual, section 34.1.2), and what becomes of each of them here.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use postgres::Config;
 use postgres::config::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs};
@@ -24,7 +25,9 @@ use Rule::{NoEffect, Only, Refused, Used};
 
 const DEFAULT_PORT: u16 = 5432;
 
-const TIMEOUT: Rule = NoEffect("DB_CONNECTION_TIMEOUT bounds it");
+/// Seconds, as `DB_CONNECTION_TIMEOUT` allows them.
+const MAX_CONNECT_TIMEOUT: u64 = 300;
+
 const KEEPALIVE: Rule = NoEffect("SafeSpace chooses the intervals");
 const CLIENT_CERTIFICATE: Rule = Refused("SafeSpace logs in with a password, not with a client certificate");
 const REVOCATION: Rule = Refused("SafeSpace reads no list of revoked certificates");
@@ -37,7 +40,7 @@ const PARAMETERS: &[(&str, Rule)] = &[
     ("host", Used), ("hostaddr", Used), ("port", Used), ("dbname", Used), ("user", Used), ("password", Used),
     ("options", Used), ("application_name", Used), ("fallback_application_name", Used), ("sslmode", Used),
     ("sslrootcert", Used), ("target_session_attrs", Used), ("channel_binding", Used), ("load_balance_hosts", Used),
-    ("connect_timeout", TIMEOUT), ("tcp_user_timeout", NoEffect("DB_QUERY_TIMEOUT bounds it")),
+    ("connect_timeout", Used), ("tcp_user_timeout", NoEffect("DB_QUERY_TIMEOUT bounds it")),
     ("keepalives", KEEPALIVE), ("keepalives_idle", KEEPALIVE), ("keepalives_interval", KEEPALIVE),
     ("keepalives_count", KEEPALIVE),
     ("gssencmode", Only(&["disable", "prefer"], "SafeSpace does not use Kerberos")),
@@ -115,8 +118,19 @@ pub(super) fn connect(reader: &mut Reader, parameters: &Parameters) -> Config {
         ("primary", TargetSessionAttrs::ReadWrite),
     ];
     let writes = "; SafeSpace writes, and a server that only reads cannot serve it";
-    let _ = choose(reader, get, "target_session_attrs", &choices, writes)
-        .map(|attributes| connect.target_session_attrs(attributes));
+    let attributes = choose(reader, get, "target_session_attrs", &choices, writes);
+    // Of several hosts one takes writes.
+    let default = if connect.get_hosts().len() > 1 { TargetSessionAttrs::ReadWrite } else { TargetSessionAttrs::Any };
+    connect.target_session_attrs(attributes.unwrap_or(default));
+    if let Some(seconds) = get("connect_timeout") {
+        match seconds.parse().ok().filter(|seconds| (1..=MAX_CONNECT_TIMEOUT).contains(seconds)) {
+            Some(seconds) => _ = connect.connect_timeout(Duration::from_secs(seconds)),
+            None => reader.problem(
+                "DATABASE_URL",
+                format_args!("its connect_timeout is not a whole number of seconds from 1 to {MAX_CONNECT_TIMEOUT}"),
+            ),
+        }
+    }
     let choices = [
         ("disable", ChannelBinding::Disable),
         ("prefer", ChannelBinding::Prefer),

@@ -34,7 +34,7 @@ pub struct PrivateServer {
 /// How to reach a PostgreSQL (`DATABASE_URL` or `DB_*`).
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Hosts, database, user and password. `Debug` hides the password.
+    /// Hosts, database, user, password, and `connect_timeout` where the URL has it. `Debug` hides the password.
     pub connect: postgres::Config,
     /// How much TLS is required.
     pub ssl_mode: SslMode,
@@ -69,6 +69,16 @@ pub enum Authorities {
 }
 
 impl Server {
+    /// Its hosts, in the order of the URL.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<ServerHost<'_>> {
+        let (ips, ports) = (self.connect.get_hostaddrs(), self.connect.get_ports());
+        // There is one port for all hosts, or one for each.
+        let port = |number| ports.get(number).or(ports.first()).copied().unwrap_or(5432);
+        let host = |(number, address)| ServerHost { address, ip: ips.get(number).copied(), port: port(number) };
+        self.connect.get_hosts().iter().enumerate().map(host).collect()
+    }
+
     /// Whether every host is this machine, so that no network can read the connection.
     #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
@@ -85,21 +95,29 @@ impl fmt::Display for Server {
     /// Database, user and hosts, without the password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.connect.get_user().unwrap_or("(the system's user)");
-        write!(formatter, "{} as {user} at ", self.connect.get_dbname().unwrap_or(user))?;
-        for (number, host) in self.connect.get_hosts().iter().enumerate() {
-            // There is one port for all hosts, or one for each.
-            let ports = self.connect.get_ports();
-            let port = ports.get(number).or(ports.first()).copied().unwrap_or(5432);
-            let separator = if number == 0 { "" } else { ", " };
-            match host {
-                Host::Tcp(name) => write!(formatter, "{separator}{}", host::with_port(name, port))?,
-                Host::Unix(folder) => write!(formatter, "{separator}{}, port {port}", folder.display())?,
-            }
-            if let Some(address) = self.connect.get_hostaddrs().get(number) {
-                write!(formatter, " ({address})")?;
-            }
+        let hosts: Vec<String> = self.hosts().iter().map(ToString::to_string).collect();
+        write!(formatter, "{} as {user} at {}", self.connect.get_dbname().unwrap_or(user), hosts.join(", "))
+    }
+}
+
+/// One host of a [`Server`].
+#[derive(Debug, Clone, Copy)]
+pub struct ServerHost<'a> {
+    /// Its name, or the folder of its socket.
+    pub address: &'a Host,
+    /// Where the name is not looked up.
+    pub ip: Option<IpAddr>,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for ServerHost<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Host::Tcp(name) => write!(formatter, "{}", host::with_port(name, self.port))?,
+            Host::Unix(folder) => write!(formatter, "{}, port {}", folder.display(), self.port)?,
         }
-        Ok(())
+        self.ip.map_or(Ok(()), |ip| write!(formatter, " ({ip})"))
     }
 }
 

@@ -31,7 +31,7 @@ use std::path::Path;
 use reader::Reader;
 
 pub use companion::{CompanionSettings, ModelSettings, Secret};
-pub use database::{Authorities, Database, PrivateServer, Server, SslMode};
+pub use database::{Authorities, Database, PrivateServer, Server, ServerHost, SslMode};
 pub use origins::AllowedOrigins;
 pub use protection::{
     ByAddress, ProofOfWork, ProtectionSettings, RetentionSettings, SessionLimits, StorageReserve, StorageSettings,
@@ -49,6 +49,8 @@ pub struct Config {
     pub database: Database,
     /// Sizes and timeouts of the connections to it.
     pub pool: PoolSettings,
+    /// Whether the service starts in production although PostgreSQL can lose what it has acknowledged (`DB_LOSS_ACCEPTED`).
+    pub is_loss_accepted: bool,
     /// The HTTP server.
     pub http: HttpSettings,
     /// The other origins whose pages may use the API.
@@ -111,6 +113,7 @@ impl Config {
         let http = settings::read_http(&mut reader);
         let mut config = Config {
             pool: settings::read_pool(&mut reader),
+            is_loss_accepted: reader.choice("DB_LOSS_ACCEPTED", &[("false", false), ("true", true)]),
             allowed_origins: origins::read(&mut reader, environment),
             companion: companion::read(&mut reader, http.request_timeout),
             texts: texts::read(&mut reader),

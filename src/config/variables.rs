@@ -41,6 +41,8 @@ pub static VARIABLES: &[Variable] = &[
     variable("DB_CONNECTION_TIMEOUT", "10", "Seconds to open one connection, including TLS and login, 1 to 300"),
     variable("DB_ACQUIRE_TIMEOUT_MS", "1000",
         "Milliseconds that a request waits for a pooled connection before it gets 503, 1 to 60000"),
+    variable("DB_LOSS_ACCEPTED", "false",
+        "true: start in production also where PostgreSQL can lose what it has acknowledged (docs/failover.md)"),
     variable("SAFESPACE_DATA_DIR", "",
         "Folder of the private PostgreSQL; if not set: /var/lib/safespace for root, else in the XDG data folder"),
     variable("PG_BIN", "",

@@ -148,6 +148,11 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
         }
     }
 
+    /// When the batch in flight began that has run for longest; `None` if none runs.
+    pub(super) fn oldest_began(&self) -> Option<Instant> {
+        self.state.lock().in_flight.iter().min().copied()
+    }
+
     /// Adds an item to the open batch. Returns whether it is the first one, whose caller must lead the batch.
     fn enqueue(&self, item: Item, callback: Callback<Answer>) -> bool {
         let mut state = self.state.lock();

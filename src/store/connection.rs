@@ -60,6 +60,11 @@ impl Connection {
     /// Notes what the end of a statement says of the connection and of PostgreSQL.
     fn finish<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, Error> {
         self.last_answer = Instant::now();
+        // What a server has executed after it was replaced will be lost.
+        if self.monitor.is_replaced(self.opened_at) {
+            self.suspect = true;
+            return Err(Error::Unavailable);
+        }
         result.map_err(|error| {
             self.suspect |= !error.as_db_error().is_some_and(fault::keeps_connection);
             self.monitor.statement_failed(&error);

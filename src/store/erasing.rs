@@ -10,7 +10,7 @@ mod queue;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use postgres::Transaction;
@@ -120,6 +120,11 @@ impl Erasing {
             pool,
             acquire_timeout,
         }))
+    }
+
+    /// When the batch that runs began. Sessions that are deleted alone are not counted: one may wait for a lock.
+    pub(super) fn oldest_began(&self) -> Option<Instant> {
+        self.0.batches.oldest_began()
     }
 
     /// Deletes a session; the result is `None` if it did not exist.

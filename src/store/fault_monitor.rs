@@ -15,7 +15,8 @@ use postgres::Client;
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::connector::{self, ConnectError, Connector};
+use super::connect_error::ConnectError;
+use super::connector::{self, Connector};
 use super::error::Error;
 use super::fault::{self, Fault};
 
@@ -137,9 +138,14 @@ impl FaultMonitor {
         state.blocking.or_else(|| state.faults.keys().find(|fault| !fault.concerns_new_connections()).copied())
     }
 
-    /// Whether a connection has settings that may no longer hold for new ones.
+    /// Whether a connection has settings that may no longer hold for new ones, or is to a server that was replaced.
     pub(super) fn is_outdated(&self, opened_at: Instant) -> bool {
-        self.state.lock().reopen_since.is_some_and(|since| opened_at < since)
+        self.is_replaced(opened_at) || self.state.lock().reopen_since.is_some_and(|since| opened_at < since)
+    }
+
+    /// Whether a connection may be one to a server that was replaced.
+    pub(super) fn is_replaced(&self, opened_at: Instant) -> bool {
+        self.connector.is_outdated(opened_at)
     }
 
     /// Ends the write probes and the log lines: a service that stops may stop its database too.

@@ -1,11 +1,12 @@
 //! Probes of the database. Concurrent probes share one, so that each kind takes at most one connection of the pool.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use postgres::error::SqlState;
 
-use super::batcher::{BatchPolicy, Batcher, Callback, max_blocked_callers};
+use super::batcher::{BatchPolicy, Batcher, Callback, leaders, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::fault::Fault;
@@ -14,6 +15,7 @@ use super::migrations;
 use super::pool::Pool;
 use super::rights::Rights;
 use crate::metrics::Metrics;
+use crate::sync::{ThreadPool, Timers};
 
 /// The wait for a permit and a connection, and then [`PROBE_TIMEOUT`], stay together below the 5 s that the API promises.
 const MAX_WAIT: Duration = Duration::from_millis(1500);
@@ -25,6 +27,12 @@ const POLICY: BatchPolicy = BatchPolicy {
     retry_individually: false,
 };
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Until then there is an answer on readiness, whatever the database or a pooler in front of it does.
+const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A write that has run for longer than this is a reason to try whether commits hang.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(2);
 
 /// Whether requests can be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +48,27 @@ pub enum Readiness {
 /// The probes that `/health/…` needs.
 pub struct Health {
     probe: Batcher<(), ()>,
-    readiness: Batcher<(), Readiness>,
+    /// With an item that is true, it commits too.
+    readiness: Arc<Batcher<bool, Readiness>>,
+    readiness_leaders: ThreadPool,
     monitor: Arc<FaultMonitor>,
+    timers: Timers,
+    /// Since when the service is not ready.
+    not_ready_since: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Health {
-    pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(POLICY.max_in_flight);
+    /// The batches of `readiness` have leaders of their own: a worker that waits for the database cannot answer at the deadline.
+    pub(super) const MAX_BLOCKED_CALLERS: usize = max_blocked_callers(POLICY.max_in_flight);
 
     pub(super) fn new(pool: &Arc<Pool>, monitor: &Arc<FaultMonitor>, metrics: &Metrics) -> Health {
         Health {
             probe: Batcher::new(pool, probe, POLICY, metrics.batch_sizes("health/probe")),
-            readiness: Batcher::new(pool, readiness, POLICY, metrics.batch_sizes("schema/version")),
+            readiness: Arc::new(Batcher::new(pool, readiness, POLICY, metrics.batch_sizes("schema/version"))),
+            readiness_leaders: leaders("readiness"),
             monitor: monitor.clone(),
+            timers: Timers::default(),
+            not_ready_since: Arc::default(),
         }
     }
 
@@ -60,13 +77,31 @@ impl Health {
         self.probe.run((), callback);
     }
 
-    /// Finds out whether requests can be served: by what became of them and of a write probe since, by the version of the schema,
-    /// and by the privileges of the role.
-    pub fn readiness(&self, callback: Callback<Readiness>) {
-        match self.monitor.blocking() {
-            Some(fault) => callback(Ok(Readiness::Blocked(fault))),
-            None => self.readiness.run((), callback),
+    /// Finds out within [`READINESS_TIMEOUT`] whether requests can be served: by what became of them and of a write probe since, by
+    /// the version of the schema, by the privileges of the role, and, if the oldest running write has taken too long, by a commit. A
+    /// write that waits for a lock alone is no reason. The log has one line when the service becomes unready, and one when it is ready
+    /// again.
+    pub(super) fn readiness(&self, oldest_write: Option<Instant>, callback: Callback<Readiness>) {
+        let commits = oldest_write.is_some_and(|began| began.elapsed() > MAX_WRITE_TIME);
+        let (callback, not_ready_since) = (Mutex::new(Some(callback)), self.not_ready_since.clone());
+        let answer = Arc::new(move |result: Result<Readiness, Error>| {
+            let callback = callback.lock().take();
+            if let Some(callback) = callback {
+                log_readiness(&mut not_ready_since.lock(), &result, commits);
+                callback(result);
+            }
+        });
+        if let Some(fault) = self.monitor.blocking() {
+            return answer(Ok(Readiness::Blocked(fault)));
         }
+        let at_deadline = answer.clone();
+        let deadline = Instant::now() + READINESS_TIMEOUT;
+        let timer = self.timers.schedule(deadline, move || at_deadline(Err(Error::Timeout)));
+        let finish = move |result| {
+            drop(timer);
+            answer(result);
+        };
+        self.readiness.run_on(&self.readiness_leaders, commits, Box::new(finish));
     }
 
     /// Why PostgreSQL refuses statements at the moment, if it does and answers probes.
@@ -80,8 +115,32 @@ fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<()>, Error>
     connection.probe(PROBE_TIMEOUT).map(|()| requests.to_vec())
 }
 
-fn readiness(connection: &mut Connection, requests: &[()]) -> Result<Vec<Readiness>, Error> {
-    Ok(vec![read_readiness(connection)?; requests.len()])
+fn readiness(connection: &mut Connection, requests: &[bool]) -> Result<Vec<Readiness>, Error> {
+    let readiness = read_readiness(connection)?;
+    if readiness == Readiness::Ready && requests.contains(&true) {
+        connection.query(include_str!("../../sql/schema/commit.sql"), &[])?;
+    }
+    Ok(vec![readiness; requests.len()])
+}
+
+fn log_readiness(not_ready_since: &mut Option<Instant>, result: &Result<Readiness, Error>, commits: bool) {
+    let reason = match result {
+        Ok(Readiness::Ready) => {
+            if let Some(since) = not_ready_since.take() {
+                log::warn!(after_s = since.elapsed().as_secs(); "Ready again");
+            }
+            return;
+        }
+        Ok(Readiness::OtherSchema) => "the schema is another version's".to_owned(),
+        Ok(Readiness::Blocked(fault)) => Error::Faulty(*fault).to_string(),
+        Err(_) if commits => "writes take longer than 2 s, and a commit hangs or fails too".to_owned(),
+        Err(Error::Timeout) => "the database did not answer within 2 s".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    if not_ready_since.is_none() {
+        *not_ready_since = Some(Instant::now());
+        log::warn!(reason; "Not ready: a load balancer is told to send no requests");
+    }
 }
 
 fn read_readiness(connection: &mut Connection) -> Result<Readiness, Error> {

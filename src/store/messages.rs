@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::types::Type;
 use uuid::Uuid;
@@ -100,6 +100,11 @@ impl Messages {
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
         }
+    }
+
+    /// When the write that has run for longest began.
+    pub(super) fn oldest_write(&self) -> Option<Instant> {
+        self.append.oldest_began()
     }
 
     /// Reads which positions a page of a conversation has, and its last messages; `None` if there is no such session.

@@ -12,8 +12,9 @@ use postgres::{Client, Row, Transaction};
 use refinery::{Migration, Target};
 use refinery_core::traits::sync as refinery_traits;
 
+use super::connect_error::ConnectError;
 use super::connection::Connection;
-use super::connector::{ConnectError, Connector};
+use super::connector::Connector;
 use super::error::{Error, root_cause};
 use super::rights::Rights;
 use super::session_settings;

@@ -9,17 +9,23 @@
 //! - `sweeper`: deletes the sessions that ended.
 //! - `rights`, `session_settings`: what the role may do, and which settings a connection has.
 //! - [`Watermark`]: whether there is room for more rows.
-//! - `connection`, `connector`, `tls`, `error`: one connection and how it is opened.
+//! - [`LossRisk`]: whether PostgreSQL can lose what it has acknowledged.
+//! - `connection`, `connector`, `host`, `tls`, `error`, `connect_error`: one connection and how it is opened.
+//! - `timelines`, `host_watch`: which of several servers is the primary.
 //! - [`migrations`]: the schema, at the start and for `safespace check`.
 
 mod batcher;
+mod connect_error;
 mod connection;
 mod connector;
+mod durability;
 mod erasing;
 mod error;
 mod fault;
 mod fault_monitor;
 mod health;
+mod host;
+mod host_watch;
 mod messages;
 pub mod migrations;
 mod pool;
@@ -30,6 +36,7 @@ mod session_settings;
 mod sessions;
 mod storage;
 mod sweeper;
+mod timelines;
 mod tls;
 mod watermark;
 
@@ -37,7 +44,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use batcher::{Callback, wait};
-pub use connector::{ConnectError, Connector};
+pub use connect_error::ConnectError;
+pub use connector::Connector;
+pub use durability::LossRisk;
 pub use erasing::Erased;
 pub use error::Error;
 pub use fault::Fault;
@@ -54,8 +63,10 @@ pub use watermark::{DataLocation, Usage, Watermark};
 
 use crate::config::{PoolSettings, RetentionSettings};
 use crate::metrics::Metrics;
+use durability::DurabilityWatch;
 use erasing::Erasing;
 use fault_monitor::FaultMonitor;
+use host_watch::HostWatch;
 use pool::{Pool, PoolPolicy};
 use sweeper::Sweeper;
 
@@ -67,6 +78,9 @@ const WRITE_PROBE_CONNECTIONS: u32 = 1;
 
 /// Connections of the sweeper.
 const SWEEPER_CONNECTIONS: u32 = 1;
+
+/// Connections of the watches: one to each of several hosts, and one for a moment to the server that is used.
+const WATCH_CONNECTIONS: u32 = 2;
 
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
@@ -89,6 +103,8 @@ pub struct Store {
     monitor: Arc<FaultMonitor>,
     pool: Arc<Pool>,
     sweeper: Sweeper,
+    host_watch: HostWatch,
+    durability_watch: DurabilityWatch,
 }
 
 impl Store {
@@ -111,6 +127,7 @@ impl Store {
             + WATERMARK_CONNECTIONS
             + WRITE_PROBE_CONNECTIONS
             + SWEEPER_CONNECTIONS
+            + WATCH_CONNECTIONS
     }
 
     /// A store whose pools open their connections in the background; an unreachable database is not an error here.
@@ -144,7 +161,15 @@ impl Store {
             monitor,
             pool,
             sweeper: Sweeper::start(connector.clone(), retention, metrics.clone()),
+            host_watch: HostWatch::start(connector),
+            durability_watch: DurabilityWatch::start(connector),
         }
+    }
+
+    /// Finds out whether requests can be served: as [`Health::readiness`], and not while commits hang.
+    pub fn readiness(&self, callback: Callback<Readiness>) {
+        let oldest_write = [self.sessions.oldest_write(), self.messages.oldest_write()].into_iter().flatten().min();
+        self.health.readiness(oldest_write, callback);
     }
 
     /// A snapshot of the pool of connections, without those for erasing.
@@ -153,9 +178,12 @@ impl Store {
         self.pool.state()
     }
 
-    /// Ends the measuring of storage, the sweeping, and the logging of outages: a service that stops may stop its database too.
+    /// Ends the measuring of storage, the sweeping, the watches, and the logging of outages: a service that stops may stop its
+    /// database too.
     pub fn close(&self) {
         self.sweeper.close();
+        self.host_watch.close();
+        self.durability_watch.close();
         self.watermark.close();
         self.monitor.close();
         self.pool.availability.close();

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use r2d2::{ManageConnection, NopErrorHandler};
 
+use super::connect_error::ConnectError;
 use super::connection::Connection;
-use super::connector::{ConnectError, Connector};
+use super::connector::Connector;
 use super::error::Error;
 use super::fault_monitor::FaultMonitor;
 use crate::metrics::Metrics;

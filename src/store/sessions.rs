@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postgres::types::{ToSql, Type};
 use prometheus_client::metrics::counter::Counter;
@@ -64,6 +64,12 @@ impl Sessions {
             created: metrics.sessions_created.clone(),
             deleted: metrics.sessions_deleted.clone(),
         }
+    }
+
+    /// When the write that has run for longest began.
+    pub(super) fn oldest_write(&self) -> Option<Instant> {
+        let batches = [self.create.oldest_began(), self.touch.oldest_began(), self.set_idle_timeout.oldest_began()];
+        batches.into_iter().chain([self.erasing.oldest_began()]).flatten().min()
     }
 
     /// Stores a new session; it is durable when the callback is called.

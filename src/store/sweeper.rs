@@ -43,7 +43,9 @@ impl Sweeper {
         let (running, closed) = mpsc::channel();
         let connector = connector.with_statement_timeout(STATEMENT_TIMEOUT);
         let measured = Measurement { at: Instant::now(), overdue_seconds: 0 };
-        let mut sweep = Sweep { connector, settings, interval, metrics, client: None, measured, failing_since: None };
+        let opened_at = Instant::now();
+        let mut sweep =
+            Sweep { connector, settings, interval, metrics, client: None, opened_at, measured, failing_since: None };
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
             while wait(&closed, interval) {
                 let result = sweep.run(&closed);
@@ -82,6 +84,7 @@ struct Sweep {
     metrics: Arc<Metrics>,
     /// A connection of its own. It is kept, with the plans of foreign keys.
     client: Option<Client>,
+    opened_at: Instant,
     /// The last measurement; before the first, that nothing was overdue at the start.
     measured: Measurement,
     failing_since: Option<Instant>,
@@ -94,9 +97,12 @@ impl Sweep {
     /// # Errors
     /// In words without any value of a row.
     fn run(&mut self, closed: &Receiver<()>) -> Result<(), String> {
-        let mut client = match self.client.take() {
+        let mut client = match self.client.take().filter(|_| !self.connector.is_outdated(self.opened_at)) {
             Some(client) => client,
-            None => self.connector.connect().map_err(|error| error.to_string())?,
+            None => {
+                self.opened_at = Instant::now();
+                self.connector.connect().map_err(|error| error.to_string())?
+            }
         };
         let mut deleted = 0;
         let result = loop {

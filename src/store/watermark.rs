@@ -155,8 +155,8 @@ struct Probe {
     settings: StorageSettings,
     location: DataLocation,
     connector: Connector,
-    /// A connection of its own: those of the pool are busy when it matters most.
-    client: Option<Client>,
+    /// A connection of its own, and since when: those of the pool are busy when it matters most.
+    client: Option<(Client, Instant)>,
     asked_at: Option<Instant>,
     /// Whether the last measurement of the disk failed.
     disk_failed: bool,
@@ -198,10 +198,12 @@ impl Probe {
     }
 
     fn ask(&mut self) -> Option<ServerStorage> {
-        if self.client.is_none() {
-            self.client = self.connector.connect().ok();
+        if self.client.as_ref().is_none_or(|(_, opened_at)| self.connector.is_outdated(*opened_at)) {
+            let opened_at = Instant::now();
+            self.client = self.connector.connect().ok().map(|client| (client, opened_at));
         }
-        let answer = ServerStorage::ask(self.client.as_mut()?);
+        let (client, _) = self.client.as_mut()?;
+        let answer = ServerStorage::ask(client);
         if answer.is_err() {
             self.client = None;
         }

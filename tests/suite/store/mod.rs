@@ -1,8 +1,10 @@
 //! PostgreSQL: shared statements, migrations, outages, faults, TLS, the private server, and room for its data.
 
 mod data_upgrades;
+mod durability;
 mod erasing;
 mod failed_starts;
+mod failover;
 mod faults;
 mod left_over_files;
 mod migrations;

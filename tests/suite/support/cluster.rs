@@ -1,6 +1,7 @@
 //! PostgreSQL servers for tests: a shared one, and temporary ones for tests that stop or freeze the server.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, User, geteuid};
 use postgres::NoTls;
 use safespace::config::PrivateServer;
 use safespace::private_postgres::PrivatePostgres;
@@ -29,6 +30,49 @@ impl Cluster {
         let mut cluster = Cluster { running: None, folder: DataFolder::new() };
         cluster.start_again();
         cluster
+    }
+
+    /// A server that follows this one, asynchronously unless this one has `synchronous_standby_names`.
+    pub(crate) fn start_standby(&self) -> Cluster {
+        let folder = DataFolder::new();
+        let programs = PrivatePostgres::installed(&folder.config()).unwrap().folder;
+        let data = folder.path().join("cluster");
+        fs::create_dir(&data).unwrap();
+        // The mark of a folder that a private PostgreSQL has used.
+        fs::write(folder.path().join("safespace.lock"), "").unwrap();
+        fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
+        let mut backup = Command::new(programs.join("pg_basebackup"));
+        backup.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username=safespace", "--pgdata"]);
+        backup.arg(&data).arg("--host").arg(self.folder().join("socket")).current_dir("/");
+        if geteuid().is_root() {
+            // PostgreSQL does not run as root, and its user must reach the folder.
+            let owner = User::from_name("postgres").unwrap().unwrap();
+            fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
+            chown(&data, Some(owner.uid.as_raw()), Some(owner.gid.as_raw())).unwrap();
+            backup.uid(owner.uid.as_raw()).gid(owner.gid.as_raw());
+        }
+        let output = backup.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut standby = Cluster { running: None, folder };
+        standby.start_again();
+        standby
+    }
+
+    /// A connection as the superuser.
+    pub(crate) fn sql(&self) -> postgres::Client {
+        postgres::Client::connect(&self.url(), NoTls).unwrap()
+    }
+
+    /// Changes a setting of the server, at once.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        let mut sql = self.sql();
+        // Not in one string, which would be a transaction.
+        sql.batch_execute(&format!("ALTER SYSTEM SET {name} = '{value}'")).unwrap();
+        sql.batch_execute("SELECT pg_reload_conf()").unwrap();
+        eventually(PATIENCE, || {
+            let shown: String = sql.query_one(&format!("SHOW {name}"), &[]).unwrap().get(0);
+            (shown == value).then_some(())
+        });
     }
 
     pub(crate) fn start_again(&mut self) {
@@ -50,6 +94,11 @@ impl Cluster {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder of its socket, as a host of a URL.
+    pub(crate) fn host(&self) -> String {
+        self.folder().join("socket").display().to_string()
     }
 
     fn process_id(&self) -> u32 {
@@ -120,8 +169,12 @@ impl Drop for DataFolder {
 }
 
 fn url(folder: &Path) -> String {
-    let folder = folder.join("socket").display().to_string().replace('/', "%2F");
-    format!("postgres://safespace@{folder}/safespace")
+    url_of_hosts(&[&folder.join("socket").display().to_string()])
+}
+
+/// The URL of the database on several hosts: folders of sockets, or addresses with ports.
+pub(crate) fn url_of_hosts(hosts: &[&str]) -> String {
+    format!("postgres://safespace@{}/safespace", hosts.join(",").replace('/', "%2F"))
 }
 
 #[track_caller]

@@ -23,6 +23,7 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "DB_PORT" => ("5433", vec![server]),
         "DB_PASSWORD" => ("hunter2", vec![]),
         "DB_SSLMODE" => ("require", vec![server]),
+        "DB_LOSS_ACCEPTED" => ("true", vec![]),
         "DB_SSLROOTCERT" => ("system", vec![server, ("DB_SSLMODE", "verify-full")]),
         "SAFESPACE_DATA_DIR" | "PG_BIN" | "COMPANION_SCRIPT" | "RESOURCES" | "REPORT_TEMPLATES" | "WEB_FOLDER" => {
             ("/some/where", vec![])

@@ -1,0 +1,123 @@
+//! Settings with which PostgreSQL can lose what it has acknowledged, and commits that hang.
+
+use std::thread;
+use std::time::Duration;
+
+use crate::support::app::TestApp;
+use crate::support::cluster::{Cluster, Schema, lock_table};
+use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
+use crate::support::{eventually, timed};
+
+const BEGIN: &str = "PostgreSQL can lose what it has acknowledged: ";
+
+/// What starts and checks do in production, with and without the variable, and in development. `risk` is a part of the reason, if there is
+/// one.
+#[track_caller]
+fn assert_risk(url: &str, risk: Option<&str>) {
+    for (environment, accepted) in [("production", "false"), ("production", "true"), ("development", "false")] {
+        let variables = [("DATABASE_URL", url), ("ENVIRONMENT", environment), ("DB_LOSS_ACCEPTED", accepted)];
+        let case = format!("{environment} {accepted}");
+        let check = Binary::new(&variables).argument("check").run();
+        let [output, error] = [&check.stdout, &check.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        match risk {
+            None => {
+                assert!(check.status.success() && output.contains("Durability"), "{case}: {output}{error}");
+                let service = Binary::new(&variables).serve();
+                service.client.post("/api/v1/sessions").assert_status(201);
+                assert!(!service.log().contains("can lose"), "{case}: {}", service.log());
+            }
+            Some(risk) if case == "production false" => {
+                assert_eq!(check.status.code(), Some(1), "{case}: {output}");
+                assert!(error.contains(BEGIN) && error.contains(risk), "{case}: {error}");
+                let start = Binary::new(&variables).run();
+                assert_eq!(start.status.code(), Some(1), "{case}");
+                let error = String::from_utf8_lossy(&start.stderr);
+                assert!(error.contains(risk) && error.contains("DB_LOSS_ACCEPTED=true"), "{case}: {error}");
+            }
+            Some(risk) => {
+                assert!(check.status.success(), "{case}: {error}");
+                assert!(output.contains(&format!("Warning      {BEGIN}")) && output.contains(risk), "{case}: {output}");
+                let service = Binary::new(&variables).serve();
+                let log = service.wait_for_log("PostgreSQL can lose what it has acknowledged");
+                assert!(log.contains(risk) && log.contains(" WARN "), "{case}: {log}");
+            }
+        }
+    }
+}
+
+#[test]
+fn commits_that_wait_for_no_disk_are_a_risk_and_local_ones_without_standbys_are_none() {
+    for (value, risk) in [("off", Some("synchronous_commit is off")), ("local", None), ("remote_apply", None)] {
+        let schema = Schema::new();
+        assert_risk(&format!("{}%20-c%20synchronous_commit%3D{value}", schema.url()), risk);
+    }
+}
+
+#[test]
+fn standbys_without_a_synchronous_one_are_a_risk_and_one_that_hangs_makes_the_service_unready() {
+    let primary = Cluster::start();
+    let mut standby = primary.start_standby();
+    // As a role that may read no statistics of others.
+    let sql = "CREATE ROLE app LOGIN; GRANT ALL ON SCHEMA public TO app";
+    primary.sql().batch_execute(sql).unwrap();
+    let url = primary.url().replacen("//safespace@", "//app@", 1);
+    assert_risk(&url, Some("no standby is synchronous"));
+    primary.set("synchronous_standby_names", "*");
+    assert_risk(&url, None);
+    assert_risk(&format!("{url}?options=-csynchronous_commit%3Dlocal"), Some("synchronous_commit is local"));
+
+    let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
+    let client = &service.client;
+    client.post("/api/v1/sessions").assert_status(201);
+    client.get("/health/ready").assert_status(200);
+    standby.freeze();
+    thread::scope(|scope| {
+        let hanging = scope.spawn(|| client.post("/api/v1/sessions"));
+        let (answer, took) =
+            timed(|| eventually(PATIENCE, || Some(client.get("/health/ready")).filter(|answer| answer.status == 503)));
+        answer.assert_problem(503);
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        // Also when the write has been hanging for long, and with several that ask.
+        for _ in 0..4 {
+            let (answer, took) = timed(|| client.get("/health/ready"));
+            assert!(answer.status == 503 && took < Duration::from_secs(4), "{} {took:?}", answer.status);
+        }
+        client.get("/health/live").assert_status(200);
+        standby.thaw();
+        hanging.join().unwrap().assert_status(201);
+    });
+    eventually(PATIENCE, || (client.get("/health/ready").status == 200).then_some(()));
+    let log = service.wait_for_log("Ready again");
+    assert_eq!(log.matches("Not ready: ").count(), 1, "{log}");
+    assert!(log.contains("a commit hangs or fails too"), "{log}");
+    standby.stop(None);
+}
+
+#[test]
+fn a_probe_that_hangs_makes_the_service_unready_within_two_seconds() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let lock = lock_table(&mut sql, "refinery_schema_history");
+    for _ in 0..5 {
+        let (answer, took) = timed(|| app.client.get("/health/ready"));
+        answer.assert_problem(503);
+        assert!(took < Duration::from_secs(4), "{took:?}");
+    }
+    lock.commit().unwrap();
+    eventually(PATIENCE, || (app.client.get("/health/ready").status == 200).then_some(()));
+}
+
+#[test]
+fn a_write_that_waits_for_a_lock_alone_leaves_the_service_ready() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let lock = lock_table(&mut sql, "sessions");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| app.client.post("/api/v1/sessions"));
+        thread::sleep(Duration::from_millis(2500));
+        assert_eq!(app.client.get("/health/ready").status, 200);
+        lock.commit().unwrap();
+        waiting.join().unwrap().assert_status(201);
+    });
+}

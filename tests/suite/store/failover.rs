@@ -1,0 +1,182 @@
+//! Several hosts in `DATABASE_URL`: one that hangs delays nothing, and a server that was replaced is not written to.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
+use safespace::app::App;
+use serde_json::json;
+
+use crate::support::cluster::{Cluster, lock_table, url_of_hosts, wait_for_locks};
+use crate::support::eventually;
+use crate::support::http::Client;
+use crate::support::process::{Binary, Service};
+use crate::support::timing::PATIENCE;
+
+/// What a start, or a request, takes at most where one host hangs. Without the others it is a fraction of a second, on a busy machine more.
+const IN_TIME: Duration = Duration::from_secs(3);
+
+/// A port whose backlog is full: the system drops the packets of further connections.
+struct FullBacklog {
+    _listener: std::os::fd::OwnedFd,
+    _queued: Vec<TcpStream>,
+    address: SocketAddr,
+}
+
+impl FullBacklog {
+    fn new() -> FullBacklog {
+        let listener = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(listener.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        listen(&listener, Backlog::new(0).unwrap()).unwrap();
+        let port = getsockname::<SockaddrIn>(listener.as_raw_fd()).unwrap().port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+        let queued = std::iter::from_fn(connect).take(64).collect();
+        FullBacklog { _listener: listener, _queued: queued, address }
+    }
+}
+
+fn create(client: &Client) -> String {
+    let session = client.post("/api/v1/sessions").assert_status(201).json();
+    session["session_id"].as_str().unwrap().to_owned()
+}
+
+/// Creates a session as soon as that succeeds, and returns how long it took.
+#[track_caller]
+fn time_to_create(client: &Client) -> Duration {
+    let started = Instant::now();
+    eventually(PATIENCE, || (client.post("/api/v1/sessions").status == 201).then_some(()));
+    started.elapsed()
+}
+
+fn count_sessions(cluster: &Cluster) -> i64 {
+    cluster.sql().query_one("SELECT count(*) FROM sessions", &[]).unwrap().get(0)
+}
+
+fn promote(standby: &Cluster) {
+    let is_promoted: bool = standby.sql().query_one("SELECT pg_promote()", &[]).unwrap().get(0);
+    assert!(is_promoted);
+}
+
+/// A service on a primary and its standby, which follows.
+fn serve_pair() -> (Cluster, Cluster, Service) {
+    let primary = Cluster::start();
+    let standby = primary.start_standby();
+    // The standby first, which is passed over.
+    let url = url_of_hosts(&[&standby.host(), &primary.host()]);
+    let service = Binary::new(&[("DATABASE_URL", &url), ("DB_ACQUIRE_TIMEOUT_MS", "500")]).serve();
+    (primary, standby, service)
+}
+
+#[test]
+fn a_first_host_that_hangs_delays_neither_the_start_nor_requests() {
+    let (frozen, healthy) = (Cluster::start(), Cluster::start());
+    // A database with the schema, so that each start does the same.
+    Binary::new(&[("DATABASE_URL", &healthy.url())]).argument("migrate").run();
+    frozen.freeze();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let full = FullBacklog::new();
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let [silent, full_address, unused] =
+        [silent.local_addr().unwrap(), full.address, unused].map(|address| address.to_string());
+    for (case, first) in [
+        ("frozen", frozen.host()),
+        ("accepts and says nothing", silent),
+        ("swallows packets", full_address),
+        ("refuses", unused),
+    ] {
+        let url = url_of_hosts(&[&first, &healthy.host()]);
+        let started = Instant::now();
+        let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
+        let took = started.elapsed();
+        assert!(took < IN_TIME, "{case}: the start took {took:?}\n{}", service.log());
+        for _ in 0..5 {
+            let took = time_to_create(&service.client);
+            assert!(took < IN_TIME, "{case}: a request took {took:?}\n{}", service.log());
+        }
+        service.client.get("/health/ready").assert_status(200);
+        assert!(!service.log().contains("went away"), "{case}: {}", service.log());
+    }
+    frozen.thaw();
+}
+
+#[test]
+fn a_host_that_never_answers_is_given_up_at_the_timeout_of_the_url() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let listener = TcpListener::bind(silent).unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (hosts, timeout, seconds) in [
+        (format!("{silent}"), "?connect_timeout=1", 1),
+        (format!("{silent},{}", other.local_addr().unwrap()), "?connect_timeout=1", 1),
+        (format!("{silent},{}", other.local_addr().unwrap()), "", 2),
+    ] {
+        let url = format!("postgres://nobody@{hosts}/none{timeout}");
+        let config = crate::support::app::configure(&url, &[("DB_CONNECTION_TIMEOUT", "20")]);
+        let started = Instant::now();
+        let error = App::start(&config, &std::sync::atomic::AtomicBool::new(false)).err().unwrap().to_string();
+        assert!(error.contains(&format!("no connection within {seconds} s")), "{url}: {error}");
+        // Three attempts, with pauses of three seconds together.
+        assert!(started.elapsed() < Duration::from_secs(3 * seconds + 10), "{url}: {:?}", started.elapsed());
+    }
+    drop(listener);
+}
+
+#[test]
+fn writes_go_on_after_a_promotion_while_the_old_primary_is_frozen_and_it_is_not_used_when_it_thaws() {
+    let (primary, standby, service) = serve_pair();
+    let sessions: Vec<String> = (0..3).map(|_| create(&service.client)).collect();
+    eventually(PATIENCE, || (count_sessions(&standby) == 3).then_some(()));
+    primary.freeze();
+    assert!(matches!(service.client.post("/api/v1/sessions").status, 503 | 504));
+    promote(&standby);
+    let took = time_to_create(&service.client);
+    assert!(took < Duration::from_secs(4), "{took:?}\n{}", service.log());
+    eventually(PATIENCE, || (service.client.get("/health/ready").status == 200).then_some(()));
+    primary.thaw();
+    service.wait_for_log("A server of an older timeline takes writes");
+    let before = count_sessions(&primary);
+    for session in &sessions {
+        eventually(PATIENCE, || {
+            let status = service.client.delete(&format!("/api/v1/sessions/{session}")).status;
+            assert!(matches!(status, 204 | 503), "{status}");
+            (status == 204).then_some(())
+        });
+    }
+    create(&service.client);
+    assert_eq!(count_sessions(&primary), before, "the old primary was written to");
+    let log = service.log();
+    assert_eq!(log.matches("Another server was promoted").count(), 1, "{log}");
+    assert_eq!(log.matches("A server of an older timeline").count(), 1, "{log}");
+}
+
+#[test]
+fn of_two_servers_that_take_writes_the_older_timeline_is_left_at_once() {
+    let (primary, standby, service) = serve_pair();
+    let sessions: Vec<String> = (0..4).map(|_| create(&service.client)).collect();
+    let path = |session: &str| format!("/api/v1/sessions/{session}");
+    eventually(PATIENCE, || (count_sessions(&standby) == 4).then_some(()));
+    let (mut locking, mut waiting) = (primary.sql(), primary.sql());
+    let lock = lock_table(&mut locking, "sessions");
+    thread::scope(|scope| {
+        let running = scope.spawn(|| service.client.delete(&path(&sessions[0])));
+        wait_for_locks(&mut waiting, 1);
+        promote(&standby);
+        let promoted = Instant::now();
+        service.wait_for_log("A server of an older timeline takes writes");
+        let took = promoted.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        lock.commit().unwrap();
+        // The old primary has executed it, and that does not count.
+        assert_eq!(running.join().unwrap().status, 503);
+    });
+    for session in &sessions {
+        service.client.delete(&path(session)).assert_status(204);
+    }
+    let created = create(&service.client);
+    let message = json!({"message": "hello"});
+    service.client.post_json(&format!("{}/chat", path(&created)), &message, &[]).assert_status(200);
+    assert_eq!((count_sessions(&primary), count_sessions(&standby)), (3, 1));
+    assert_eq!(service.client.get("/health/ready").status, 200);
+}
