@@ -151,6 +151,10 @@ fn read_private(reader: &mut Reader, environment: Environment) -> PrivateServer 
             reader.problem(name, problem);
         }
     }
+    if reader.is_given("DB_DISTRIBUTE") {
+        let problem = "set without DATABASE_URL or DB_HOST; the private PostgreSQL is one server";
+        reader.problem("DB_DISTRIBUTE", problem);
+    }
     // The XDG Base Directory Specification has relative paths ignored.
     let below = |name: &str, path: &str| {
         reader.foreign(name).map(PathBuf::from).filter(|folder| folder.is_absolute()).map(|folder| folder.join(path))

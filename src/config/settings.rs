@@ -25,7 +25,7 @@ pub(super) fn is_production(value: &str) -> bool {
     pick(value, &ENVIRONMENTS) == Some(Environment::Production)
 }
 
-/// Sizes and timeouts of the connections to PostgreSQL (`DB_POOL_*`, `DB_*_TIMEOUT*`).
+/// Sizes and timeouts of the connections to PostgreSQL (`DB_POOL_*`, `DB_*_TIMEOUT*`), and whether its tables are distributed.
 #[derive(Debug, Clone)]
 pub struct PoolSettings {
     /// Idle connections the pool keeps open; at most `max_size`.
@@ -38,6 +38,8 @@ pub struct PoolSettings {
     pub connection_timeout: Duration,
     /// How long a request waits for a connection.
     pub acquire_timeout: Duration,
+    /// Whether Citus distributes the tables of sessions (`DB_DISTRIBUTE`).
+    pub is_distributed: bool,
 }
 
 pub(super) fn read_pool(reader: &mut Reader) -> PoolSettings {
@@ -56,6 +58,7 @@ pub(super) fn read_pool(reader: &mut Reader) -> PoolSettings {
         query_timeout: reader.seconds("DB_QUERY_TIMEOUT", 3600),
         connection_timeout: reader.seconds("DB_CONNECTION_TIMEOUT", 300),
         acquire_timeout: Duration::from_millis(reader.number("DB_ACQUIRE_TIMEOUT_MS", 1..=60_000)),
+        is_distributed: reader.choice("DB_DISTRIBUTE", &[("off", false), ("citus", true)]),
     }
 }
 

@@ -43,6 +43,8 @@ pub static VARIABLES: &[Variable] = &[
         "Milliseconds that a request waits for a pooled connection before it gets 503, 1 to 60000"),
     variable("DB_LOSS_ACCEPTED", "false",
         "true: start in production also where PostgreSQL can lose what it has acknowledged (docs/failover.md)"),
+    variable("DB_DISTRIBUTE", "off",
+        "citus: the tables of sessions are distributed over the workers of a Citus cluster; off: one server has all rows"),
     variable("SAFESPACE_DATA_DIR", "",
         "Folder of the private PostgreSQL; if not set: /var/lib/safespace for root, else in the XDG data folder"),
     variable("PG_BIN", "",

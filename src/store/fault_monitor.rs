@@ -300,6 +300,7 @@ mod tests {
             query_timeout: timeout,
             connection_timeout: timeout,
             acquire_timeout: timeout,
+            is_distributed: false,
         };
         let monitor = Arc::new(FaultMonitor::new(
             Connector::new(&server, &pool, timeout).expect("it has no certificates to read"),

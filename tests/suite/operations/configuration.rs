@@ -177,6 +177,9 @@ fn contradictions_are_problems() {
         (vec![url, ("DATABASE_URL_FILE", "/dev/null")], "DATABASE_URL_FILE: DATABASE_URL is set too"),
         (vec![("DB_PASSWORD_FILE", "/nowhere"), ("DB_HOST", "h")], "DB_PASSWORD_FILE: cannot read /nowhere"),
         (vec![("DB_SSLMODE", "require")], "DB_SSLMODE: set without DATABASE_URL"),
+        (vec![("DB_DISTRIBUTE", "citus")], "DB_DISTRIBUTE: set without DATABASE_URL"),
+        (vec![url, ("DB_DISTRIBUTE", "CITUS")], ""),
+        (vec![url, ("DB_DISTRIBUTE", "on")], "DB_DISTRIBUTE: \"on\" is not one of off, citus"),
     ] {
         let mut all: Variables = variables(&pairs);
         all.insert("HOME".to_owned(), "/home/someone".to_owned());

@@ -25,6 +25,7 @@ fn sample(name: &str) -> (&'static str, Vec<(&'static str, &'static str)>) {
         "DB_SSLMODE" => ("require", vec![server]),
         "DB_LOSS_ACCEPTED" => ("true", vec![]),
         "DB_SSLROOTCERT" => ("system", vec![server, ("DB_SSLMODE", "verify-full")]),
+        "DB_DISTRIBUTE" => ("citus", vec![server]),
         "SAFESPACE_DATA_DIR" | "PG_BIN" | "COMPANION_SCRIPT" | "RESOURCES" | "REPORT_TEMPLATES" | "WEB_FOLDER" => {
             ("/some/where", vec![])
         }
