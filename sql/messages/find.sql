@@ -1,8 +1,3 @@
--- Those of the two messages of each turn that exist. Each array has one value per turn: its session, and the ids of its
--- question and its answer.
-SELECT stored.session_id, stored.position, stored.id AS message_id, stored.sealed, stored.total_bytes
-FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS asked (session_id, question, answer)
-CROSS JOIN LATERAL unnest(ARRAY[asked.question, asked.answer]) AS wanted (id)
-CROSS JOIN LATERAL (
-    SELECT * FROM messages WHERE messages.session_id = asked.session_id AND messages.id = wanted.id LIMIT 1
-) AS stored
+-- Those of the two messages of a turn that exist: $2 is the id of its question, $3 that of its answer.
+SELECT session_id, position, id AS message_id, sealed, total_bytes
+FROM messages WHERE session_id = $1::uuid AND id IN ($2::uuid, $3::uuid)

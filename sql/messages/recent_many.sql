@@ -1,3 +1,4 @@
+-- One server; distributed: messages/recent.sql
 -- recent.sql for several sessions.
 SELECT session.id AS session_id, session.sealed AS session_sealed, session.idle_timeout_seconds, session.last_report,
     newest.position, newest.id AS message_id, newest.sealed, newest.total_bytes,

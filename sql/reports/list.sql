@@ -4,8 +4,8 @@ SELECT session.sealed AS session_sealed, session.idle_timeout_seconds, session.l
     newest.id AS message_id, newest.sealed, newest.total_bytes, reports.position AS report_position, reports.id AS report_id
 FROM sessions AS session
 LEFT JOIN LATERAL (
-    SELECT * FROM messages WHERE session_id = session.id ORDER BY position DESC LIMIT 1
+    SELECT * FROM messages WHERE session_id = $1::uuid ORDER BY position DESC LIMIT 1
 ) AS newest ON true
-LEFT JOIN reports ON reports.session_id = session.id
+LEFT JOIN reports ON reports.session_id = $1::uuid
 WHERE session.id = $1::uuid
 ORDER BY reports.position DESC

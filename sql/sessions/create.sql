@@ -1,1 +1,2 @@
-INSERT INTO sessions (id, sealed, idle_timeout_seconds) VALUES ($1, $2, $3)
+-- Stores a session.
+INSERT INTO sessions (id, sealed, idle_timeout_seconds) VALUES ($1::uuid, $2::bytea, $3::integer)

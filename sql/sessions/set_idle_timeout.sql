@@ -1,6 +1,2 @@
--- Changes the timeouts of sessions that the transaction has locked; NULL for the operator's. Each array has one value per session,
--- without any session twice.
-UPDATE sessions SET idle_timeout_seconds = wanted.seconds
-FROM unnest($1::uuid[], $2::integer[]) AS wanted (id, seconds)
-WHERE sessions.id = wanted.id
-RETURNING sessions.id
+-- Changes the timeout of a session; NULL for the operator's.
+UPDATE sessions SET idle_timeout_seconds = $2::integer WHERE id = $1::uuid RETURNING id

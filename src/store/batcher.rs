@@ -1,4 +1,5 @@
-//! Group commit: requests that wait for a connection at the same time share one statement, one round trip and one commit.
+//! Group commit: requests that wait for a connection at the same time share one statement, one round trip and one commit. Where
+//! Citus distributes the tables, each item of a batch is a statement of its own, which one shard of one worker executes.
 //!
 //! The first request of a batch is its leader. The leader waits for a permit (at most [`BatchPolicy::max_in_flight`] batches
 //! run at once) and for a connection, closes the batch, executes the statement, releases the permit, and calls every
@@ -20,6 +21,7 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, STALLED_WAIT};
+use crate::config::PoolSettings;
 use crate::sync::{ThreadPool, ThreadPoolSettings};
 
 /// A batch that runs for longer than this, on a dead connection or behind a lock, no longer counts against
@@ -29,8 +31,8 @@ const OVERDUE_AFTER: Duration = Duration::from_secs(2);
 /// At most this many overdue batches are not counted.
 const MAX_OVERDUE: usize = 2;
 
-/// How long the items of a refused batch are retried one by one. Those left after that get [`Error::Unavailable`].
-const MAX_RETRY_TIME: Duration = Duration::from_secs(5);
+/// How long the items of a batch are executed one by one. Those left after that get [`Error::Unavailable`].
+const MAX_INDIVIDUAL_TIME: Duration = Duration::from_secs(5);
 
 /// Receives the result of a statement, once, on the thread of the batch leader; must not block.
 pub type Callback<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
@@ -60,17 +62,29 @@ pub(super) struct BatchPolicy {
     /// Whether leaders wait for [`STALLED_WAIT`] only after one had no permit in time: otherwise a database that hangs blocks
     /// threads that requests without a statement need.
     pub(super) fails_fast: bool,
-    /// Whether the items of a batch that PostgreSQL rolled back are executed one by one. False where all items are equal.
-    pub(super) retry_individually: bool,
+    /// Which items share a statement.
+    pub(super) sharing: Sharing,
+}
+
+/// Which items share a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// All of a batch: they are equal.
+    Always,
+    /// All of a batch, and where PostgreSQL rolled that back, each has its own.
+    UntilRolledBack,
+    /// None. A statement for the sessions of several shards would lock rows in no order, and commit in two phases.
+    Never,
 }
 
 /// One batch may wait for a lock, or be over before the next has filled.
 pub(super) const DEFAULT_MAX_IN_FLIGHT: usize = 2;
 
 impl BatchPolicy {
-    pub(super) fn new(max_items: usize, max_wait: Duration) -> BatchPolicy {
-        let max_in_flight = DEFAULT_MAX_IN_FLIGHT;
-        BatchPolicy { max_in_flight, max_items, max_wait, fails_fast: true, retry_individually: true }
+    pub(super) fn new(max_items: usize, settings: &PoolSettings) -> BatchPolicy {
+        let (max_in_flight, max_wait) = (DEFAULT_MAX_IN_FLIGHT, settings.acquire_timeout);
+        let sharing = if settings.is_distributed { Sharing::Never } else { Sharing::UntilRolledBack };
+        BatchPolicy { max_in_flight, max_items, max_wait, fails_fast: true, sharing }
     }
 }
 
@@ -191,21 +205,30 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
 
     /// One result for each item, or the error of all.
     ///
-    /// One item may be the reason why PostgreSQL rolled the batch back. With `retry_individually` each item is then
+    /// One item may be the reason why PostgreSQL rolled the batch back. With [`Sharing::UntilRolledBack`] each item is then
     /// executed alone.
     fn execute(
         &self,
         connection: &mut Source::Connection,
         items: &[Item],
     ) -> Result<Vec<Result<Answer, Error>>, Error> {
-        match (self.statement)(connection, items) {
-            Err(error) if error.was_rolled_back() && self.policy.retry_individually && items.len() > 1 => {}
-            Ok(answers) if answers.len() != items.len() => {
-                return Err(Error::Refused("a statement without an answer".to_owned()));
-            }
-            result => return Ok(result?.into_iter().map(Ok).collect()),
+        let sharing = self.policy.sharing;
+        if sharing == Sharing::Never {
+            return Ok(self.execute_individually(connection, items));
         }
-        let deadline = Instant::now() + MAX_RETRY_TIME;
+        match (self.statement)(connection, items) {
+            Err(error) if error.was_rolled_back() && sharing == Sharing::UntilRolledBack && items.len() > 1 => {
+                Ok(self.execute_individually(connection, items))
+            }
+            Ok(answers) if answers.len() != items.len() => {
+                Err(Error::Refused("a statement without an answer".to_owned()))
+            }
+            result => Ok(result?.into_iter().map(Ok).collect()),
+        }
+    }
+
+    fn execute_individually(&self, connection: &mut Source::Connection, items: &[Item]) -> Vec<Result<Answer, Error>> {
+        let deadline = Instant::now() + MAX_INDIVIDUAL_TIME;
         let mut abort = None;
         let execute_one = |item| {
             if let Some(error) = &abort {
@@ -213,6 +236,8 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
             }
             let result = (self.statement)(connection, slice::from_ref(item));
             match &result {
+                // With Citus one worker may be gone, and the items of others succeed. If it is the connection, each fails at once.
+                Err(Error::Unavailable) if self.policy.sharing == Sharing::Never => {}
                 // The remaining items would meet the same error.
                 Err(error) if error.concerns_all() => abort = Some(error.clone()),
                 _ if Instant::now() > deadline => abort = Some(Error::Unavailable),
@@ -220,7 +245,7 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
             }
             result?.pop().ok_or_else(|| Error::Refused("a statement without an answer".to_owned()))
         };
-        Ok(items.iter().map(execute_one).collect())
+        items.iter().map(execute_one).collect()
     }
 
     /// Waits until another batch may run.

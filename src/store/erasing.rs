@@ -22,6 +22,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, PoolPolicy};
 use super::rows::{StoredSession, read_row, read_session};
+use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 use crate::sync::{Rejected, ThreadPool, ThreadPoolSettings};
@@ -102,9 +103,9 @@ impl Erasing {
         }
     }
 
-    pub(super) fn new(pool: Pool, acquire_timeout: Duration, metrics: &Metrics) -> Erasing {
+    pub(super) fn new(pool: Pool, settings: &PoolSettings, metrics: &Metrics) -> Erasing {
         let pool = Arc::new(pool);
-        let policy = BatchPolicy { fails_fast: false, ..BatchPolicy::new(MAX_ITEMS, MAX_WAIT) };
+        let policy = BatchPolicy { fails_fast: false, max_wait: MAX_WAIT, ..BatchPolicy::new(MAX_ITEMS, settings) };
         let threads = |max_threads| ThreadPoolSettings {
             name: "erase",
             max_threads,
@@ -118,7 +119,7 @@ impl Erasing {
             queue: Mutex::new(Queue::new(MAX_QUEUED)),
             alone_threads: ThreadPool::new(threads(MAX_ALONE)),
             pool,
-            acquire_timeout,
+            acquire_timeout: settings.acquire_timeout,
         }))
     }
 
@@ -204,9 +205,11 @@ fn delete_one(connection: &mut Connection, session: Lookup) -> Result<Option<Era
 
 fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Outcome>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
-    let lock = include_str!("../../sql/sessions/lock_many.sql");
-    let bounds = [(&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
-    let parameters = [&[(&ids as _, Type::UUID_ARRAY)], bounds.as_slice()].concat();
+    let (lock, session) = match ids.as_slice() {
+        [id] => (include_str!("../../sql/sessions/lock_if_small.sql"), (*id as _, Type::UUID)),
+        _ => (include_str!("../../sql/sessions/lock_many.sql"), (&ids as _, Type::UUID_ARRAY)),
+    };
+    let parameters = [session, (&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
     let (left, mut erased) = connection.transaction(|transaction| {
         let (mut locked, mut left) = (Vec::new(), HashMap::new());
         for row in transaction.query_typed(lock, &parameters)? {
@@ -217,7 +220,7 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
         }
         Ok((left, delete(transaction, &locked)?))
     })?;
-    // Of several deletes of a session in the batch, one has deleted it. While it exists, all of them wait for its deletion.
+    // Of several deletions of a session in the batch, one has deleted it. While it exists, all of them wait for its deletion.
     let outcome = |id: &Uuid| match left.get(id) {
         Some(bytes) => Outcome::Postponed(*bytes),
         None => Outcome::Done(erased.remove(id)),
@@ -227,11 +230,14 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
 
 /// Deletes sessions that the transaction has locked.
 fn delete(transaction: &mut Transaction<'_>, locked: &[Uuid]) -> Result<HashMap<Uuid, Erased>, postgres::Error> {
-    if locked.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let statement = include_str!("../../sql/sessions/delete.sql");
-    let rows = transaction.query_typed(statement, &[(&locked as _, Type::UUID_ARRAY)])?;
+    let rows = match locked {
+        [] => return Ok(HashMap::new()),
+        [id] => transaction.query_typed(include_str!("../../sql/sessions/delete.sql"), &[(id, Type::UUID)])?,
+        _ => {
+            let statement = include_str!("../../sql/sessions/delete_many.sql");
+            transaction.query_typed(statement, &[(&locked, Type::UUID_ARRAY)])?
+        }
+    };
     let erased = |row: &postgres::Row| {
         let newest = read_row(row);
         let messages = newest.as_ref().map_or(0, |newest| newest.position.into());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use postgres::error::SqlState;
 
-use super::batcher::{BatchPolicy, Batcher, Callback, leaders, max_blocked_callers};
+use super::batcher::{BatchPolicy, Batcher, Callback, Sharing, leaders, max_blocked_callers};
 use super::connection::Connection;
 use super::error::Error;
 use super::fault::Fault;
@@ -24,7 +24,7 @@ const POLICY: BatchPolicy = BatchPolicy {
     max_items: usize::MAX,
     max_wait: MAX_WAIT,
     fails_fast: true,
-    retry_individually: false,
+    sharing: Sharing::Always,
 };
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 

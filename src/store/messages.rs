@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postgres::types::Type;
 use uuid::Uuid;
@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{Row, StoredSession, read_row, read_session};
+use crate::config::PoolSettings;
 use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
@@ -88,8 +89,8 @@ impl Messages {
     /// call the other statements on their own threads.
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
-    pub(super) fn new(pool: &Arc<Pool>, max_wait: Duration, metrics: &Metrics) -> Messages {
-        let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
+    pub(super) fn new(pool: &Arc<Pool>, settings: &PoolSettings, metrics: &Metrics) -> Messages {
+        let policy = BatchPolicy::new(MAX_ITEMS, settings);
         let read_policy = BatchPolicy { max_items: MAX_READS, ..policy };
         Messages {
             page: Arc::new(Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page"))),
@@ -141,54 +142,70 @@ impl Messages {
 }
 
 fn page(connection: &mut Connection, requests: &[(Lookup, PageRequest)]) -> Result<Vec<Option<Page>>, Error> {
-    let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
-    let before: Vec<Option<Uuid>> = requests.iter().map(|(_, request)| request.before).collect();
-    let limits: Vec<i32> = requests.iter().map(|(_, request)| request.limit).collect();
     let (max_rows, max_bytes) = bounds(MAX_READ_BYTES);
-    let [sessions, before] = [(&sessions as _, Type::UUID_ARRAY), (&before as _, Type::UUID_ARRAY)];
-    let [limits, max_rows] = [(&limits as _, Type::INT4_ARRAY), (&max_rows as _, Type::INT4)];
-    let statement = include_str!("../../sql/messages/page.sql");
-    let rows = connection.query(statement, &[sessions, before, limits, (&max_bytes, Type::INT8), max_rows])?;
-    let mut pages: Vec<Option<Page>> = requests.iter().map(|_| None).collect();
-    for row in rows {
-        let page = pages.get_mut(index(&row)?).ok_or(Error::Protocol)?;
-        let page = page.get_or_insert_with(|| {
-            // NULL without the message `before`.
-            let [first, last] = ["first", "last"].map(|column| row.get::<_, Option<i32>>(column).unwrap_or_default());
-            let newest = row.get::<_, Option<i32>>("newest_position").map(|position| Row {
-                position,
-                id: row.get("newest_id"),
-                sealed: row.get("newest_sealed"),
-                total_bytes: row.get("newest_total_bytes"),
-            });
-            let session = read_session(&row, newest);
-            Page { session, before_exists: row.get("before_exists"), first, last, rows: Vec::new() }
-        });
-        page.rows.extend(read_row(&row));
-    }
-    pages.iter_mut().flatten().for_each(|page| page.rows.reverse());
-    Ok(pages)
+    let [max_bytes, max_rows] = [(&max_bytes as _, Type::INT8), (&max_rows as _, Type::INT4)];
+    let rows = if let [(session, PageRequest { before, limit })] = requests {
+        let [session, before] = [(session.expose() as _, Type::UUID), (before as _, Type::UUID)];
+        let statement = include_str!("../../sql/messages/page.sql");
+        connection.query(statement, &[session, before, (limit, Type::INT4), max_bytes, max_rows])?
+    } else {
+        let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
+        let before: Vec<Option<Uuid>> = requests.iter().map(|(_, request)| request.before).collect();
+        let limits: Vec<i32> = requests.iter().map(|(_, request)| request.limit).collect();
+        let [sessions, before] = [(&sessions as _, Type::UUID_ARRAY), (&before as _, Type::UUID_ARRAY)];
+        let statement = include_str!("../../sql/messages/page_many.sql");
+        connection.query(statement, &[sessions, before, (&limits, Type::INT4_ARRAY), max_bytes, max_rows])?
+    };
+    let of_requests = by_request(rows, requests.len())?;
+    Ok(of_requests.iter().map(|rows| read_page(rows)).collect())
+}
+
+/// The page in the rows of one request, of which the newest message comes first.
+fn read_page(rows: &[postgres::Row]) -> Option<Page> {
+    let row = rows.first()?;
+    // NULL without the message `before`.
+    let [first, last] = ["first", "last"].map(|column| row.get::<_, Option<i32>>(column).unwrap_or_default());
+    let newest = row.get::<_, Option<i32>>("newest_position").map(|position| Row {
+        position,
+        id: row.get("newest_id"),
+        sealed: row.get("newest_sealed"),
+        total_bytes: row.get("newest_total_bytes"),
+    });
+    let messages = rows.iter().rev().filter_map(read_row).collect();
+    let session = read_session(row, newest);
+    Some(Page { session, before_exists: row.get("before_exists"), first, last, rows: messages })
 }
 
 fn read(connection: &mut Connection, requests: &[(Lookup, RangeInclusive<i32>)]) -> Result<Vec<Vec<Row>>, Error> {
-    let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
-    let first: Vec<i32> = requests.iter().map(|(_, positions)| *positions.start()).collect();
-    let last: Vec<i32> = requests.iter().map(|(_, positions)| *positions.end()).collect();
     let (max_rows, max_bytes) = bounds(MAX_READ_BYTES);
-    let [first, last] = [&first, &last].map(|positions| (positions as _, Type::INT4_ARRAY));
     let [max_bytes, max_rows] = [(&max_bytes as _, Type::INT8), (&max_rows as _, Type::INT4)];
-    let statement = include_str!("../../sql/messages/read.sql");
-    let rows = connection.query(statement, &[(&sessions, Type::UUID_ARRAY), first, last, max_bytes, max_rows])?;
-    let mut found: Vec<Vec<Row>> = requests.iter().map(|_| Vec::new()).collect();
-    for row in rows {
-        found.get_mut(index(&row)?).ok_or(Error::Protocol)?.extend(read_row(&row));
-    }
-    Ok(found)
+    let rows = if let [(session, positions)] = requests {
+        let [first, last] = [positions.start(), positions.end()].map(|position| (position as _, Type::INT4));
+        let statement = include_str!("../../sql/messages/read.sql");
+        connection.query(statement, &[(session.expose(), Type::UUID), first, last, max_bytes, max_rows])?
+    } else {
+        let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
+        let first: Vec<i32> = requests.iter().map(|(_, positions)| *positions.start()).collect();
+        let last: Vec<i32> = requests.iter().map(|(_, positions)| *positions.end()).collect();
+        let [first, last] = [&first, &last].map(|positions| (positions as _, Type::INT4_ARRAY));
+        let statement = include_str!("../../sql/messages/read_many.sql");
+        connection.query(statement, &[(&sessions, Type::UUID_ARRAY), first, last, max_bytes, max_rows])?
+    };
+    let of_requests = by_request(rows, requests.len())?;
+    Ok(of_requests.iter().map(|rows| rows.iter().filter_map(read_row).collect()).collect())
 }
 
-/// Which request of the batch a row belongs to. WITH ORDINALITY counts from 1.
-fn index(row: &postgres::Row) -> Result<usize, Error> {
-    usize::try_from(row.get::<_, i64>("request_number") - 1).map_err(|_| Error::Protocol)
+/// The rows of each request of a batch. A batch of one has no column that tells the request; WITH ORDINALITY counts from 1.
+fn by_request(rows: Vec<postgres::Row>, count: usize) -> Result<Vec<Vec<postgres::Row>>, Error> {
+    if count == 1 {
+        return Ok(vec![rows]);
+    }
+    let mut of_requests: Vec<Vec<postgres::Row>> = (0..count).map(|_| Vec::new()).collect();
+    for row in rows {
+        let index = usize::try_from(row.get::<_, i64>("request_number") - 1).map_err(|_| Error::Protocol)?;
+        of_requests.get_mut(index).ok_or(Error::Protocol)?.push(row);
+    }
+    Ok(of_requests)
 }
 
 /// The maximum number of messages that fit into `max_bytes` sealed bytes, so that the statement reads no more rows, and
@@ -223,11 +240,16 @@ fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<V
 }
 
 fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Vec<Vec<Row>>, Error> {
-    let sessions: Vec<&Uuid> = turns.iter().map(|(session, _)| session.expose()).collect();
-    let questions: Vec<&Uuid> = turns.iter().map(|(_, [question, _])| question).collect();
-    let answers: Vec<&Uuid> = turns.iter().map(|(_, [_, answer])| answer).collect();
-    let parameters = [&sessions, &questions, &answers].map(|ids| (ids as _, Type::UUID_ARRAY));
-    let rows = connection.query(include_str!("../../sql/messages/find.sql"), &parameters)?;
+    let rows = if let [(session, [question, answer])] = turns {
+        let parameters = [session.expose(), question, answer].map(|id| (id as _, Type::UUID));
+        connection.query(include_str!("../../sql/messages/find.sql"), &parameters)?
+    } else {
+        let sessions: Vec<&Uuid> = turns.iter().map(|(session, _)| session.expose()).collect();
+        let questions: Vec<&Uuid> = turns.iter().map(|(_, [question, _])| question).collect();
+        let answers: Vec<&Uuid> = turns.iter().map(|(_, [_, answer])| answer).collect();
+        let parameters = [&sessions, &questions, &answers].map(|ids| (ids as _, Type::UUID_ARRAY));
+        connection.query(include_str!("../../sql/messages/find_many.sql"), &parameters)?
+    };
     let found: HashMap<(Uuid, Uuid), &postgres::Row> =
         rows.iter().map(|row| ((row.get("session_id"), row.get("message_id")), row)).collect();
     let of_turn = |(session, ids): &(Lookup, [Uuid; 2])| {

@@ -146,15 +146,15 @@ impl Store {
         let timeout = settings.query_timeout.max(erasing::MIN_STATEMENT_TIMEOUT);
         let erasing =
             open(connector.clone().with_statement_timeout(timeout), Erasing::pool_policy(settings.acquire_timeout));
-        let erasing = Erasing::new(erasing, settings.acquire_timeout, metrics);
+        let erasing = Erasing::new(erasing, settings, metrics);
         let (min_idle, max_size) = (settings.min_size, settings.max_size);
         let pool = Arc::new(open(
             connector.clone(),
             PoolPolicy { min_idle, max_size, max_wait: Duration::MAX, fails_fast: true },
         ));
         Store {
-            sessions: Sessions::new(&pool, erasing, settings.acquire_timeout, metrics),
-            messages: Messages::new(&pool, settings.acquire_timeout, metrics),
+            sessions: Sessions::new(&pool, erasing, settings, metrics),
+            messages: Messages::new(&pool, settings, metrics),
             reports: Reports::new(&pool, settings.acquire_timeout),
             health: Health::new(&pool, &monitor, metrics),
             watermark,

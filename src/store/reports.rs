@@ -145,8 +145,7 @@ impl Reports {
         let mut connection = self.pool.acquire(self.max_wait)?;
         let lock = include_str!("../../sql/sessions/lock_to_change.sql");
         connection.transaction(|transaction| {
-            let ids = vec![session.expose()];
-            if transaction.query_typed(lock, &[(&ids, Type::UUID_ARRAY)])?.is_empty() {
+            if transaction.query_typed(lock, &[(session.expose(), Type::UUID)])?.is_empty() {
                 return Ok(None);
             }
             let is_changed = run(transaction)?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postgres::types::{ToSql, Type};
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +14,7 @@ use super::erasing::{Erased, Erasing};
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{StoredSession, read_row, read_session};
+use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 use crate::sync::ThreadPool;
@@ -49,8 +50,8 @@ impl Sessions {
     pub(super) const MAX_BLOCKED_CALLERS: usize =
         max_blocked_callers(MAX_CREATES_IN_FLIGHT) + max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
-    pub(super) fn new(pool: &Arc<Pool>, erasing: Erasing, max_wait: Duration, metrics: &Metrics) -> Sessions {
-        let policy = BatchPolicy::new(MAX_ITEMS, max_wait);
+    pub(super) fn new(pool: &Arc<Pool>, erasing: Erasing, settings: &PoolSettings, metrics: &Metrics) -> Sessions {
+        let policy = BatchPolicy::new(MAX_ITEMS, settings);
         let create_policy = BatchPolicy { max_in_flight: MAX_CREATES_IN_FLIGHT, ..policy };
         let set_idle_timeout =
             Batcher::new(pool, set_idle_timeout, policy, metrics.batch_sizes("sessions/set_idle_timeout"));
@@ -132,25 +133,39 @@ fn create(connection: &mut Connection, sessions: &[(Lookup, NewSession)]) -> Res
 }
 
 fn find(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Option<StoredSession>>, Error> {
-    let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
-    let rows = connection.query(include_str!("../../sql/sessions/find.sql"), &[(&ids, Type::UUID_ARRAY)])?;
+    let rows = if let [session] = sessions {
+        connection.query(include_str!("../../sql/sessions/find.sql"), &[(session.expose(), Type::UUID)])?
+    } else {
+        let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
+        connection.query(include_str!("../../sql/sessions/find_many.sql"), &[(&ids, Type::UUID_ARRAY)])?
+    };
     let found: HashMap<Uuid, &postgres::Row> = rows.iter().map(|row| (row.get("id"), row)).collect();
     let read = |row: &&postgres::Row| read_session(row, read_row(row));
-    Ok(ids.into_iter().map(|id| found.get(id).map(read)).collect())
+    Ok(sessions.iter().map(|session| found.get(session.expose()).map(read)).collect())
 }
 
 fn touch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<()>, Error> {
-    let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
-    change(connection, &ids, include_str!("../../sql/sessions/touch.sql"), &[(&ids, Type::UUID_ARRAY)])?;
+    if let [session] = sessions {
+        connection.query(include_str!("../../sql/sessions/touch.sql"), &[(session.expose(), Type::UUID)])?;
+    } else {
+        let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
+        let statement = include_str!("../../sql/sessions/touch_many.sql");
+        change(connection, &ids, statement, &[(&ids, Type::UUID_ARRAY)])?;
+    }
     Ok(vec![(); sessions.len()])
 }
 
 fn set_idle_timeout(connection: &mut Connection, changes: &[(Lookup, Option<i32>)]) -> Result<Vec<bool>, Error> {
+    if let [(session, seconds)] = changes {
+        let statement = include_str!("../../sql/sessions/set_idle_timeout.sql");
+        let rows = connection.query(statement, &[(session.expose(), Type::UUID), (seconds, Type::INT4)])?;
+        return Ok(vec![!rows.is_empty()]);
+    }
     // Of several changes of one session the last one holds.
     let wanted: BTreeMap<Lookup, Option<i32>> = changes.iter().copied().collect();
     let (ids, seconds): (Vec<&Uuid>, Vec<Option<i32>>) =
         wanted.iter().map(|(session, seconds)| (session.expose(), *seconds)).unzip();
-    let statement = include_str!("../../sql/sessions/set_idle_timeout.sql");
+    let statement = include_str!("../../sql/sessions/set_idle_timeout_many.sql");
     let rows = change(connection, &ids, statement, &[(&ids, Type::UUID_ARRAY), (&seconds, Type::INT4_ARRAY)])?;
     let changed: HashSet<Uuid> = rows.iter().map(|row| row.get("id")).collect();
     Ok(changes.iter().map(|(session, _)| changed.contains(session.expose())).collect())
@@ -163,7 +178,7 @@ fn change(
     statement: &str,
     parameters: &[(&(dyn ToSql + Sync), Type)],
 ) -> Result<Vec<postgres::Row>, Error> {
-    let lock = include_str!("../../sql/sessions/lock_to_change.sql");
+    let lock = include_str!("../../sql/sessions/lock_to_change_many.sql");
     connection.transaction(|transaction| {
         transaction.query_typed(lock, &[(&ids, Type::UUID_ARRAY)])?;
         transaction.query_typed(statement, parameters)

@@ -14,7 +14,7 @@ const POLICY: BatchPolicy = BatchPolicy {
     max_items: 256,
     max_wait: Duration::from_secs(20),
     fails_fast: true,
-    retry_individually: true,
+    sharing: Sharing::UntilRolledBack,
 };
 
 /// Longer than any correct wait, also on a machine under load.

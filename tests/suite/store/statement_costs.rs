@@ -82,7 +82,7 @@ fn plans_of_foreign_keys_from_when_the_tables_were_small_do_not_read_the_whole_o
         transaction.rollback().unwrap();
         fetched
     };
-    let files = ["messages/append.sql", "messages/append_many.sql", "sessions/delete.sql"];
+    let files = ["messages/append.sql", "messages/append_many.sql", "sessions/delete.sql", "sessions/delete_many.sql"];
     let parameters = |file: &str, session: Uuid| {
         let mut parameters = parameters(file, 1, FEW, &[]).swap_remove(0);
         let several = parameters[0].1 == Type::UUID_ARRAY;
@@ -156,7 +156,7 @@ fn compare_lengths(analyzed: Analyzed) {
                 });
                 let case = format!("{case}, {rows} rows ({variant})");
                 println!("{case}: {costs:?}");
-                if file == "sessions/delete.sql" {
+                if file.starts_with("sessions/delete") {
                     assert_linear(&case, costs);
                 } else {
                     assert_constant(&case, rows, if rows == FEW { &costs } else { &costs[1..] });
@@ -208,17 +208,7 @@ fn statements_of_sessions() -> Vec<String> {
 }
 
 fn takes_several(file: &str) -> bool {
-    let one_form = [
-        "messages/find.sql",
-        "messages/page.sql",
-        "messages/read.sql",
-        "sessions/delete.sql",
-        "sessions/find.sql",
-        "sessions/lock_to_change.sql",
-        "sessions/set_idle_timeout.sql",
-        "sessions/touch.sql",
-    ];
-    file.ends_with("_many.sql") || one_form.contains(&file)
+    file.ends_with("_many.sql")
 }
 
 /// The session with this many messages.
@@ -251,8 +241,23 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
     let before = |id: Option<Uuid>| parameter([vec![id], vec![None; others.len()]].concat(), Type::UUID_ARRAY);
     let max_bytes = || long(MAX_READ_BYTES.try_into().unwrap());
     let max_rows = || integer((MAX_READ_BYTES / MIN_SEALED_BYTES + 1).try_into().unwrap());
-    let page = |id, limit| vec![sessions(), before(id), integers(limit, 1), max_bytes(), max_rows()];
-    let read = |from, to| vec![sessions(), integers(from, 1), integers(to, 1), max_bytes(), max_rows()];
+    let page_many = |id, limit| vec![sessions(), before(id), integers(limit, 1), max_bytes(), max_rows()];
+    let page = |id: Option<Uuid>, limit| {
+        vec![uuid(session), parameter(id, Type::UUID), integer(limit), max_bytes(), max_rows()]
+    };
+    let pages = [
+        (None, rows),
+        (None, 0),
+        (Some(message(middle)), rows),
+        (Some(message(length)), rows),
+        (Some(Uuid::new_v4()), rows),
+    ];
+    let read_many = |(from, to)| vec![sessions(), integers(from, 1), integers(to, 1), max_bytes(), max_rows()];
+    let read = |(from, to)| vec![uuid(session), integer(from), integer(to), max_bytes(), max_rows()];
+    let reads = [(1, rows), (middle, middle + rows), (length - 1, length)];
+    let small = [(i32::MAX, i64::MAX), (5, i64::MAX), (i32::MAX, 5)];
+    let turns =
+        [(message(middle), message(middle + 1)), (message(1), message(length)), (Uuid::new_v4(), Uuid::new_v4())];
     let next = length + 1;
     let total = |messages: i32| i64::from(messages) * SEALED_BYTES;
     match file {
@@ -264,22 +269,12 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
             let totals = parameter([vec![total(next)], vec![total(2); others.len()]].concat(), Type::INT8_ARRAY);
             vec![vec![sessions(), integers(next, 2), ids(Uuid::new_v4()), sealed(), totals]]
         }
-        "messages/find.sql" => {
-            let turn = |question, answer| vec![sessions(), ids(question), ids(answer)];
-            vec![
-                turn(message(middle), message(middle + 1)),
-                turn(message(1), message(length)),
-                turn(Uuid::new_v4(), Uuid::new_v4()),
-            ]
-        }
-        "messages/page.sql" => vec![
-            page(None, rows),
-            page(None, 0),
-            page(Some(message(middle)), rows),
-            page(Some(message(length)), rows),
-            page(Some(Uuid::new_v4()), rows),
-        ],
-        "messages/read.sql" => vec![read(1, rows), read(middle, middle + rows), read(length - 1, length)],
+        "messages/find.sql" => turns.map(|(question, answer)| vec![uuid(session), uuid(question), uuid(answer)]).into(),
+        "messages/find_many.sql" => turns.map(|(question, answer)| vec![sessions(), ids(question), ids(answer)]).into(),
+        "messages/page.sql" => pages.map(|(id, limit)| page(id, limit)).into(),
+        "messages/page_many.sql" => pages.map(|(id, limit)| page_many(id, limit)).into(),
+        "messages/read.sql" => reads.map(read).into(),
+        "messages/read_many.sql" => reads.map(read_many).into(),
         "messages/recent.sql" => vec![vec![uuid(session), integer(rows), long(96_000)]],
         "messages/recent_many.sql" => vec![vec![sessions(), integer(rows), long(96_000)]],
         "reports/append.sql" => {
@@ -295,16 +290,24 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
         "reports/touch.sql" => vec![vec![uuid(session), parameter(bytes(), Type::BYTEA)]],
         "sessions/create.sql" => vec![vec![uuid(Uuid::new_v4()), parameter(bytes(), Type::BYTEA), integer(60)]],
         "sessions/create_many.sql" => vec![vec![ids(Uuid::new_v4()), sealed(), integers(60, 60)]],
-        "sessions/delete.sql" | "sessions/find.sql" => vec![vec![sessions()]],
-        "sessions/lock.sql" => vec![vec![uuid(session)]],
-        // The others pass over the session, as one that is too large.
-        "sessions/lock_many.sql" => vec![
-            vec![sessions(), integer(i32::MAX), long(i64::MAX)],
-            vec![sessions(), integer(5), long(i64::MAX)],
-            vec![sessions(), integer(i32::MAX), long(5)],
-        ],
-        "sessions/lock_to_change.sql" | "sessions/touch.sql" => vec![vec![sessions()]],
-        "sessions/set_idle_timeout.sql" => vec![vec![sessions(), integers(60, 60)]],
+        "sessions/delete.sql"
+        | "sessions/find.sql"
+        | "sessions/lock.sql"
+        | "sessions/lock_to_change.sql"
+        | "sessions/touch.sql" => vec![vec![uuid(session)]],
+        "sessions/delete_many.sql"
+        | "sessions/find_many.sql"
+        | "sessions/lock_to_change_many.sql"
+        | "sessions/touch_many.sql" => vec![vec![sessions()]],
+        // The session is passed over, as one that is too large, in the second and the third variant.
+        "sessions/lock_if_small.sql" => {
+            small.map(|(messages, bytes)| vec![uuid(session), integer(messages), long(bytes)]).into()
+        }
+        "sessions/lock_many.sql" => {
+            small.map(|(messages, bytes)| vec![sessions(), integer(messages), long(bytes)]).into()
+        }
+        "sessions/set_idle_timeout.sql" => vec![vec![uuid(session), integer(60)]],
+        "sessions/set_idle_timeout_many.sql" => vec![vec![sessions(), integers(60, 60)]],
         file => panic!("{file} has no parameters in this test"),
     }
 }
@@ -334,7 +337,7 @@ fn explain(transaction: &mut Transaction<'_>, file: &str, statement: &str, param
     let explained = &explained[0];
     let count = |name: &str| explained["Plan"][name].as_i64().unwrap();
     let mut buffers = count("Shared Hit Blocks") + count("Shared Read Blocks");
-    if file == "sessions/delete.sql" {
+    if file.starts_with("sessions/delete") {
         // EXPLAIN does not count the buffers of triggers, and so of the foreign keys that cascade.
         buffers = blocks_fetched(transaction) - fetched_before;
     }

@@ -1,0 +1,4 @@
+-- One server; distributed: sessions/touch.sql
+-- Writes the hour of the last use of sessions that the transaction has locked, where it is lower. The result has no rows.
+UPDATE sessions SET last_used_hour = floor(extract(epoch FROM now()) / 3600)::integer
+WHERE id = ANY($1::uuid[]) AND last_used_hour < floor(extract(epoch FROM now()) / 3600)::integer
