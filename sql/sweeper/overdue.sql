@@ -1,3 +1,4 @@
+-- All shards: it reads only, and each shard finds its first row of a kind by an index.
 -- Seconds since the end of the session that ended first, counted as sweep.sql does; 0 where none has
 -- ended. $1 and $2: the seconds of the idle timeout and of the maximum age.
 SELECT greatest(0, floor(extract(epoch FROM now()))::bigint - 600 - 3600 - least(

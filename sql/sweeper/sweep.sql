@@ -1,3 +1,4 @@
+-- One server; distributed: sweeper/ended.sql sweeper/delete.sql
 -- Deletes sessions that ended for certain, those first whose end is the longest ago, and returns their number. $1 and $2: the
 -- seconds of the idle timeout and of the maximum age. At most $3 sessions of each kind, with at most $4 messages and $5 sealed
 -- bytes together, those of reports included, or one session of any size. ends_at: seconds from 1970 to the end, if the session was used at the beginning

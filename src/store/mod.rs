@@ -160,7 +160,7 @@ impl Store {
             watermark,
             monitor,
             pool,
-            sweeper: Sweeper::start(connector.clone(), retention, metrics.clone()),
+            sweeper: Sweeper::start(connector.clone(), retention, settings.is_distributed, metrics.clone()),
             host_watch: HostWatch::start(connector),
             durability_watch: DurabilityWatch::start(connector),
         }

@@ -2,6 +2,9 @@
 //!
 //! A session that ended does not exist for its client, swept or not: `retention` decides that by exact times. The sweeper sees
 //! hours only, so it takes a session later: from ten minutes after the end of the hour of its end on.
+//!
+//! On one server a batch is one statement. Where Citus distributes the tables, the sessions are found on all shards, and then deleted
+//! one by one: no lock is held meanwhile, and no commit spans workers.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use postgres::Client;
 use postgres::types::Type;
+use uuid::Uuid;
 
 use super::connector::Connector;
 use super::error::Error;
@@ -27,6 +31,9 @@ const MAX_SESSIONS: i32 = 200;
 const MAX_MESSAGES: i64 = 1_000;
 const MAX_BYTES: i64 = 2 * 1024 * 1024;
 
+/// The longest time in which a batch deletes sessions one by one. A full one takes about a second.
+const MAX_BATCH_TIME: Duration = Duration::from_secs(2);
+
 /// After a batch, so many times its duration pass until the next one, so that a service uses a tenth of one processor of the
 /// database at most. The lock of the sweepers is held for a batch, not for the pause: where several services sweep, their batches
 /// do not overlap, but each service pauses for itself and uses its own tenth.
@@ -38,14 +45,28 @@ pub(super) struct Sweeper(Mutex<Option<Sender<()>>>);
 
 impl Sweeper {
     /// Starts to sweep once in each interval. Nothing waits for the end of its thread.
-    pub(super) fn start(connector: Connector, settings: RetentionSettings, metrics: Arc<Metrics>) -> Sweeper {
+    pub(super) fn start(
+        connector: Connector,
+        settings: RetentionSettings,
+        is_distributed: bool,
+        metrics: Arc<Metrics>,
+    ) -> Sweeper {
         let Some(interval) = settings.sweep_interval else { return Sweeper::default() };
         let (running, closed) = mpsc::channel();
         let connector = connector.with_statement_timeout(STATEMENT_TIMEOUT);
         let measured = Measurement { at: Instant::now(), overdue_seconds: 0 };
         let opened_at = Instant::now();
-        let mut sweep =
-            Sweep { connector, settings, interval, metrics, client: None, opened_at, measured, failing_since: None };
+        let mut sweep = Sweep {
+            connector,
+            settings,
+            is_distributed,
+            interval,
+            metrics,
+            client: None,
+            opened_at,
+            measured,
+            failing_since: None,
+        };
         let thread = thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
             while wait(&closed, interval) {
                 let result = sweep.run(&closed);
@@ -80,6 +101,7 @@ struct Measurement {
 struct Sweep {
     connector: Connector,
     settings: RetentionSettings,
+    is_distributed: bool,
     interval: Duration,
     metrics: Arc<Metrics>,
     /// A connection of its own. It is kept, with the plans of foreign keys.
@@ -113,7 +135,9 @@ impl Sweep {
                 break Err(error);
             }
             let began = Instant::now();
-            match self.delete_batch(&mut client) {
+            let batch =
+                if self.is_distributed { self.delete_one_by_one(&mut client) } else { self.delete_batch(&mut client) };
+            match batch {
                 Ok(0) => break Ok(()),
                 Ok(count) => deleted += count,
                 Err(error) => break Err(error),
@@ -152,6 +176,27 @@ impl Sweep {
         transaction.commit()?;
         let deleted = u64::try_from(deleted).unwrap_or(0);
         self.metrics.sessions_expired.inc_by(deleted);
+        Ok(deleted)
+    }
+
+    /// The same where Citus distributes the tables. There is no lock of the sweepers: where two delete the same sessions, each
+    /// session is deleted and counted once.
+    fn delete_one_by_one(&self, client: &mut Client) -> Result<u64, postgres::Error> {
+        let [idle, max_age] = self.seconds();
+        let [idle, max_age] = [&idle, &max_age].map(|seconds| (seconds as _, Type::INT8));
+        let find = include_str!("../../sql/sweeper/ended.sql");
+        let ended = client.query_typed(find, &[idle.clone(), max_age.clone(), (&MAX_SESSIONS, Type::INT4)])?;
+        let (began, mut deleted) = (Instant::now(), 0);
+        for row in ended {
+            let id: Uuid = row.get("id");
+            let delete = include_str!("../../sql/sweeper/delete.sql");
+            let rows = client.query_typed(delete, &[(&id, Type::UUID), idle.clone(), max_age.clone()])?;
+            self.metrics.sessions_expired.inc_by(rows.len() as u64);
+            deleted += rows.len() as u64;
+            if began.elapsed() > MAX_BATCH_TIME {
+                break;
+            }
+        }
         Ok(deleted)
     }
 
