@@ -305,6 +305,7 @@ impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Problem {
         match error {
             store::Error::Unavailable | store::Error::Conflict => Problem::new(Code::DatabaseUnavailable),
+            store::Error::NoSession => Problem::new(Code::SessionNotFound),
             store::Error::Faulty(_) => Problem::new(Code::DatabaseRefuses),
             store::Error::Timeout => Problem::new(Code::DatabaseTimeout),
             store::Error::Refused(_) | store::Error::Protocol => Problem::internal(error.to_string()),

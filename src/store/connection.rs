@@ -49,9 +49,17 @@ impl Connection {
         &mut self,
         run: impl FnOnce(&mut Transaction<'_>) -> Result<T, postgres::Error>,
     ) -> Result<T, Error> {
+        self.transaction_if(|transaction| Ok((true, run(transaction)?)))
+    }
+
+    /// The same, but the transaction is also rolled back if `run` returns false with its value.
+    pub(super) fn transaction_if<T>(
+        &mut self,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<(bool, T), postgres::Error>,
+    ) -> Result<T, Error> {
         let result = self.client().transaction().and_then(|mut transaction| {
-            let value = run(&mut transaction)?;
-            transaction.commit()?;
+            let (commits, value) = run(&mut transaction)?;
+            if commits { transaction.commit() } else { transaction.rollback() }?;
             Ok(value)
         });
         self.finish(result)

@@ -22,6 +22,9 @@ pub enum Error {
     /// The driver received something unexpected, so it is unknown whether the statement was executed.
     #[error("the database said something unexpected")]
     Protocol,
+    /// The session of a row does not exist; nothing was stored.
+    #[error("the session does not exist")]
+    NoSession,
     /// PostgreSQL cannot execute such statements at the moment, or gives no connection; nothing was executed.
     #[error("the database refuses to work: {}", .0.sentence())]
     Faulty(Fault),
@@ -34,7 +37,7 @@ impl Error {
     /// Whether PostgreSQL certainly rolled the statement back, for a reason that may lie in a single item of it.
     pub(super) fn was_rolled_back(&self) -> bool {
         match self {
-            Error::Conflict | Error::Refused(_) => true,
+            Error::Conflict | Error::NoSession | Error::Refused(_) => true,
             Error::Faulty(fault) => fault.may_concern_one_item(),
             _ => false,
         }
@@ -60,6 +63,8 @@ impl From<postgres::Error> for Error {
         let code = database_error.code();
         match *code {
             SqlState::QUERY_CANCELED => Error::Timeout,
+            // Every foreign key refers to the table `sessions`.
+            SqlState::FOREIGN_KEY_VIOLATION => Error::NoSession,
             SqlState::T_R_DEADLOCK_DETECTED | SqlState::T_R_SERIALIZATION_FAILURE => Error::Conflict,
             SqlState::IN_FAILED_SQL_TRANSACTION => refused(code),
             _ if !fault::keeps_connection(database_error) => Error::Unavailable,

@@ -181,7 +181,7 @@ impl FaultMonitor {
         }
     }
 
-    /// Stores a session and a message, reads and deletes them, and takes all of it back.
+    /// Stores a session, the claim of a turn and a message, reads and deletes them, and takes all of it back.
     fn write_probe(self: &Arc<Self>) -> ProbeOutcome {
         let mut client = match self.connector.connect() {
             Ok(client) => client,
@@ -271,6 +271,10 @@ fn store_and_undo(client: &mut Client) -> Result<(), postgres::Error> {
     let mut transaction = client.transaction()?;
     let create = include_str!("../../sql/sessions/create.sql");
     transaction.query_typed(create, &[id(), (&nothing, Type::BYTEA), (&None::<i32>, Type::INT4)])?;
+    let (ids, positions) = ([session], [1_i32]);
+    let [ids, positions] = [(&ids.as_slice() as _, Type::UUID_ARRAY), (&positions.as_slice() as _, Type::INT4_ARRAY)];
+    let claim = include_str!("../../sql/turns/claim.sql");
+    transaction.query_typed(claim, &[ids.clone(), positions, ids, (&1_i32, Type::INT4)])?;
     let append = include_str!("../../sql/messages/append.sql");
     let [position, total] = [(&1_i32 as _, Type::INT4), (&1_i64 as _, Type::INT8)];
     let message = [id(), position, (&message, Type::UUID), (&sealed, Type::BYTEA), total];

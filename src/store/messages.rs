@@ -1,6 +1,6 @@
 //! The table `messages`: the conversations, sealed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use postgres::types::Type;
 use uuid::Uuid;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, leaders, max_blocked_callers};
-use super::connection::Connection;
+use super::connection::{Connection, Parameter};
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{Row, StoredSession, read_row, read_session};
@@ -73,6 +73,29 @@ pub enum Appended {
     PositionTaken,
 }
 
+/// The question of a turn, to store.
+pub struct NewQuestion {
+    /// The session.
+    pub session: Lookup,
+    /// The message.
+    pub row: Row,
+    /// The claim of its turn.
+    pub claim: Uuid,
+}
+
+/// The result of [`Messages::ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The question is durable, and its turn has the claim of the session.
+    Stored,
+    /// There is no such session.
+    NoSession,
+    /// Another turn has the claim, here or at another instance. Nothing is stored.
+    Claimed,
+    /// Another message has this position, or the message is stored at another one. The turn may have the claim.
+    PositionTaken,
+}
+
 /// The statements on messages.
 pub struct Messages {
     page: Arc<Batcher<(Lookup, PageRequest), Option<Page>>>,
@@ -81,6 +104,7 @@ pub struct Messages {
     recent: Arc<Batcher<(Lookup, usize), Option<Recent>>>,
     recent_leaders: ThreadPool,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
+    ask: Batcher<NewQuestion, Asked>,
     append: Batcher<(Lookup, Row), Appended>,
 }
 
@@ -99,6 +123,12 @@ impl Messages {
             recent: Arc::new(Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent"))),
             recent_leaders: leaders("recent"),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
+            ask: Batcher::new(
+                pool,
+                if settings.is_distributed { ask_distributed } else { ask },
+                policy,
+                metrics.batch_sizes("messages/ask"),
+            ),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
         }
     }
@@ -133,6 +163,11 @@ impl Messages {
     /// Reads those of the two messages of a turn that are stored.
     pub fn find(&self, session: Lookup, ids: [Uuid; 2], callback: Callback<Vec<Row>>) {
         self.find.run((session, ids), callback);
+    }
+
+    /// Takes the claim of a session for a turn and stores its question, if the session exists and its position is free.
+    pub fn ask(&self, question: NewQuestion, callback: Callback<Asked>) {
+        self.ask.run(question, callback);
     }
 
     /// Stores a message if its session exists and its position is free. It is durable when the callback is called.
@@ -258,29 +293,102 @@ fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Ve
     Ok(turns.iter().map(of_turn).collect())
 }
 
+fn ask(connection: &mut Connection, questions: &[NewQuestion]) -> Result<Vec<Asked>, Error> {
+    let rows = if let [NewQuestion { session, row, claim }] = questions {
+        // Planning the arrays takes longer than a single question needs.
+        let [session, claim] = [session.expose(), claim].map(|id| (id as _, Type::UUID));
+        let (position, id) = ((&row.position as _, Type::INT4), (&row.id as _, Type::UUID));
+        let [sealed, total] = [(&row.sealed as _, Type::BYTEA), (&row.total_bytes as _, Type::INT8)];
+        connection.query(include_str!("../../sql/messages/ask.sql"), &[session, position, id, sealed, total, claim])?
+    } else {
+        let columns = Columns::new(questions.iter().map(|question| (&question.session, &question.row)));
+        let claims: Vec<&Uuid> = questions.iter().map(|question| &question.claim).collect();
+        let parameters = [columns.parameters().as_slice(), &[(&claims as _, Type::UUID_ARRAY)]].concat();
+        connection.query(include_str!("../../sql/messages/ask_many.sql"), &parameters)?
+    };
+    let found: HashMap<Uuid, &postgres::Row> = rows.iter().map(|row| (row.get("session_id"), row)).collect();
+    let outcome = |question: &NewQuestion| match found.get(question.session.expose()) {
+        None => Asked::NoSession,
+        Some(row) if !row.get::<_, bool>("is_claimed") => Asked::Claimed,
+        Some(row) if !row.get::<_, bool>("is_stored") => Asked::PositionTaken,
+        Some(_) => Asked::Stored,
+    };
+    Ok(questions.iter().map(outcome).collect())
+}
+
+/// The same for tables that are distributed, where one statement cannot write to two of them. The messages come first: their foreign
+/// key locks the sessions, which a delete has locked before it waits for a claim.
+fn ask_distributed(connection: &mut Connection, questions: &[NewQuestion]) -> Result<Vec<Asked>, Error> {
+    let columns = Columns::new(questions.iter().map(|question| (&question.session, &question.row)));
+    let claims: Vec<&Uuid> = questions.iter().map(|question| &question.claim).collect();
+    let [sessions, positions, ..] = columns.parameters();
+    let result = connection.transaction_if(|transaction| {
+        let stored =
+            transaction.query_typed(include_str!("../../sql/messages/append_many.sql"), &columns.parameters())?;
+        let behind_question = (&1_i32 as _, Type::INT4);
+        let parameters = [sessions, positions, (&claims as _, Type::UUID_ARRAY), behind_question];
+        let claimed = transaction.query_typed(include_str!("../../sql/turns/claim.sql"), &parameters)?;
+        let counts = [stored.len(), claimed.len()];
+        Ok((counts == [questions.len(); 2], counts))
+    });
+    match result {
+        Ok(counts) if counts == [questions.len(); 2] => Ok(vec![Asked::Stored; questions.len()]),
+        // Each alone, since all or none of them are stored.
+        Ok(_) if questions.len() > 1 => Err(Error::Conflict),
+        Ok([_, 0]) => Ok(vec![Asked::Claimed]),
+        Ok(_) => Ok(vec![Asked::PositionTaken]),
+        Err(Error::NoSession) if questions.len() == 1 => Ok(vec![Asked::NoSession]),
+        Err(error) => Err(error),
+    }
+}
+
 fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {
     let rows = if let [(session, Row { position, id, sealed, total_bytes })] = messages {
         let (session, position) = ((session.expose() as _, Type::UUID), (position as _, Type::INT4));
         let [sealed, total] = [(sealed as _, Type::BYTEA), (total_bytes as _, Type::INT8)];
         let statement = include_str!("../../sql/messages/append.sql");
-        connection.query(statement, &[session, position, (id, Type::UUID), sealed, total])?
+        match connection.query(statement, &[session, position, (id, Type::UUID), sealed, total]) {
+            Err(Error::NoSession) => return Ok(vec![Appended::NoSession]),
+            rows => rows?,
+        }
     } else {
-        let sessions: Vec<&Uuid> = messages.iter().map(|(session, _)| session.expose()).collect();
-        let positions: Vec<i32> = messages.iter().map(|(_, row)| row.position).collect();
-        let ids: Vec<&Uuid> = messages.iter().map(|(_, row)| &row.id).collect();
-        let sealed: Vec<&[u8]> = messages.iter().map(|(_, row)| row.sealed.as_slice()).collect();
-        let totals: Vec<i64> = messages.iter().map(|(_, row)| row.total_bytes).collect();
-        let [sessions, ids] = [&sessions, &ids].map(|ids| (ids as _, Type::UUID_ARRAY));
-        let [sealed, totals] = [(&sealed as _, Type::BYTEA_ARRAY), (&totals as _, Type::INT8_ARRAY)];
-        let statement = include_str!("../../sql/messages/append_many.sql");
-        connection.query(statement, &[sessions, (&positions, Type::INT4_ARRAY), ids, sealed, totals])?
+        let columns = Columns::new(messages.iter().map(|(session, row)| (session, row)));
+        connection.query(include_str!("../../sql/messages/append_many.sql"), &columns.parameters())?
     };
-    let stored: HashMap<(Uuid, Uuid), bool> =
-        rows.iter().map(|row| ((row.get("session_id"), row.get("id")), row.get("is_stored"))).collect();
-    let outcome = |(session, row): &(Lookup, Row)| match stored.get(&(*session.expose(), row.id)) {
-        Some(true) => Appended::Stored,
-        Some(false) => Appended::PositionTaken,
-        None => Appended::NoSession,
+    let stored: HashSet<(Uuid, Uuid)> = rows.iter().map(|row| (row.get("session_id"), row.get("id"))).collect();
+    let outcome = |(session, row): &(Lookup, Row)| {
+        if stored.contains(&(*session.expose(), row.id)) { Appended::Stored } else { Appended::PositionTaken }
     };
     Ok(messages.iter().map(outcome).collect())
+}
+
+/// The columns of several messages, one value per message in each.
+struct Columns<'a> {
+    sessions: Vec<&'a Uuid>,
+    positions: Vec<i32>,
+    ids: Vec<&'a Uuid>,
+    sealed: Vec<&'a [u8]>,
+    totals: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(messages: impl Iterator<Item = (&'a Lookup, &'a Row)> + Clone) -> Columns<'a> {
+        Columns {
+            sessions: messages.clone().map(|(session, _)| session.expose()).collect(),
+            positions: messages.clone().map(|(_, row)| row.position).collect(),
+            ids: messages.clone().map(|(_, row)| &row.id).collect(),
+            sealed: messages.clone().map(|(_, row)| row.sealed.as_slice()).collect(),
+            totals: messages.map(|(_, row)| row.total_bytes).collect(),
+        }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 5] {
+        [
+            (&self.sessions, Type::UUID_ARRAY),
+            (&self.positions, Type::INT4_ARRAY),
+            (&self.ids, Type::UUID_ARRAY),
+            (&self.sealed, Type::BYTEA_ARRAY),
+            (&self.totals, Type::INT8_ARRAY),
+        ]
+    }
 }

@@ -1,7 +1,7 @@
 //! PostgreSQL: how it is reached, how its schema is migrated, and one file per table.
 //!
 //! - [`Store`]: owns the pool and the statements.
-//! - `sessions`, `messages`, `reports`, `health`: the statements, one file per table; `rows`: what several of them read.
+//! - `sessions`, `messages`, `reports`, `turns`, `health`: the statements, one file per table; `rows`: what several of them read.
 //! - `erasing`: the lane in which sessions are erased.
 //! - `batcher`: group commit, by which concurrent requests share a statement.
 //! - `pool`: r2d2, and the log lines about an outage.
@@ -38,6 +38,7 @@ mod storage;
 mod sweeper;
 mod timelines;
 mod tls;
+mod turns;
 mod watermark;
 
 use std::sync::Arc;
@@ -51,7 +52,7 @@ pub use erasing::Erased;
 pub use error::Error;
 pub use fault::Fault;
 pub use health::{Health, Readiness};
-pub use messages::{Appended, MAX_READ_BYTES, Messages, Page, PageRequest, Recent};
+pub use messages::{Appended, Asked, MAX_READ_BYTES, Messages, NewQuestion, Page, PageRequest, Recent};
 pub use migrations::{ServerFindings, inspect};
 pub use pool::PoolState;
 pub use reports::{MAX_REPORTS, ReportAppended, ReportList, ReportRef, Reports};
@@ -59,6 +60,7 @@ pub use rights::Rights;
 pub use rows::{Row, StoredSession};
 pub use sessions::{NewSession, Sessions};
 pub use storage::{Disk, ServerStorage};
+pub use turns::{Claim, ClaimEvent, Claims};
 pub use watermark::{DataLocation, Usage, Watermark};
 
 use crate::config::{PoolSettings, RetentionSettings};
@@ -82,6 +84,9 @@ const SWEEPER_CONNECTIONS: u32 = 1;
 /// Connections of the watches: one to each of several hosts, and one for a moment to the server that is used.
 const WATCH_CONNECTIONS: u32 = 2;
 
+/// Connections of the claims' thread.
+const CLAIMS_CONNECTIONS: u32 = 1;
+
 /// Descriptors of one connection (`postgres` runs a small tokio runtime in each).
 const DESCRIPTORS_PER_CONNECTION: usize = 4;
 
@@ -96,6 +101,8 @@ pub struct Store {
     pub messages: Messages,
     /// The table `reports`.
     pub reports: Reports,
+    /// The table `turns`.
+    pub claims: Claims,
     /// Probes of the database and its schema.
     pub health: Health,
     /// Whether there is room for more rows.
@@ -128,6 +135,7 @@ impl Store {
             + WRITE_PROBE_CONNECTIONS
             + SWEEPER_CONNECTIONS
             + WATCH_CONNECTIONS
+            + CLAIMS_CONNECTIONS
     }
 
     /// A store whose pools open their connections in the background; an unreachable database is not an error here.
@@ -156,6 +164,7 @@ impl Store {
             sessions: Sessions::new(&pool, erasing, settings, metrics),
             messages: Messages::new(&pool, settings, metrics),
             reports: Reports::new(&pool, settings.acquire_timeout),
+            claims: Claims::start(&pool, connector, &monitor, settings, metrics),
             health: Health::new(&pool, &monitor, metrics),
             watermark,
             monitor,
@@ -178,12 +187,13 @@ impl Store {
         self.pool.state()
     }
 
-    /// Ends the measuring of storage, the sweeping, the watches, and the logging of outages: a service that stops may stop its
+    /// Ends the measuring of storage, the sweeping, the watches over hosts, durability and turns, and the logging of outages: a service that stops may stop its
     /// database too.
     pub fn close(&self) {
         self.sweeper.close();
         self.host_watch.close();
         self.durability_watch.close();
+        self.claims.close();
         self.watermark.close();
         self.monitor.close();
         self.pool.availability.close();

@@ -1,0 +1,184 @@
+//! The turns that run at this instance, those that are over, and the callers that wait for turns of other instances: what the claims'
+//! thread works on, and when.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use uuid::Uuid;
+
+use crate::sealing::Lookup;
+use crate::store::batcher::Callback;
+use crate::store::error::Error;
+
+/// The time from one look at the sessions to the next. A turn ends so long, and the time of one statement, after its session was erased
+/// elsewhere.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// The same after a failure.
+const INTERVAL_OF_FAILURES: Duration = Duration::from_secs(1);
+
+/// Callers that wait for the ends of turns of other instances. Further ones get [`Error::Unavailable`].
+const MAX_WAITING: usize = 4096;
+
+/// Stops that are asked for between two looks at the sessions, each by a statement of its own.
+const MAX_STOPS: usize = 64;
+
+/// What became of a turn's session at another instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimEvent {
+    /// The session was erased.
+    Erased,
+    /// A client stopped the turn.
+    Stopped,
+    /// Another turn has the claim: this one did not renew it in time.
+    TakenOver,
+}
+
+/// Called on the claims' thread, possibly several times; must not block.
+pub(super) type EventHandler = Arc<dyn Fn(ClaimEvent) + Send + Sync>;
+
+/// A turn that runs here.
+#[derive(Clone)]
+pub(super) struct Running {
+    pub(super) session: Lookup,
+    /// Of its claim; `None` for a turn without one, whose session is watched only.
+    pub(super) position: Option<i32>,
+    pub(super) on_event: EventHandler,
+}
+
+/// A claim to delete.
+pub(super) struct Released {
+    pub(super) session: Lookup,
+    pub(super) claim: Uuid,
+    /// Whether it was passed over once, since its row was locked.
+    pub(super) is_second_try: bool,
+    pub(super) callback: Option<Callback<()>>,
+}
+
+/// A caller that waits for the end of a turn, whichever instance runs it.
+pub(super) struct Waiting {
+    pub(super) session: Lookup,
+    /// The claim of the turn; `None` until it is seen.
+    pub(super) claim: Option<Uuid>,
+    pub(super) callback: Callback<bool>,
+}
+
+/// Shared by the claims' thread and all others.
+#[derive(Default)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// By claim.
+    running: HashMap<Uuid, Running>,
+    released: Vec<Released>,
+    /// Turns to stop, wherever they run.
+    stops: Vec<Waiting>,
+    waiting: Vec<Waiting>,
+    /// Whether somebody waits for the next round.
+    is_urgent: bool,
+    is_closed: bool,
+}
+
+/// The work of one round.
+pub(super) struct Round {
+    pub(super) released: Vec<Released>,
+    pub(super) stops: Vec<Waiting>,
+    /// What is looked at in this round; `None` in a round between two looks.
+    pub(super) look: Option<Look>,
+}
+
+/// The turns and the callers whose sessions are looked at.
+pub(super) struct Look {
+    pub(super) running: HashMap<Uuid, Running>,
+    pub(super) waiting: Vec<Waiting>,
+}
+
+impl Shared {
+    pub(super) fn run(&self, claim: Uuid, running: Running) {
+        self.state.lock().running.insert(claim, running);
+        self.changed.notify_one();
+    }
+
+    /// Ends what [`Shared::run`] began.
+    pub(super) fn end(&self, claim: &Uuid) {
+        let ended = self.state.lock().running.remove(claim);
+        // After the lock: what the handler has captured may take other locks when it is dropped.
+        drop(ended);
+    }
+
+    pub(super) fn release(&self, released: Released) {
+        let mut state = self.state.lock();
+        state.is_urgent |= released.callback.is_some();
+        if !state.is_closed {
+            state.released.push(released);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn stop(&self, session: Lookup, callback: Callback<bool>) {
+        self.add(Waiting { session, claim: None, callback }, |state| {
+            state.is_urgent = true;
+            &mut state.stops
+        });
+    }
+
+    pub(super) fn wait(&self, waiting: Waiting) {
+        self.add(waiting, |state| &mut state.waiting);
+    }
+
+    fn add(&self, waiting: Waiting, list: impl FnOnce(&mut State) -> &mut Vec<Waiting>) {
+        let mut state = self.state.lock();
+        if state.is_closed || state.stops.len() + state.waiting.len() >= MAX_WAITING {
+            drop(state);
+            return (waiting.callback)(Err(Error::Unavailable));
+        }
+        list(&mut state).push(waiting);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Ends the thread at its next round. Whoever waits gets [`Error::Unavailable`].
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.is_closed = true;
+        let waiting: Vec<Waiting> =
+            mem::take(&mut state.waiting).into_iter().chain(mem::take(&mut state.stops)).collect();
+        let released = mem::take(&mut state.released);
+        drop(state);
+        self.changed.notify_one();
+        waiting.into_iter().for_each(|waiting| (waiting.callback)(Err(Error::Unavailable)));
+        released.into_iter().filter_map(|it| it.callback).for_each(|callback| callback(Err(Error::Unavailable)));
+    }
+
+    /// Waits for work: until the next look is due, if there is anything to look at, or somebody waits; `None` once it is closed.
+    pub(super) fn next_round(&self, last_look: Instant, has_failed: bool) -> Option<Round> {
+        let next_look = last_look + if has_failed { INTERVAL_OF_FAILURES } else { INTERVAL };
+        let mut state = self.state.lock();
+        while !state.is_closed {
+            let is_idle = state.running.is_empty() && state.released.is_empty() && state.waiting.is_empty();
+            let is_due = Instant::now() >= next_look;
+            if !state.is_urgent && is_idle {
+                self.changed.wait(&mut state);
+            } else if !is_due && (has_failed || !state.is_urgent) {
+                self.changed.wait_until(&mut state, next_look);
+            } else {
+                let stops = state.stops.len().min(MAX_STOPS);
+                let stops: Vec<Waiting> = state.stops.drain(..stops).collect();
+                state.is_urgent = !state.stops.is_empty();
+                let released = mem::take(&mut state.released);
+                let look =
+                    is_due.then(|| Look { running: state.running.clone(), waiting: mem::take(&mut state.waiting) });
+                return Some(Round { released, stops, look });
+            }
+        }
+        None
+    }
+}
