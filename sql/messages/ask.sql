@@ -8,7 +8,7 @@ WITH locked AS (
     SELECT id, $2::integer, $6::uuid, now() + interval '5 seconds' FROM locked
     ON CONFLICT (session_id) DO UPDATE
     SET position = excluded.position, claim = excluded.claim, ends_at = excluded.ends_at, is_stopped = false
-    WHERE turns.position + 1 < excluded.position OR excluded.ends_at - turns.ends_at > interval '5 seconds' OR turns.claim = excluded.claim
+    WHERE turns.position + 1 < excluded.position OR excluded.ends_at - turns.ends_at > interval '5 seconds'
     RETURNING session_id
 ), stored AS (
     INSERT INTO messages (session_id, position, id, sealed, total_bytes)

@@ -8,5 +8,4 @@ ORDER BY session_id
 ON CONFLICT (session_id) DO UPDATE
 SET position = excluded.position, claim = excluded.claim, ends_at = excluded.ends_at, is_stopped = false
 WHERE turns.position + $4::integer < excluded.position OR excluded.ends_at - turns.ends_at > interval '5 seconds'
-    OR turns.claim = excluded.claim
 RETURNING session_id

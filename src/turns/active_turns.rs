@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use super::event::{ClientKey, Failure};
 use crate::sealing::Lookup;
 use crate::store::{Callback, Error};
 use crate::sync::CancellationToken;
 
-/// Callers that wait for the end of one turn. A client that is gone leaves its own behind.
+/// Callers that wait for the end of one turn: stops, and messages that are sent again. A client that is gone leaves its own behind.
 const MAX_CALLERS: usize = 64;
 
 /// The running turns by session. All clones share one map.
@@ -24,17 +25,26 @@ struct ActiveTurn {
     failure: Option<Failure>,
     /// Called at the end of the turn with whether its session exists; [`MAX_CALLERS`] at most.
     on_end: Vec<Callback<bool>>,
-    priority: Priority,
+    work: Work,
 }
 
-/// Which turn of a session takes the place of another one.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd)]
-pub(super) enum Priority {
-    /// Polishing a report.
-    Low,
-    /// A message: the person may be in danger, and does not wait for the polishing.
+/// What a turn does.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Work {
+    /// It polishes a report. A message takes its place: the person may be in danger, and does not wait.
     #[default]
-    High,
+    Polish,
+    /// It answers a message: that of this question, where the message has an `Idempotency-Key`.
+    Answer(Option<Uuid>),
+}
+
+/// The result of [`ActiveTurns::wait`].
+#[derive(PartialEq, Eq)]
+pub(super) enum WaitOutcome {
+    Waiting,
+    NotRunning,
+    /// Too many callers wait already.
+    TooMany,
 }
 
 /// The right to be the only turn of a session. Dropping it releases the session for the next turn, and reports to the
@@ -51,19 +61,19 @@ pub(super) struct TurnGuard {
 }
 
 impl ActiveTurns {
-    /// Registers a turn, which cancels and replaces one of a lower priority; `None` while another turn of the session runs.
+    /// Registers a turn; `None` while another one of the session runs. One that answers cancels and replaces one that polishes.
     pub(super) fn register(
         &self,
         session: Lookup,
         client: ClientKey,
         disconnect: &CancellationToken,
-        priority: Priority,
+        work: Work,
     ) -> Option<TurnGuard> {
         let mut turns = self.0.lock();
-        if turns.get(&session).is_some_and(|turn| turn.priority >= priority) {
+        if turns.get(&session).is_some_and(|turn| work == Work::Polish || turn.work != Work::Polish) {
             return None;
         }
-        let mut turn = ActiveTurn { priority, ..ActiveTurn::default() };
+        let mut turn = ActiveTurn { work, ..ActiveTurn::default() };
         let cancellation = turn.cancellation.clone();
         let replaced = turns.remove(&session).map(|replaced| {
             // They wait until no turn of the session runs.
@@ -111,6 +121,23 @@ impl ActiveTurns {
         too_many
     }
 
+    /// Whether a turn of the session runs that is not the one of this question.
+    pub(super) fn runs_another(&self, session: Lookup, question: Uuid) -> bool {
+        self.0.lock().get(&session).is_some_and(|turn| turn.work != Work::Answer(Some(question)))
+    }
+
+    /// Has `on_end`, which is made only then, called at the end of the session's turn.
+    pub(super) fn wait(&self, session: Lookup, on_end: impl FnOnce() -> Callback<bool>) -> WaitOutcome {
+        match self.0.lock().get_mut(&session) {
+            None => WaitOutcome::NotRunning,
+            Some(turn) if turn.on_end.len() >= MAX_CALLERS => WaitOutcome::TooMany,
+            Some(turn) => {
+                turn.on_end.push(on_end());
+                WaitOutcome::Waiting
+            }
+        }
+    }
+
     /// Cancels the calls of all turns, for shutdown.
     pub(super) fn cancel_all(&self) {
         let tokens: Vec<CancellationToken> = self.0.lock().values().map(|turn| turn.cancellation.clone()).collect();
@@ -128,13 +155,17 @@ impl TurnGuard {
         }
     }
 
-    /// What stops this turn in favour of another one, also from another thread. A later turn of the session is not affected.
-    pub(super) fn stopper(&self) -> impl FnOnce() + Send + use<> {
+    /// What cancels this turn, which then fails so, also from another thread. A later turn of the session is not affected.
+    pub(super) fn canceller(&self) -> impl Fn(Failure) + Send + Sync + use<> {
         let (turns, session, cancellation) = (self.turns.clone(), self.session, self.cancellation.clone());
-        move || {
+        move |failure| {
             let mut active = turns.0.lock();
             if let Some(turn) = active.get_mut(&session).filter(|turn| turn.cancellation.is_same(&cancellation)) {
-                turn.failure.get_or_insert(Failure::Stopped);
+                if failure == Failure::NoSession {
+                    turn.failure = Some(failure);
+                } else {
+                    turn.failure.get_or_insert(failure);
+                }
             }
             drop(active);
             cancellation.cancel();

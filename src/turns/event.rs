@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::companion::{Safety, Unavailable};
 use crate::message::Message;
 use crate::peers::PeerKey;
-use crate::sealing::{Lookup, OpenError, SealingKey};
+use crate::sealing::{Lookup, OpenError, Part, SealingKey};
 use crate::store::Error;
 use crate::sync::CancellationToken;
 
@@ -29,6 +29,13 @@ pub struct Question {
     pub received_at: Instant,
 }
 
+impl Question {
+    /// The id of the question, if it has an idempotency key.
+    pub(super) fn keyed_id(&self) -> Option<Uuid> {
+        self.idempotency_key.as_ref().map(|key| self.key.message_id(Part::Question, key.as_bytes()))
+    }
+}
+
 /// Among whom the companion is shared fairly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum ClientKey {
@@ -43,13 +50,15 @@ impl ClientKey {
     }
 }
 
-/// Progress of a turn, in this order: `Started` and `Delta` perhaps, then exactly one of `Finished` and `Failed`.
+/// Progress of a turn, in this order: `Started`, `Delta` and `Reset` perhaps, then exactly one of `Finished` and `Failed`.
 pub enum Event {
     /// The companion is called, or, where the question speaks of danger, waits for its permit. The answer will have this id. What was
     /// found of danger comes with it.
     Started(Uuid, Option<Safety>),
     /// The next piece of the answer.
     Delta(String),
+    /// The pieces so far are not the answer: those that follow are.
+    Reset,
     /// Terminal: the answer as it is stored, by this turn or an earlier one, and what was found of danger in the question.
     Finished(Message, Option<Safety>),
     /// Terminal: there is no answer.

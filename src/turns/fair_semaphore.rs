@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 use super::active_turns::TurnGuard;
 use super::companion_usage::{CompanionUsage, Rank};
-use super::event::ClientKey;
+use super::event::{ClientKey, Failure};
 
 /// This part of the permits goes only to clients that have used the companion little.
 const RESERVE_DIVISOR: usize = 8;
@@ -139,7 +139,8 @@ impl State {
     fn add(&mut self, guard: &TurnGuard, wake: Sender<()>) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        let stop: Stop = Box::new(guard.stopper());
+        let cancel = guard.canceller();
+        let stop: Stop = Box::new(move || cancel(Failure::Stopped));
         let (client, wake) = (guard.client, Some(wake));
         self.turns.insert(number, Entry { client, wake, granted_at: None, is_abandoned: false, stop: Some(stop) });
         self.update(client, |client| _ = client.waiting.insert(number));

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::active_turns::{Priority, TurnGuard};
+use super::active_turns::{TurnGuard, Work};
 use super::event::{ClientKey, Failure};
 use super::turns::Turns;
 use crate::companion::Call;
 use crate::peers::PeerKey;
 use crate::sealing::Lookup;
+use crate::store::ClaimEvent;
 use crate::sync::CancellationToken;
 
 /// A text to rewrite.
@@ -40,7 +41,7 @@ impl Turns {
         let Some(open) = self.open().filter(|_| self.resources.companion.has_model()) else { return callback(None) };
         let Ok(peer_turn) = self.peer_turns.begin(polish.peer) else { return callback(None) };
         let client = ClientKey::new(polish.peer, polish.session);
-        let Some(guard) = self.active.register(polish.session, client, &polish.disconnect, Priority::Low) else {
+        let Some(guard) = self.active.register(polish.session, client, &polish.disconnect, Work::Polish) else {
             return callback(None);
         };
         // It would wait for a thread longer than the client waits.
@@ -53,6 +54,13 @@ impl Turns {
         let turns = self.clone();
         let job = move || {
             let (mut guard, _held) = (guard, (peer_turn, open));
+            let cancel = guard.canceller();
+            // It stores nothing, so a turn at another instance does not matter to it.
+            let _watched = turns.resources.store.claims.watch(polish.session, move |event| {
+                if event == ClaimEvent::Erased {
+                    cancel(Failure::NoSession);
+                }
+            });
             let words = turns.rewrite(&polish, &guard);
             guard.session_exists = Ok(guard.failure() != Some(Failure::NoSession));
             drop(guard);

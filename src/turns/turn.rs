@@ -14,14 +14,14 @@ use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
 use crate::retention::Life;
 use crate::sealing::{Lookup, OpenError, Part, SealingKey};
-use crate::store::{self, Appended, Callback, Error, Recent, Row, Store};
+use crate::store::{self, Appended, Asked, Callback, ClaimEvent, Error, NewQuestion, Recent, Row, Store};
 use crate::sync::ThreadPool;
 
 /// Bytes of a character in UTF-8 at most.
 const MAX_CHAR_BYTES: usize = 4;
 
-/// Attempts to append an answer while another service on the same database takes its position.
-const MAX_APPENDS: u32 = 5;
+/// How long a turn without an answer waits until its claim is released, so that the next turn finds none.
+const MAX_RELEASE_TIME: Duration = Duration::from_secs(1);
 
 /// What all turns share.
 pub(super) struct Resources {
@@ -64,7 +64,7 @@ struct End {
 pub(super) struct Turn<'a> {
     resources: &'a Resources,
     question: &'a Question,
-    /// `None` while another turn of the session runs: then only a stored answer can be returned.
+    /// `None` while another turn of the session runs here: then only a stored answer can be returned.
     guard: Option<&'a TurnGuard>,
     sink: &'a EventSink,
     /// What was found of danger in the question.
@@ -97,15 +97,21 @@ impl<'a> Turn<'a> {
         Turn { resources, question, guard, sink, safety }
     }
 
-    /// Runs the turn, and returns the answer as it is stored. `recent`: the newest messages, if they are read already.
-    /// `is_stale`: whether the session was last used in an earlier hour.
-    pub(super) fn run(&self, recent: Option<Vec<Row>>, is_stale: bool) -> Result<Answer, Failure> {
+    /// Runs the turn, and returns the answer as it is stored; `None` where another turn, perhaps of this very question, has the session:
+    /// when that is over, this one can run again. `recent`: the newest messages, if they are read already. `is_stale`: whether the
+    /// session was last used in an earlier hour. `runs_another`: whether a turn of another question than this one runs here.
+    pub(super) fn run(
+        &self,
+        recent: Option<Vec<Row>>,
+        is_stale: bool,
+        runs_another: impl Fn(Uuid) -> bool,
+    ) -> Result<Option<Answer>, Failure> {
         if self.question.received_at.elapsed() > self.resources.timeout {
             // The turn waited that long for its thread.
             return Err(Failure::TimedOut);
         }
-        // The history first: if another service writes between the two reads, the position derived from it is taken.
-        let (history, mut end) = match recent {
+        // The history first: if another instance writes between the two reads, the position derived from it is taken.
+        let (mut history, mut end) = match recent {
             _ if self.guard.is_none() => Default::default(),
             Some(rows) => self.open_history(&rows)?,
             None => self.read_history()?,
@@ -113,27 +119,67 @@ impl<'a> Turn<'a> {
         let (ids, is_resent) = self.ids(history.last());
         let is_resent = match self.find_earlier(ids)? {
             (Some(question), _) if question.text != self.question.text => return Err(Failure::KeyReused),
-            (_, Some(message)) => return Ok(Answer { message, is_fallback: false }),
+            (_, Some(message)) => return Ok(Some(Answer { message, is_fallback: false })),
             (question, None) => is_resent || question.is_some(),
         };
-        let guard = self.guard.ok_or(Failure::AlreadyRunning)?;
+        let Some(guard) = self.guard else {
+            let is_other = !is_resent && runs_another(ids.question);
+            return if is_other { Err(Failure::AlreadyRunning) } else { Ok(None) };
+        };
         self.check_room(end, is_resent)?;
         if is_stale {
             // Before any message is stored, so that the sweeper does not take the session with it.
             self.wait(|callback| self.resources.store.sessions.touch(self.session(), callback))?;
         }
-        if !is_resent {
+        let claim = self.resources.store.claims.claim(self.session());
+        if is_resent {
             // What is stored was accepted before, and gets its answer.
+            if !self.wait(|callback| self.resources.store.claims.take(&claim, end.position, callback))? {
+                return self.wait_or_fail(ids);
+            }
+            // A turn that was over before the claim was taken has perhaps answered it.
+            let claimed_at = end.position;
+            (history, end) = self.read_history()?;
+            if end.position != claimed_at {
+                return self.wait_or_fail(ids);
+            }
+        } else {
             if self.resources.store.watermark.is_full() {
                 return Err(Failure::StorageFull);
             }
             let mut question = new_message(ids.question, Role::User, self.question.text.clone());
-            match self.append(&mut question, &mut end)? {
-                Appended::Stored => {}
-                Appended::NoSession => return Err(Failure::NoSession),
-                Appended::PositionTaken => return Err(Failure::AlreadyRunning),
+            match self.ask(&mut question, &mut end, claim.id())? {
+                Asked::Stored => {}
+                Asked::NoSession => return Err(Failure::NoSession),
+                Asked::Claimed | Asked::PositionTaken => return self.wait_or_fail(ids),
             }
         }
+        let cancel = guard.canceller();
+        claim.hold(end.position, move |event| {
+            cancel(match event {
+                ClaimEvent::Erased => Failure::NoSession,
+                ClaimEvent::Stopped => Failure::Stopped,
+                ClaimEvent::TakenOver => Failure::AlreadyRunning,
+            });
+        });
+        let answered = self.answer(history, ids, end, guard);
+        if !matches!(answered, Ok(_) | Err(Failure::Store(_))) {
+            // A stored answer ends the claim, and without a database nothing else does it sooner than its end.
+            let _ = store::wait(Instant::now() + MAX_RELEASE_TIME, |callback| claim.release(callback));
+        }
+        answered.map(Some)
+    }
+
+    /// What becomes of a turn whose session another one has: with an idempotency key it waits, if its question is stored.
+    fn wait_or_fail(&self, ids: Ids) -> Result<Option<Answer>, Failure> {
+        match self.find_earlier(ids)? {
+            (None, None) => Err(Failure::AlreadyRunning),
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks the companion, and stores its answer behind the question.
+    fn answer(&self, history: Vec<Message>, ids: Ids, end: End, guard: &TurnGuard) -> Result<Answer, Failure> {
         let earlier = history.into_iter().filter(|message| message.id != ids.question);
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
@@ -143,6 +189,9 @@ impl<'a> Turn<'a> {
             Ok((text, finish)) => (own_role, text, finish),
             Err(failure) => (Role::Script, self.fallback(&conversation, failure)?, Finish::Complete),
         };
+        if guard.failure() == Some(Failure::NoSession) {
+            return Err(Failure::NoSession);
+        }
         let answer = new_message(ids.answer, role, text);
         let message = self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)?;
         Ok(Answer { is_fallback: message.role != own_role, message })
@@ -167,10 +216,10 @@ impl<'a> Turn<'a> {
     /// The ids of this turn's messages, and whether it continues the turn of the newest message, which is stored then: a
     /// client without idempotency keys sends the words again after an error.
     fn ids(&self, newest: Option<&Message>) -> (Ids, bool) {
-        let Question { key, text, idempotency_key, .. } = self.question;
+        let Question { key, text, .. } = self.question;
         let unanswered = newest.filter(|newest| newest.role == Role::User && newest.text == *text);
-        let (question, is_resent) = match (idempotency_key, unanswered) {
-            (Some(idempotency_key), _) => (key.message_id(Part::Question, idempotency_key.as_bytes()), false),
+        let (question, is_resent) = match (self.question.keyed_id(), unanswered) {
+            (Some(question), _) => (question, false),
             (None, Some(unanswered)) => (unanswered.id, true),
             // Derived all the same, so that ids have one form.
             (None, None) => (key.message_id(Part::Question, Uuid::new_v4().as_bytes()), false),
@@ -180,7 +229,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Whether the session has room for the question, unless it is stored, and for the longest answer: an answer is stored
-    /// in any case. Where several services answer one session at a time, each may exceed the limits by one answer.
+    /// in any case.
     fn check_room(&self, end: End, question_is_stored: bool) -> Result<(), Failure> {
         let SessionLimits { max_messages, max_bytes } = self.resources.session_limits;
         let answer = sealed_bytes(MAX_ANSWER_CHARS * MAX_CHAR_BYTES);
@@ -228,8 +277,8 @@ impl<'a> Turn<'a> {
                 Ok(finish) => Ok((text, finish)),
                 Err(reason) => {
                     if self.safety.is_some() && !text.is_empty() {
-                        // The script's reply follows words that the provider has withdrawn.
-                        self.sink.send(Event::Delta("\n\n".to_owned()));
+                        // The script's reply takes the place of words that the provider has withdrawn.
+                        self.sink.send(Event::Reset);
                     }
                     Err(Failure::Unavailable(reason))
                 }
@@ -237,34 +286,36 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Stores the answer behind all messages of the session, and counts it if it has help lines. Returns the one that is stored,
-    /// which another service has made perhaps, and counted.
+    /// Stores the answer behind the question, and counts it if it has help lines. Returns the one that is stored, which perhaps another
+    /// instance has made, and counted, that took the claim of a turn that it did not hear of for too long.
     fn store_answer(&self, ids: Ids, mut answer: Message, mut end: End) -> Result<Message, Failure> {
-        for _ in 0..MAX_APPENDS {
-            match self.append(&mut answer, &mut end)? {
-                Appended::Stored => {
-                    if let Some(safety) = self.safety {
-                        self.resources.metrics.safety(safety.level.label());
-                    }
-                    return Ok(answer);
+        match self.append(&mut answer, &mut end)? {
+            Appended::Stored => {
+                if let Some(safety) = self.safety {
+                    self.resources.metrics.safety(safety.level.label());
                 }
-                Appended::NoSession => return Err(Failure::NoSession),
-                Appended::PositionTaken => {}
+                Ok(answer)
             }
-            // Another service on this database wrote to the session; perhaps the answer to this very question.
-            if let (_, Some(answer)) = self.find_earlier(ids)? {
-                return Ok(answer);
+            Appended::NoSession => Err(Failure::NoSession),
+            Appended::PositionTaken => {
+                let (_, stored) = self.find(ids)?;
+                let stored = stored.ok_or(Failure::AlreadyRunning)?;
+                if stored.text != answer.text {
+                    self.sink.send(Event::Reset);
+                    self.sink.send(Event::Delta(stored.text.clone()));
+                }
+                Ok(stored)
             }
-            (_, end) = self.read_history()?;
         }
-        Err(Failure::AlreadyRunning)
     }
 
     /// The stored question and answer, with an idempotency key: no others can be stored.
-    fn find_earlier(&self, Ids { question, answer }: Ids) -> Result<(Option<Message>, Option<Message>), Failure> {
-        if self.question.idempotency_key.is_none() {
-            return Ok((None, None));
-        }
+    fn find_earlier(&self, ids: Ids) -> Result<(Option<Message>, Option<Message>), Failure> {
+        if self.question.idempotency_key.is_none() { Ok((None, None)) } else { self.find(ids) }
+    }
+
+    /// The stored question and answer.
+    fn find(&self, Ids { question, answer }: Ids) -> Result<(Option<Message>, Option<Message>), Failure> {
         let ids = [question, answer];
         let rows = self.wait(|callback| self.resources.store.messages.find(self.session(), ids, callback))?;
         let mut messages = self.open(&rows)?;
@@ -284,17 +335,24 @@ impl<'a> Turn<'a> {
         Ok((self.open(rows)?, end.unwrap_or_default()))
     }
 
-    /// Stores a message at the end of the session, and moves the end behind it.
-    fn append(&self, message: &mut Message, end: &mut End) -> Result<Appended, Error> {
+    /// Takes the claim and stores the question at the end of the session, and moves the end behind it.
+    fn ask(&self, question: &mut Message, end: &mut End, claim: Uuid) -> Result<Asked, Error> {
+        let (row, session) = (self.row(question, end), self.session());
+        self.wait(|callback| self.resources.store.messages.ask(NewQuestion { session, row, claim }, callback))
+    }
+
+    /// Stores the answer at the end of the session, and moves the end behind it.
+    fn append(&self, answer: &mut Message, end: &mut End) -> Result<Appended, Error> {
+        let row = self.row(answer, end);
+        self.wait(|callback| self.resources.store.messages.append(self.session(), row, callback))
+    }
+
+    /// The row of a message behind the end of the session, which is moved there.
+    fn row(&self, message: &mut Message, end: &mut End) -> Row {
         message.position = end.position.saturating_add(1);
         let sealed = message.seal(&self.question.key);
-        let new_end = End { position: message.position, total_bytes: end.total_bytes + length(sealed.len()) };
-        let row = Row { position: message.position, id: message.id, sealed, total_bytes: new_end.total_bytes };
-        let appended = self.wait(|callback| self.resources.store.messages.append(self.session(), row, callback))?;
-        if appended == Appended::Stored {
-            *end = new_end;
-        }
-        Ok(appended)
+        *end = End { position: message.position, total_bytes: end.total_bytes + length(sealed.len()) };
+        Row { position: message.position, id: message.id, sealed, total_bytes: end.total_bytes }
     }
 
     /// Waits for a statement until shortly after the client has received its terminal event.

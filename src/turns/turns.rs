@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::active_turns::{ActiveTurns, Priority, TurnGuard};
+use super::active_turns::{ActiveTurns, TurnGuard, WaitOutcome, Work};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
 use super::turn::{Answer, Resources, Turn};
@@ -53,10 +53,11 @@ pub struct Turns {
     open: Mutex<Option<(Sender<()>, Receiver<()>)>>,
 }
 
-/// A turn from its registration to its terminal event.
+/// A turn from its request to its terminal event.
 struct PendingTurn {
     timer: Timer,
     question: Question,
+    /// `None` while another turn of the session runs here.
     guard: Option<TurnGuard>,
     peer_turn: Option<PeerPermit>,
     sink: EventSink,
@@ -132,16 +133,21 @@ impl Turns {
         let timer = self.timers.schedule(question.received_at + self.resources.timeout, move || {
             late.send(Event::Failed(Failure::TimedOut));
         });
+        self.begin(PendingTurn { timer, question, guard: None, peer_turn, sink, open });
+    }
+
+    /// Reads the session of a turn, and has a thread run it.
+    fn begin(self: &Arc<Turns>, mut pending: PendingTurn) {
+        let question = &pending.question;
         // Before anything is read, so that no other turn of the session writes after that, and that a stop or an erasure
         // finds a turn that has no thread yet.
         let (session, client) = (question.key.lookup(), ClientKey::new(question.peer, question.key.lookup()));
-        let guard = self.active.register(session, client, &question.disconnect, Priority::High);
-        let is_resendable = question.idempotency_key.is_some();
-        let turns = self.clone();
-        let pending = PendingTurn { timer, question, guard, peer_turn, sink, open };
-        if pending.guard.is_none() && !is_resendable {
+        let work = Work::Answer(question.keyed_id());
+        pending.guard = self.active.register(session, client, &question.disconnect, work);
+        if pending.guard.is_none() && work == Work::Answer(None) {
             return pending.finish(self, Err(Failure::AlreadyRunning), None);
         }
+        let turns = self.clone();
         // Anybody can invent the id of a session: such a message takes neither a thread nor a second statement.
         let found = move |recent: Result<Option<Recent>, Error>| {
             let key = &pending.question.key;
@@ -151,6 +157,31 @@ impl Turns {
             }
         };
         self.resources.read_recent(session, Box::new(found));
+    }
+
+    /// Begins a turn once more when the turn is over that has its session, here or at another instance. It holds no thread until then.
+    fn begin_later(self: &Arc<Turns>, mut pending: PendingTurn) {
+        let (session, turns) = (pending.question.key.lookup(), self.clone());
+        if let Some(mut guard) = pending.guard.take() {
+            guard.session_exists = Ok(true);
+            drop(guard);
+            let over = move |exists: Result<bool, Error>| match exists {
+                Ok(_) => turns.begin(pending),
+                Err(error) => pending.finish(&turns, Err(error.into()), None),
+            };
+            return self.resources.store.claims.wait(session, Box::new(over));
+        }
+        let mut pending = Some(pending);
+        let outcome = self.active.wait(session, || {
+            let pending = pending.take();
+            Box::new(move |_| pending.into_iter().for_each(|pending| turns.begin(pending)))
+        });
+        let Some(pending) = pending else { return };
+        if outcome == WaitOutcome::NotRunning {
+            self.begin(pending);
+        } else {
+            pending.finish(self, Err(Failure::AlreadyRunning), None);
+        }
     }
 
     /// What [`Turns::close`] waits for until it is dropped; `None` after `close`.
@@ -166,8 +197,13 @@ impl Turns {
         let started = self.resources.threads.execute(move || {
             let PendingTurn { question, guard, sink, .. } = &pending;
             let turn = Turn::new(&turns.resources, question, guard.as_ref(), sink);
-            let (result, safety) = (turn.run(recent, is_stale), turn.safety);
-            pending.finish(&turns, result, safety);
+            let session = question.key.lookup();
+            let result = turn.run(recent, is_stale, |question| turns.active.runs_another(session, question));
+            let safety = turn.safety;
+            match result.transpose() {
+                Some(result) => pending.finish(&turns, result, safety),
+                None => turns.begin_later(pending),
+            }
         });
         if started.is_err() {
             let overloaded = Failure::Overloaded;
@@ -176,15 +212,18 @@ impl Turns {
         }
     }
 
-    /// Stops the turn of a session. `callback` receives whether the session exists: once the turn is over and its answer
-    /// so far is stored, or from the store where no turn runs or many callers wait already.
+    /// Stops the turn of a session, whichever instance runs it. `callback` receives whether the session exists: once the turn is over
+    /// and its answer so far is stored, or from the store where none runs.
     pub fn stop(&self, key: SealingKey, callback: Callback<bool>) {
-        let (session, policy) = (key.lookup(), self.resources.retention);
+        let (session, policy, store) = (key.lookup(), self.resources.retention, self.resources.store.clone());
         if let Some(callback) = self.active.cancel(session, Failure::Stopped, Some(callback)) {
             // A session that does not open has not ended.
             let exists = move |session: StoredSession| Life::open(policy, &key, &session) != Ok(None);
-            let found =
-                move |found: Result<Option<StoredSession>, Error>| callback(found.map(|it| it.is_some_and(exists)));
+            let found = move |found: Result<Option<StoredSession>, Error>| match found.map(|it| it.is_some_and(exists))
+            {
+                Ok(true) => store.claims.stop(session, callback),
+                found => callback(found),
+            };
             self.resources.store.sessions.find(session, Box::new(found));
         }
     }

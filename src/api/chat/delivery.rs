@@ -69,6 +69,10 @@ impl Delivery {
                 stream.send_text(&text);
                 self.state = State::Streaming(stream);
             }
+            (State::Streaming(stream), Event::Reset) => {
+                stream.reset();
+                self.state = State::Streaming(stream);
+            }
             (State::Streaming(stream), Event::Finished(message, safety)) => {
                 stream.finish("message.end", &AnswerMessage::new(session_id, message, self.help.note(safety)));
             }

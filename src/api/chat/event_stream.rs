@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::wire::MessageDelta;
+use super::wire::{MessageDelta, MessageReset};
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
@@ -31,6 +31,8 @@ struct State {
     /// Text that the client was too slow to receive. It is sent with the text that follows, so a slow client costs no
     /// more memory than one answer.
     unsent: String,
+    /// Whether the pieces before the unsent text are not the answer, which the client does not know yet.
+    is_reset: bool,
     last_activity: Instant,
     /// The language of an error.
     language: Language,
@@ -48,7 +50,8 @@ impl EventStream {
             .with_additional_header("Cache-Control", "no-store, no-transform");
         let sender = responder.stream(head);
         let (unsent, last_activity) = (String::new(), Instant::now());
-        let mut state = State { sender: Some(sender), count: 0, unsent, last_activity, language, keep_alive: None };
+        let (sender, is_reset) = (Some(sender), false);
+        let mut state = State { sender, count: 0, unsent, is_reset, last_activity, language, keep_alive: None };
         state.send(COMMENT);
         let state = Arc::new(Mutex::new(state));
         keep_alive(&state, timers);
@@ -66,6 +69,14 @@ impl EventStream {
     pub(super) fn send_text(&self, text: &str) {
         let mut state = self.0.lock();
         state.unsent.push_str(text);
+        state.flush();
+    }
+
+    /// Has the client forget the pieces so far; the next piece follows.
+    pub(super) fn reset(&self) {
+        let mut state = self.0.lock();
+        state.unsent.clear();
+        state.is_reset = true;
         state.flush();
     }
 
@@ -100,17 +111,25 @@ impl State {
         event
     }
 
-    fn unsent_event(&mut self) -> Vec<u8> {
-        let delta = MessageDelta { text: mem::take(&mut self.unsent) };
-        self.event("message.delta", &delta)
+    /// The events that the client was too slow for, or that come now; empty where there are none.
+    fn unsent_events(&mut self) -> Vec<u8> {
+        let mut events = Vec::new();
+        if mem::take(&mut self.is_reset) {
+            events.extend(self.event("message.reset", &MessageReset {}));
+        }
+        if !self.unsent.is_empty() {
+            let delta = MessageDelta { text: mem::take(&mut self.unsent) };
+            events.extend(self.event("message.delta", &delta));
+        }
+        events
     }
 
-    /// Sends the unsent text, or a comment where there is none, if the client's buffer has room.
+    /// Sends what is unsent, or a comment where nothing is, if the client's buffer has room.
     fn flush(&mut self) {
         self.last_activity = Instant::now();
         if self.sender.as_ref().is_some_and(StreamSender::has_room) {
-            let bytes = if self.unsent.is_empty() { COMMENT.to_vec() } else { self.unsent_event() };
-            self.send(&bytes);
+            let events = self.unsent_events();
+            self.send(if events.is_empty() { COMMENT } else { &events });
         }
     }
 
@@ -124,10 +143,7 @@ impl State {
 
     fn finish<T: Serialize>(&mut self, name: &str, data: &T) {
         let Some(sender) = self.sender.take() else { return };
-        let mut last = Vec::new();
-        if !self.unsent.is_empty() {
-            last = self.unsent_event();
-        }
+        let mut last = self.unsent_events();
         last.extend(self.event(name, data));
         sender.finish(&last);
     }

@@ -134,6 +134,10 @@ pub(in crate::api) struct MessageDelta {
     pub(super) text: String,
 }
 
+/// The data of `message.reset`, which has no members: the pieces so far are not the answer, those that follow are.
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct MessageReset {}
+
 /// The data of each server-sent event, by the event's name.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "only its description is used")]
@@ -143,6 +147,8 @@ pub(in crate::api) struct ChatEvents {
     safety: SafetyNote,
     #[schema(rename = "message.delta")]
     delta: MessageDelta,
+    #[schema(rename = "message.reset")]
+    reset: MessageReset,
     #[schema(rename = "message.end")]
     end: AnswerMessage,
     #[schema(value_type = ProblemDocument<'static>)]

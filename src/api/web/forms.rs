@@ -154,7 +154,7 @@ fn on_event(conversation: Conversation, draft: String, form_key: String, respond
     let (mut waiting, mut found) = (Some((conversation, draft, form_key, responder)), None);
     Box::new(move |event| match event {
         Event::Started(_, safety) => found = safety,
-        Event::Delta(_) => {}
+        Event::Delta(_) | Event::Reset => {}
         Event::Finished(_, safety) => {
             if let Some((conversation, .., responder)) = waiting.take() {
                 conversation.with_safety(safety).show(None, None, responder);

@@ -7,7 +7,7 @@ use super::*;
 use crate::peers::{Distinct, PeerKey, Peers};
 use crate::session_id::SessionId;
 use crate::sync::CancellationToken;
-use crate::turns::active_turns::{ActiveTurns, Priority};
+use crate::turns::active_turns::{ActiveTurns, Work};
 use crate::turns::event::Failure;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ fn networks() -> [Option<PeerKey>; 5] {
 fn turn(peer: Option<PeerKey>) -> TurnGuard {
     let session = SessionId::random().lookup();
     let client = ClientKey::new(peer, session);
-    let guard = ActiveTurns::default().register(session, client, &CancellationToken::default(), Priority::High);
+    let guard = ActiveTurns::default().register(session, client, &CancellationToken::default(), Work::Answer(None));
     guard.expect("no other turn of the session")
 }
 
