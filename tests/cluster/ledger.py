@@ -31,6 +31,10 @@ SECONDS_TO_LEARN_OF_THE_END = 0.5  # Between the end of an answer and a thread's
 MAX_SHOWN_MS = 300  # How long text of a session may still arrive after its erasure or its stop was acknowledged.
 
 
+# What is measured, in milliseconds.
+FIGURES = ["shown after an erasure", "shown after a stop", "stop answered", "answered by a repeated request"]
+
+
 class Ledger:
     """What the service acknowledged, and what was wrong at once. Shared by all people."""
 
@@ -41,7 +45,7 @@ class Ledger:
         self.failed = collections.Counter()
         self.wrong = collections.Counter()
         self.writes = []  # When a write was acknowledged.
-        self.figures = {"shown after an erasure": [], "shown after a stop": [], "stop answered": []}  # Milliseconds.
+        self.figures = {name: [] for name in FIGURES}
         self.is_over = threading.Event()
 
     def count(self, kind=None):
@@ -121,12 +125,14 @@ class Person:
 
     def say(self, session, turn, is_streamed, watch=None, client=None):
         """Sends the message until it has its answer or can have none."""
-        arguments = self.message(session, turn)
+        arguments, asked_at = self.message(session, turn), time.monotonic()
         if is_streamed:
             arguments["headers"]["Accept"] = "text/event-stream"
-        status, document, _ = self.request("POST", CHAT, client, watch=watch, **arguments)
+        status, document, is_first = self.request("POST", CHAT, client, watch=watch, **arguments)
         if status == 200:
             self.note_answer(turn, document)
+            if not is_first:
+                self.ledger.measure("answered by a repeated request", time.monotonic() - asked_at)
         elif status == 404 and not session["erased"]:
             self.ledger.note_wrong("a session was not found though nobody had erased it")
         elif status not in (404, 409):
