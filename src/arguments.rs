@@ -24,7 +24,11 @@ pub enum Command {
     /// Run the service until SIGTERM or SIGINT (the default)
     Serve,
     /// Bring the database's schema up to date and exit
-    Migrate,
+    Migrate {
+        /// Also have Citus distribute the tables, as with DB_DISTRIBUTE=citus, which the service needs from then on
+        #[arg(long)]
+        distributed: bool,
+    },
     /// Check whether the service would serve: the configuration, the database, the role; print the findings, change nothing
     Check {
         /// Also send a fixed sentence to the companion, and print what it answers

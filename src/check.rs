@@ -13,6 +13,7 @@ use crate::config::{self, Address, Config, Server, StorageReserve, StorageSettin
 use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::report::Templates;
 use crate::resources::{Registry, Resource};
+use crate::store::distribution::{self, Distribution};
 use crate::store::migrations;
 use crate::store::{Disk, LossRisk, ServerFindings, ServerStorage, Store, Usage, inspect};
 use crate::web::Site;
@@ -157,6 +158,17 @@ impl Report<'_> {
         match inspect(server, &config.pool) {
             Ok(findings) => {
                 self.report_server(&findings);
+                match distribution::inspect(server, &config.pool) {
+                    Ok(Some(Distribution { citus, is_complete: true })) => {
+                        self.line("Citus", format_args!("{citus}, distributes the tables"));
+                    }
+                    Ok(Some(Distribution { citus, is_complete: false })) => {
+                        let next = "starting, or `safespace migrate`, distributes the tables";
+                        self.line("Citus", format_args!("{citus}; {next}"));
+                    }
+                    Ok(None) => {}
+                    Err(error) => self.problem(StartError::from(error)),
+                }
                 let (allowed, used) = (findings.max_connections, Store::max_connections(&config.pool));
                 if allowed < used {
                     let remedy =

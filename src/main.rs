@@ -31,7 +31,7 @@ const ABORTED: i32 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match Config::from_environment() {
+    let mut config = match Config::from_environment() {
         Ok(config) => config,
         Err(problems) => {
             let _ = writeln!(io::stderr(), "safespace: the configuration cannot be used:\n{problems}");
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         }
     };
     let log = logging::start(&config.log);
-    match run(arguments.command.unwrap_or(Command::Serve), &config) {
+    match run(arguments.command.unwrap_or(Command::Serve), &mut config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log.write_line(format_args!("safespace: {error}"));
@@ -48,17 +48,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, config: &Config) -> Result<(), StartError> {
+fn run(command: Command, config: &mut Config) -> Result<(), StartError> {
     match command {
         Command::Serve => match serve(config) {
             // A service that is stopped while it starts has done what was asked.
             Err(StartError::Interrupted) => Ok(()),
             result => result,
         },
-        Command::Migrate => {
+        Command::Migrate { distributed } => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
+            config.pool.is_distributed |= distributed;
             let version = app::migrate(config, &stop.asked)?;
-            print(&format!("The schema is at version {version}.\n"));
+            let distributed = if config.pool.is_distributed { ", and Citus distributes its tables" } else { "" };
+            print(&format!("The schema is at version {version}{distributed}.\n"));
             Ok(())
         }
         Command::UpgradeData { delete_old: true, .. } => {

@@ -19,6 +19,7 @@ use crate::http::{self, Limits};
 use crate::peers::{Distinct, Peers};
 use crate::private_postgres::{self, NamedPrograms, PrivatePostgres, PrivatePostgresError};
 use crate::resources::Registry;
+use crate::store::distribution;
 use crate::store::migrations::{self, Migrated, MigrationError};
 use crate::store::{DataLocation, Disk, LossRisk, Store};
 
@@ -96,7 +97,11 @@ pub fn migrate(config: &Config, stop: &AtomicBool) -> Result<i32, StartError> {
         Database::Private(private) if PrivatePostgres::is_running(private) => (PrivatePostgres::server(private), None),
         _ => open_database(config, stop)?,
     };
-    migrate_with_retries(&server, &config.pool, stop)
+    let version = migrate_with_retries(&server, &config.pool, stop)?;
+    if config.pool.is_distributed {
+        distribution::refresh(&server, &config.pool)?;
+    }
+    Ok(version)
 }
 
 /// Brings the data of the private PostgreSQL to a newer major version, and returns what to do next. `on_line` gets the progress.
@@ -174,7 +179,7 @@ pub(super) fn data_location(config: &Config) -> DataLocation {
     }
 }
 
-/// Applies the migrations, again if the database is not reached yet: services and databases are often started together.
+/// Applies the migrations, and distributes the tables where they must be; again if the database is not reached yet: services and databases are often started together.
 /// Returns the version of the schema.
 pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<i32, StartError> {
     let mut attempt = 1;
@@ -201,6 +206,13 @@ pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &
         log::info!(applied, version; "Schema migrated");
     } else if version > migrations::NEWEST {
         log::info!(version, known = migrations::NEWEST; "The schema is newer than this version, and works with it");
+    }
+    let tables = distribution::ensure(server, pool, stop).map_err(|error| match error {
+        MigrationError::Interrupted => StartError::Interrupted,
+        error => error.into(),
+    })?;
+    if tables > 0 {
+        log::info!(tables; "Tables distributed");
     }
     Ok(version)
 }

@@ -26,16 +26,16 @@ mod embedded {
 }
 
 /// Bounds each statement of a migration, and the time from the start to the last attempt.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a migration waits for the lock on a table. Requests that need the table wait behind it.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time from such a wait to the next one, in which those requests get through.
 const PAUSE_AFTER_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often an instance looks whether another one has finished its migration.
-const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often a pause looks whether the service was asked to stop.
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -71,6 +71,24 @@ pub enum MigrationError {
     /// The role lacks a privilege that serving needs.
     #[error("{0}")]
     Privileges(Rights),
+    /// The tables must be distributed, and the database has no Citus.
+    #[error(
+        "DB_DISTRIBUTE is citus, and the database has no extension citus: add it on the coordinator and every worker \
+         (docs/setup.md), or set DB_DISTRIBUTE=off"
+    )]
+    NoCitus,
+    /// The tables are distributed, and the configuration does not say so.
+    #[error(
+        "Citus distributes the tables of this database: set DB_DISTRIBUTE=citus, without which statements of several \
+         sessions would be refused"
+    )]
+    Distributed,
+    /// Someone distributed a table by hand.
+    #[error(
+        "Citus distributes the table {0} in another way than SafeSpace: undo it (undistribute_table), so that SafeSpace \
+         can distribute it, or give the service a new, empty database"
+    )]
+    DistributedOtherwise(String),
     /// A statement of a migration, or one that reads the version, failed.
     #[error("the schema cannot be read or migrated: {0}")]
     Failed(String),
@@ -92,8 +110,8 @@ pub const NEWEST: i32 = 5;
 /// The name of version 1. A schema from before the first release has another one there, and stores the ids of sessions.
 const FIRST_NAME: &str = "sessions_and_messages";
 
-const LOCK: &str = include_str!("../../sql/schema/lock_migrations.sql");
-const TIMEOUTS: &str = include_str!("../../sql/schema/migration_timeouts.sql");
+pub(super) const LOCK: &str = include_str!("../../sql/schema/lock_migrations.sql");
+pub(super) const TIMEOUTS: &str = include_str!("../../sql/schema/migration_timeouts.sql");
 const VERSION: &str = include_str!("../../sql/schema/version.sql");
 const OLDEST_VERSION: &str = include_str!("../../sql/schema/oldest_version.sql");
 

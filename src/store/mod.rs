@@ -12,12 +12,13 @@
 //! - [`LossRisk`]: whether PostgreSQL can lose what it has acknowledged.
 //! - `connection`, `connector`, `host`, `tls`, `error`, `connect_error`: one connection and how it is opened.
 //! - `timelines`, `host_watch`: which of several servers is the primary.
-//! - [`migrations`]: the schema, at the start and for `safespace check`.
+//! - [`migrations`], [`distribution`]: the schema, and how Citus distributes it, at the start and for `safespace check`.
 
 mod batcher;
 mod connect_error;
 mod connection;
 mod connector;
+pub mod distribution;
 mod durability;
 mod erasing;
 mod error;
