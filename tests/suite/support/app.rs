@@ -7,7 +7,7 @@ use std::time::Duration;
 use safespace::app::App;
 use safespace::config::Config;
 
-use super::cluster::Schema;
+use super::cluster::{Schema, distribution};
 use super::http::Client;
 
 /// A running service.
@@ -105,6 +105,7 @@ pub(crate) fn configure(url: &str, further: &[(&str, &str)]) -> Config {
         // Tests of anything else send more than one client may.
         ("RATE_LIMIT", "off"),
     ]);
+    all.extend(variables(distribution(url).as_slice()));
     all.extend(variables(further));
     let mut config = Config::from_variables(&all).expect("a valid configuration");
     // The tests of anything else count connections, locks and rows.

@@ -241,7 +241,18 @@ fn shared_client() -> postgres::Client {
 /// The shared database: `TEST_DATABASE_URL`, or a server that the first call starts.
 fn shared_url() -> String {
     static URL: OnceLock<String> = OnceLock::new();
-    URL.get_or_init(|| std::env::var("TEST_DATABASE_URL").unwrap_or_else(|_| url(&start_shared_server()))).clone()
+    let given = || citus_url().or_else(|| std::env::var("TEST_DATABASE_URL").ok());
+    URL.get_or_init(|| given().unwrap_or_else(|| url(&start_shared_server()))).clone()
+}
+
+/// The database of a coordinator of Citus, which then is the shared one.
+fn citus_url() -> Option<String> {
+    std::env::var("CITUS_DATABASE_URL").ok()
+}
+
+/// The variable with which a service has Citus distribute its tables, if its database is in a Citus.
+pub(crate) fn distribution(database_url: &str) -> Option<(&'static str, &'static str)> {
+    citus_url().filter(|citus| database_url.starts_with(citus)).map(|_| ("DB_DISTRIBUTE", "citus"))
 }
 
 /// Starts the shared server. Statics are never dropped, so a shell waits until this process ends, in whichever way, then

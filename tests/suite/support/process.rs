@@ -7,7 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use super::cluster::send_signal;
+use super::cluster::{distribution, send_signal};
 use super::eventually;
 use super::http::Client;
 use super::timing::PATIENCE;
@@ -23,6 +23,8 @@ impl Binary {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_safespace"));
         command.current_dir(&folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap()).stdin(Stdio::null());
+        let url = variables.iter().find(|(name, _)| *name == "DATABASE_URL");
+        command.envs(url.and_then(|(_, url)| distribution(url)));
         command.envs(variables.iter().copied());
         Binary { command, folder }
     }
