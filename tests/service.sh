@@ -11,6 +11,17 @@ wait_for() {
     return 1
 }
 
+# free_ports COUNT: prints free ports, not from the range of which the system takes those of outgoing connections.
+free_ports() {
+    python3 -c '
+import random, socket, sys
+sockets = []
+while len(sockets) < int(sys.argv[1]):
+    try: sockets.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
+    except OSError: pass
+print(*[it.getsockname()[1] for it in sockets])' "$1"
+}
+
 # serve NAME [VARIABLE=VALUE ...]: starts a service and sets $url.
 serve() {
     local folder
