@@ -21,7 +21,7 @@ declare -A ports pids
 cleanup() {
     status=$?
     # They would take the time of APP_SHUTDOWN_DELAY, one after the other.
-    kill -9 "${pids[@]}" 2>/dev/null || true
+    { kill -9 "${pids[@]}" && wait "${pids[@]}" || true; } 2>/dev/null
     finish $status
 }
 trap cleanup EXIT

@@ -29,7 +29,7 @@ mod embedded {
 pub(super) const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a migration waits for the lock on a table. Requests that need the table wait behind it.
-pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The time from such a wait to the next one, in which those requests get through.
 const PAUSE_AFTER_LOCK_TIMEOUT: Duration = Duration::from_secs(2);
