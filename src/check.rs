@@ -196,9 +196,10 @@ impl Report<'_> {
     /// Whether PostgreSQL can lose what it has acknowledged.
     fn durability(&mut self, server: &Server, config: &Config) {
         match LossRisk::find(server, &config.pool) {
-            Ok(None) => {
-                self.line("Durability", "commits are on the disk, and on a synchronous standby if there are standbys")
-            }
+            Ok(None) => self.line(
+                "Durability",
+                "what is acknowledged is on the disk, and on a synchronous standby where there are standbys",
+            ),
             Ok(Some(risk)) if app::refuses_risk(config) => self.problem(StartError::LossRisk(risk)),
             Ok(Some(risk)) => {
                 self.line("Warning", format_args!("PostgreSQL can lose what it has acknowledged: {risk}"))

@@ -1,5 +1,7 @@
 //! `DATABASE_URL`, as libpq reads it. The outcomes that libpq also has were compared with `PQconninfoParse` of 15 and 18.
 
+use std::time::Duration;
+
 use postgres::NoTls;
 use postgres::config::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs};
 use safespace::config::SslMode;
@@ -92,10 +94,18 @@ fn parameters_of_a_connection_reach_the_driver() {
         ("sslmode=allow", SslMode::Prefer, TargetSessionAttrs::Any),
         ("target_session_attrs=primary", SslMode::Prefer, TargetSessionAttrs::ReadWrite),
         ("target_session_attrs=any", SslMode::Prefer, TargetSessionAttrs::Any),
+        // Of several hosts one takes writes.
+        ("host=h,g", SslMode::Prefer, TargetSessionAttrs::ReadWrite),
+        ("host=h,g&target_session_attrs=any", SslMode::Prefer, TargetSessionAttrs::Any),
     ] {
         let config = read(&[("DATABASE_URL", &format!("postgres://u:p@h/d?{query}"))]);
         let found = (server(&config).ssl_mode, server(&config).connect.get_target_session_attrs());
         assert_eq!(found, (mode, attributes), "{query}");
+    }
+    for (query, timeout) in [("connect_timeout=7", Some(7)), ("connect_timeout=", None), ("", None)] {
+        let config = read(&[("DATABASE_URL", &format!("postgres://u:p@h/d?{query}"))]);
+        let found = server(&config).connect.get_connect_timeout().copied();
+        assert_eq!((found, config.warnings().len()), (timeout.map(Duration::from_secs), 0), "{query}");
     }
     let config = read(&[("DATABASE_URL", "postgres://u@h/d?fallback_application_name=y")]);
     assert_eq!(server(&config).connect.get_application_name(), Some("y"));
@@ -121,9 +131,7 @@ fn parameters_that_ask_for_what_happens_anyway_are_accepted() {
         let config = read(&[("DATABASE_URL", &format!("postgres://u:p@localhost/d?{query}"))]);
         assert_eq!(config.warnings(), Vec::<String>::new(), "{query}");
     }
-    for name in
-        ["connect_timeout", "tcp_user_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "krbsrvname"]
-    {
+    for name in ["tcp_user_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "krbsrvname"] {
         let warnings = read(&[("DATABASE_URL", &format!("postgres://u:p@localhost/d?{name}=5"))]).warnings();
         let start = format!("DATABASE_URL: its parameter {name} has no effect: ");
         assert!(warnings.len() == 1 && warnings[0].starts_with(&start), "{warnings:?}");
@@ -194,6 +202,9 @@ fn urls_that_libpq_refuses_or_misreads_are_refused_without_quoting_them() {
         ("postgres://u@h/d?target_session_attrs=standby", "SafeSpace writes"),
         ("postgres://u@h/d?target_session_attrs=prefer-standby", "SafeSpace writes"),
         ("postgres://u@h/d?channel_binding=on", "its channel_binding is not one of"),
+        ("postgres://u@h/d?connect_timeout=0", "its connect_timeout is not a whole number of seconds from 1 to 300"),
+        ("postgres://u@h/d?connect_timeout=301", "its connect_timeout is not"),
+        ("postgres://u@h/d?connect_timeout=-1", "its connect_timeout is not"),
         ("postgres://u@h/d?load_balance_hosts=yes", "its load_balance_hosts is not one of"),
         ("postgres://u@h/d?gssencmode=require", "its parameter gssencmode can only be disable or prefer"),
         ("postgres://u@h/d?client_encoding=LATIN1", "its parameter client_encoding can only be"),
