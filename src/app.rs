@@ -4,11 +4,13 @@ mod startup;
 
 use std::fmt::Write;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::admission::Admission;
 use crate::api::{Context, MAX_PAGE_READS_OF_PEER, ReportWorkers, Resources};
@@ -64,8 +66,8 @@ impl App {
             log::warn!("{}", Templates::NOT_REVIEWED);
         }
         let site = Site::load(&config.web, config.retention, config.companion.model_host())?.map(Arc::new);
-        let listener = listen(&config.http.address)?;
-        let metrics_listener = config.metrics.as_ref().map(listen).transpose()?;
+        let listener = bind(&config.http.address)?;
+        let metrics_listener = config.metrics.as_ref().map(bind).transpose()?;
         let (server, postgres) = startup::open_database(config, stop)?;
         startup::migrate_with_retries(&server, &config.pool, stop)?;
         if let Some(warning) = migrations::verify(&server, &config.pool)? {
@@ -166,9 +168,26 @@ impl App {
     }
 }
 
-/// Called before any other part starts: a port in use is reported at once, and early clients wait in the backlog.
-fn listen(address: &Address) -> Result<TcpListener, StartError> {
-    TcpListener::bind((address.host.as_str(), address.port)).map_err(cannot_listen(address))
+/// Takes the port before any other part starts, so that one in use is reported at once. Connections are refused until the server
+/// listens: while this instance waits for the database or for a migration, a proxy sends its requests to another one.
+fn bind(address: &Address) -> Result<TcpListener, StartError> {
+    let mut bound = Err(io::ErrorKind::AddrNotAvailable.into());
+    let addresses = (address.host.as_str(), address.port).to_socket_addrs().map_err(cannot_listen(address))?;
+    for address in addresses {
+        bound = bind_one(address);
+        if bound.is_ok() {
+            break;
+        }
+    }
+    bound.map_err(cannot_listen(address))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Connections of an earlier process may still wait for their end at this port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn cannot_listen(address: &Address) -> impl FnOnce(io::Error) -> StartError {

@@ -76,7 +76,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves an application on a listener.
+    /// Serves an application on a listener, which may be a socket that is only bound yet.
     ///
     /// # Errors
     /// When the operating system gives no thread or no poller.

@@ -1,13 +1,15 @@
 //! The binary's arguments, exit codes and reaction to signals.
 
-use std::net::TcpStream;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use safespace::store::migrations;
+use socket2::{Domain, Socket, Type};
 
 use crate::support::cluster::{Cluster, Schema, send_signal};
-use crate::support::process::Binary;
+use crate::support::process::{Binary, Running};
 use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
 use crate::support::{eventually, timed, wait_for_lock};
@@ -155,25 +157,52 @@ fn a_signal_while_waiting_for_the_database_ends_the_start() {
     assert_eq!(status.code(), Some(0));
 }
 
+/// Holds the lock of the migrations, starts a service with these variables, and returns it when it waits for the lock.
+fn start_during_a_migration(
+    schema: &Schema,
+    migration: &mut postgres::Transaction<'_>,
+    variables: &[(&str, &str)],
+) -> Running {
+    let taken = migration.query_one(include_str!("../../../sql/schema/lock_migrations.sql"), &[]).unwrap();
+    assert!(taken.get::<_, bool>(0));
+    let name: String = migration.query_one("SELECT current_schema()::text", &[]).unwrap().get(0);
+    let url = format!("{}&application_name={name}", schema.url());
+    let mut process = Binary::new(&[variables, &[("DATABASE_URL", &url)]].concat()).start();
+    // Between two attempts to take the lock it has one connection, and no transaction that would keep that at a pooler.
+    let waiting = "SELECT FROM pg_stat_activity WHERE application_name = $1 HAVING count(*) = 1
+                     AND bool_and(state = 'idle' AND query = 'ROLLBACK')";
+    let mut observer = schema.client();
+    eventually(PATIENCE, || (!observer.query(waiting, &[&name]).unwrap().is_empty()).then_some(()));
+    assert!(process.try_wait().unwrap().is_none());
+    process
+}
+
 #[test]
 fn a_signal_while_another_service_migrates_ends_the_start() {
     let schema = Schema::new();
     let mut sql = schema.client();
-    let mut turn = sql.transaction().unwrap();
-    let taken = turn.query_one(include_str!("../../../sql/schema/lock_migrations.sql"), &[]).unwrap();
-    assert!(taken.get::<_, bool>(0));
-    let mut observer = schema.client();
-    let name: String = observer.query_one("SELECT current_schema()::text", &[]).unwrap().get(0);
-    let url = format!("{}&application_name={name}", schema.url());
-    let mut process = Binary::new(&[("DATABASE_URL", &url)]).start();
-    // Between two attempts to take the lock it has one connection, and no transaction that would keep that at a pooler.
-    let waiting = "SELECT FROM pg_stat_activity WHERE application_name = $1 HAVING count(*) = 1
-                     AND bool_and(state = 'idle' AND query = 'ROLLBACK')";
-    eventually(PATIENCE, || (!observer.query(waiting, &[&name]).unwrap().is_empty()).then_some(()));
-    assert!(process.try_wait().unwrap().is_none());
+    let mut migration = sql.transaction().unwrap();
+    let mut process = start_during_a_migration(&schema, &mut migration, &[]);
     send_signal("TERM", process.id());
     let status = eventually(PATIENCE, || process.try_wait().unwrap());
     assert_eq!(status.code(), Some(0), "{}", process.log());
+}
+
+#[test]
+fn a_service_that_waits_for_a_migration_refuses_connections() {
+    let schema = Schema::new();
+    let mut sql = schema.client();
+    let mut migration = sql.transaction().unwrap();
+    // Keeps a free port from others: it can be bound once more as long as nobody listens.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let port = ("APP_PORT", &*address.port().to_string());
+    let _process = start_during_a_migration(&schema, &mut migration, &[port]);
+    assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    migration.commit().unwrap();
+    eventually(PATIENCE, || TcpStream::connect(address).ok());
 }
 
 #[test]

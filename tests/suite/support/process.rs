@@ -81,11 +81,12 @@ impl Binary {
         self.command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
     }
 
-    /// Sets where it listens; and no rates, unless the test did, since tests send more than one client may.
+    /// Sets what the test did not: where it listens; and no rates, since tests send more than one client may.
     fn prepare(&mut self) {
-        self.command.env("APP_HOST", "127.0.0.1").env("APP_PORT", "0");
-        if !self.command.get_envs().any(|(name, _)| name == "RATE_LIMIT") {
-            self.command.env("RATE_LIMIT", "off");
+        for (name, value) in [("APP_HOST", "127.0.0.1"), ("APP_PORT", "0"), ("RATE_LIMIT", "off")] {
+            if !self.command.get_envs().any(|(set, _)| set == name) {
+                self.command.env(name, value);
+            }
         }
     }
 
