@@ -7,6 +7,7 @@
 set -euo pipefail
 
 binary=$(realpath "${1:-target/release/safespace}")
+PATH=$PATH:/usr/sbin # Where Debian has haproxy and pgbouncer.
 tests=$(dirname "$(realpath "$0")")
 files=$(mktemp -d /tmp/safespace-cluster-XXXXXX)
 chmod 755 "$files" # The user postgres must be able to enter it.
@@ -21,6 +22,8 @@ declare -A ports urls pids
 
 cleanup() {
     status=$?
+    # They would take the time of APP_SHUTDOWN_DELAY, one after the other.
+    { kill -9 "${pids[@]}" && wait "${pids[@]}" || true; } 2>/dev/null
     for node in one two three; do pg_ctl "$node" -m immediate stop >/dev/null 2>&1 || true; done
     finish $status
 }

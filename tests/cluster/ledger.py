@@ -28,7 +28,10 @@ MAX_SESSIONS = 20_000
 MAX_PATIENCE_SECONDS = 60  # How long a person repeats one request.
 MAX_SECONDS_TO_FIRST_TEXT = 10
 SECONDS_TO_LEARN_OF_THE_END = 0.5  # Between the end of an answer and a thread's reading of it.
-MAX_SHOWN_MS = 300  # How long text of a session may still arrive after its erasure or its stop was acknowledged.
+# How long text of a session may still arrive after its erasure or its stop was acknowledged. On a machine with too much to do, the
+# time in which this program had to wait for a processor comes on top.
+MAX_SHOWN_MS = 300
+SECONDS_BETWEEN_TICKS = 0.01
 
 
 # What is measured, in milliseconds.
@@ -40,12 +43,13 @@ class Ledger:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.sessions = []  # {"id", "erased": null, "asked" or "acknowledged", "turns": [{"key", "text", "answer"}]}
+        self.sessions = []  # {"id", "erased": null, "asked" or "acknowledged", "turns": [those of new_turn]}
         self.requests = 0
         self.failed = collections.Counter()
         self.wrong = collections.Counter()
         self.writes = []  # When a write was acknowledged.
         self.figures = {name: [] for name in FIGURES}
+        self.stalls = []  # When a processor came too late for a tick, and by how many seconds.
         self.is_over = threading.Event()
 
     def count(self, kind=None):
@@ -66,13 +70,23 @@ class Ledger:
         with self.lock:
             self.figures[name].append(round(max(0, seconds * 1000)))
 
+    def tick(self):
+        while True:
+            before = time.monotonic()
+            time.sleep(SECONDS_BETWEEN_TICKS)
+            now = time.monotonic()
+            self.stalls.append((now, now - before - SECONDS_BETWEEN_TICKS))
+
+    def stalled_seconds(self, start, end):
+        return sum(late for at, late in list(self.stalls) if start < at - late and at < end)
+
 
 class GaveUp(Exception):
     """A request failed for MAX_PATIENCE_SECONDS."""
 
 
 def new_turn(session, kind):
-    turn = {"key": str(uuid.uuid4()), "text": f"{kind} {uuid.uuid4()}", "answer": None}
+    turn = {"key": str(uuid.uuid4()), "text": f"{kind} {uuid.uuid4()}", "answer": None, "failed": False}
     session["turns"].append(turn)
     return turn
 
@@ -129,6 +143,7 @@ class Person:
         if is_streamed:
             arguments["headers"]["Accept"] = "text/event-stream"
         status, document, is_first = self.request("POST", CHAT, client, watch=watch, **arguments)
+        turn["failed"] |= not is_first
         if status == 200:
             self.note_answer(turn, document)
             if not is_first:
@@ -207,6 +222,7 @@ class Person:
 
     def stop_in_answer(self):
         session = self.create()
+        failed = self.ledger.failed.total()
         thread, watch, _ = self.begin_slow_answer(session)
         was_running, asked_at = watch.is_running(), time.monotonic()
         status, document, is_first = self.request("POST", STOP, session=session["id"])
@@ -217,7 +233,7 @@ class Person:
         if was_running and is_first:
             self.ledger.measure("stop answered", stopped_at - asked_at)
             self.note_shown("shown after a stop", watch, stopped_at)
-            if not history or history[-1]["role"] != "model":
+            if failed == self.ledger.failed.total() and (not history or history[-1]["role"] != "model"):
                 self.ledger.note_wrong("a stop was acknowledged before the answer was stored")
         thread.join()
 
@@ -234,6 +250,7 @@ class Person:
         turn = new_turn(session, "quick")
         was_running, failed = watch.is_running(), self.ledger.failed.total()
         status, _, _ = self.request("POST", CHAT, max_attempts=1, **self.message(session, turn))
+        turn["failed"] = status is None
         thread.join(SECONDS_TO_LEARN_OF_THE_END)
         if status == 200 and was_running and watch.is_running() and failed == self.ledger.failed.total():
             self.ledger.note_wrong("a session answered two messages at a time")
@@ -243,7 +260,7 @@ class Person:
     def note_shown(self, name, watch, acknowledged_at):
         seconds = watch.last - acknowledged_at
         self.ledger.measure(name, seconds)
-        if seconds * 1000 > MAX_SHOWN_MS:
+        if (seconds - self.ledger.stalled_seconds(acknowledged_at, watch.last)) * 1000 > MAX_SHOWN_MS:
             self.ledger.note_wrong(f"text of an answer was {name} for longer than {MAX_SHOWN_MS} ms")
 
 
@@ -261,6 +278,7 @@ ACTS = [
 def run(options):
     ledger = Ledger()
     signal.signal(signal.SIGTERM, lambda *_: ledger.is_over.set())
+    threading.Thread(target=ledger.tick, daemon=True).start()
     threads = [threading.Thread(target=Person(ledger, options.urls).live) for _ in range(options.people)]
     for thread in threads:
         thread.start()
@@ -275,6 +293,9 @@ def run(options):
     pauses = [after - before for before, after in zip(sorted(ledger.writes), sorted(ledger.writes)[1:])]
     print(f"  {len(ledger.sessions)} sessions, {erased} of them erased, {answers} answers; {ledger.requests} requests, "
           f"{ledger.failed.total()} failed; longest time without a write {max(pauses, default=0):.1f} s")
+    worst = max((late for _, late in ledger.stalls), default=0)
+    if worst > 0.1:
+        print(f"  a busy machine: this program waited for a processor for up to {worst * 1000:.0f} ms")
     for kind, times in sorted(ledger.failed.items()):
         print(f"  failed {times} times: {kind}")
     for name, values in ledger.figures.items():
@@ -328,28 +349,28 @@ def read(url, session, client):
 
 
 def check_messages(turns, messages):
-    wrong, known = [], {turn["text"]: turn for turn in turns}
+    wrong = set()
     questions = [message["content"] for message in messages if message["role"] == "user"]
+    place = {message["content"] if message["role"] == "user" else message["id"]: at for at, message in enumerate(messages)}
     if len(set(questions)) < len(questions):
-        wrong.append("a message is stored twice")
-    if not set(questions) <= set(known):
-        wrong.append("a message is stored that nobody sent")
-    answered = [turn["text"] for turn in turns if turn["answer"]]
-    if not set(answered) <= set(questions):
-        wrong.append("an acknowledged message is lost")
-    elif [text for text in questions if text in set(answered)] != answered:
-        wrong.append("messages are stored in another order")
-    for before, message in zip([None, *messages], messages):
-        if message["role"] == "model" and (before is None or before["role"] == "model"):
-            wrong.append("an answer does not follow its message")
-    behind = {message["content"]: after for message, after in zip(messages, [*messages[1:], None])}
-    for text in answered:
-        answer, stored = known[text]["answer"], behind.get(text) or {"role": None}
-        if stored["role"] != "model":
-            wrong.append("an acknowledged answer is lost, or not directly behind its message")
-        elif (stored["id"], stored["content"]) != (answer["id"], answer["content"]):
-            wrong.append("an acknowledged answer is stored with other words")
-    return set(wrong)
+        wrong.add("a message is stored twice")
+    if not set(questions) <= {turn["text"] for turn in turns}:
+        wrong.add("a message is stored that nobody sent")
+    answered = [turn for turn in turns if turn["answer"]]
+    for turn in answered:
+        question, answer = place.get(turn["text"]), place.get(turn["answer"]["id"])
+        if question is None or answer is None:
+            wrong.add("an acknowledged message or its answer is lost")
+        elif messages[answer]["content"] != turn["answer"]["content"]:
+            wrong.add("an acknowledged answer is stored with other words")
+        # A message that was repeated after a failure may have another one behind it, and is answered behind that.
+        elif answer != question + 1 and not (turn["failed"] and answer > question):
+            wrong.add("an answer is not directly behind its message")
+    if [text for text in questions if text in {turn["text"] for turn in answered}] != [turn["text"] for turn in answered]:
+        wrong.add("messages are stored in another order")
+    if len(messages) - len(questions) > len(answered) + sum(turn["text"] in place for turn in turns if not turn["answer"]):
+        wrong.add("a message has two answers")
+    return wrong
 
 
 def main():
@@ -359,7 +380,7 @@ def main():
     running.add_argument("record")
     running.add_argument("seconds", type=float)
     running.add_argument("urls", nargs="+")
-    running.add_argument("--people", type=int, default=24)
+    running.add_argument("--people", type=int, default=16)
     running.add_argument("--no-failures", action="store_true")
     running.set_defaults(command=run)
     verifying = commands.add_parser("verify")
@@ -373,4 +394,5 @@ def main():
     sys.exit(1 if wrong else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
