@@ -372,6 +372,7 @@ async function converse(message) {
 const ON_EVENT = {
   "message.start": startAnswer,
   "message.delta": ({ text }) => $("#coming p").append(text),
+  "message.reset": () => $("#coming p").replaceChildren(), // The answer that is stored is another one: it follows.
   "message.end": finishAnswer,
   safety: showSafety,
 };

@@ -1,5 +1,6 @@
 //! Chat through the API: turns, streams, idempotency, history, deadlines, erasure.
 
+mod claims;
 mod context;
 mod deadlines;
 mod erasure;
@@ -12,6 +13,6 @@ mod large_histories;
 mod load;
 mod safety;
 mod session_limits;
+mod several_instances;
 mod shared_companion;
 mod streams;
-mod two_services;

@@ -128,11 +128,13 @@ fn words_that_a_provider_withdraws_give_way_to_the_script() {
     let chat = Chat::new(&app);
     let content = assert_helps(&chat.send(CRISIS), "whole");
     assert_eq!((chat.messages().len(), &chat.messages()[1]["content"]), (2, &json!(content)));
-    let events = Chat::new(&app).stream(CRISIS).rest();
-    let end = &events.last().unwrap().data;
+    let mut events = Chat::new(&app).stream(CRISIS);
+    events.expect("message.start");
+    events.expect("safety");
+    assert_eq!(events.delta(), "half of a thought. Call ", "what was held back is withdrawn too");
+    assert_eq!(events.expect("message.reset"), json!({}));
+    let end = events.message();
     assert_eq!((&end["content"], &end["source"]), (&json!(content), &json!("script")));
-    let text: String = events.iter().filter_map(|event| event.data["text"].as_str()).collect();
-    assert_eq!(text, format!("half of a thought. Call \n\n{content}"), "what was held back is withdrawn too");
 }
 
 #[test]

@@ -93,26 +93,20 @@ fn the_bytes_of_a_session_are_limited_to_the_byte() {
 }
 
 #[test]
-fn turns_of_two_services_lose_no_answer_at_the_limit() {
+fn one_of_two_messages_at_two_instances_takes_the_last_room() {
     let (model, schema) = (FakeModel::start(), Schema::new());
     let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), &[("SESSION_MAX_MESSAGES", "3")]));
     let gate = Arc::new(Gate::default());
     model.next(pauses_at(&gate, "", "the first answer"));
-    model.next(pauses_at(&gate, "", "the second answer"));
     let chat = Chat::new(&one);
     let elsewhere = Chat::of(&other.client, &chat.id);
     thread::scope(|scope| {
         let asking = scope.spawn(|| chat.send("the first question"));
         model.wait_for_requests(1);
-        // It has room: the other service knows nothing of the answer that is being made.
-        let asking_elsewhere = scope.spawn(|| elsewhere.send("the second question"));
-        model.wait_for_requests(2);
+        assert_eq!(elsewhere.send("the second question").json()["code"], "turn_in_progress");
         gate.open();
         asking.join().unwrap().assert_status(200);
-        asking_elsewhere.join().unwrap().assert_status(200);
     });
-    assert_eq!(chat.messages().len(), 4);
-    assert_full(&chat.send("more"));
     assert_full(&elsewhere.send("more"));
-    assert_eq!(chat.messages().len(), 4);
+    assert_eq!(chat.messages().len(), 2);
 }

@@ -82,7 +82,15 @@ fn plans_of_foreign_keys_from_when_the_tables_were_small_do_not_read_the_whole_o
         transaction.rollback().unwrap();
         fetched
     };
-    let files = ["messages/append.sql", "messages/append_many.sql", "sessions/delete.sql", "sessions/delete_many.sql"];
+    let files = [
+        "messages/append.sql",
+        "messages/append_many.sql",
+        "messages/ask.sql",
+        "messages/ask_many.sql",
+        "sessions/delete.sql",
+        "sessions/delete_many.sql",
+        "turns/claim.sql",
+    ];
     let parameters = |file: &str, session: Uuid| {
         let mut parameters = parameters(file, 1, FEW, &[]).swap_remove(0);
         let several = parameters[0].1 == Type::UUID_ARRAY;
@@ -122,7 +130,9 @@ fn a_sweep_that_finds_nothing_costs_the_same_with_any_number_of_sessions() {
                     stored = count;
                 }
                 if analyzed == Analyzed::After || (analyzed == Analyzed::Before && count == LENGTHS[0]) {
-                    growing.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports").unwrap();
+                    growing
+                        .batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports; ANALYZE turns")
+                        .unwrap();
                 }
                 let of_sweep = [long(604_800), long(2_592_000), integer(200), long(1_000), long(1 << 21)];
                 let parameters: Parameters = of_sweep.into_iter().take(parameters).collect();
@@ -208,7 +218,7 @@ fn statements_of_sessions() -> Vec<String> {
 }
 
 fn takes_several(file: &str) -> bool {
-    file.ends_with("_many.sql")
+    file.ends_with("_many.sql") || file == "turns/watch.sql"
 }
 
 /// The session with this many messages.
@@ -269,6 +279,15 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
             let totals = parameter([vec![total(next)], vec![total(2); others.len()]].concat(), Type::INT8_ARRAY);
             vec![vec![sessions(), integers(next, 2), ids(Uuid::new_v4()), sealed(), totals]]
         }
+        "messages/ask.sql" => {
+            let (sealed, claim) = (parameter(bytes(), Type::BYTEA), uuid(Uuid::new_v4()));
+            vec![vec![uuid(session), integer(next), uuid(Uuid::new_v4()), sealed, long(total(next)), claim]]
+        }
+        "messages/ask_many.sql" => {
+            let totals = parameter([vec![total(next)], vec![total(2); others.len()]].concat(), Type::INT8_ARRAY);
+            let (questions, claims) = (ids(Uuid::new_v4()), ids(Uuid::new_v4()));
+            vec![vec![sessions(), integers(next, 2), questions, sealed(), totals, claims]]
+        }
         "messages/find.sql" => turns.map(|(question, answer)| vec![uuid(session), uuid(question), uuid(answer)]).into(),
         "messages/find_many.sql" => turns.map(|(question, answer)| vec![sessions(), ids(question), ids(answer)]).into(),
         "messages/page.sql" => pages.map(|(id, limit)| page(id, limit)).into(),
@@ -308,6 +327,12 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
         }
         "sessions/set_idle_timeout.sql" => vec![vec![uuid(session), integer(60)]],
         "sessions/set_idle_timeout_many.sql" => vec![vec![sessions(), integers(60, 60)]],
+        "turns/claim.sql" => vec![vec![uuid(session), integer(next), uuid(Uuid::new_v4()), integer(1)]],
+        "turns/release.sql" | "turns/renew.sql" => vec![vec![uuid(session), uuid(session)]],
+        "turns/release_many.sql" | "turns/renew_many.sql" => vec![vec![sessions(), sessions()]],
+        "turns/restore.sql" => vec![vec![uuid(session), integer(next), uuid(Uuid::new_v4())]],
+        "turns/stop.sql" => vec![vec![uuid(session)]],
+        "turns/watch.sql" => vec![vec![sessions()]],
         file => panic!("{file} has no parameters in this test"),
     }
 }
@@ -370,8 +395,10 @@ fn seed(analyzed: Analyzed) -> Schema {
     let mut sql = schema.client();
     sql.batch_execute(&insert_others(OTHERS)).unwrap();
     if analyzed == Analyzed::Before {
-        sql.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports").unwrap();
+        sql.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports; ANALYZE turns").unwrap();
     }
+    // Each session has a claim, whose id is that of the session.
+    sql.batch_execute("INSERT INTO turns SELECT id, 1, id, now() FROM sessions").unwrap();
     for length in LENGTHS {
         let session = session(length);
         let rows = format!(
@@ -380,6 +407,7 @@ fn seed(analyzed: Analyzed) -> Schema {
              SELECT '{session}', position, ('00000000-0000-4000-8000-' || lpad(position::text, 12, '0'))::uuid,
                 decode(repeat('00', {SEALED_BYTES}), 'hex'), position * {SEALED_BYTES}
              FROM generate_series(1, {length}) AS position ORDER BY random();
+             INSERT INTO turns VALUES ('{session}', {length}, '{session}', now());
              INSERT INTO reports
              SELECT '{session}', position, ('00000000-0000-4000-8000-' || lpad(position::text, 12, '0'))::uuid,
                 decode(repeat('00', {SEALED_BYTES}), 'hex')
@@ -388,7 +416,7 @@ fn seed(analyzed: Analyzed) -> Schema {
         sql.batch_execute(&rows).unwrap();
     }
     if analyzed == Analyzed::After {
-        sql.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports").unwrap();
+        sql.batch_execute("ANALYZE sessions; ANALYZE messages; ANALYZE reports; ANALYZE turns").unwrap();
     }
     schema
 }
@@ -406,7 +434,8 @@ fn migrate() -> Schema {
     app::migrate(&configure(&schema.url(), &[]), &AtomicBool::new(false)).unwrap();
     let settings = "ALTER TABLE sessions SET (autovacuum_enabled = off);
                     ALTER TABLE messages SET (autovacuum_enabled = off);
-                    ALTER TABLE reports SET (autovacuum_enabled = off)";
+                    ALTER TABLE reports SET (autovacuum_enabled = off);
+                    ALTER TABLE turns SET (autovacuum_enabled = off)";
     schema.client().batch_execute(settings).unwrap();
     schema
 }

@@ -52,6 +52,13 @@ impl TestApp {
         TestApp::configured(&config)
     }
 
+    /// Starts a service that uses the statements for distributed tables, on a given database.
+    pub(crate) fn distributed_at(url: &str) -> TestApp {
+        let mut config = configure(url, &[("APP_WORKERS", "16"), ("DB_ACQUIRE_TIMEOUT_MS", "30000")]);
+        config.pool.distribute = true;
+        TestApp::configured(&config)
+    }
+
     fn configured(config: &Config) -> TestApp {
         let app = App::start(config, &AtomicBool::new(false)).expect("the service starts");
         let client = Client::new(app.address());

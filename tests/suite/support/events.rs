@@ -94,13 +94,14 @@ impl Events {
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// Reads to the end and returns the message of the last event; asserts that its deltas add up to it.
+    /// Reads to the end and returns the message of the last event; asserts that its deltas add up to it, those after the last reset.
     #[track_caller]
     pub(crate) fn message(mut self) -> Value {
         let mut events = self.rest();
         let end = events.pop().expect("a last event");
         assert_eq!(end.name, "message.end", "{end:?}");
-        let deltas = events.iter().filter(|event| event.name == "message.delta");
+        let last = events.rsplit(|event| event.name == "message.reset").next().unwrap_or_default();
+        let deltas = last.iter().filter(|event| event.name == "message.delta");
         let text: String = deltas.map(|delta| delta.data["text"].as_str().unwrap()).collect();
         assert_eq!(end.data["content"], text);
         end.data

@@ -1,0 +1,164 @@
+//! The claims of sessions: what becomes of them where an instance or PostgreSQL dies, and under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::support::app::TestApp;
+use crate::support::chat::Chat;
+use crate::support::cluster::{Cluster, Schema};
+use crate::support::eventually;
+use crate::support::fake_model::{FakeModel, pauses_at};
+use crate::support::http::Client;
+use crate::support::server::Gate;
+use crate::support::timing::PATIENCE;
+
+/// A claim holds for so long where nothing renews it.
+const LEASE: Duration = Duration::from_secs(5);
+
+fn count_claims(sql: &mut postgres::Client) -> i64 {
+    sql.query_one("SELECT count(*) FROM turns", &[]).unwrap().get(0)
+}
+
+/// Sends messages, stops and deletes sessions at two instances at the same time.
+fn hammer(clients: [&Client; 2]) {
+    const THREADS: usize = 8;
+    const SESSIONS: usize = 20;
+    const ROUNDS: usize = 60;
+    let sessions: Vec<Mutex<String>> = (0..SESSIONS).map(|_| Mutex::new(Chat::create(clients[0]).id)).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (sessions, next) = (&sessions, &next);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let session = &sessions[next.fetch_add(7, Ordering::Relaxed) % SESSIONS];
+                    let id = session.lock().clone();
+                    let chat = Chat::of(clients[(thread + round) % 2], &id);
+                    let status = match round % 6 {
+                        0 => {
+                            let status = chat.erase().status;
+                            *session.lock() = Chat::create(clients[0]).id;
+                            status
+                        }
+                        1 => chat.stop().status,
+                        2 => chat.send_with_key("key", "hello").status,
+                        _ => chat.send("hello").status,
+                    };
+                    assert!(matches!(status, 200 | 204 | 404 | 409), "{status}");
+                }
+            });
+        }
+    });
+    for session in &sessions {
+        let transcript = Chat::of(clients[1], &session.lock()).transcript();
+        assert!(transcript.chunks(2).all(|pair| pair[0].starts_with("user: ")), "{transcript:?}");
+    }
+}
+
+#[test]
+fn the_session_of_a_killed_instance_is_free_after_the_lease() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    let mut killed = model.service_at(&schema.url());
+    let other = model.app_at(&schema.url(), &[]);
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "half ", "never comes"));
+    let chat = Chat::create(&killed.client);
+    let elsewhere = Chat::of(&other.client, &chat.id);
+    let _events = chat.stream_with_key("key", "hello");
+    model.wait_for_requests(1);
+    killed.signal("KILL");
+    killed.wait();
+    let at = Instant::now();
+    elsewhere.send("more").assert_problem(409);
+    // The key waits, and is answered when the session is free.
+    let answer = elsewhere.send_with_key("key", "hello").assert_status(200).json();
+    let took = at.elapsed();
+    assert_eq!(answer["content"], "I am here, and I listen.");
+    assert!(took > LEASE / 2 && took < LEASE + Duration::from_secs(3), "{took:?}");
+    assert_eq!(elsewhere.transcript().len(), 2);
+}
+
+#[test]
+fn claims_that_a_crash_of_postgresql_emptied_are_taken_again() {
+    let (model, mut cluster) = (FakeModel::start(), Cluster::start());
+    let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &[("COMPANION_TIMEOUT", "25")]));
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "half ", "an answer"));
+    let chat = Chat::new(&one);
+    let elsewhere = Chat::of(&other.client, &chat.id);
+    let mut events = chat.stream("hello");
+    events.expect("message.start");
+    cluster.stop(Some("QUIT"));
+    cluster.start_again();
+    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
+    eventually(PATIENCE, || (count_claims(&mut sql) == 1).then_some(()));
+    // Also where the connections of the pool are not open again yet.
+    eventually(PATIENCE, || Some(elsewhere.send("more").status).filter(|status| *status == 409));
+    gate.open();
+    assert_eq!(events.message()["content"], "half an answer");
+    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
+}
+
+#[test]
+fn deletes_and_messages_at_two_instances_do_not_deadlock() {
+    let (model, cluster) = (FakeModel::start(), Cluster::start());
+    let variables = [("APP_WORKERS", "16"), ("DB_ACQUIRE_TIMEOUT_MS", "30000"), ("COMPANION_TIMEOUT", "25")];
+    let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &variables));
+    hammer([&one.client, &other.client]);
+    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(sql.query_one(deadlocks, &[]).unwrap().get::<_, i64>(0), 0);
+    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
+}
+
+/// They are valid for tables on one server too.
+#[test]
+fn the_statements_for_distributed_tables_answer_the_same() {
+    let schema = Schema::new();
+    let [one, other] = [(); 2].map(|()| TestApp::distributed_at(&schema.url()));
+    hammer([&one.client, &other.client]);
+    let mut sql = schema.client();
+    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
+}
+
+#[test]
+fn an_instance_looks_at_all_its_turns_with_one_statement_in_200_ms() {
+    let (model, cluster) = (FakeModel::start(), Cluster::start());
+    let gate = Arc::new(Gate::default());
+    let variables = [("COMPANION_CONCURRENCY", "400"), ("COMPANION_TIMEOUT", "120"), ("APP_REQUEST_TIMEOUT", "130")];
+    let app = model.app_at(&cluster.url(), &variables);
+    let of_model = gate.clone();
+    model.always(Arc::new(move |reply| {
+        reply.delta("half ")?;
+        reply.wait(&of_model)?;
+        reply.finish("stop")
+    }));
+    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
+    let mut transactions = || -> i64 {
+        // Backends report to the statistics once in a second.
+        thread::sleep(Duration::from_millis(1_500));
+        let count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+        sql.query_one(count, &[]).unwrap().get(0)
+    };
+    let mut streams = Vec::new();
+    for turns in [10, 100, 350] {
+        while streams.len() < turns {
+            let mut events = Chat::new(&app).stream("hello");
+            events.expect("message.start");
+            streams.push(events);
+        }
+        let (before, at) = (transactions(), Instant::now());
+        thread::sleep(Duration::from_secs(1));
+        let (after, seconds) = (transactions(), at.elapsed().as_secs_f64());
+        let rate = (after - before) as f64 / seconds;
+        println!("{turns} turns: {rate:.1} transactions each second");
+        // Five looks and one renewal; and the probes of idle connections, what the pool does, and this test.
+        assert!((3.0..12.0).contains(&rate), "{turns} turns: {rate:.1} transactions each second");
+    }
+    gate.open();
+    streams.into_iter().for_each(|events| _ = events.message());
+}
