@@ -246,6 +246,7 @@ fn a_key_sent_again_during_a_turn_without_an_answer_is_answered_then() {
 #[test]
 fn an_answer_that_another_instance_stored_takes_the_place_of_the_pieces_of_this_one() {
     let instances = Instances::start();
+    instances.model.always(Arc::new(answers(&["the other answer"])));
     let reset = (0..50).any(|_| {
         let gate = Arc::new(Gate::default());
         instances.model.next(pauses_at(&gate, "these pieces ", "are not the answer"));
@@ -254,7 +255,6 @@ fn an_answer_that_another_instance_stored_takes_the_place_of_the_pieces_of_this_
         events.expect("message.start");
         assert_eq!(events.delta(), "these pieces ");
         instances.schema.client().execute("DELETE FROM turns", &[]).unwrap();
-        instances.model.next(answers(&["the other answer"]));
         let (other, events) = thread::scope(|scope| {
             let other = scope.spawn(|| say(&elsewhere, false));
             let limit = Instant::now() + Duration::from_millis(500);

@@ -141,9 +141,9 @@ fn fewer_connections_than_the_service_opens_are_a_warning() {
     sql.batch_execute("CREATE ROLE app LOGIN; GRANT CREATE ON SCHEMA public TO app").unwrap();
     let url = cluster.url().replacen("//safespace@", "//app@", 1);
     let variables = [("DATABASE_URL", url.as_str()), ("DB_POOL_MAX_SIZE", "10")];
-    let warning = |allowed| format!("PostgreSQL allows {allowed} connections, and the service opens up to 20: ");
+    let warning = |allowed| format!("PostgreSQL allows {allowed} connections, and the service opens up to 21: ");
     for limit in ["ALTER ROLE app", "ALTER DATABASE safespace"] {
-        for (allowed, is_told) in [(19, true), (20, false), (-1, false)] {
+        for (allowed, is_told) in [(20, true), (21, false), (-1, false)] {
             sql.batch_execute(&format!("{limit} CONNECTION LIMIT {allowed}")).unwrap();
             let found = assert_would_serve(&check(&variables, &[]));
             assert_eq!(found.contains(&warning(allowed)), is_told, "{limit} {allowed}: {found}");

@@ -144,7 +144,7 @@ fn the_description_has_enums_optional_headers_and_the_data_of_events() {
     }
     assert_eq!(schemas["Problem"]["properties"]["code"]["$ref"], "#/components/schemas/Code");
     let events: Vec<&String> = schemas["ChatEvents"]["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(events, ["error", "message.delta", "message.end", "message.start", "safety"]);
+    assert_eq!(events, ["error", "message.delta", "message.end", "message.reset", "message.start", "safety"]);
     let send = &document["paths"]["/api/v1/sessions/{session_id}/chat"]["post"];
     let create = &document["paths"]["/api/v1/sessions"]["post"];
     for parameter in [&send["parameters"][1], &create["parameters"][0]] {
