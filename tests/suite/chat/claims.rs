@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::support::app::TestApp;
 use crate::support::chat::Chat;
 use crate::support::cluster::{Cluster, Schema};
 use crate::support::eventually;
@@ -27,7 +26,7 @@ fn count_claims(sql: &mut postgres::Client) -> i64 {
 fn hammer(clients: [&Client; 2]) {
     const THREADS: usize = 8;
     const SESSIONS: usize = 20;
-    const ROUNDS: usize = 60;
+    const ROUNDS: usize = 90;
     let sessions: Vec<Mutex<String>> = (0..SESSIONS).map(|_| Mutex::new(Chat::create(clients[0]).id)).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -35,7 +34,8 @@ fn hammer(clients: [&Client; 2]) {
             let (sessions, next) = (&sessions, &next);
             scope.spawn(move || {
                 for round in 0..ROUNDS {
-                    let session = &sessions[next.fetch_add(7, Ordering::Relaxed) % SESSIONS];
+                    // Two at a time are at one session.
+                    let session = &sessions[next.fetch_add(1, Ordering::Relaxed) / 2 % SESSIONS];
                     let id = session.lock().clone();
                     let chat = Chat::of(clients[(thread + round) % 2], &id);
                     let status = match round % 6 {
@@ -103,25 +103,38 @@ fn claims_that_a_crash_of_postgresql_emptied_are_taken_again() {
     eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
 }
 
+/// Deletes sessions, which have a claim of the message before, while the next message of each is stored.
+fn delete_during_messages(clients: [&Client; 2]) {
+    const PAIRS: usize = 4;
+    const ROUNDS: usize = 150;
+    thread::scope(|scope| {
+        for _ in 0..PAIRS {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    let chat = Chat::create(clients[0]);
+                    chat.send("hello").assert_status(200);
+                    thread::scope(|scope| {
+                        let erasing = scope.spawn(|| chat.erase().status);
+                        let status = Chat::of(clients[1], &chat.id).send("hello").status;
+                        assert!(matches!(status, 200 | 404), "{status}");
+                        assert_eq!(erasing.join().unwrap(), 204);
+                    });
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn deletes_and_messages_at_two_instances_do_not_deadlock() {
     let (model, cluster) = (FakeModel::start(), Cluster::start());
     let variables = [("APP_WORKERS", "16"), ("DB_ACQUIRE_TIMEOUT_MS", "30000"), ("COMPANION_TIMEOUT", "25")];
     let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &variables));
     hammer([&one.client, &other.client]);
+    delete_during_messages([&one.client, &other.client]);
     let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(sql.query_one(deadlocks, &[]).unwrap().get::<_, i64>(0), 0);
-    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
-}
-
-/// They are valid for tables on one server too.
-#[test]
-fn the_statements_for_distributed_tables_answer_the_same() {
-    let schema = Schema::new();
-    let [one, other] = [(); 2].map(|()| TestApp::distributed_at(&schema.url()));
-    hammer([&one.client, &other.client]);
-    let mut sql = schema.client();
     eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
 }
 

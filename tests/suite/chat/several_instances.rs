@@ -25,13 +25,16 @@ struct Instances {
 
 impl Instances {
     fn start() -> Instances {
-        Instances::with(&[])
+        let (model, schema) = (FakeModel::start(), Schema::new());
+        let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), &[]));
+        Instances { model, one, other, schema }
     }
 
-    fn with(variables: &[(&str, &str)]) -> Instances {
+    /// With the statements for tables on one server, and with those for distributed tables.
+    fn of_both_forms() -> [Instances; 2] {
         let (model, schema) = (FakeModel::start(), Schema::new());
-        let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), variables));
-        Instances { model, one, other, schema }
+        let [one, other] = [(); 2].map(|()| model.distributed_app_at(&schema.url()));
+        [Instances::start(), Instances { model, one, other, schema }]
     }
 
     /// A new session, at both.
@@ -58,186 +61,193 @@ fn count_claims(sql: &mut postgres::Client) -> i64 {
 
 #[test]
 fn a_session_erased_at_another_instance_ends_its_turn_within_300_ms_and_stays_erased() {
-    let instances = Instances::start();
-    for is_streamed in [false, true] {
-        // The machine may do other work, so the shortest of some times counts.
-        let mut times = Vec::new();
-        for _ in 0..4 {
-            let gate = Arc::new(Gate::default());
-            instances.model.next(pauses_at(&gate, "half ", "an answer"));
-            let (chat, elsewhere) = instances.chats();
-            let (requests, disconnects) = (instances.model.requests().len(), instances.model.disconnects());
-            thread::scope(|scope| {
-                let waiting = scope.spawn(|| {
-                    chat.assert_erased_while_sending(is_streamed);
-                    Instant::now()
+    for instances in Instances::of_both_forms() {
+        for is_streamed in [false, true] {
+            // The machine may do other work, so the shortest of some times counts.
+            let mut times = Vec::new();
+            for _ in 0..4 {
+                let gate = Arc::new(Gate::default());
+                instances.model.next(pauses_at(&gate, "half ", "an answer"));
+                let (chat, elsewhere) = instances.chats();
+                let (requests, disconnects) = (instances.model.requests().len(), instances.model.disconnects());
+                thread::scope(|scope| {
+                    let waiting = scope.spawn(|| {
+                        chat.assert_erased_while_sending(is_streamed);
+                        Instant::now()
+                    });
+                    instances.model.wait_for_requests(requests + 1);
+                    elsewhere.erase().assert_status(204);
+                    let erased = Instant::now();
+                    times.push(waiting.join().unwrap().saturating_duration_since(erased));
                 });
-                instances.model.wait_for_requests(requests + 1);
-                elsewhere.erase().assert_status(204);
-                let erased = Instant::now();
-                times.push(waiting.join().unwrap().saturating_duration_since(erased));
-            });
-            instances.model.wait_for_disconnects(disconnects + 1);
-            chat.send_with_key("key", "hello").assert_problem(404);
-            let sql = &mut instances.schema.client();
-            assert_eq!((count_rows(sql), count_claims(sql)), (0, 0), "streamed: {is_streamed}");
+                instances.model.wait_for_disconnects(disconnects + 1);
+                chat.send_with_key("key", "hello").assert_problem(404);
+                let sql = &mut instances.schema.client();
+                assert_eq!((count_rows(sql), count_claims(sql)), (0, 0), "streamed: {is_streamed}");
+            }
+            assert!(times.iter().min() < Some(&Duration::from_millis(300)), "streamed: {is_streamed}: {times:?}");
+            assert!(times.iter().max() < Some(&Duration::from_secs(3)), "streamed: {is_streamed}: {times:?}");
         }
-        assert!(times.iter().min() < Some(&Duration::from_millis(300)), "streamed: {is_streamed}: {times:?}");
-        assert!(times.iter().max() < Some(&Duration::from_secs(3)), "streamed: {is_streamed}: {times:?}");
     }
 }
 
 #[test]
 fn messages_of_one_session_at_two_instances_are_answered_once_and_in_order() {
     const MESSAGES: usize = 20;
-    let instances = Instances::start();
-    instances.model.always(Arc::new(|reply| {
-        let text = format!("to {}", reply.question);
-        reply.delta(&text)?;
-        reply.finish("stop")
-    }));
-    let (chat, elsewhere) = instances.chats();
-    let refused = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for (name, chat) in [("one", &chat), ("other", &elsewhere)] {
-            let refused = &refused;
-            scope.spawn(move || {
-                for number in 0..MESSAGES {
-                    // Letters: an answer loses numbers that no help line has.
-                    let message = format!("{name} {}", char::from(b'a' + number as u8));
-                    while chat.send(&message).status == 409 {
-                        refused.fetch_add(1, Ordering::Relaxed);
+    for instances in Instances::of_both_forms() {
+        instances.model.always(Arc::new(|reply| {
+            let text = format!("to {}", reply.question);
+            reply.delta(&text)?;
+            reply.finish("stop")
+        }));
+        let (chat, elsewhere) = instances.chats();
+        let refused = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for (name, chat) in [("one", &chat), ("other", &elsewhere)] {
+                let refused = &refused;
+                scope.spawn(move || {
+                    for number in 0..MESSAGES {
+                        // Letters: an answer loses numbers that no help line has.
+                        let message = format!("{name} {}", char::from(b'a' + number as u8));
+                        while chat.send(&message).status == 409 {
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
-                }
-            });
+                });
+            }
+        });
+        let transcript = chat.transcript();
+        assert_eq!((transcript.len(), instances.model.requests().len()), (4 * MESSAGES, 2 * MESSAGES));
+        for pair in transcript.chunks(2) {
+            let question = pair[0].strip_prefix("user: ").expect("a question");
+            assert_eq!(pair[1], format!("model: to {question}"));
         }
-    });
-    let transcript = chat.transcript();
-    assert_eq!((transcript.len(), instances.model.requests().len()), (4 * MESSAGES, 2 * MESSAGES));
-    for pair in transcript.chunks(2) {
-        let question = pair[0].strip_prefix("user: ").expect("a question");
-        assert_eq!(pair[1], format!("model: to {question}"));
+        assert!(refused.into_inner() > 0, "they were never at it at the same time");
     }
-    assert!(refused.into_inner() > 0, "they were never at it at the same time");
 }
 
 #[test]
 fn a_second_message_at_another_instance_is_409_while_the_first_is_answered() {
-    let instances = Instances::start();
-    let gate = Arc::new(Gate::default());
-    instances.model.next(pauses_at(&gate, "one ", "moment"));
-    let (chat, elsewhere) = instances.chats();
-    let running = chat.stream_with_key("key", "hello");
-    instances.model.wait_for_requests(1);
-    for answer in [elsewhere.send_with_key("other", "hello"), elsewhere.send("hello"), elsewhere.send("more")] {
-        assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("turn_in_progress")));
-        assert!(answer.header("Retry-After").is_some());
+    for instances in Instances::of_both_forms() {
+        let gate = Arc::new(Gate::default());
+        instances.model.next(pauses_at(&gate, "one ", "moment"));
+        let (chat, elsewhere) = instances.chats();
+        let running = chat.stream_with_key("key", "hello");
+        instances.model.wait_for_requests(1);
+        for answer in [elsewhere.send_with_key("other", "hello"), elsewhere.send("hello"), elsewhere.send("more")] {
+            assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("turn_in_progress")));
+            assert!(answer.header("Retry-After").is_some());
+        }
+        gate.open();
+        running.message();
+        // At once: the answer ends the claim.
+        elsewhere.send("more").assert_status(200);
+        assert_eq!(chat.transcript()[..3], ["user: hello", "model: one moment", "user: more"]);
     }
-    gate.open();
-    running.message();
-    // At once: the answer ends the claim.
-    elsewhere.send("more").assert_status(200);
-    assert_eq!(chat.transcript()[..3], ["user: hello", "model: one moment", "user: more"]);
 }
 
 #[test]
 fn a_turn_without_an_answer_leaves_its_session_free_for_other_instances() {
-    let instances = Instances::start();
-    for is_resent in [false, true] {
-        let (chat, elsewhere) = instances.chats();
-        instances.model.next(|reply| reply.refuse(401));
-        chat.send("hello").assert_problem(503);
-        elsewhere.send(if is_resent { "hello" } else { "more" }).assert_status(200);
+    for instances in Instances::of_both_forms() {
+        for is_resent in [false, true] {
+            let (chat, elsewhere) = instances.chats();
+            instances.model.next(|reply| reply.refuse(401));
+            chat.send("hello").assert_problem(503);
+            elsewhere.send(if is_resent { "hello" } else { "more" }).assert_status(200);
+        }
     }
 }
 
 #[test]
 fn a_stop_at_another_instance_stores_the_answer_so_far_before_it_is_answered() {
-    let instances = Instances::start();
-    for (first, rest) in [("half ", "never comes"), ("", "never comes")] {
-        let gate = Arc::new(Gate::default());
-        instances.model.next(pauses_at(&gate, first, rest));
-        let (chat, elsewhere) = instances.chats();
-        let requests = instances.model.requests().len();
-        thread::scope(|scope| {
-            let asking = scope.spawn(|| chat.send("hello"));
-            instances.model.wait_for_requests(requests + 1);
-            if !first.is_empty() {
-                // The piece has arrived when a stream would show it, which takes less time than this.
-                thread::sleep(Duration::from_millis(100));
-            }
-            let ((), took) = timed(|| {
-                elsewhere.stop().assert_status(204);
+    for instances in Instances::of_both_forms() {
+        for (first, rest) in [("half ", "never comes"), ("", "never comes")] {
+            let gate = Arc::new(Gate::default());
+            instances.model.next(pauses_at(&gate, first, rest));
+            let (chat, elsewhere) = instances.chats();
+            let requests = instances.model.requests().len();
+            thread::scope(|scope| {
+                let asking = scope.spawn(|| chat.send("hello"));
+                instances.model.wait_for_requests(requests + 1);
+                if !first.is_empty() {
+                    // The piece has arrived when a stream would show it, which takes less time than this.
+                    thread::sleep(Duration::from_millis(100));
+                }
+                let ((), took) = timed(|| {
+                    elsewhere.stop().assert_status(204);
+                });
+                assert!(took < Duration::from_secs(3), "{took:?}");
+                let stored = elsewhere.messages();
+                let answer = asking.join().unwrap();
+                if first.is_empty() {
+                    assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("answer_stopped")));
+                    assert_eq!(stored.len(), 1);
+                } else {
+                    assert_eq!(answer.assert_status(200).json()["cut"], true);
+                    assert_eq!((&stored[1]["content"], &stored[1]["cut"]), (&json!(first), &json!(true)));
+                }
             });
-            assert!(took < Duration::from_secs(3), "{took:?}");
-            let stored = elsewhere.messages();
-            let answer = asking.join().unwrap();
-            if first.is_empty() {
-                assert_eq!((answer.status, &answer.json()["code"]), (409, &json!("answer_stopped")));
-                assert_eq!(stored.len(), 1);
-            } else {
-                assert_eq!(answer.assert_status(200).json()["cut"], true);
-                assert_eq!((&stored[1]["content"], &stored[1]["cut"]), (&json!(first), &json!(true)));
-            }
-        });
-        elsewhere.send("more").assert_status(200);
+            elsewhere.send("more").assert_status(200);
+        }
+        // Nothing runs.
+        let (chat, elsewhere) = instances.chats();
+        elsewhere.stop().assert_status(204);
+        chat.erase().assert_status(204);
+        elsewhere.stop().assert_problem(404);
     }
-    // Nothing runs.
-    let (chat, elsewhere) = instances.chats();
-    elsewhere.stop().assert_status(204);
-    chat.erase().assert_status(204);
-    elsewhere.stop().assert_problem(404);
 }
 
 #[test]
 fn a_key_sent_again_during_its_turn_waits_for_the_one_answer_at_any_instance() {
-    let instances = Instances::start();
-    for (is_first_streamed, is_second_streamed) in [(false, false), (true, false), (false, true), (true, true)] {
-        let gate = Arc::new(Gate::default());
-        instances.model.next(pauses_at(&gate, "one ", "answer"));
-        let (chat, elsewhere) = instances.chats();
-        let requests = instances.model.requests().len();
-        let mut answers = thread::scope(|scope| {
-            let first = scope.spawn(|| say(&chat, is_first_streamed));
-            instances.model.wait_for_requests(requests + 1);
-            let others: Vec<_> = [&chat, &elsewhere, &elsewhere]
-                .map(|chat| scope.spawn(move || say(chat, is_second_streamed)))
-                .into_iter()
-                .collect();
-            // They wait, and do not end before the answer does.
-            thread::sleep(Duration::from_millis(300));
-            assert!(!others.iter().any(thread::ScopedJoinHandle::is_finished));
-            gate.open();
-            others.into_iter().chain([first]).map(|answer| answer.join().unwrap()).collect::<Vec<Value>>()
-        });
-        answers.dedup();
-        assert_eq!(answers.len(), 1, "{answers:?}");
-        assert_eq!(answers[0]["content"], "one answer");
-        assert_eq!((instances.model.requests().len(), chat.transcript().len()), (requests + 1, 2));
+    for instances in Instances::of_both_forms() {
+        for (is_first_streamed, is_second_streamed) in [(false, false), (true, false), (false, true), (true, true)] {
+            let gate = Arc::new(Gate::default());
+            instances.model.next(pauses_at(&gate, "one ", "answer"));
+            let (chat, elsewhere) = instances.chats();
+            let requests = instances.model.requests().len();
+            let mut answers = thread::scope(|scope| {
+                let first = scope.spawn(|| say(&chat, is_first_streamed));
+                instances.model.wait_for_requests(requests + 1);
+                let others: Vec<_> = [&chat, &elsewhere, &elsewhere]
+                    .map(|chat| scope.spawn(move || say(chat, is_second_streamed)))
+                    .into_iter()
+                    .collect();
+                // They wait, and do not end before the answer does.
+                thread::sleep(Duration::from_millis(300));
+                assert!(!others.iter().any(thread::ScopedJoinHandle::is_finished));
+                gate.open();
+                others.into_iter().chain([first]).map(|answer| answer.join().unwrap()).collect::<Vec<Value>>()
+            });
+            answers.dedup();
+            assert_eq!(answers.len(), 1, "{answers:?}");
+            assert_eq!(answers[0]["content"], "one answer");
+            assert_eq!((instances.model.requests().len(), chat.transcript().len()), (requests + 1, 2));
+        }
     }
 }
 
 #[test]
 fn a_key_sent_again_during_a_turn_without_an_answer_is_answered_then() {
-    let instances = Instances::start();
-    for is_elsewhere in [false, true] {
-        let gate = Arc::new(Gate::default());
-        let (of_model, requests) = (gate.clone(), instances.model.requests().len());
-        instances.model.next(move |reply| {
-            reply.wait(&of_model)?;
-            reply.refuse(401)
-        });
-        let (chat, elsewhere) = instances.chats();
-        thread::scope(|scope| {
-            let first = scope.spawn(|| chat.send_with_key("key", "hello"));
-            instances.model.wait_for_requests(requests + 1);
-            let second = scope.spawn(|| say(if is_elsewhere { &elsewhere } else { &chat }, true));
-            thread::sleep(Duration::from_millis(200));
-            gate.open();
-            first.join().unwrap().assert_problem(503);
-            assert_eq!(second.join().unwrap()["content"], "I am here, and I listen.");
-        });
-        assert_eq!((instances.model.requests().len(), chat.transcript().len()), (requests + 2, 2));
+    for instances in Instances::of_both_forms() {
+        for is_elsewhere in [false, true] {
+            let gate = Arc::new(Gate::default());
+            let (of_model, requests) = (gate.clone(), instances.model.requests().len());
+            instances.model.next(move |reply| {
+                reply.wait(&of_model)?;
+                reply.refuse(401)
+            });
+            let (chat, elsewhere) = instances.chats();
+            thread::scope(|scope| {
+                let first = scope.spawn(|| chat.send_with_key("key", "hello"));
+                instances.model.wait_for_requests(requests + 1);
+                let second = scope.spawn(|| say(if is_elsewhere { &elsewhere } else { &chat }, true));
+                thread::sleep(Duration::from_millis(200));
+                gate.open();
+                first.join().unwrap().assert_problem(503);
+                assert_eq!(second.join().unwrap()["content"], "I am here, and I listen.");
+            });
+            assert_eq!((instances.model.requests().len(), chat.transcript().len()), (requests + 2, 2));
+        }
     }
 }
 

@@ -52,9 +52,9 @@ impl TestApp {
         TestApp::configured(&config)
     }
 
-    /// Starts a service that uses the statements for distributed tables, on a given database.
-    pub(crate) fn distributed_at(url: &str) -> TestApp {
-        let mut config = configure(url, &[("APP_WORKERS", "16"), ("DB_ACQUIRE_TIMEOUT_MS", "30000")]);
+    /// The same with the statements for distributed tables, which are valid for others too.
+    pub(crate) fn distributed_at(url: &str, further: &[(&str, &str)]) -> TestApp {
+        let mut config = configure(url, further);
         config.pool.distribute = true;
         TestApp::configured(&config)
     }
