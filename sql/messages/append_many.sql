@@ -1,3 +1,4 @@
+-- One server; distributed: messages/append.sql
 -- append.sql for several messages: each array has one value per message; a row for each that is stored. One session that does not
 -- exist refuses them all.
 INSERT INTO messages (session_id, position, id, sealed, total_bytes)

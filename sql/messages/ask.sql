@@ -1,4 +1,5 @@
--- One server: takes the claim $6 of a session for 5 s and stores the question of its turn; distributed: messages/append_many.sql, turns/claim.sql
+-- One server; distributed: messages/append.sql turns/claim.sql
+-- Takes the claim $6 of a session for 5 s and stores the question of its turn.
 -- The claim that is there holds until its ends_at, or until the message behind its question exists: this question is behind that.
 -- No row if the session does not exist. Its lock comes first: a delete has it before it waits for the claim.
 WITH locked AS (

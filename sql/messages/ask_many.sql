@@ -1,4 +1,5 @@
--- One server: ask.sql for several questions, of different sessions; distributed: messages/append_many.sql, turns/claim.sql
+-- One server; distributed: messages/append.sql turns/claim.sql
+-- ask.sql for several questions, of different sessions.
 -- Each array has one value per question. Locks are taken in the order of ids, as everywhere, so that concurrent statements do
 -- not deadlock.
 WITH wanted AS (

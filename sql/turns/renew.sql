@@ -1,7 +1,5 @@
--- One server: moves the ends of claims on to 5 s from now; distributed: turns/renew_shards.sql
--- A row that is locked is passed over until the next time, so that nothing here waits, and no deadlock is possible.
-WITH locked AS (
-    SELECT session_id FROM turns WHERE session_id = ANY($1::uuid[]) AND claim = ANY($2::uuid[]) FOR NO KEY UPDATE SKIP LOCKED
+-- Moves the end of a claim on to 5 s from now. A row that is locked is passed over until the next time, so that nothing here waits.
+UPDATE turns SET ends_at = now() + interval '5 seconds' WHERE session_id = $1::uuid AND session_id IN (
+    SELECT session_id FROM turns WHERE session_id = $1::uuid AND claim = $2::uuid FOR NO KEY UPDATE SKIP LOCKED
 )
-UPDATE turns SET ends_at = now() + interval '5 seconds' FROM locked
-WHERE turns.session_id = locked.session_id
+RETURNING claim

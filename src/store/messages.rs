@@ -316,30 +316,29 @@ fn ask(connection: &mut Connection, questions: &[NewQuestion]) -> Result<Vec<Ask
     Ok(questions.iter().map(outcome).collect())
 }
 
-/// The same for tables that are distributed, where one statement cannot write to two of them. The messages come first: their foreign
-/// key locks the sessions, which a delete has locked before it waits for a claim.
+/// The same for tables that are distributed, where one statement cannot write to two of them. The message comes first: its foreign
+/// key locks the session, which a delete has locked before it waits for a claim.
 fn ask_distributed(connection: &mut Connection, questions: &[NewQuestion]) -> Result<Vec<Asked>, Error> {
-    let columns = Columns::new(questions.iter().map(|question| (&question.session, &question.row)));
-    let claims: Vec<&Uuid> = questions.iter().map(|question| &question.claim).collect();
-    let [sessions, positions, ..] = columns.parameters();
-    let result = connection.transaction_if(|transaction| {
-        let stored =
-            transaction.query_typed(include_str!("../../sql/messages/append_many.sql"), &columns.parameters())?;
-        let behind_question = (&1_i32 as _, Type::INT4);
-        let parameters = [sessions, positions, (&claims as _, Type::UUID_ARRAY), behind_question];
-        let claimed = transaction.query_typed(include_str!("../../sql/turns/claim.sql"), &parameters)?;
-        let counts = [stored.len(), claimed.len()];
-        Ok((counts == [questions.len(); 2], counts))
-    });
-    match result {
-        Ok(counts) if counts == [questions.len(); 2] => Ok(vec![Asked::Stored; questions.len()]),
-        // Each alone, since all or none of them are stored.
-        Ok(_) if questions.len() > 1 => Err(Error::Conflict),
-        Ok([_, 0]) => Ok(vec![Asked::Claimed]),
-        Ok(_) => Ok(vec![Asked::PositionTaken]),
-        Err(Error::NoSession) if questions.len() == 1 => Ok(vec![Asked::NoSession]),
-        Err(error) => Err(error),
-    }
+    let ask_one = |NewQuestion { session, row, claim }: &NewQuestion| {
+        let [session, claim] = [session.expose(), claim].map(|id| (id as _, Type::UUID));
+        let [position, behind_question] = [&row.position, &1_i32].map(|number| (number as _, Type::INT4));
+        let [sealed, total] = [(&row.sealed as _, Type::BYTEA), (&row.total_bytes as _, Type::INT8)];
+        let message = [session.clone(), position.clone(), (&row.id as _, Type::UUID), sealed, total];
+        let (append, take) = (include_str!("../../sql/messages/append.sql"), include_str!("../../sql/turns/claim.sql"));
+        let result = connection.transaction_if(|transaction| {
+            let is_stored = !transaction.query_typed(append, &message)?.is_empty();
+            let is_claimed = !transaction.query_typed(take, &[session, position, claim, behind_question])?.is_empty();
+            Ok((is_stored && is_claimed, (is_stored, is_claimed)))
+        });
+        match result {
+            Ok((true, true)) => Ok(Asked::Stored),
+            Ok((_, false)) => Ok(Asked::Claimed),
+            Ok((false, true)) => Ok(Asked::PositionTaken),
+            Err(Error::NoSession) => Ok(Asked::NoSession),
+            Err(error) => Err(error),
+        }
+    };
+    questions.iter().map(ask_one).collect()
 }
 
 fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {

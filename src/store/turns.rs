@@ -149,16 +149,15 @@ impl Drop for Claim {
 }
 
 fn take(connection: &mut Connection, claims: &[(Lookup, i32, Uuid)]) -> Result<Vec<bool>, Error> {
-    let sessions: Vec<&Uuid> = claims.iter().map(|(session, ..)| session.expose()).collect();
-    let positions: Vec<i32> = claims.iter().map(|(_, position, _)| *position).collect();
-    let ids: Vec<&Uuid> = claims.iter().map(|(.., claim)| claim).collect();
-    let [sessions, ids] = [&sessions, &ids].map(|ids| (ids as _, Type::UUID_ARRAY));
-    let statement = include_str!("../../sql/turns/claim.sql");
-    // The question is stored already.
-    let behind_question = (&0_i32 as _, Type::INT4);
-    let rows = connection.query(statement, &[sessions, (&positions, Type::INT4_ARRAY), ids, behind_question])?;
-    let taken: Vec<Uuid> = rows.iter().map(|row| row.get("session_id")).collect();
-    Ok(claims.iter().map(|(session, ..)| taken.contains(session.expose())).collect())
+    let take_one = |(session, position, claim): &(Lookup, i32, Uuid)| {
+        let [session, claim] = [session.expose(), claim].map(|id| (id as _, Type::UUID));
+        // The question is stored already.
+        let behind_question = (&0_i32 as _, Type::INT4);
+        let statement = include_str!("../../sql/turns/claim.sql");
+        let rows = connection.query(statement, &[session, (position, Type::INT4), claim, behind_question])?;
+        Ok(!rows.is_empty())
+    };
+    claims.iter().map(take_one).collect()
 }
 
 /// A session as a look finds it, with the claim that it has.
@@ -247,20 +246,27 @@ impl Watcher {
         self.connection.as_mut().ok_or(Error::Unavailable)?.query(statement, parameters)
     }
 
+    /// Executes a statement for claims and returns the claims of its rows: `many` for all of them, or `one` for each alone where the
+    /// tables are distributed.
+    fn for_claims(&mut self, claims: &[(&Uuid, &Uuid)], one: &str, many: &str) -> Result<Vec<Uuid>, Error> {
+        let mut rows = Vec::new();
+        if self.is_distributed {
+            for (session, claim) in claims {
+                rows.extend(self.query(one, &[(*session, Type::UUID), (*claim, Type::UUID)])?);
+            }
+        } else if !claims.is_empty() {
+            let (sessions, claims): (Vec<&Uuid>, Vec<&Uuid>) = claims.iter().copied().unzip();
+            rows = self.query(many, &[(&sessions, Type::UUID_ARRAY), (&claims, Type::UUID_ARRAY)])?;
+        }
+        Ok(rows.iter().map(|row| row.get("claim")).collect())
+    }
+
     /// Returns the claims that are deleted.
     fn release(&mut self, released: &[Released]) -> Result<Vec<Uuid>, Error> {
-        if released.is_empty() {
-            return Ok(Vec::new());
-        }
-        let statement = if self.is_distributed {
-            include_str!("../../sql/turns/release_shards.sql")
-        } else {
-            include_str!("../../sql/turns/release.sql")
-        };
-        let sessions: Vec<&Uuid> = released.iter().map(|it| it.session.expose()).collect();
-        let claims: Vec<&Uuid> = released.iter().map(|it| &it.claim).collect();
-        let rows = self.query(statement, &[(&sessions, Type::UUID_ARRAY), (&claims, Type::UUID_ARRAY)])?;
-        Ok(rows.iter().map(|row| row.get("claim")).collect())
+        let claims: Vec<_> = released.iter().map(|it| (it.session.expose(), &it.claim)).collect();
+        let (one, many) =
+            (include_str!("../../sql/turns/release.sql"), include_str!("../../sql/turns/release_many.sql"));
+        self.for_claims(&claims, one, many)
     }
 
     /// Asks for the stop of a turn, and returns its claim; `None` where none runs.
@@ -274,16 +280,12 @@ impl Watcher {
     fn look(&mut self, running: &HashMap<Uuid, Running>, waiting: &[Waiting]) -> Result<HashMap<Uuid, Found>, Error> {
         let held: Vec<(&Uuid, &Uuid, i32)> =
             running.iter().filter_map(|(claim, it)| Some((it.session.expose(), claim, it.position?))).collect();
-        if self.renewed_at.elapsed() >= RENEWAL_INTERVAL && !held.is_empty() {
+        if self.renewed_at.elapsed() >= RENEWAL_INTERVAL {
             self.renewed_at = Instant::now();
-            let statement = if self.is_distributed {
-                include_str!("../../sql/turns/renew_shards.sql")
-            } else {
-                include_str!("../../sql/turns/renew.sql")
-            };
-            let (sessions, claims): (Vec<&Uuid>, Vec<&Uuid>) =
-                held.iter().map(|(session, claim, _)| (session, claim)).unzip();
-            self.query(statement, &[(&sessions, Type::UUID_ARRAY), (&claims, Type::UUID_ARRAY)])?;
+            let claims: Vec<_> = held.iter().map(|(session, claim, _)| (*session, *claim)).collect();
+            let (one, many) =
+                (include_str!("../../sql/turns/renew.sql"), include_str!("../../sql/turns/renew_many.sql"));
+            self.for_claims(&claims, one, many)?;
         }
         let mut sessions: Vec<&Uuid> = running.values().map(|it| it.session.expose()).collect();
         sessions.extend(waiting.iter().map(|it| it.session.expose()));
@@ -298,15 +300,11 @@ impl Watcher {
         };
         let found: HashMap<Uuid, Found> = rows.iter().map(|row| (row.get("session_id"), found(row))).collect();
         let is_lost = |session: &Uuid| found.get(session).is_some_and(|found| found.claim.is_none());
-        let lost: Vec<_> = held.into_iter().filter(|(session, ..)| is_lost(session)).collect();
-        if !lost.is_empty() {
-            let sessions: Vec<&Uuid> = lost.iter().map(|(session, ..)| *session).collect();
-            let claims: Vec<&Uuid> = lost.iter().map(|(_, claim, _)| *claim).collect();
-            let positions: Vec<i32> = lost.iter().map(|(.., position)| *position).collect();
-            let [sessions, claims] = [&sessions, &claims].map(|ids| (ids as _, Type::UUID_ARRAY));
+        for (session, claim, position) in held.into_iter().filter(|(session, ..)| is_lost(session)) {
+            let [session, claim] = [session, claim].map(|id| (id as _, Type::UUID));
             let restore = include_str!("../../sql/turns/restore.sql");
-            match self.query(restore, &[sessions, (&positions, Type::INT4_ARRAY), claims]) {
-                // One of them was erased since; the next look restores the others.
+            match self.query(restore, &[session, (&position, Type::INT4), claim]) {
+                // It was erased since.
                 Ok(_) | Err(Error::NoSession) => {}
                 Err(error) => return Err(error),
             }
