@@ -1,6 +1,7 @@
 //! PostgreSQL: shared statements, migrations, outages, faults, TLS, the private server, and room for its data.
 
 mod data_upgrades;
+mod distribution;
 mod durability;
 mod erasing;
 mod failed_starts;

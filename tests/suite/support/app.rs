@@ -65,6 +65,11 @@ impl TestApp {
         TestApp { app: Some(app), client, schema: None }
     }
 
+    /// The URL of the service's schema.
+    pub(crate) fn url(&self) -> String {
+        self.schema.as_ref().expect("a schema of its own").url()
+    }
+
     /// A client of PostgreSQL in the service's schema.
     pub(crate) fn sql(&self) -> postgres::Client {
         self.schema.as_ref().expect("a schema of its own").client()
