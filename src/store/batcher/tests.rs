@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// This number makes the statement panic.
 const PANICKING: i32 = -1;
 
+/// This number is of a worker that is gone.
+const UNAVAILABLE: i32 = -2;
+
 /// Numbers that are unique as in a table with a primary key, and what was observed of the statements on it.
 #[derive(Default)]
 struct Table {
@@ -55,6 +58,9 @@ fn insert(Connection(table): &mut Connection, numbers: &[i32]) -> Result<Vec<i32
     // A round trip, in which the next batch fills.
     thread::sleep(Duration::from_micros(300));
     assert!(!numbers.contains(&PANICKING), "as requested");
+    if numbers.contains(&UNAVAILABLE) {
+        return Err(Error::Unavailable);
+    }
     let mut stored = table.numbers.lock();
     if numbers.iter().any(|number| stored.contains(number)) {
         return Err(Error::Refused("SQLSTATE 23505".to_owned()));
@@ -364,4 +370,20 @@ fn overdue_batches_let_others_run_up_to_their_limit() {
     assert_eq!(result(&fixture.run(200)), Err(Error::Unavailable));
     fixture.unblock();
     assert_doubled(1.., &outcomes);
+}
+
+#[test]
+fn items_that_share_no_statement_are_executed_one_by_one_and_one_of_a_lost_worker_fails_alone() {
+    let fixture = Fixture::new(BatchPolicy { sharing: Sharing::Never, ..POLICY }, 2);
+    assert_eq!(result(&fixture.run(13)), Ok(26));
+    let first = fixture.block([100]);
+    let others = fixture.enqueue([11, 12, 13, UNAVAILABLE, 14], 1);
+    fixture.unblock();
+    assert_doubled([100], &first);
+    let results: Vec<_> = others.iter().map(result).collect();
+    assert_eq!(results[..2], [Ok(22), Ok(24)]);
+    assert!(matches!(results[2], Err(Error::Refused(_))), "{:?}", results[2]);
+    assert_eq!(results[3..], [Err(Error::Unavailable), Ok(28)]);
+    assert_eq!(fixture.batch_sizes(), [1; 7]);
+    fixture.assert_stored([11, 12, 13, 14, 100]);
 }

@@ -98,7 +98,7 @@ fn of_query(query: &Query, is_outermost: bool) -> Option<String> {
     {
         return Some(reason);
     }
-    let of_parts = words.split(|word| word == "UNION").find_map(|part| of_tables(part));
+    let of_parts = words.split(|word| word == "UNION").find_map(of_tables);
     of_parts.or_else(|| query.inner.iter().find_map(|inner| of_query(inner, false)))
 }
 
