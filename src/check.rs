@@ -202,7 +202,7 @@ impl Report<'_> {
             ),
             Ok(Some(risk)) if app::refuses_risk(config) => self.problem(StartError::LossRisk(risk)),
             Ok(Some(risk)) => {
-                self.line("Warning", format_args!("PostgreSQL can lose what it has acknowledged: {risk}"))
+                self.line("Warning", format_args!("PostgreSQL can lose what it has acknowledged: {risk}"));
             }
             Err(error) => self.problem(StartError::from(error)),
         }

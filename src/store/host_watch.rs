@@ -27,8 +27,8 @@ impl HostWatch {
         let watch = HostWatch::default();
         let connector = connector.clone().with_statement_timeout(ASK_TIMEOUT);
         let Some((timelines, hosts)) = connector.watched() else { return watch };
-        for host in hosts.iter().cloned() {
-            let (timelines, closed) = (timelines.clone(), watch.closed.clone());
+        for host in hosts {
+            let (host, timelines, closed) = (host.clone(), timelines.clone(), watch.closed.clone());
             let thread =
                 thread::Builder::new().name("db-host".to_owned()).spawn(move || run(&host, &timelines, &closed));
             if let Err(error) = thread {

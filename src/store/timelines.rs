@@ -79,7 +79,7 @@ mod tests {
     fn of_servers_that_take_writes_those_of_lower_timelines_are_not_used() {
         let timelines = Timelines::default();
         let observe =
-            |host, timeline| timelines.observe(host, &ServerState { is_read_only: timeline == None, timeline });
+            |host, timeline| timelines.observe(host, &ServerState { is_read_only: timeline.is_none(), timeline });
         let before = Instant::now();
         for (host, timeline, is_used, promotes) in [
             ("one", Some(3), true, false),

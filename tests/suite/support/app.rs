@@ -55,7 +55,7 @@ impl TestApp {
     /// The same with the statements for distributed tables, which are valid for others too.
     pub(crate) fn distributed_at(url: &str, further: &[(&str, &str)]) -> TestApp {
         let mut config = configure(url, further);
-        config.pool.distribute = true;
+        config.pool.is_distributed = true;
         TestApp::configured(&config)
     }
 
