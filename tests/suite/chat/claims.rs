@@ -53,54 +53,6 @@ fn hammer(clients: [&Client; 2]) {
             });
         }
     });
-    for session in &sessions {
-        let transcript = Chat::of(clients[1], &session.lock()).transcript();
-        assert!(transcript.chunks(2).all(|pair| pair[0].starts_with("user: ")), "{transcript:?}");
-    }
-}
-
-#[test]
-fn the_session_of_a_killed_instance_is_free_after_the_lease() {
-    let (model, schema) = (FakeModel::start(), Schema::new());
-    let mut killed = model.service_at(&schema.url());
-    let other = model.app_at(&schema.url(), &[]);
-    let gate = Arc::new(Gate::default());
-    model.next(pauses_at(&gate, "half ", "never comes"));
-    let chat = Chat::create(&killed.client);
-    let elsewhere = Chat::of(&other.client, &chat.id);
-    let _events = chat.stream_with_key("key", "hello");
-    model.wait_for_requests(1);
-    killed.signal("KILL");
-    killed.wait();
-    let at = Instant::now();
-    elsewhere.send("more").assert_problem(409);
-    // The key waits, and is answered when the session is free.
-    let answer = elsewhere.send_with_key("key", "hello").assert_status(200).json();
-    let took = at.elapsed();
-    assert_eq!(answer["content"], "I am here, and I listen.");
-    assert!(took > LEASE / 2 && took < LEASE + Duration::from_secs(3), "{took:?}");
-    assert_eq!(elsewhere.transcript().len(), 2);
-}
-
-#[test]
-fn claims_that_a_crash_of_postgresql_emptied_are_taken_again() {
-    let (model, mut cluster) = (FakeModel::start(), Cluster::start());
-    let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &[("COMPANION_TIMEOUT", "25")]));
-    let gate = Arc::new(Gate::default());
-    model.next(pauses_at(&gate, "half ", "an answer"));
-    let chat = Chat::new(&one);
-    let elsewhere = Chat::of(&other.client, &chat.id);
-    let mut events = chat.stream("hello");
-    events.expect("message.start");
-    cluster.stop(Some("QUIT"));
-    cluster.start_again();
-    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
-    eventually(PATIENCE, || (count_claims(&mut sql) == 1).then_some(()));
-    // Also where the connections of the pool are not open again yet.
-    eventually(PATIENCE, || Some(elsewhere.send("more").status).filter(|status| *status == 409));
-    gate.open();
-    assert_eq!(events.message()["content"], "half an answer");
-    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
 }
 
 /// Deletes sessions, which have a claim of the message before, while the next message of each is stored.
