@@ -78,8 +78,9 @@ mod tests {
     #[test]
     fn of_servers_that_take_writes_those_of_lower_timelines_are_not_used() {
         let timelines = Timelines::default();
-        let observe =
-            |host, timeline| timelines.observe(host, &ServerState { is_read_only: timeline.is_none(), timeline });
+        let observe = |host, timeline: Option<u32>| {
+            timelines.observe(host, &ServerState { is_read_only: timeline.is_none(), timeline })
+        };
         let before = Instant::now();
         for (host, timeline, is_used, promotes) in [
             ("one", Some(3), true, false),
