@@ -35,6 +35,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time from one renewal to the next; a claim holds for 5 s.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The time from one deletion of claims that nothing has renewed to the next. They prevent nothing, and tell when their turns ended.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The claims of sessions.
 pub struct Claims {
     shared: Arc<Shared>,
@@ -66,11 +69,13 @@ impl Claims {
             is_distributed: settings.is_distributed,
             connection: None,
             renewed_at: Instant::now(),
+            swept_at: None,
         };
         let of_thread = shared.clone();
         let thread = thread::Builder::new().name("claims".to_owned()).spawn(move || watcher.run(&of_thread));
         if let Err(error) = thread {
             log::error!(error:%; "The turns of other instances are not watched");
+            shared.end_thread();
             shared.close();
         }
         // Several rows in one statement could deadlock with a delete, which has locked a session and waits for its claim.
@@ -175,6 +180,7 @@ struct Watcher {
     /// `None` after a failure, and before the first turn.
     connection: Option<Connection>,
     renewed_at: Instant,
+    swept_at: Option<Instant>,
 }
 
 impl Watcher {
@@ -193,6 +199,7 @@ impl Watcher {
                 self.connection = None;
             }
         }
+        shared.end_thread();
     }
 
     /// # Errors
@@ -215,10 +222,10 @@ impl Watcher {
         let Some(Look { running, waiting }) = round.look else { return result };
         match result.and_then(|()| self.look(&running, &waiting)) {
             Ok(found) => {
-                for running in
-                    running.iter().filter_map(|(claim, running)| Some((event(&found, claim, running)?, running)))
-                {
-                    (running.1.on_event)(running.0);
+                for (claim, running) in &running {
+                    if let Some(event) = event(&found, claim, running) {
+                        (running.on_event)(event);
+                    }
                 }
                 waiting.into_iter().for_each(|waiting| go_on_waiting(shared, &found, waiting));
                 Ok(())
@@ -276,7 +283,8 @@ impl Watcher {
         Ok(rows.first().map(|row| row.get("claim")))
     }
 
-    /// Reads the sessions that exist, renews the claims when that is due, and takes those again that a crash of the server has emptied.
+    /// Reads the sessions that exist, takes the claims again that a crash of the server has emptied, and when it is due, renews them and
+    /// deletes those that no instance has renewed.
     fn look(&mut self, running: &HashMap<Uuid, Running>, waiting: &[Waiting]) -> Result<HashMap<Uuid, Found>, Error> {
         let held: Vec<(&Uuid, &Uuid, i32)> =
             running.iter().filter_map(|(claim, it)| Some((it.session.expose(), claim, it.position?))).collect();
@@ -286,6 +294,12 @@ impl Watcher {
             let (one, many) =
                 (include_str!("../../sql/turns/renew.sql"), include_str!("../../sql/turns/renew_many.sql"));
             self.for_claims(&claims, one, many)?;
+        }
+        if self.swept_at.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
+            self.swept_at = Some(Instant::now());
+            let (local, distributed) =
+                (include_str!("../../sql/turns/sweep.sql"), include_str!("../../sql/turns/sweep_shards.sql"));
+            self.query(if self.is_distributed { distributed } else { local }, &[])?;
         }
         let mut sessions: Vec<&Uuid> = running.values().map(|it| it.session.expose()).collect();
         sessions.extend(waiting.iter().map(|it| it.session.expose()));

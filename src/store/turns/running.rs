@@ -26,6 +26,9 @@ const MAX_WAITING: usize = 4096;
 /// Stops that are asked for between two looks at the sessions, each by a statement of its own.
 const MAX_STOPS: usize = 64;
 
+/// How long a service that stops waits for the last round.
+const MAX_CLOSE_TIME: Duration = Duration::from_secs(1);
+
 /// What became of a turn's session at another instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimEvent {
@@ -71,6 +74,7 @@ pub(super) struct Waiting {
 pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    over: Condvar,
 }
 
 #[derive(Default)]
@@ -84,6 +88,8 @@ struct State {
     /// Whether somebody waits for the next round.
     is_urgent: bool,
     is_closed: bool,
+    /// Whether the thread has done its last round.
+    is_over: bool,
 }
 
 /// The work of one round.
@@ -145,20 +151,27 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// Ends the thread at its next round. Whoever waits gets [`Error::Unavailable`].
+    /// Ends the thread after a last round, which releases the claims of turns that are over; waits for that, but not for long. Whoever
+    /// waits for a turn gets [`Error::Unavailable`].
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
         let waiting: Vec<Waiting> =
             mem::take(&mut state.waiting).into_iter().chain(mem::take(&mut state.stops)).collect();
-        let released = mem::take(&mut state.released);
         drop(state);
         self.changed.notify_one();
         waiting.into_iter().for_each(|waiting| (waiting.callback)(Err(Error::Unavailable)));
-        released.into_iter().filter_map(|it| it.callback).for_each(|callback| callback(Err(Error::Unavailable)));
+        self.over.wait_while_for(&mut self.state.lock(), |state| !state.is_over, MAX_CLOSE_TIME);
     }
 
-    /// Waits for work: until the next look is due, if there is anything to look at, or somebody waits; `None` once it is closed.
+    /// Notes that the thread is over, or was never started.
+    pub(super) fn end_thread(&self) {
+        self.state.lock().is_over = true;
+        self.over.notify_all();
+    }
+
+    /// Waits for work: until the next look is due, if there is anything to look at, or somebody waits; `None` once it is closed and
+    /// nothing is left to release.
     pub(super) fn next_round(&self, last_look: Instant, has_failed: bool) -> Option<Round> {
         let next_look = last_look + if has_failed { INTERVAL_OF_FAILURES } else { INTERVAL };
         let mut state = self.state.lock();
@@ -179,6 +192,7 @@ impl Shared {
                 return Some(Round { released, stops, look });
             }
         }
-        None
+        let released = mem::take(&mut state.released);
+        (!released.is_empty()).then(|| Round { released, stops: Vec::new(), look: None })
     }
 }

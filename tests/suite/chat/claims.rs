@@ -55,6 +55,66 @@ fn hammer(clients: [&Client; 2]) {
     });
 }
 
+#[test]
+fn the_session_of_a_killed_instance_is_free_after_the_lease() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    let mut killed = model.service_at(&schema.url());
+    let other = model.app_at(&schema.url(), &[]);
+    let gate = Arc::new(Gate::default());
+    (0..2).for_each(|_| model.next(pauses_at(&gate, "half ", "never comes")));
+    let [chat, left] = [(); 2].map(|()| Chat::create(&killed.client));
+    let elsewhere = Chat::of(&other.client, &chat.id);
+    let _events = [&chat, &left].map(|chat| chat.stream_with_key("key", "hello"));
+    model.wait_for_requests(2);
+    killed.signal("KILL");
+    killed.wait();
+    let at = Instant::now();
+    elsewhere.send("more").assert_problem(409);
+    // The key waits, and is answered when the session is free.
+    let answer = elsewhere.send_with_key("key", "hello").assert_status(200).json();
+    let took = at.elapsed();
+    assert_eq!(answer["content"], "I am here, and I listen.");
+    assert!(took > LEASE / 2 && took < LEASE + Duration::from_secs(3), "{took:?}");
+    assert_eq!(elsewhere.transcript().len(), 2);
+    // An instance deletes what others left with its first turn, and then once in a minute.
+    let next = model.app_at(&schema.url(), &[]);
+    Chat::new(&next).send("hello").assert_status(200);
+    eventually(PATIENCE, || (count_claims(&mut schema.client()) == 0).then_some(()));
+}
+
+#[test]
+fn an_instance_that_stops_leaves_no_claim() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    let mut sql = schema.client();
+    for _ in 0..3 {
+        let app = model.app_at(&schema.url(), &[]);
+        Chat::new(&app).send("hello").assert_status(200);
+        drop(app);
+        assert_eq!(count_claims(&mut sql), 0);
+    }
+}
+
+#[test]
+fn claims_that_a_crash_of_postgresql_emptied_are_taken_again() {
+    let (model, mut cluster) = (FakeModel::start(), Cluster::start());
+    let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &[("COMPANION_TIMEOUT", "25")]));
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "half ", "an answer"));
+    let chat = Chat::new(&one);
+    let elsewhere = Chat::of(&other.client, &chat.id);
+    let mut events = chat.stream("hello");
+    events.expect("message.start");
+    cluster.stop(Some("QUIT"));
+    cluster.start_again();
+    let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
+    eventually(PATIENCE, || (count_claims(&mut sql) == 1).then_some(()));
+    // Also where the connections of the pool are not open again yet.
+    eventually(PATIENCE, || Some(elsewhere.send("more").status).filter(|status| *status == 409));
+    gate.open();
+    assert_eq!(events.message()["content"], "half an answer");
+    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
+}
+
 /// Deletes sessions, which have a claim of the message before, while the next message of each is stored.
 fn delete_during_messages(clients: [&Client; 2]) {
     const PAIRS: usize = 4;
