@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::connect_error::ConnectError;
 use super::fault::Fault;
-use super::host::{Demands, Host};
+use super::host::{Demands, Host, Timeouts};
 use super::timelines::Timelines;
 use super::tls;
 use crate::config::{PoolSettings, Server};
@@ -24,6 +24,12 @@ const HOST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// From the beginning of an attempt to that at the next host. A failure begins the next one at once.
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// Until an idle connection is probed. Where another host can take over, a machine that is gone is noticed within [`MAX_SILENCE`]; a
+/// single host may be back after a longer disturbance of the network.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_IDLE_OF_SEVERAL: Duration = Duration::from_secs(5);
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection keeps the plans of foreign keys. One that was made while a table was small would read the whole table when it
 /// is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that.
@@ -67,7 +73,12 @@ impl Connector {
         let hosts = server.hosts();
         let default = if hosts.len() > 1 { HOST_TIMEOUT.min(pool.connection_timeout) } else { pool.connection_timeout };
         let host_timeout = server.connect.get_connect_timeout().copied().unwrap_or(default);
-        let timeouts = (host_timeout, pool.query_timeout);
+        let (unacknowledged, keepalive_idle) = if hosts.len() > 1 {
+            (MAX_SILENCE.min(pool.query_timeout), KEEPALIVE_IDLE_OF_SEVERAL)
+        } else {
+            (pool.query_timeout, KEEPALIVE_IDLE)
+        };
+        let timeouts = Timeouts { connect: host_timeout, unacknowledged, keepalive_idle };
         let writes = server.connect.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
         let timelines = (hosts.len() > 1).then(Arc::<Timelines>::default);
         Ok(Connector {

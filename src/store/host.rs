@@ -26,9 +26,19 @@ const INTERVAL_WHEN_MANY_PENDING: Duration = Duration::from_secs(30);
 const INTERVAL_OF_REFUSED_LOGINS: Duration = Duration::from_secs(2);
 
 /// TCP keepalive: a peer that sends nothing for the idle time and acknowledges none of the probes is dead.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_RETRIES: u32 = 3;
+
+/// The times of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Timeouts {
+    /// Of the TCP handshake with each address of a name.
+    pub(super) connect: Duration,
+    /// Until the peer must have acknowledged what was sent, a keepalive probe included.
+    pub(super) unacknowledged: Duration,
+    /// Until an idle connection is probed.
+    pub(super) keepalive_idle: Duration,
+}
 
 /// A host. Clones share the count of pending attempts.
 #[derive(Clone)]
@@ -65,7 +75,7 @@ impl Host {
         host: &ServerHost<'_>,
         options: &str,
         tls: &MakeRustlsConnect,
-        (connect_timeout, user_timeout): (Duration, Duration),
+        timeouts: Timeouts,
     ) -> Host {
         let (given, mut config) = (&server.connect, postgres::Config::new());
         // As in libpq, a Unix socket has no TLS, whatever the mode.
@@ -89,10 +99,10 @@ impl Host {
             .channel_binding(given.get_channel_binding())
             .load_balance_hosts(given.get_load_balance_hosts())
             .ssl_mode(ssl_mode)
-            .connect_timeout(connect_timeout)
-            .tcp_user_timeout(user_timeout)
-            .keepalives_idle(KEEPALIVE_IDLE)
-            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .connect_timeout(timeouts.connect)
+            .tcp_user_timeout(timeouts.unacknowledged)
+            .keepalives_idle(timeouts.keepalive_idle)
+            .keepalives_interval(KEEPALIVE_INTERVAL.min(timeouts.keepalive_idle))
             .keepalives_retries(KEEPALIVE_RETRIES);
         Host { label: host.to_string(), config, tls: tls.clone(), pending: Arc::default() }
     }
