@@ -40,6 +40,13 @@ impl FullBacklog {
     }
 }
 
+/// With `DB_CONNECTION_TIMEOUT=3`.
+fn connector(url: &str) -> Connector {
+    let config = configure(url, &[("DB_CONNECTION_TIMEOUT", "3")]);
+    let Database::Server(server) = &config.database else { panic!("a private PostgreSQL") };
+    Connector::new(server, &config.pool, config.pool.query_timeout).unwrap()
+}
+
 fn create(client: &Client) -> String {
     let session = client.post("/api/v1/sessions").assert_status(201).json();
     session["session_id"].as_str().unwrap().to_owned()
@@ -118,9 +125,7 @@ fn a_host_that_never_answers_is_given_up_at_its_deadline() {
         ),
         (format!("postgres://u@{one},{other}/d"), &format!("{one}: no connection within 2 s"), 2.25),
     ] {
-        let config = configure(&url, &[("DB_CONNECTION_TIMEOUT", "3")]);
-        let Database::Server(server) = &config.database else { panic!("a private PostgreSQL") };
-        let connector = Connector::new(server, &config.pool, config.pool.query_timeout).unwrap();
+        let connector = connector(&url);
         let (error, took) = timed(|| connector.connect().err().unwrap().to_string());
         assert!(error.contains(expected), "{url}: {error}");
         assert_took(took, Duration::from_secs_f32(deadline));
@@ -164,6 +169,12 @@ fn writes_go_on_after_a_promotion_while_the_old_primary_is_frozen_and_it_is_not_
 #[test]
 fn of_two_servers_that_take_writes_the_older_timeline_is_left_at_once() {
     let (primary, standby, service) = serve_pair();
+    // The standby is the first host of the URL.
+    for (parameter, is_standby) in [("", false), ("?target_session_attrs=any", true)] {
+        let url = url_of_hosts(&[&standby.host(), &primary.host()]) + parameter;
+        let row = connector(&url).connect().unwrap().query_one("SELECT pg_is_in_recovery()", &[]).unwrap();
+        assert_eq!(row.get::<_, bool>(0), is_standby, "{parameter}");
+    }
     let sessions: Vec<String> = (0..4).map(|_| create(&service.client)).collect();
     let path = |session: &str| format!("/api/v1/sessions/{session}");
     eventually(PATIENCE, || (count_sessions(&standby) == 4).then_some(()));
