@@ -150,6 +150,18 @@ fn deletes_and_messages_at_two_instances_do_not_deadlock() {
     eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
 }
 
+/// They are valid for tables on one server too.
+#[test]
+fn the_statements_for_distributed_tables_answer_the_same() {
+    let schema = Schema::new();
+    let url = schema.url_of_pretended_citus();
+    let variables = [("APP_WORKERS", "16"), ("DB_ACQUIRE_TIMEOUT_MS", "30000")];
+    let [one, other] = [(); 2].map(|()| TestApp::at(&url, &variables));
+    hammer([&one.client, &other.client]);
+    let mut sql = schema.client();
+    eventually(PATIENCE, || (count_claims(&mut sql) == 0).then_some(()));
+}
+
 #[test]
 fn an_instance_looks_at_all_its_turns_with_one_statement_in_200_ms() {
     let (model, cluster) = (FakeModel::start(), Cluster::start());

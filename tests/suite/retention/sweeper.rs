@@ -18,10 +18,12 @@ fn store(sql: &mut Client, created: i32, last_used: i32, own: Option<i32>, messa
 fn store_as(sql: &mut Client, id: Uuid, (created, last_used, own): (i32, i32, Option<i32>), messages: i32) -> Uuid {
     let hour = "floor(extract(epoch FROM now()) / 3600)::integer";
     let session = format!("INSERT INTO sessions VALUES ($1, '', {hour} - $2, {hour} - $3, $4)");
-    sql.execute(&session, &[&id, &created, &last_used, &own]).unwrap();
+    let mut transaction = sql.transaction().unwrap();
+    transaction.execute(&session, &[&id, &created, &last_used, &own]).unwrap();
     let of_session = "INSERT INTO messages SELECT $1, position, gen_random_uuid(), '\\x00', position * 300
                       FROM generate_series(1, $2) AS position";
-    sql.execute(of_session, &[&id, &messages]).unwrap();
+    transaction.execute(of_session, &[&id, &messages]).unwrap();
+    transaction.commit().unwrap();
     id
 }
 
@@ -70,7 +72,16 @@ fn note_deletions(sql: &mut Client) {
 
 #[test]
 fn a_sweep_deletes_the_sessions_whose_hours_say_that_they_ended_and_no_others() {
-    let app = TestApp::sweeping();
+    assert_swept(&TestApp::sweeping());
+}
+
+#[test]
+fn a_sweep_of_distributed_tables_deletes_the_same_sessions() {
+    assert_swept(&TestApp::sweeping_distributed());
+}
+
+#[track_caller]
+fn assert_swept(app: &TestApp) {
     let mut sql = app.sql();
     let (mut ended, mut living) = (Vec::new(), Vec::new());
     let mut holding = app.sql();
@@ -103,8 +114,8 @@ fn a_sweep_deletes_the_sessions_whose_hours_say_that_they_ended_and_no_others() 
     left.sort_unstable();
     living.sort_unstable();
     assert_eq!(left, living);
-    eventually(PATIENCE, || (metric(&app, "safespace_sessions_expired_total") == ended.len() as i64 + 1).then_some(()));
-    assert_eq!(metric(&app, "safespace_sessions_deleted_total"), 0, "nobody deleted them");
+    eventually(PATIENCE, || (metric(app, "safespace_sessions_expired_total") == ended.len() as i64 + 1).then_some(()));
+    assert_eq!(metric(app, "safespace_sessions_deleted_total"), 0, "nobody deleted them");
 }
 
 #[test]
@@ -134,16 +145,24 @@ fn a_sweep_deletes_in_batches_and_a_large_session_alone() {
 
 #[test]
 fn a_sweep_passes_over_what_is_locked_and_takes_it_later() {
-    let app = TestApp::sweeping();
-    let (mut sql, mut holding, mut locking) = (app.sql(), app.sql(), app.sql());
-    let hold = hold_sweeps(&mut holding);
-    let ended: Vec<Uuid> = (0..3).map(|_| store(&mut sql, 200, 200, None, 1)).collect();
+    for app in [TestApp::sweeping(), TestApp::sweeping_distributed()] {
+        assert_passes_over_what_is_locked(&app);
+    }
+}
+
+fn assert_passes_over_what_is_locked(app: &TestApp) {
+    let (mut sql, mut locking) = (app.sql(), app.sql());
+    let [locked, other] = [(); 2].map(|()| store(&mut sql, 0, 0, None, 1));
     let mut lock = locking.transaction().unwrap();
-    lock.execute("SELECT FROM sessions WHERE id = $1 FOR KEY SHARE", &[&ended[0]]).unwrap();
-    hold.rollback().unwrap();
-    eventually(PATIENCE, || (stored(&mut sql) == [ended[0]]).then_some(()));
+    lock.execute("SELECT FROM sessions WHERE id = $1 FOR KEY SHARE", &[&locked]).unwrap();
+    // Such a lock allows a change of the hours.
+    for id in [locked, other] {
+        let end = "UPDATE sessions SET created_hour = created_hour - 200, last_used_hour = last_used_hour - 200 WHERE id = $1";
+        sql.execute(end, &[&id]).unwrap();
+    }
+    eventually(PATIENCE, || (stored(&mut sql) == [locked]).then_some(()));
     await_sweep(&mut sql);
-    assert_eq!(stored(&mut sql), [ended[0]]);
+    assert_eq!(stored(&mut sql), [locked]);
     lock.rollback().unwrap();
     eventually(PATIENCE, || stored(&mut sql).is_empty().then_some(()));
 }
@@ -223,7 +242,17 @@ fn what_is_overdue_goes_on_from_the_last_measurement_while_the_database_cannot_b
 #[test]
 fn two_services_on_one_database_delete_each_session_once_and_count_it_once() {
     let schema = Schema::new();
-    let apps = [(); 2].map(|()| TestApp::sweeping_at(&schema.url()));
+    assert_counted_once(&schema, &schema.url());
+}
+
+#[test]
+fn two_services_on_distributed_tables_delete_each_session_once_and_count_it_once() {
+    let schema = Schema::new();
+    assert_counted_once(&schema, &schema.url_of_pretended_citus());
+}
+
+fn assert_counted_once(schema: &Schema, url: &str) {
+    let apps = [(); 2].map(|()| TestApp::sweeping_at(url));
     let (mut sql, mut holding) = (schema.client(), schema.client());
     let hold = hold_sweeps(&mut holding);
     note_deletions(&mut sql);

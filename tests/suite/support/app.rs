@@ -45,6 +45,14 @@ impl TestApp {
         app
     }
 
+    /// The same with the statements for tables that Citus distributes.
+    pub(crate) fn sweeping_distributed() -> TestApp {
+        let schema = Schema::new();
+        let mut app = TestApp::sweeping_at(&schema.url_of_pretended_citus());
+        app.schema = Some(schema);
+        app
+    }
+
     /// The same on a given database.
     pub(crate) fn sweeping_at(url: &str) -> TestApp {
         let mut config = configure(url, &[("METRICS_PORT", "0")]);

@@ -225,6 +225,24 @@ impl Schema {
     pub(crate) fn client(&self) -> postgres::Client {
         postgres::Client::connect(&self.url(), NoTls).unwrap()
     }
+
+    /// A connection URL with which a service finds that Citus distributes the tables, while one server has all rows: the statements for
+    /// distributed tables are right there too. On a Citus the schema's own URL.
+    pub(crate) fn url_of_pretended_citus(&self) -> String {
+        if citus_url().is_some() {
+            return self.url();
+        }
+        // What these shadow is in pg_catalog, which is searched first unless the path names it.
+        let shadows = "CREATE VIEW pg_extension AS SELECT 'citus' AS extname, 'pretended' AS extversion;
+            CREATE VIEW pg_dist_partition AS
+                SELECT to_regclass(name) AS logicalrelid, partmethod, '' AS partkey, 1 AS colocationid, 't' AS repmodel
+                FROM (VALUES ('sessions', 'h'), ('messages', 'h'), ('reports', 'h'), ('turns', 'h'),
+                    ('refinery_schema_history', 'n'), ('compatibility', 'n')) AS tables (name, partmethod);
+            CREATE FUNCTION column_to_column_name(regclass, text) RETURNS text LANGUAGE sql
+                AS $$ SELECT CASE $1 WHEN to_regclass('sessions') THEN 'id' ELSE 'session_id' END $$";
+        self.client().batch_execute(shadows).unwrap();
+        format!("{}{PRETENDED}", self.url())
+    }
 }
 
 impl Drop for Schema {
@@ -250,9 +268,14 @@ fn citus_url() -> Option<String> {
     std::env::var("CITUS_DATABASE_URL").ok()
 }
 
+/// The end of a URL of a pretended Citus.
+const PRETENDED: &str = ",pg_catalog";
+
 /// The variable with which a service has Citus distribute its tables, if its database is in a Citus.
 pub(crate) fn distribution(database_url: &str) -> Option<(&'static str, &'static str)> {
-    citus_url().filter(|citus| database_url.starts_with(citus)).map(|_| ("DB_DISTRIBUTE", "citus"))
+    let is_citus =
+        citus_url().is_some_and(|citus| database_url.starts_with(&citus)) || database_url.ends_with(PRETENDED);
+    is_citus.then_some(("DB_DISTRIBUTE", "citus"))
 }
 
 /// Starts the shared server. Statics are never dropped, so a shell waits until this process ends, in whichever way, then
