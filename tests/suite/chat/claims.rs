@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::support::app::TestApp;
 use crate::support::chat::Chat;
 use crate::support::cluster::{Cluster, Schema};
 use crate::support::eventually;
