@@ -135,7 +135,7 @@ impl Messages {
 
     /// When the write that has run for longest began.
     pub(super) fn oldest_write(&self) -> Option<Instant> {
-        self.append.oldest_began()
+        [self.ask.oldest_began(), self.append.oldest_began()].into_iter().flatten().min()
     }
 
     /// Reads which positions a page of a conversation has, and its last messages; `None` if there is no such session.

@@ -1,4 +1,4 @@
-//! Deletes the sessions that ended, in small batches with pauses, and measures whether any is overdue.
+//! Deletes the sessions that ended, in small batches with pauses, and measures whether any is overdue; and claims that are left over.
 //!
 //! A session that ended does not exist for its client, swept or not: `retention` decides that by exact times. The sweeper sees
 //! hours only, so it takes a session later: from ten minutes after the end of the hour of its end on.
@@ -94,6 +94,17 @@ fn wait(closed: &Receiver<()>, time: Duration) -> bool {
     closed.recv_timeout(time) == Err(RecvTimeoutError::Timeout)
 }
 
+/// Deletes the claims of turns whose instance died: their times tell when somebody wrote. They are few, at most one for each turn
+/// that ran there.
+fn delete_ended_claims(client: &mut Client) -> Result<(), postgres::Error> {
+    for row in client.query_typed(include_str!("../../sql/sweeper/ended_claims.sql"), &[])? {
+        let (session, claim): (Uuid, Uuid) = (row.get("session_id"), row.get("claim"));
+        let release = include_str!("../../sql/turns/release.sql");
+        client.query_typed(release, &[(&session, Type::UUID), (&claim, Type::UUID)])?;
+    }
+    Ok(())
+}
+
 /// How long the session that ended first was overdue.
 struct Measurement {
     at: Instant,
@@ -133,7 +144,7 @@ impl Sweep {
         let result = loop {
             // An interval has passed when a run begins.
             if self.measured.at.elapsed() >= self.interval
-                && let Err(error) = self.measure(&mut client)
+                && let Err(error) = self.measure(&mut client).and_then(|()| delete_ended_claims(&mut client))
             {
                 break Err(error);
             }

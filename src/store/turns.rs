@@ -35,9 +35,6 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time from one renewal to the next; a claim holds for 5 s.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time from one deletion of claims that nothing has renewed to the next. They prevent nothing, and tell when their turns ended.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-
 /// The claims of sessions.
 pub struct Claims {
     shared: Arc<Shared>,
@@ -69,7 +66,6 @@ impl Claims {
             is_distributed: settings.is_distributed,
             connection: None,
             renewed_at: Instant::now(),
-            swept_at: None,
         };
         let of_thread = shared.clone();
         let thread = thread::Builder::new().name("claims".to_owned()).spawn(move || watcher.run(&of_thread));
@@ -180,7 +176,6 @@ struct Watcher {
     /// `None` after a failure, and before the first turn.
     connection: Option<Connection>,
     renewed_at: Instant,
-    swept_at: Option<Instant>,
 }
 
 impl Watcher {
@@ -294,12 +289,6 @@ impl Watcher {
             let (one, many) =
                 (include_str!("../../sql/turns/renew.sql"), include_str!("../../sql/turns/renew_many.sql"));
             self.for_claims(&claims, one, many)?;
-        }
-        if self.swept_at.is_none_or(|at| at.elapsed() >= SWEEP_INTERVAL) {
-            self.swept_at = Some(Instant::now());
-            let (local, distributed) =
-                (include_str!("../../sql/turns/sweep.sql"), include_str!("../../sql/turns/sweep_shards.sql"));
-            self.query(if self.is_distributed { distributed } else { local }, &[])?;
         }
         let mut sessions: Vec<&Uuid> = running.values().map(|it| it.session.expose()).collect();
         sessions.extend(waiting.iter().map(|it| it.session.expose()));

@@ -33,7 +33,8 @@ impl Instances {
     /// With the statements for tables on one server, and with those for distributed tables.
     fn of_both_forms() -> [Instances; 2] {
         let (model, schema) = (FakeModel::start(), Schema::new());
-        let [one, other] = [(); 2].map(|()| model.distributed_app_at(&schema.url()));
+        let url = schema.url_of_pretended_citus();
+        let [one, other] = [(); 2].map(|()| model.app_at(&url, &[]));
         [Instances::start(), Instances { model, one, other, schema }]
     }
 

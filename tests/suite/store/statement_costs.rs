@@ -331,8 +331,6 @@ fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) -> Vec<Parame
         "turns/release.sql" | "turns/renew.sql" => vec![vec![uuid(session), uuid(session)]],
         "turns/release_many.sql" | "turns/renew_many.sql" => vec![vec![sessions(), sessions()]],
         "turns/restore.sql" => vec![vec![uuid(session), integer(next), uuid(Uuid::new_v4())]],
-        // They scan the table, which has a row for each turn that runs.
-        "turns/sweep.sql" | "turns/sweep_shards.sql" => Vec::new(),
         "turns/stop.sql" => vec![vec![uuid(session)]],
         "turns/watch.sql" => vec![vec![sessions()]],
         file => panic!("{file} has no parameters in this test"),

@@ -60,13 +60,6 @@ impl TestApp {
         TestApp::configured(&config)
     }
 
-    /// The same with the statements for distributed tables, which are valid for others too.
-    pub(crate) fn distributed_at(url: &str, further: &[(&str, &str)]) -> TestApp {
-        let mut config = configure(url, further);
-        config.pool.is_distributed = true;
-        TestApp::configured(&config)
-    }
-
     fn configured(config: &Config) -> TestApp {
         let app = App::start(config, &AtomicBool::new(false)).expect("the service starts");
         let client = Client::new(app.address());

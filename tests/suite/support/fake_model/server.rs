@@ -98,12 +98,6 @@ impl FakeModel {
         TestApp::at(url, &own.chain(variables.iter().copied()).collect::<Vec<_>>())
     }
 
-    /// The same with the statements for distributed tables.
-    pub(crate) fn distributed_app_at(&self, url: &str) -> TestApp {
-        let own = self.variables();
-        TestApp::distributed_at(url, &own.each_ref().map(|(name, value)| (*name, value.as_str())))
-    }
-
     /// The binary on a given database, with every log line.
     #[track_caller]
     pub(crate) fn service_at(&self, url: &str) -> Service {
