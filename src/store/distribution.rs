@@ -98,12 +98,12 @@ fn is_complete(client: &mut Client, pool: &PoolSettings) -> Result<bool, Migrati
 }
 
 fn citus(client: &mut Client) -> Result<Option<String>, postgres::Error> {
-    let rows = client.query_typed(include_str!("../../sql/schema/citus.sql"), &[])?;
+    let rows = client.query_typed(include_str!("../../sql/citus/version.sql"), &[])?;
     Ok(rows.first().map(|row| row.get("extversion")))
 }
 
 fn ask(transaction: &mut Transaction<'_>) -> Result<Vec<Table>, postgres::Error> {
-    let rows = transaction.query_typed(include_str!("../../sql/schema/distributed.sql"), &[])?;
+    let rows = transaction.query_typed(include_str!("../../sql/citus/distributed.sql"), &[])?;
     let table = |row: &postgres::Row| Table {
         name: row.get("name"),
         column: row.get("column_name"),
@@ -122,22 +122,21 @@ fn distribute(transaction: &mut Transaction<'_>) -> Result<usize, postgres::Erro
         let name = (name as _, Type::TEXT);
         match column {
             Some(column) => {
-                let statement = include_str!("../../sql/schema/distribute.sql");
+                let statement = include_str!("../../sql/citus/distribute.sql");
                 transaction.query_typed(statement, &[name, (column, Type::TEXT)])?;
             }
-            None => _ = transaction.query_typed(include_str!("../../sql/schema/make_reference.sql"), &[name])?,
+            None => _ = transaction.query_typed(include_str!("../../sql/citus/make_reference.sql"), &[name])?,
         }
     }
     // Only once the tables that refer to a table are distributed too.
     for table in &tables {
-        transaction
-            .query_typed(include_str!("../../sql/schema/forget_local_rows.sql"), &[(&table.name, Type::TEXT)])?;
+        transaction.query_typed(include_str!("../../sql/citus/forget_local_rows.sql"), &[(&table.name, Type::TEXT)])?;
     }
     Ok(tables.len())
 }
 
 fn repeat_statistics(client: &mut Client) -> Result<(), MigrationError> {
-    let shards = client.query_typed(include_str!("../../sql/schema/shard_statistics.sql"), &[])?;
+    let shards = client.query_typed(include_str!("../../sql/citus/shard_statistics.sql"), &[])?;
     let failed = shards.iter().filter(|row| !row.get::<_, bool>("success")).count();
     if failed > 0 {
         log::warn!(failed; "Shards whose planner does not know the length of sessions; run `safespace migrate` again");

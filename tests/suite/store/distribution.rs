@@ -21,8 +21,8 @@ fn statements() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        // Migrations run once, and the others read the catalogue or what every node has.
-        if name == "migrations" || name == "schema" {
+        // Migrations run once, and the others read the catalogue or what every node has, or are Citus's own.
+        if ["citus", "migrations", "schema"].contains(&name.as_str()) {
             continue;
         }
         for file in fs::read_dir(folder().join(&name)).unwrap() {

@@ -201,7 +201,8 @@ fn every_statement_prepares_against_the_schema() {
     let mut prepared = 0;
     for folder in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("sql")).unwrap() {
         let folder = folder.unwrap().path();
-        if folder.ends_with("migrations") {
+        // Those of `citus` need its functions.
+        if folder.ends_with("migrations") || folder.ends_with("citus") {
             continue;
         }
         for file in fs::read_dir(folder).unwrap() {

@@ -206,7 +206,7 @@ fn statements_of_sessions() -> Vec<String> {
     for entry in fs::read_dir(folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         // Migrations run once, and the statements on the schema and of the sweeper take no session.
-        if ["migrations", "schema", "sweeper"].contains(&name.as_str()) {
+        if ["citus", "migrations", "schema", "sweeper"].contains(&name.as_str()) {
             continue;
         }
         for file in fs::read_dir(folder().join(&name)).unwrap() {
