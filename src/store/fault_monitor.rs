@@ -271,14 +271,14 @@ fn store_and_undo(client: &mut Client) -> Result<(), postgres::Error> {
     let mut transaction = client.transaction()?;
     let create = include_str!("../../sql/sessions/create.sql");
     transaction.query_typed(create, &[id(), (&nothing, Type::BYTEA), (&None::<i32>, Type::INT4)])?;
-    let [position, total] = [(&1_i32 as _, Type::INT4), (&1_i64 as _, Type::INT8)];
+    let position = || (&1_i32 as _, Type::INT4);
     let claim = include_str!("../../sql/turns/claim.sql");
-    transaction.query_typed(claim, &[id(), position.clone(), id(), position.clone()])?;
+    transaction.query_typed(claim, &[id(), position(), id(), (&1_i32, Type::INT4)])?;
     let append = include_str!("../../sql/messages/append.sql");
-    let message = [id(), position, (&message, Type::UUID), (&sealed, Type::BYTEA), total];
+    let message = [id(), position(), (&message, Type::UUID), (&sealed, Type::BYTEA), (&1_i64, Type::INT8)];
     transaction.query_typed(append, &message)?;
     let recent = include_str!("../../sql/messages/recent.sql");
-    transaction.query_typed(recent, &[id(), (&1_i32, Type::INT4), (&1_i64, Type::INT8)])?;
+    transaction.query_typed(recent, &[id(), position(), (&1_i64, Type::INT8)])?;
     transaction.query_typed(include_str!("../../sql/sessions/delete.sql"), &[id()])?;
     transaction.rollback()
 }
