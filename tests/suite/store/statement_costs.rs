@@ -430,7 +430,7 @@ fn connect(schema: &Schema) -> Client {
 
 /// A schema whose statistics nothing but a test changes.
 fn migrate() -> Schema {
-    let schema = Schema::new();
+    let schema = Schema::on_one_server();
     app::migrate(&configure(&schema.url(), &[]), &AtomicBool::new(false)).unwrap();
     let settings = "ALTER TABLE sessions SET (autovacuum_enabled = off);
                     ALTER TABLE messages SET (autovacuum_enabled = off);

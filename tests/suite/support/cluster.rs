@@ -206,18 +206,34 @@ fn stat(process: u32) -> Option<(String, u32)> {
 /// A schema of one test in the shared database; dropped with this value.
 pub(crate) struct Schema {
     name: String,
+    /// The URL of its database.
+    database: String,
 }
 
 impl Schema {
     pub(crate) fn new() -> Schema {
-        let name = format!("test_{}", uuid::Uuid::new_v4().simple());
-        shared_client().batch_execute(&format!("CREATE SCHEMA {name}")).unwrap();
-        Schema { name }
+        Schema::at(citus_url().unwrap_or_else(server_url))
+    }
+
+    /// For a test of what one server does, which is not asked of a Citus.
+    pub(crate) fn on_one_server() -> Schema {
+        Schema::at(server_url())
+    }
+
+    fn at(database: String) -> Schema {
+        let schema = Schema { name: format!("test_{}", uuid::Uuid::new_v4().simple()), database };
+        schema.run(&format!("CREATE SCHEMA {}", schema.name)).unwrap();
+        schema
+    }
+
+    /// Executes a statement outside the schema.
+    fn run(&self, statement: &str) -> Result<(), postgres::Error> {
+        postgres::Client::connect(&self.database, NoTls)?.batch_execute(statement)
     }
 
     /// A connection URL that sets `search_path` to this schema.
     pub(crate) fn url(&self) -> String {
-        let url = shared_url();
+        let url = &self.database;
         let separator = if url.contains('?') { '&' } else { '?' };
         format!("{url}{separator}options=-c%20search_path%3D{}", self.name)
     }
@@ -247,23 +263,19 @@ impl Schema {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let dropped = shared_client().batch_execute(&format!("DROP SCHEMA {} CASCADE", self.name));
+        let dropped = self.run(&format!("DROP SCHEMA {} CASCADE", self.name));
         assert!(dropped.is_ok() || thread::panicking(), "{dropped:?}");
     }
 }
 
-fn shared_client() -> postgres::Client {
-    postgres::Client::connect(&shared_url(), NoTls).unwrap()
-}
-
-/// The shared database: `TEST_DATABASE_URL`, or a server that the first call starts.
-fn shared_url() -> String {
+/// The shared server: that of `TEST_DATABASE_URL`, or one that the first call starts.
+fn server_url() -> String {
     static URL: OnceLock<String> = OnceLock::new();
-    let given = || citus_url().or_else(|| std::env::var("TEST_DATABASE_URL").ok());
+    let given = || std::env::var("TEST_DATABASE_URL").ok();
     URL.get_or_init(|| given().unwrap_or_else(|| url(&start_shared_server()))).clone()
 }
 
-/// The database of a coordinator of Citus, which then is the shared one.
+/// The database of a coordinator of Citus, which takes the place of the shared server.
 fn citus_url() -> Option<String> {
     std::env::var("CITUS_DATABASE_URL").ok()
 }
