@@ -78,7 +78,8 @@ def read_document(response):
 
 
 def read_stream(response, watch):
-    """The status and the document of the last event, which is `message.end` or `error`."""
+    """The status and the document of the last event, which is `message.end` or `error`. With the text of the pieces as `streamed`,
+    which is None if they were taken back."""
     text, event = "", None
     while line := response.readline():
         name, _, value = line.decode().rstrip("\n").partition(": ")
@@ -88,9 +89,9 @@ def read_stream(response, watch):
             document = json.loads(value)
             if event == "message.delta":
                 watch.see()
-                text += document["text"]
+                text = (text or "") + document["text"]
             elif event == "message.reset":
-                text = ""
+                text = None
             elif event == "message.end":
                 watch.see()
                 watch.has_ended = True

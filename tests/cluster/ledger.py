@@ -155,7 +155,7 @@ class Person:
 
     def note_answer(self, turn, document):
         answer = {"id": document["id"], "content": document["content"]}
-        if "streamed" in document and document["streamed"].strip() != answer["content"].strip():
+        if document.get("streamed") is not None and document["streamed"].strip() != answer["content"].strip():
             self.ledger.note_wrong("the stored answer is another one than the stream showed")
         if turn["answer"] and turn["answer"] != answer:
             self.ledger.note_wrong("a key got two different answers")
