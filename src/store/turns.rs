@@ -198,7 +198,7 @@ impl Watcher {
     }
 
     /// # Errors
-    /// The first one. All callers whose work is not done receive it.
+    /// The first one. The callers whose claim is not released, or whose stop not asked for, receive it.
     fn work(&mut self, shared: &Shared, round: Round) -> Result<(), Error> {
         let connected = self.connect();
         let released = connected.clone().and_then(|()| self.release(&round.released));
@@ -226,7 +226,8 @@ impl Watcher {
                 Ok(())
             }
             Err(error) => {
-                waiting.into_iter().for_each(|waiting| (waiting.callback)(Err(error.clone())));
+                // They go on, so that a failover ends no wait; their clients have timeouts.
+                waiting.into_iter().for_each(|waiting| shared.wait(waiting));
                 Err(error)
             }
         }

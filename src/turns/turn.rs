@@ -20,8 +20,8 @@ use crate::sync::ThreadPool;
 /// Bytes of a character in UTF-8 at most.
 const MAX_CHAR_BYTES: usize = 4;
 
-/// How long a turn without an answer waits until its claim is released, so that the next turn finds none.
-const MAX_RELEASE_TIME: Duration = Duration::from_secs(1);
+/// How long a turn without an answer waits until its claim is released, so that the next turn finds none. Then it has ended by itself.
+const MAX_RELEASE_TIME: Duration = Duration::from_secs(5);
 
 /// What all turns share.
 pub(super) struct Resources {
@@ -164,7 +164,7 @@ impl<'a> Turn<'a> {
         });
         let answered = self.answer(history, ids, end, guard);
         if !matches!(answered, Ok(_) | Err(Failure::Store(_))) {
-            // A stored answer ends the claim, and without a database nothing else does it sooner than its end.
+            // A stored answer ends the claim by itself, and where the database has just failed nothing is waited for.
             let _ = store::wait(Instant::now() + MAX_RELEASE_TIME, |callback| claim.release(callback));
         }
         answered.map(Some)
