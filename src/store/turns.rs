@@ -26,6 +26,7 @@ use super::pool::Pool;
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
+use crate::sync::CancellationToken;
 pub use running::ClaimEvent;
 use running::{Look, Released, Round, Running, Shared, Waiting};
 
@@ -90,7 +91,8 @@ impl Claims {
     pub fn watch(&self, session: Lookup, on_event: impl Fn(ClaimEvent) + Send + Sync + 'static) -> Claim {
         let mut claim = self.claim(session);
         claim.is_released = true;
-        claim.shared.run(claim.id, Running { session, position: None, on_event: Arc::new(on_event) });
+        let (on_event, since) = (Arc::new(on_event), Instant::now());
+        claim.shared.run(claim.id, Running { session, position: None, on_event, since });
         claim
     }
 
@@ -125,8 +127,15 @@ impl Claim {
 
     /// From now on the claim is held: it is renewed, and `on_event` is called, possibly several times, on the claims' thread.
     pub fn hold(&self, position: i32, on_event: impl Fn(ClaimEvent) + Send + Sync + 'static) {
-        let (session, on_event) = (self.session, Arc::new(on_event));
-        self.shared.run(self.id, Running { session, position: Some(position), on_event });
+        let (session, on_event, since) = (self.session, Arc::new(on_event), Instant::now());
+        self.shared.run(self.id, Running { session, position: Some(position), on_event, since });
+    }
+
+    /// Waits until text of the answer may be sent: until the session is known to have existed a moment ago. False where the turn was
+    /// cancelled, or at the deadline.
+    #[must_use]
+    pub fn wait_for_look(&self, deadline: Instant, cancellation: &CancellationToken) -> bool {
+        self.shared.wait_for_look(&self.id, deadline, cancellation)
     }
 
     /// Releases it at once.
@@ -215,6 +224,7 @@ impl Watcher {
             }
         }
         let Some(Look { running, waiting }) = round.look else { return result };
+        let began_at = Instant::now();
         match result.and_then(|()| self.look(&running, &waiting)) {
             Ok(found) => {
                 for (claim, running) in &running {
@@ -222,6 +232,7 @@ impl Watcher {
                         (running.on_event)(event);
                     }
                 }
+                shared.note_look(began_at);
                 waiting.into_iter().for_each(|waiting| go_on_waiting(shared, &found, waiting));
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! One turn from top to bottom.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::message::{self, Message, Role, sealed_bytes};
 use crate::metrics::Metrics;
 use crate::retention::Life;
 use crate::sealing::{Lookup, OpenError, Part, SealingKey};
-use crate::store::{self, Appended, Asked, Callback, ClaimEvent, Error, NewQuestion, Recent, Row, Store};
+use crate::store::{self, Appended, Asked, Callback, Claim, ClaimEvent, Error, NewQuestion, Recent, Row, Store};
 use crate::sync::ThreadPool;
 
 /// Bytes of a character in UTF-8 at most.
@@ -162,7 +163,7 @@ impl<'a> Turn<'a> {
                 ClaimEvent::TakenOver => Failure::AlreadyRunning,
             });
         });
-        let answered = self.answer(history, ids, end, guard);
+        let answered = self.answer(history, ids, end, guard, &claim);
         if !matches!(answered, Ok(_) | Err(Failure::Store(_))) {
             // A stored answer ends the claim by itself, and where the database has just failed nothing is waited for.
             let _ = store::wait(Instant::now() + MAX_RELEASE_TIME, |callback| claim.release(callback));
@@ -179,13 +180,20 @@ impl<'a> Turn<'a> {
     }
 
     /// Asks the companion, and stores its answer behind the question.
-    fn answer(&self, history: Vec<Message>, ids: Ids, end: End, guard: &TurnGuard) -> Result<Answer, Failure> {
+    fn answer(
+        &self,
+        history: Vec<Message>,
+        ids: Ids,
+        end: End,
+        guard: &TurnGuard,
+        claim: &Claim,
+    ) -> Result<Answer, Failure> {
         let earlier = history.into_iter().filter(|message| message.id != ids.question);
         let mut conversation: Vec<ChatMessage> =
             earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
         conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
         let own_role = self.resources.companion.role();
-        let (role, text, finish) = match self.call_companion(&conversation, ids.answer, guard) {
+        let (role, text, finish) = match self.call_companion(&conversation, ids.answer, guard, claim) {
             Ok((text, finish)) => (own_role, text, finish),
             Err(failure) => (Role::Script, self.fallback(&conversation, failure)?, Finish::Complete),
         };
@@ -245,6 +253,7 @@ impl<'a> Turn<'a> {
         conversation: &[ChatMessage],
         answer_id: Uuid,
         guard: &TurnGuard,
+        claim: &Claim,
     ) -> Result<(String, Finish), Failure> {
         let resources = self.resources;
         if self.safety.is_some() {
@@ -265,11 +274,19 @@ impl<'a> Turn<'a> {
         }
         let _gauge = resources.metrics.turn_with_companion();
         let call = Call { deadline, has_full_time, cancellation: guard.cancellation.clone() };
-        let mut text = String::new();
+        let (mut text, mut unsent) = (String::new(), String::new());
         let outcome = resources.companion.answer(conversation, self.safety, &call, &mut |delta| {
-            text.push_str(delta);
-            self.sink.send(Event::Delta(delta.to_owned()));
+            unsent.push_str(delta);
+            // Perhaps the session was erased elsewhere, and the database does not tell at the moment.
+            if claim.wait_for_look(deadline, &guard.cancellation) {
+                text.push_str(&unsent);
+                self.sink.send(Event::Delta(mem::take(&mut unsent)));
+            }
         });
+        if guard.failure().is_none() && !unsent.is_empty() {
+            text.push_str(&unsent);
+            self.sink.send(Event::Reset);
+        }
         match guard.failure() {
             Some(Failure::Stopped) if !text.trim().is_empty() => Ok((text, Finish::Cut)),
             Some(failure) => Err(failure),

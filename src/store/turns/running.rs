@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::sealing::Lookup;
 use crate::store::batcher::Callback;
 use crate::store::error::Error;
+use crate::sync::CancellationToken;
 
 /// The time from one look at the sessions to the next. A turn ends so long, and the time of one statement, after its session was erased
 /// elsewhere.
@@ -19,6 +20,13 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The same after a failure.
 const INTERVAL_OF_FAILURES: Duration = Duration::from_secs(1);
+
+/// How long after a look the text of an answer is sent: longer than it takes to the next look, unless the database is slow or away. So
+/// an answer is not shown for longer than this after its session was erased elsewhere, whatever happens to the database.
+const MAX_AGE_OF_LOOK: Duration = Duration::from_millis(250);
+
+/// How often a turn that waits for a look finds out that it was cancelled.
+const CANCELLATION_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Callers that wait for the ends of turns of other instances. Further ones get [`Error::Unavailable`].
 const MAX_WAITING: usize = 4096;
@@ -50,6 +58,8 @@ pub(super) struct Running {
     /// Of its claim; `None` for a turn without one, whose session is watched only.
     pub(super) position: Option<i32>,
     pub(super) on_event: EventHandler,
+    /// When its session was known to exist before the first look.
+    pub(super) since: Instant,
 }
 
 /// A claim to delete.
@@ -75,6 +85,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     over: Condvar,
+    /// Notified after each look.
+    looked: Condvar,
 }
 
 #[derive(Default)]
@@ -85,6 +97,8 @@ struct State {
     /// Turns to stop, wherever they run.
     stops: Vec<Waiting>,
     waiting: Vec<Waiting>,
+    /// The beginning of the last look that succeeded.
+    looked_at: Option<Instant>,
     /// Whether somebody waits for the next round.
     is_urgent: bool,
     is_closed: bool,
@@ -117,6 +131,27 @@ impl Shared {
         let ended = self.state.lock().running.remove(claim);
         // After the lock: what the handler has captured may take other locks when it is dropped.
         drop(ended);
+    }
+
+    /// After the events of a look that began then.
+    pub(super) fn note_look(&self, began_at: Instant) {
+        self.state.lock().looked_at = Some(began_at);
+        self.looked.notify_all();
+    }
+
+    /// Waits until the turn's session is known to have existed a moment ago. False where the turn was cancelled, or at the deadline.
+    pub(super) fn wait_for_look(&self, claim: &Uuid, deadline: Instant, cancellation: &CancellationToken) -> bool {
+        let mut state = self.state.lock();
+        while !cancellation.is_cancelled() && Instant::now() < deadline {
+            let Some(running) = state.running.get(claim) else { return false };
+            if state.is_closed
+                || Some(running.since).max(state.looked_at).is_some_and(|at| at.elapsed() < MAX_AGE_OF_LOOK)
+            {
+                return true;
+            }
+            self.looked.wait_until(&mut state, deadline.min(Instant::now() + CANCELLATION_POLL_INTERVAL));
+        }
+        false
     }
 
     pub(super) fn release(&self, released: Released) {
