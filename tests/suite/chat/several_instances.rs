@@ -177,7 +177,7 @@ fn a_stop_at_another_instance_stores_the_answer_so_far_before_it_is_answered() {
                 let ((), took) = timed(|| {
                     elsewhere.stop().assert_status(204);
                 });
-                assert!(took < Duration::from_secs(3), "{took:?}");
+                assert!(took < Duration::from_secs(8), "{took:?}");
                 let stored = elsewhere.messages();
                 let answer = asking.join().unwrap();
                 if first.is_empty() {
