@@ -26,7 +26,6 @@ use super::pool::Pool;
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
-use crate::sync::CancellationToken;
 pub use running::ClaimEvent;
 use running::{Look, Released, Round, Running, Shared, Waiting};
 
@@ -131,11 +130,11 @@ impl Claim {
         self.shared.run(self.id, Running { session, position: Some(position), on_event, since });
     }
 
-    /// Waits until text of the answer may be sent: until the session is known to have existed a moment ago. False where the turn was
-    /// cancelled, or at the deadline.
+    /// Whether the session is known to have existed a moment ago. Otherwise it was erased elsewhere perhaps, and the database is slow or
+    /// away.
     #[must_use]
-    pub fn wait_for_look(&self, deadline: Instant, cancellation: &CancellationToken) -> bool {
-        self.shared.wait_for_look(&self.id, deadline, cancellation)
+    pub fn is_session_known(&self) -> bool {
+        self.shared.is_session_known(&self.id)
     }
 
     /// Releases it at once.

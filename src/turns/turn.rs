@@ -1,6 +1,6 @@
 //! One turn from top to bottom.
 
-use std::mem;
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,8 @@ pub(super) struct Turn<'a> {
     sink: &'a EventSink,
     /// What was found of danger in the question.
     pub(super) safety: Option<Safety>,
+    /// The text of the answer that the client has.
+    shown: RefCell<String>,
 }
 
 /// How a turn was answered.
@@ -95,7 +97,7 @@ impl<'a> Turn<'a> {
         sink: &'a EventSink,
     ) -> Turn<'a> {
         let safety = resources.companion.assess(&question.text);
-        Turn { resources, question, guard, sink, safety }
+        Turn { resources, question, guard, sink, safety, shown: RefCell::default() }
     }
 
     /// Runs the turn, and returns the answer as it is stored; `None` where another turn, perhaps of this very question, has the session:
@@ -202,7 +204,23 @@ impl<'a> Turn<'a> {
         }
         let answer = new_message(ids.answer, role, text);
         let message = self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)?;
+        self.show(&message.text);
         Ok(Answer { is_fallback: message.role != own_role, message })
+    }
+
+    /// Sends what the client does not have of the answer. Where it has other words, of a provider that has withdrawn them, or of an answer
+    /// in whose place another one is stored, they are taken back.
+    fn show(&self, text: &str) {
+        let mut shown = self.shown.borrow_mut();
+        if !text.starts_with(shown.as_str()) {
+            shown.clear();
+            self.sink.send(Event::Reset);
+        }
+        let rest = &text[shown.len()..];
+        if !rest.is_empty() {
+            shown.push_str(rest);
+            self.sink.send(Event::Delta(rest.to_owned()));
+        }
     }
 
     /// The script's reply to a question that speaks of danger, where the companion has no answer.
@@ -217,7 +235,7 @@ impl<'a> Turn<'a> {
         };
         failure.log();
         let reply = self.resources.companion.reply_to(safety, conversation).to_owned();
-        self.sink.send(Event::Delta(reply.clone()));
+        self.show(&reply);
         Ok(reply)
     }
 
@@ -274,31 +292,20 @@ impl<'a> Turn<'a> {
         }
         let _gauge = resources.metrics.turn_with_companion();
         let call = Call { deadline, has_full_time, cancellation: guard.cancellation.clone() };
-        let (mut text, mut unsent) = (String::new(), String::new());
+        let mut text = String::new();
         let outcome = resources.companion.answer(conversation, self.safety, &call, &mut |delta| {
-            unsent.push_str(delta);
-            // Perhaps the session was erased elsewhere, and the database does not tell at the moment.
-            if claim.wait_for_look(deadline, &guard.cancellation) {
-                text.push_str(&unsent);
-                self.sink.send(Event::Delta(mem::take(&mut unsent)));
+            text.push_str(delta);
+            // Else the session was erased elsewhere perhaps: what is kept back follows with a later piece, or once it is stored.
+            if claim.is_session_known() {
+                self.show(&text);
             }
         });
-        if guard.failure().is_none() && !unsent.is_empty() {
-            text.push_str(&unsent);
-            self.sink.send(Event::Reset);
-        }
         match guard.failure() {
             Some(Failure::Stopped) if !text.trim().is_empty() => Ok((text, Finish::Cut)),
             Some(failure) => Err(failure),
             None => match outcome {
                 Ok(finish) => Ok((text, finish)),
-                Err(reason) => {
-                    if self.safety.is_some() && !text.is_empty() {
-                        // The script's reply takes the place of words that the provider has withdrawn.
-                        self.sink.send(Event::Reset);
-                    }
-                    Err(Failure::Unavailable(reason))
-                }
+                Err(reason) => Err(Failure::Unavailable(reason)),
             },
         }
     }
@@ -316,12 +323,7 @@ impl<'a> Turn<'a> {
             Appended::NoSession => Err(Failure::NoSession),
             Appended::PositionTaken => {
                 let (_, stored) = self.find(ids)?;
-                let stored = stored.ok_or(Failure::AlreadyRunning)?;
-                if stored.text != answer.text {
-                    self.sink.send(Event::Reset);
-                    self.sink.send(Event::Delta(stored.text.clone()));
-                }
-                Ok(stored)
+                stored.ok_or(Failure::AlreadyRunning)
             }
         }
     }

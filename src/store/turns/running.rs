@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::sealing::Lookup;
 use crate::store::batcher::Callback;
 use crate::store::error::Error;
-use crate::sync::CancellationToken;
 
 /// The time from one look at the sessions to the next. A turn ends so long, and the time of one statement, after its session was erased
 /// elsewhere.
@@ -24,9 +23,6 @@ const INTERVAL_OF_FAILURES: Duration = Duration::from_secs(1);
 /// How long after a look the text of an answer is sent: longer than it takes to the next look, unless the database is slow or away. So
 /// an answer is not shown for longer than this after its session was erased elsewhere, whatever happens to the database.
 const MAX_AGE_OF_LOOK: Duration = Duration::from_millis(250);
-
-/// How often a turn that waits for a look finds out that it was cancelled.
-const CANCELLATION_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Callers that wait for the ends of turns of other instances. Further ones get [`Error::Unavailable`].
 const MAX_WAITING: usize = 4096;
@@ -85,8 +81,6 @@ pub(super) struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     over: Condvar,
-    /// Notified after each look.
-    looked: Condvar,
 }
 
 #[derive(Default)]
@@ -136,22 +130,13 @@ impl Shared {
     /// After the events of a look that began then.
     pub(super) fn note_look(&self, began_at: Instant) {
         self.state.lock().looked_at = Some(began_at);
-        self.looked.notify_all();
     }
 
-    /// Waits until the turn's session is known to have existed a moment ago. False where the turn was cancelled, or at the deadline.
-    pub(super) fn wait_for_look(&self, claim: &Uuid, deadline: Instant, cancellation: &CancellationToken) -> bool {
-        let mut state = self.state.lock();
-        while !cancellation.is_cancelled() && Instant::now() < deadline {
-            let Some(running) = state.running.get(claim) else { return false };
-            if state.is_closed
-                || Some(running.since).max(state.looked_at).is_some_and(|at| at.elapsed() < MAX_AGE_OF_LOOK)
-            {
-                return true;
-            }
-            self.looked.wait_until(&mut state, deadline.min(Instant::now() + CANCELLATION_POLL_INTERVAL));
-        }
-        false
+    /// Whether the session of a turn is known to have existed a moment ago.
+    pub(super) fn is_session_known(&self, claim: &Uuid) -> bool {
+        let state = self.state.lock();
+        let known_at = state.running.get(claim).map(|running| Some(running.since).max(state.looked_at));
+        known_at.flatten().is_some_and(|at| at.elapsed() < MAX_AGE_OF_LOOK)
     }
 
     pub(super) fn release(&self, released: Released) {
