@@ -81,8 +81,9 @@ impl Connector {
         let timeouts = Timeouts { connect: host_timeout, unacknowledged, keepalive_idle };
         let writes = server.connect.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
         let timelines = (hosts.len() > 1).then(Arc::<Timelines>::default);
+        let new_host = |host| Host::new(server, host, hosts.len(), options.trim_start(), &tls, timeouts);
         Ok(Connector {
-            hosts: hosts.iter().map(|host| Host::new(server, host, options.trim_start(), &tls, timeouts)).collect(),
+            hosts: hosts.iter().map(new_host).collect(),
             demands: Demands { writes, timelines },
             // The host that takes writes is preferred, where one must.
             is_random: !writes && server.connect.get_load_balance_hosts() == LoadBalanceHosts::Random,

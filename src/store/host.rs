@@ -1,5 +1,7 @@
 //! One host of the connection URL: attempts to connect to it, each on a thread that is abandoned at its deadline.
 
+use std::io;
+use std::net::ToSocketAddrs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -7,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use postgres::Client;
-use postgres::config::{Host as Address, SslMode as DriverSslMode};
+use postgres::config::{Host as Address, SslMode as DriverSslMode, TargetSessionAttrs};
 use postgres::error::SqlState;
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
@@ -18,7 +20,8 @@ use super::fault::Fault;
 use super::timelines::{ServerState, Timelines};
 use crate::config::{Server, ServerHost, SslMode};
 
-/// With this many attempts pending, another is made only after [`INTERVAL_WHEN_MANY_PENDING`]; see [`Host::start`].
+/// With this many attempts pending at all hosts, another is made only after [`INTERVAL_WHEN_MANY_PENDING`]; see [`Host::start`]. Each
+/// host has its part.
 const MANY_PENDING: usize = 64;
 const INTERVAL_WHEN_MANY_PENDING: Duration = Duration::from_secs(30);
 
@@ -32,7 +35,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// The times of a connection.
 #[derive(Clone, Copy)]
 pub(super) struct Timeouts {
-    /// Of the TCP handshake with each address of a name.
+    /// Of the TCP handshake; the addresses of a name share it.
     pub(super) connect: Duration,
     /// Until the peer must have acknowledged what was sent, a keepalive probe included.
     pub(super) unacknowledged: Duration,
@@ -46,7 +49,10 @@ pub(super) struct Host {
     /// Name and port, for the operator.
     pub(super) label: String,
     config: postgres::Config,
+    /// Of the TCP handshakes with all addresses of the name.
+    connect_timeout: Duration,
     tls: MakeRustlsConnect,
+    many_pending: usize,
     pending: Arc<Mutex<Pending>>,
 }
 
@@ -69,10 +75,11 @@ struct Pending {
 }
 
 impl Host {
-    /// A host of a server: the driver's own configuration would try all hosts one after the other.
+    /// A host of a server: the driver's own configuration would try all hosts one after the other. `count`: of the server's hosts.
     pub(super) fn new(
         server: &Server,
         host: &ServerHost<'_>,
+        count: usize,
         options: &str,
         tls: &MakeRustlsConnect,
         timeouts: Timeouts,
@@ -104,7 +111,14 @@ impl Host {
             .keepalives_idle(timeouts.keepalive_idle)
             .keepalives_interval(KEEPALIVE_INTERVAL.min(timeouts.keepalive_idle))
             .keepalives_retries(KEEPALIVE_RETRIES);
-        Host { label: host.to_string(), config, tls: tls.clone(), pending: Arc::default() }
+        Host {
+            label: host.to_string(),
+            config,
+            connect_timeout: timeouts.connect,
+            tls: tls.clone(),
+            many_pending: (MANY_PENDING / count).max(1),
+            pending: Arc::default(),
+        }
     }
 
     /// The same; the last one of several options of a name counts.
@@ -131,10 +145,8 @@ impl Host {
         self.begin()?;
         let (host, demands) = (self.clone(), demands.clone());
         let attempt = thread::Builder::new().name("db-connect".to_owned()).spawn(move || {
-            let result = host.open(&demands);
-            host.end(result.as_ref().err());
             // An abandoned client is closed here.
-            finish(result);
+            finish(host.finish(&demands));
         });
         attempt.map(drop).map_err(|error| {
             let error = ConnectError::Failed(error.to_string());
@@ -143,17 +155,27 @@ impl Host {
         })
     }
 
-    /// Opens a connection, without any limit of time.
+    /// Opens a connection as [`Host::start`] does, without any limit of time.
+    ///
+    /// # Errors
+    /// When none is made, or the attempt fails.
     pub(super) fn open(&self, demands: &Demands) -> Result<Client, ConnectError> {
+        self.begin()?;
+        self.finish(demands)
+    }
+
+    fn finish(&self, demands: &Demands) -> Result<Client, ConnectError> {
         // The driver panics when the process has no descriptor left.
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let mut client = self.log_in()?;
+            let mut client = self.log_in(demands)?;
             if demands.writes || demands.timelines.is_some() {
                 self.examine(&mut client, demands)?;
             }
             Ok(client)
         }));
-        result.unwrap_or_else(|_| Err(ConnectError::Failed("the attempt broke off".to_owned())))
+        let result = result.unwrap_or_else(|_| Err(ConnectError::Failed("the attempt broke off".to_owned())));
+        self.end(result.as_ref().err());
+        result
     }
 
     fn examine(&self, client: &mut Client, demands: &Demands) -> Result<(), ConnectError> {
@@ -168,26 +190,50 @@ impl Host {
         }
     }
 
-    fn log_in(&self) -> Result<Client, ConnectError> {
+    fn log_in(&self, demands: &Demands) -> Result<Client, ConnectError> {
         let connect = |config| PostgresConnectionManager::new(config, self.tls.clone()).connect();
-        let result = match connect(self.config.clone()) {
+        let config = self.resolve(demands).map_err(|error| ConnectError::Failed(error.to_string()))?;
+        let result = match connect(config.clone()) {
             // libpq's `prefer` falls back to plain text when the server refuses TLS: the handshake failed, or no line of
             // `pg_hba.conf` matches TLS.
             Err(error)
-                if self.config.get_ssl_mode() == DriverSslMode::Prefer
+                if config.get_ssl_mode() == DriverSslMode::Prefer
                     && error.code().is_none_or(|code| *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION) =>
             {
-                connect(self.config.clone().ssl_mode(DriverSslMode::Disable).clone())
+                connect(config.clone().ssl_mode(DriverSslMode::Disable).clone())
             }
             result => result,
         };
         result.map_err(|error| ConnectError::from(&error))
     }
 
+    /// The configuration with the addresses that the name has now. Of several, the driver tries one after the other, each for its part
+    /// of the time, until one fulfils the demands.
+    fn resolve(&self, demands: &Demands) -> io::Result<postgres::Config> {
+        let mut config = self.config.clone();
+        let ([Address::Tcp(name)], [], [port]) =
+            (self.config.get_hosts(), self.config.get_hostaddrs(), self.config.get_ports())
+        else {
+            return Ok(config);
+        };
+        let addresses: Vec<_> = (name.as_str(), *port).to_socket_addrs()?.map(|address| address.ip()).collect();
+        if addresses.len() < 2 {
+            return Ok(config);
+        }
+        // The driver wants a name for each address.
+        addresses.iter().skip(1).for_each(|_| _ = config.host(name));
+        addresses.iter().for_each(|address| _ = config.hostaddr(*address));
+        config.connect_timeout(self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX));
+        if demands.writes {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        Ok(config)
+    }
+
     fn begin(&self) -> Result<(), ConnectError> {
         let mut pending = self.pending.lock();
         let is_recent = pending.last_began.is_some_and(|last| last.elapsed() < INTERVAL_WHEN_MANY_PENDING);
-        if pending.count >= MANY_PENDING && is_recent {
+        if pending.count >= self.many_pending && is_recent {
             return Err(ConnectError::TooManyPending);
         }
         if let Some((at, refusal)) = &mut pending.refused {

@@ -1,5 +1,6 @@
 //! Asks each of several hosts once a second for its timeline, so that a server that was replaced is found although it still answers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -50,12 +51,13 @@ fn run(host: &Host, timelines: &Timelines, closed: &AtomicBool) {
     while !closed.load(Ordering::Relaxed) {
         client = client.or_else(|| host.open(&anything).ok());
         if let Some(mut connected) = client.take() {
-            match ServerState::ask(&mut connected) {
-                Ok(state) => {
+            // The driver can panic.
+            match catch_unwind(AssertUnwindSafe(|| ServerState::ask(&mut connected))) {
+                Ok(Ok(state)) => {
                     timelines.observe(&host.label, &state);
                     client = Some(connected);
                 }
-                Err(_) => connector::close(connected),
+                _ => connector::close(connected),
             }
         }
         thread::sleep(INTERVAL);
