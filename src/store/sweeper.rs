@@ -16,7 +16,7 @@ use postgres::Client;
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::connector::Connector;
+use super::connector::{self, Connector};
 use super::error::Error;
 use crate::config::RetentionSettings;
 use crate::metrics::Metrics;
@@ -133,15 +133,20 @@ impl Sweep {
     /// # Errors
     /// In words without any value of a row.
     fn run(&mut self, closed: &Receiver<()>) -> Result<(), String> {
-        let mut client = match self.client.take().filter(|_| !self.connector.is_outdated(self.opened_at)) {
-            Some(client) => client,
-            None => {
+        let mut client = match self.client.take() {
+            Some(client) if !self.connector.is_outdated(self.opened_at) => client,
+            outdated => {
+                outdated.into_iter().for_each(connector::close);
                 self.opened_at = Instant::now();
                 self.connector.connect().map_err(|error| error.to_string())?
             }
         };
         let mut deleted = 0;
         let result = loop {
+            // What is deleted or measured on a server that was replaced does not count; a run can last for hours.
+            if self.connector.is_outdated(self.opened_at) {
+                break Ok(());
+            }
             // An interval has passed when a run begins.
             if self.measured.at.elapsed() >= self.interval
                 && let Err(error) = self.measure(&mut client).and_then(|()| delete_ended_claims(&mut client))
@@ -167,7 +172,11 @@ impl Sweep {
             log::info!(deleted; "Expired sessions deleted");
         }
         // A connection on which a statement failed may be broken.
-        self.client = result.is_ok().then_some(client);
+        if result.is_ok() {
+            self.client = Some(client);
+        } else {
+            connector::close(client);
+        }
         result.map_err(|error| Error::from(error).to_string())
     }
 

@@ -1,24 +1,29 @@
-//! Several hosts in `DATABASE_URL`: one that hangs delays nothing, and a server that was replaced is not written to.
+//! Several hosts in `DATABASE_URL`, or several addresses of one name: one that hangs delays nothing, and a server that was replaced is not written to.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::thread;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{env, fs, io, thread};
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket};
 use safespace::config::Database;
 use safespace::store::Connector;
 use serde_json::json;
 
-use crate::support::app::configure;
+use crate::support::app::{TestApp, configure};
 use crate::support::cluster::{Cluster, lock_table, url_of_hosts, wait_for_locks};
 use crate::support::http::Client;
 use crate::support::process::{Binary, Service};
 use crate::support::timing::PATIENCE;
 use crate::support::{assert_took, eventually, timed};
 
-/// What a start, or a request, takes at most where one host hangs. Without the others it is a fraction of a second, on a busy machine more.
+/// What a request takes at most where one host hangs. Without the others it is a fraction of a second, on a busy machine more.
 const IN_TIME: Duration = Duration::from_secs(3);
+
+/// The same for a start, which opens several connections.
+const START_IN_TIME: Duration = Duration::from_secs(5);
 
 /// A port whose backlog is full: the system drops the packets of further connections.
 struct FullBacklog {
@@ -98,7 +103,7 @@ fn a_first_host_that_hangs_delays_neither_the_start_nor_requests() {
     ] {
         let url = url_of_hosts(&[&first, &healthy.host()]);
         let (service, took) = timed(|| Binary::new(&[("DATABASE_URL", &url)]).serve());
-        assert!(took < IN_TIME, "{case}: the start took {took:?}\n{}", service.log());
+        assert!(took < START_IN_TIME, "{case}: the start took {took:?}\n{}", service.log());
         for _ in 0..5 {
             let took = time_to_create(&service.client);
             assert!(took < IN_TIME, "{case}: a request took {took:?}\n{}", service.log());
@@ -200,4 +205,90 @@ fn of_two_servers_that_take_writes_the_older_timeline_is_left_at_once() {
     service.client.post_json(&format!("{}/chat", path(&created)), &message, &[]).assert_status(200);
     assert_eq!((count_sessions(&primary), count_sessions(&standby)), (3, 1));
     assert_eq!(service.client.get("/health/ready").status, 200);
+}
+
+#[test]
+fn a_sweep_goes_on_at_the_server_that_was_promoted() {
+    let primary = Cluster::start();
+    let standby = primary.start_standby();
+    let app = TestApp::sweeping_at(&url_of_hosts(&[&primary.host(), &standby.host()]));
+    // Each batch takes a tenth of a second, and nine tenths pass until the next one.
+    let slow = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN PERFORM pg_sleep(0.1); RETURN NULL; END $$;
+                CREATE TRIGGER wait AFTER DELETE ON sessions FOR EACH STATEMENT EXECUTE FUNCTION wait();
+                INSERT INTO sessions SELECT gen_random_uuid(), '', 0, 0 FROM generate_series(1, 20000)";
+    primary.sql().batch_execute(slow).unwrap();
+    eventually(PATIENCE, || (1..20000).contains(&count_sessions(&standby)).then_some(()));
+    promote(&standby);
+    let at_promotion = count_sessions(&standby);
+    eventually(PATIENCE, || (count_sessions(&standby) < at_promotion).then_some(()));
+    let left = count_sessions(&primary);
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(count_sessions(&primary), left, "the old primary is swept");
+    drop(app);
+}
+
+/// Forwards connections to a cluster.
+fn forward(listener: TcpListener, cluster: &Cluster) {
+    let socket = cluster.folder().join("socket/.s.PGSQL.5432");
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = UnixStream::connect(&socket) else { continue };
+            let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
+            let (mut from_server, mut to_server) = (server.try_clone().unwrap(), server);
+            thread::spawn(move || {
+                let _ = io::copy(&mut from_client, &mut to_server);
+                to_server.shutdown(Shutdown::Write)
+            });
+            thread::spawn(move || {
+                let _ = io::copy(&mut from_server, &mut to_client);
+                to_client.shutdown(Shutdown::Write)
+            });
+        }
+    });
+}
+
+/// The name has its addresses in a file of hosts that only this process sees, which takes the right to mount.
+#[test]
+fn of_several_addresses_of_a_name_one_that_takes_writes_is_found() {
+    let primary = Cluster::start();
+    let standby = primary.start_standby();
+    Binary::new(&[("DATABASE_URL", &primary.url())]).argument("migrate").run();
+    let full = FullBacklog::new();
+    let listen = |address, port| TcpListener::bind((address, port)).unwrap();
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&hosts, "127.0.0.1 pair.test\n127.0.0.2 pair.test\n").unwrap();
+    let mount = r#"mount --bind "$1" /etc/hosts && shift && exec "$@""#;
+    let with_hosts = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "sh", "-c", mount, "sh"]).arg(hosts.path()).arg(program);
+        command
+    };
+    let resolved = with_hosts("getent").args(["ahosts", "pair.test"]).output();
+    let resolved =
+        resolved.map_or_else(|error| error.to_string(), |it| String::from_utf8_lossy(&it.stdout).into_owned());
+    if !["127.0.0.1", "127.0.0.2"].iter().all(|address| resolved.contains(address)) {
+        return eprintln!("not tried: this machine lets nobody mount a file of hosts: {resolved}");
+    }
+    for case in ["the first only reads", "the second only reads", "the first swallows packets"] {
+        let port = if case == "the first swallows packets" {
+            forward(listen("127.0.0.2", full.address.port()), &primary);
+            full.address.port()
+        } else {
+            let first = listen("127.0.0.1", 0);
+            let port = first.local_addr().unwrap().port();
+            let second = listen("127.0.0.2", port);
+            let (writes, reads) = if case == "the first only reads" { (second, first) } else { (first, second) };
+            forward(writes, &primary);
+            forward(reads, &standby);
+            port
+        };
+        let url = format!("postgres://safespace@pair.test:{port}/safespace?target_session_attrs=read-write");
+        let mut check = with_hosts(env!("CARGO_BIN_EXE_safespace"));
+        check.arg("check").env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+        check.envs([("DATABASE_URL", url.as_str()), ("DB_SSLMODE", "disable"), ("DB_CONNECTION_TIMEOUT", "4")]);
+        let output = check.output().unwrap();
+        let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        assert!(output.status.success() && text.contains("Schema       version"), "{case}: {text}");
+    }
 }
