@@ -109,7 +109,13 @@ impl Claims {
 
     /// Waits for the end of the turn of a session that exists, whichever instance runs it; otherwise as [`Claims::stop`].
     pub fn wait(&self, session: Lookup, callback: Callback<bool>) {
-        self.shared.wait(Waiting { session, claim: None, callback });
+        self.shared.wait(Waiting { session, claim: None, is_message: true, callback });
+    }
+
+    /// Ends all [`Claims::wait`], now and from now on, with [`Error::Unavailable`]: a service that stops does not wait for turns of
+    /// other instances.
+    pub fn refuse_to_wait(&self) {
+        self.shared.refuse_messages();
     }
 
     pub(super) fn close(&self) {

@@ -241,9 +241,11 @@ impl Turns {
         self.resources.store.sessions.delete(session, Box::new(erased));
     }
 
-    /// Starts no more turns, waits for the open ones until the deadline, and cancels the calls of the rest.
+    /// Starts no more turns, waits for the open ones until the deadline, and cancels the calls of the rest. Messages that wait for a
+    /// turn of another instance fail at once: their clients can wait there.
     pub fn close(&self, deadline: Instant) {
         let open = self.open.lock().take();
+        self.resources.store.claims.refuse_to_wait();
         if let Some((sender, receiver)) = open {
             drop(sender);
             let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));

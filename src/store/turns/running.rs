@@ -72,6 +72,8 @@ pub(super) struct Waiting {
     pub(super) session: Lookup,
     /// The claim of the turn; `None` until it is seen.
     pub(super) claim: Option<Uuid>,
+    /// Whether a message waits, to be answered after that turn; otherwise a stop.
+    pub(super) is_message: bool,
     pub(super) callback: Callback<bool>,
 }
 
@@ -95,6 +97,8 @@ struct State {
     looked_at: Option<Instant>,
     /// Whether somebody waits for the next round.
     is_urgent: bool,
+    /// Whether no message may wait any more.
+    refuses_messages: bool,
     is_closed: bool,
     /// Whether the thread has done its last round.
     is_over: bool,
@@ -150,7 +154,7 @@ impl Shared {
     }
 
     pub(super) fn stop(&self, session: Lookup, callback: Callback<bool>) {
-        self.add(Waiting { session, claim: None, callback }, |state| {
+        self.add(Waiting { session, claim: None, is_message: false, callback }, |state| {
             state.is_urgent = true;
             &mut state.stops
         });
@@ -162,7 +166,10 @@ impl Shared {
 
     fn add(&self, waiting: Waiting, list: impl FnOnce(&mut State) -> &mut Vec<Waiting>) {
         let mut state = self.state.lock();
-        if state.is_closed || state.stops.len() + state.waiting.len() >= MAX_WAITING {
+        if state.is_closed
+            || (state.refuses_messages && waiting.is_message)
+            || state.stops.len() + state.waiting.len() >= MAX_WAITING
+        {
             drop(state);
             return (waiting.callback)(Err(Error::Unavailable));
         }
@@ -171,16 +178,25 @@ impl Shared {
         self.changed.notify_one();
     }
 
+    /// Gives the messages that wait [`Error::Unavailable`], and those that would wait later.
+    pub(super) fn refuse_messages(&self) {
+        let mut state = self.state.lock();
+        state.refuses_messages = true;
+        let (messages, stops) = mem::take(&mut state.waiting).into_iter().partition(|waiting| waiting.is_message);
+        state.waiting = stops;
+        drop(state);
+        fail(messages);
+    }
+
     /// Ends the thread after a last round, which releases the claims of turns that are over; waits for that, but not for long. Whoever
     /// waits for a turn gets [`Error::Unavailable`].
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
-        let waiting: Vec<Waiting> =
-            mem::take(&mut state.waiting).into_iter().chain(mem::take(&mut state.stops)).collect();
+        let waiting = mem::take(&mut state.waiting).into_iter().chain(mem::take(&mut state.stops)).collect();
         drop(state);
         self.changed.notify_one();
-        waiting.into_iter().for_each(|waiting| (waiting.callback)(Err(Error::Unavailable)));
+        fail(waiting);
         self.over.wait_while_for(&mut self.state.lock(), |state| !state.is_over, MAX_CLOSE_TIME);
     }
 
@@ -215,4 +231,8 @@ impl Shared {
         let released = mem::take(&mut state.released);
         (!released.is_empty()).then(|| Round { released, stops: Vec::new(), look: None })
     }
+}
+
+fn fail(waiting: Vec<Waiting>) {
+    waiting.into_iter().for_each(|waiting| (waiting.callback)(Err(Error::Unavailable)));
 }

@@ -11,6 +11,7 @@ use crate::support::app::TestApp;
 use crate::support::chat::{Chat, count_rows};
 use crate::support::cluster::Schema;
 use crate::support::fake_model::{FakeModel, answers, pauses_at};
+use crate::support::http::Client;
 use crate::support::server::Gate;
 use crate::support::timing::timed;
 
@@ -250,6 +251,28 @@ fn a_key_sent_again_during_a_turn_without_an_answer_is_answered_then() {
             assert_eq!((instances.model.requests().len(), chat.transcript().len()), (requests + 2, 2));
         }
     }
+}
+
+#[test]
+fn an_instance_that_stops_does_not_wait_for_the_turns_of_others() {
+    let Instances { model, one, other, schema: _schema } = Instances::start();
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "half ", "an answer"));
+    let chat = Chat::new(&one);
+    let client = Client::new(other.client.address());
+    let elsewhere = Chat::of(&client, &chat.id);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| chat.send_with_key("key", "hello"));
+        model.wait_for_requests(1);
+        let waiting = scope.spawn(|| elsewhere.send_with_key("key", "hello"));
+        // Long enough for the message to wait; sooner it would be refused just so.
+        thread::sleep(Duration::from_millis(500));
+        let (_, took) = timed(|| drop(other));
+        waiting.join().unwrap().assert_problem(503);
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        gate.open();
+        running.join().unwrap().assert_status(200);
+    });
 }
 
 /// The instance that was taken over hears of that within 200 ms, and then the stream ends with an error. Before that it stores its own
