@@ -27,7 +27,9 @@ use crate::store::migrations::{self, MigrationError};
 use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
 use crate::web::Site;
-pub use startup::{StartError, delete_old_data, migrate, refuses_risk, text_warnings, upgrade_data, warnings};
+pub use startup::{
+    ONLY_COORDINATOR, StartError, delete_old_data, migrate, refuses_risk, text_warnings, upgrade_data, warnings,
+};
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.
 pub struct App {
@@ -73,7 +75,7 @@ impl App {
         if let Some(warning) = migrations::verify(&server, &config.pool)? {
             log::warn!("{warning}");
         }
-        startup::ensure_durability(&server, config)?;
+        startup::ensure_durability(&server, config, stop)?;
         let connector =
             Connector::new(&server, &config.pool, config.pool.query_timeout).map_err(MigrationError::from)?;
         let metrics = Arc::new(Metrics::default());

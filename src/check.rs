@@ -196,6 +196,7 @@ impl Report<'_> {
     /// Whether PostgreSQL can lose what it has acknowledged.
     fn durability(&mut self, server: &Server, config: &Config) {
         match LossRisk::find(server, &config.pool) {
+            Ok(None) if config.pool.is_distributed => self.line("Durability", app::ONLY_COORDINATOR),
             Ok(None) => self.line(
                 "Durability",
                 "what is acknowledged is on the disk, and on a synchronous standby where there are standbys",

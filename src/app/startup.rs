@@ -179,13 +179,16 @@ pub(super) fn data_location(config: &Config) -> DataLocation {
     }
 }
 
-/// Applies the migrations, and distributes the tables where they must be; again if the database is not reached yet: services and databases are often started together.
-/// Returns the version of the schema.
-pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<i32, StartError> {
+/// Asks the database; again if it is not reached yet: services and databases are often started together, and a pooler may reload.
+fn ask_with_retries<T>(
+    server: &Server,
+    stop: &AtomicBool,
+    ask: impl Fn() -> Result<T, MigrationError>,
+) -> Result<T, StartError> {
     let mut attempt = 1;
-    let Migrated { applied, version } = loop {
-        let reason = match migrations::apply(server, pool, stop) {
-            Ok(migrated) => break migrated,
+    loop {
+        let reason = match ask() {
+            Ok(answer) => return Ok(answer),
             Err(MigrationError::Connect(reason)) => reason,
             Err(MigrationError::Interrupted) => return Err(StartError::Interrupted),
             Err(error) => return Err(error.into()),
@@ -201,7 +204,12 @@ pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &
             thread::sleep(Duration::from_millis(50));
         }
         attempt += 1;
-    };
+    }
+}
+
+/// Applies the migrations, and distributes the tables where they must be. Returns the version of the schema.
+pub(super) fn migrate_with_retries(server: &Server, pool: &PoolSettings, stop: &AtomicBool) -> Result<i32, StartError> {
+    let Migrated { applied, version } = ask_with_retries(server, stop, || migrations::apply(server, pool, stop))?;
     if applied > 0 {
         log::info!(applied, version; "Schema migrated");
     } else if version > migrations::NEWEST {
@@ -224,12 +232,20 @@ pub fn refuses_risk(config: &Config) -> bool {
 }
 
 /// Refuses the start if PostgreSQL can lose what it has acknowledged. Where that is accepted, a watch logs it.
-pub(super) fn ensure_durability(server: &Server, config: &Config) -> Result<(), StartError> {
+pub(super) fn ensure_durability(server: &Server, config: &Config, stop: &AtomicBool) -> Result<(), StartError> {
+    if config.pool.is_distributed {
+        log::info!("{ONLY_COORDINATOR}");
+    }
     if !refuses_risk(config) {
         return Ok(());
     }
-    LossRisk::find(server, &config.pool)?.map_or(Ok(()), |risk| Err(StartError::LossRisk(risk)))
+    let risk = ask_with_retries(server, stop, || LossRisk::find(server, &config.pool))?;
+    risk.map_or(Ok(()), |risk| Err(StartError::LossRisk(risk)))
 }
+
+/// What is not found where Citus distributes the tables.
+pub const ONLY_COORDINATOR: &str = "Only the coordinator is asked whether it can lose commits and whether they hang: \
+     see to fsync, synchronous_commit and synchronous standbys of each worker yourself";
 
 /// What the operator should know although the service can start.
 #[must_use]
