@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::app::TestApp;
 use crate::support::cluster::{Cluster, Schema, lock_table};
 use crate::support::process::Binary;
@@ -50,6 +52,17 @@ fn commits_that_wait_for_no_disk_are_a_refusal_in_production_and_else_a_warning(
 }
 
 #[test]
+fn of_distributed_tables_check_and_the_start_say_that_they_ask_the_coordinator_alone() {
+    let schema = Schema::new();
+    let url = schema.url_of_pretended_citus();
+    let variables = [("DATABASE_URL", url.as_str()), ("DB_DISTRIBUTE", "citus")];
+    let check = Binary::new(&variables).argument("check").run();
+    let output = String::from_utf8_lossy(&check.stdout);
+    assert!(output.contains("Durability   Only the coordinator is asked"), "{output}");
+    Binary::new(&variables).serve().wait_for_log("Only the coordinator is asked");
+}
+
+#[test]
 fn standbys_without_a_synchronous_one_are_a_risk_and_one_that_hangs_makes_the_service_unready() {
     let primary = Cluster::start();
     let mut standby = primary.start_standby();
@@ -62,29 +75,36 @@ fn standbys_without_a_synchronous_one_are_a_risk_and_one_that_hangs_makes_the_se
     assert_in_production(&url, None);
     assert_in_production(&format!("{url}?options=-csynchronous_commit%3Dlocal"), Some("synchronous_commit is local"));
 
-    let service = Binary::new(&[("DATABASE_URL", &url)]).serve();
+    // A question that hangs is answered late, but it is.
+    let service = Binary::new(&[("DATABASE_URL", &url), ("COMPANION_TIMEOUT", "25")]).serve();
     let client = &service.client;
-    client.post("/api/v1/sessions").assert_status(201);
+    let session = client.post("/api/v1/sessions").assert_status(201).json();
+    let chat = format!("/api/v1/sessions/{}/chat", session["session_id"].as_str().unwrap());
     client.get("/health/ready").assert_status(200);
-    standby.freeze();
-    thread::scope(|scope| {
-        let hanging = scope.spawn(|| client.post("/api/v1/sessions"));
-        let (answer, took) =
-            timed(|| eventually(PATIENCE, || Some(client.get("/health/ready")).filter(|answer| answer.status == 503)));
-        answer.assert_problem(503);
-        assert!(took < Duration::from_secs(8), "{took:?}");
-        // Also when the write has been hanging for long, and with several that ask.
-        for _ in 0..2 {
-            let (answer, took) = timed(|| client.get("/health/ready"));
-            assert!(answer.status == 503 && took < Duration::from_secs(4), "{} {took:?}", answer.status);
-        }
-        client.get("/health/live").assert_status(200);
-        standby.thaw();
-        hanging.join().unwrap().assert_status(201);
-    });
-    eventually(PATIENCE, || (client.get("/health/ready").status == 200).then_some(()));
+    let create = || client.post("/api/v1/sessions").assert_status(201);
+    let send = || client.post_json(&chat, &json!({"message": "hello"}), &[]).assert_status(200);
+    for (case, write) in [("a session", &create as &(dyn Fn() -> _ + Sync)), ("a question", &send)] {
+        standby.freeze();
+        thread::scope(|scope| {
+            let hanging = scope.spawn(write);
+            let (answer, took) = timed(|| {
+                eventually(PATIENCE, || Some(client.get("/health/ready")).filter(|answer| answer.status == 503))
+            });
+            answer.assert_problem(503);
+            assert!(took < Duration::from_secs(8), "{case}: {took:?}");
+            // Also when the write has been hanging for long, and with several that ask.
+            for _ in 0..2 {
+                let (answer, took) = timed(|| client.get("/health/ready"));
+                assert!(answer.status == 503 && took < Duration::from_secs(4), "{case}: {} {took:?}", answer.status);
+            }
+            client.get("/health/live").assert_status(200);
+            standby.thaw();
+            hanging.join().unwrap();
+        });
+        eventually(PATIENCE, || (client.get("/health/ready").status == 200).then_some(()));
+    }
     let log = service.wait_for_log("Ready again");
-    assert_eq!(log.matches("Not ready: ").count(), 1, "{log}");
+    assert_eq!(log.matches("Not ready: ").count(), 2, "{log}");
     assert!(log.contains("a commit hangs or fails too"), "{log}");
     standby.stop(None);
 }
