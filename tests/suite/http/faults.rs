@@ -120,7 +120,7 @@ fn exhausted_descriptors_are_logged_once_and_accepting_resumes() {
     let url = schema.url();
     let few = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "1"), ("DB_POOL_MAX_SIZE", "1")];
     // Enough to start, and too few for the minimum of 16 connections.
-    let service = Binary::with_descriptors(&few, 28).serve();
+    let service = Binary::with_descriptors(&few, 34).serve();
     // The pool opens its connection in the background, and needs its descriptors before the clients connect.
     eventually(PATIENCE, || (service.client.get("/health/db").status == 200).then_some(()));
     let clients = connect_many(service.address, 30);

@@ -55,7 +55,8 @@ fn assert_one_pair_of_lines(log: &str, sqlstate: &str, reason: &str) {
 
 /// The connections of a service with this application name, without the one that looks for a moment whether commits can be lost.
 fn connections(sql: &mut postgres::Client, name: &str) -> BTreeSet<i32> {
-    let open = "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND query NOT LIKE '%synchronous_commit%'";
+    let open =
+        "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND query NOT LIKE '%synchronous_standby_names%'";
     let rows = sql.query(open, &[&name]).unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
