@@ -14,11 +14,12 @@ use crate::private_postgres::{Binaries, PrivatePostgres};
 use crate::report::Templates;
 use crate::resources::{Registry, Resource};
 use crate::store::distribution::{self, Distribution};
-use crate::store::migrations;
 use crate::store::{Disk, LossRisk, ServerFindings, ServerStorage, Store, Usage, inspect};
+use crate::store::{commit_check, migrations};
 use crate::web::Site;
 
-/// Reads the configuration and the database, changes neither, and appends what it finds to `output`, one line each. With
+/// Reads the configuration and the database, changes neither, and appends what it finds to `output`, one line each. A record that it
+/// commits changes no table. With
 /// `asks` it also sends a fixed sentence to the companion.
 ///
 /// # Errors
@@ -184,6 +185,9 @@ impl Report<'_> {
                     self.line("Warning", warning);
                 }
                 self.durability(server, config);
+                if !findings.rights.read_only {
+                    self.commit(server, config);
+                }
                 Some(findings)
             }
             Err(error) => {
@@ -204,6 +208,20 @@ impl Report<'_> {
             Ok(Some(risk)) if app::refuses_risk(config) => self.problem(StartError::LossRisk(risk)),
             Ok(Some(risk)) => {
                 self.line("Warning", format_args!("PostgreSQL can lose what it has acknowledged: {risk}"));
+            }
+            Err(error) => self.problem(StartError::from(error)),
+        }
+    }
+
+    /// Whether commits are acknowledged.
+    fn commit(&mut self, server: &Server, config: &Config) {
+        match commit_check::run(server, &config.pool) {
+            Ok(true) => {}
+            Ok(false) => {
+                let seconds = commit_check::TIMEOUT.as_secs();
+                self.problem(format_args!(
+                    "a commit takes more than {seconds} s: is a synchronous standby connected? (docs/failover.md)"
+                ));
             }
             Err(error) => self.problem(StartError::from(error)),
         }

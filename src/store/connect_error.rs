@@ -14,6 +14,12 @@ pub enum ConnectError {
     /// Too many earlier attempts are pending, so none was made.
     #[error("too many earlier attempts still hang")]
     TooManyPending,
+    /// The server only reads, where one that takes writes is wanted.
+    #[error(
+        "the server takes no writes: it is a standby, or default_transaction_read_only is on; DATABASE_URL must name the primary \
+         too (docs/failover.md)"
+    )]
+    ReadOnly,
     /// PostgreSQL is reachable, and refuses the connection for a fault that an operator can mend.
     #[error("{reason} (SQLSTATE {sqlstate})")]
     Refused {
@@ -24,10 +30,13 @@ pub enum ConnectError {
         /// PostgreSQL's words.
         reason: String,
     },
-    /// The network or TLS failed, PostgreSQL is starting or stopping, or none of several hosts takes writes.
+    /// The network or TLS failed, PostgreSQL is starting or stopping, or none of several hosts can be used.
     #[error("{0}")]
     Failed(String),
 }
+
+/// PgBouncer's refusal of the settings that the service sends when it connects.
+const UNSUPPORTED_PARAMETER: &str = "unsupported startup parameter";
 
 impl From<&postgres::Error> for ConnectError {
     fn from(error: &postgres::Error) -> ConnectError {
@@ -37,7 +46,12 @@ impl From<&postgres::Error> for ConnectError {
             // For CONNECT on the database.
             Some(Fault::Privilege) => ConnectError::Refused { fault: Fault::Login, sqlstate, reason },
             Some(Fault::Schema | Fault::ReadOnly) | None => {
-                ConnectError::Failed(format!("{reason} (SQLSTATE {sqlstate})"))
+                let remedy = if reason.contains(UNSUPPORTED_PARAMETER) {
+                    "; set ignore_startup_parameters = options in PgBouncer (docs/setup.md)"
+                } else {
+                    ""
+                };
+                ConnectError::Failed(format!("{reason} (SQLSTATE {sqlstate}){remedy}"))
             }
             Some(fault) => ConnectError::Refused { fault, sqlstate, reason },
         }

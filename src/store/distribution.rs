@@ -139,7 +139,7 @@ fn repeat_statistics(client: &mut Client) -> Result<(), MigrationError> {
     let shards = client.query_typed(include_str!("../../sql/citus/shard_statistics.sql"), &[])?;
     let failed = shards.iter().filter(|row| !row.get::<_, bool>("success")).count();
     if failed > 0 {
-        log::warn!(failed; "Shards whose planner does not know the length of sessions; run `safespace migrate` again");
+        log::warn!(failed; "Shards whose planner does not know the length of sessions; run `safespace migrate --distributed` again");
     }
     Ok(())
 }

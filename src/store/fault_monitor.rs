@@ -188,7 +188,7 @@ impl FaultMonitor {
             Err(ConnectError::Refused { .. } | ConnectError::TimedOut(_) | ConnectError::TooManyPending) => {
                 return ProbeOutcome::Unknown;
             }
-            Err(ConnectError::Failed(_)) => return ProbeOutcome::Away,
+            Err(ConnectError::Failed(_) | ConnectError::ReadOnly) => return ProbeOutcome::Away,
         };
         // The driver can panic, and no other probe would follow.
         let result = catch_unwind(AssertUnwindSafe(|| store_and_undo(&mut client)));

@@ -182,7 +182,7 @@ impl Host {
         let state = ServerState::ask(client).map_err(|error| ConnectError::from(&error))?;
         let is_current = demands.timelines.as_ref().is_none_or(|timelines| timelines.observe(&self.label, &state));
         if demands.writes && state.is_read_only {
-            Err(ConnectError::Failed("the server takes no writes".to_owned()))
+            Err(ConnectError::ReadOnly)
         } else if is_current {
             Ok(())
         } else {

@@ -79,8 +79,8 @@ pub enum MigrationError {
     NoCitus,
     /// The tables are distributed, and the configuration does not say so.
     #[error(
-        "Citus distributes the tables of this database: set DB_DISTRIBUTE=citus, without which statements of several \
-         sessions would be refused"
+        "Citus distributes the tables of this database: set DB_DISTRIBUTE=citus (to migrate, `safespace migrate \
+         --distributed` does it too), without which statements of several sessions would be refused"
     )]
     Distributed,
     /// Someone distributed a table by hand.

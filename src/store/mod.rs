@@ -13,8 +13,10 @@
 //! - `connection`, `connector`, `host`, `tls`, `error`, `connect_error`: one connection and how it is opened.
 //! - `timelines`, `host_watch`: which of several servers is the primary.
 //! - [`migrations`], [`distribution`]: the schema, and how Citus distributes it, at the start and for `safespace check`.
+//! - [`commit_check`]: whether commits are acknowledged, for `safespace check`.
 
 mod batcher;
+pub mod commit_check;
 mod connect_error;
 mod connection;
 mod connector;

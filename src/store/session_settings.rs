@@ -23,8 +23,8 @@ pub(super) fn warning(client: &mut Client, statement_timeout: Duration) -> Resul
         return Ok(None);
     }
     Ok(Some(format!(
-        "PostgreSQL does not get what the service sets for its connections, as through a pooler: {}. Set it with ALTER ROLE \
-         (docs/setup.md, PgBouncer)",
+        "PostgreSQL does not get what the service sets for its connections, as through a pooler: {}. Set it with ALTER ROLE, \
+         then run RECONNECT in the console of PgBouncer (docs/setup.md)",
         found.join(", ")
     )))
 }

@@ -106,6 +106,30 @@ fn each_privilege_that_the_role_lacks_is_named() {
 }
 
 #[test]
+fn commits_that_no_standby_acknowledges_are_found() {
+    let cluster = Cluster::start();
+    let url = cluster.url();
+    let variables = [("DATABASE_URL", url.as_str())];
+    assert!(Binary::new(&variables).argument("migrate").run().status.success());
+    assert_would_serve(&check(&variables, &[]));
+    cluster.set("synchronous_standby_names", "*");
+    assert_would_not_serve(
+        &check(&variables, &[]),
+        "a commit takes more than 2 s: is a synchronous standby connected?",
+    );
+    cluster.set("synchronous_standby_names", "");
+    assert_would_serve(&check(&variables, &[]));
+}
+
+#[test]
+fn a_server_that_takes_no_writes_is_an_error_with_its_remedy() {
+    let schema = Schema::new();
+    let url = format!("{}%20-c%20default_transaction_read_only%3Don&target_session_attrs=read-write", schema.url());
+    let remedy = "default_transaction_read_only is on; DATABASE_URL must name the primary too (docs/failover.md)";
+    assert_would_not_serve(&check(&[("DATABASE_URL", &url)], &[]), remedy);
+}
+
+#[test]
 fn a_service_whose_role_lacks_a_privilege_does_not_start_and_names_it() {
     let role = Role::new();
     role.run("REVOKE ALL ON reports FROM app; REVOKE INSERT ON messages FROM app");

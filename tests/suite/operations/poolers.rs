@@ -48,6 +48,25 @@ fn forward(mut client: TcpStream, mut server: UnixStream) -> io::Result<()> {
 }
 
 #[test]
+fn a_pooler_that_refuses_the_settings_is_an_error_with_its_remedy() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://safespace@{}/safespace?sslmode=disable", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        // What PgBouncer answers to the startup message.
+        let fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0";
+        let error = [b"E", (fields.len() as u32 + 4).to_be_bytes().as_slice(), fields].concat();
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let _ = client.read(&mut [0; 1024]);
+            let _ = client.write_all(&error);
+        }
+    });
+    let check = Binary::new(&[("DATABASE_URL", &url)]).argument("check").run();
+    let error = String::from_utf8_lossy(&check.stderr);
+    let remedy = "(SQLSTATE 08P01); set ignore_startup_parameters = options in PgBouncer (docs/setup.md)";
+    assert!(check.status.code() == Some(1) && error.contains(remedy), "{error}");
+}
+
+#[test]
 fn settings_that_a_pooler_drops_are_a_warning_until_the_role_has_them() {
     let cluster = Cluster::start();
     let url = format!("postgres://safespace@{}/safespace?sslmode=disable", start_pooler(&cluster));
