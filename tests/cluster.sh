@@ -96,6 +96,8 @@ server_login_retry = 1
 END
 }
 
+# Not the configuration of docs/operations.md, which tests/rolling.sh takes: that one keeps a session at one instance, and here requests of
+# a session shall meet all of them.
 write_haproxy() {
     cat >"$files/haproxy.cfg" <<END
 defaults
@@ -155,15 +157,7 @@ settle() {
 }
 
 step "starts PostgreSQL, PgBouncer, haproxy, a model and three instances"
-# Not from the range of which the system takes the ports of outgoing connections.
-set -- one two three bouncer proxy a b c
-for port in $(python3 -c '
-import random, socket, sys
-sockets = []
-while len(sockets) < int(sys.argv[1]):
-    try: sockets.append(socket.create_server(("127.0.0.1", random.randrange(20000, 32000))))
-    except OSError: pass
-print(*[it.getsockname()[1] for it in sockets])' $#); do ports[$1]=$port; shift; done
+read -r ports[one] ports[two] ports[three] ports[bouncer] ports[proxy] ports[a] ports[b] ports[c] <<<"$(free_ports 8)"
 
 [ "$(id -u)" != 0 ] || chown postgres "$files"
 primary=one
