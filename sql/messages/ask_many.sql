@@ -13,7 +13,8 @@ WITH wanted AS (
     ORDER BY session_id
     ON CONFLICT (session_id) DO UPDATE
     SET position = excluded.position, claim = excluded.claim, ends_at = excluded.ends_at, is_stopped = false
-    WHERE turns.position + 1 < excluded.position OR excluded.ends_at - turns.ends_at > interval '5 seconds'
+    WHERE turns.position + 1 < excluded.position
+        OR turns.position + 1 = excluded.position AND excluded.ends_at - turns.ends_at > interval '5 seconds'
     RETURNING session_id
 ), stored AS (
     INSERT INTO messages (session_id, position, id, sealed, total_bytes)

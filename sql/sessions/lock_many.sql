@@ -1,7 +1,7 @@
 -- One server; distributed: sessions/lock_if_small.sql
--- Locks those of several sessions that have at most $2 messages and $3 sealed bytes, those of reports included, and that no other transaction has locked,
--- so that a batch of deletes never takes long. One row for each session that exists: NULL where it is locked now, else its sealed
--- bytes. Locks are taken in the order of ids, as everywhere, so that concurrent statements do not deadlock.
+-- Locks those of several sessions that have at most $2 messages and $3 sealed bytes, those of reports included, and that no other
+-- transaction has locked, so that a batch of deletes never takes long. One row for each session that exists: NULL where it is locked
+-- now, else its sealed bytes. Locks are taken in the order of ids, as everywhere, so that concurrent statements do not deadlock.
 WITH found AS (
     SELECT sessions.id, newest.position, coalesce(newest.total_bytes, 0) + of_reports.bytes AS total_bytes
     FROM sessions LEFT JOIN LATERAL (

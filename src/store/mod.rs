@@ -190,8 +190,8 @@ impl Store {
         self.pool.state()
     }
 
-    /// Ends the measuring of storage, the sweeping, the watches over hosts, durability and turns, and the logging of outages: a service that stops may stop its
-    /// database too.
+    /// Ends the measuring of storage, the sweeping, the watches over hosts, durability and turns, and the logging of outages: a service
+    /// that stops may stop its database too.
     pub fn close(&self) {
         self.sweeper.close();
         self.host_watch.close();

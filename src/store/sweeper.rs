@@ -39,7 +39,8 @@ const MAX_BATCH_TIME: Duration = Duration::from_secs(2);
 /// do not overlap, but each service pauses for itself and uses its own tenth.
 const PAUSE_FACTOR: u32 = 9;
 
-/// The same where the sessions are deleted one by one: that takes about as much of a processor, since it mostly waits for a disk.
+/// The same where Citus distributes the tables and the sessions are deleted one by one. Such a batch mostly waits for the disks of the
+/// workers, so with pauses of its own duration it uses little of their processors; longer ones would let a backlog grow.
 const PAUSE_FACTOR_ONE_BY_ONE: u32 = 1;
 
 /// Sweeps until it is closed or dropped. The thread waits on the other end of the channel, through which nothing is sent.

@@ -152,7 +152,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure::Store(error)
+        if error == Error::NoSession { Failure::NoSession } else { Failure::Store(error) }
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! - `event`: what a turn is given, the events it sends, and their delivery until the first terminal one.
 //! - `turns`: starts, stops and erases turns, and waits for them at shutdown.
+//! - `resources`: what all turns share.
 //! - `turn`: one turn from top to bottom.
 //! - `polish`: has the model rewrite a text of a session, under the same bounds.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
@@ -16,6 +17,7 @@ mod companion_usage;
 mod event;
 mod fair_semaphore;
 mod polish;
+mod resources;
 mod turn;
 #[expect(clippy::module_inception, reason = "the file is named after its type")]
 mod turns;

@@ -1,57 +1,21 @@
 //! One turn from top to bottom.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::active_turns::TurnGuard;
 use super::event::{Event, EventSink, Failure, Question};
-use super::fair_semaphore::FairSemaphore;
-use crate::companion::{Call, ChatMessage, Companion, Finish, MAX_ANSWER_CHARS, Safety, Unavailable};
-use crate::config::{RetentionSettings, SessionLimits};
+use super::resources::{MAX_CHAR_BYTES, Resources};
+use crate::companion::{Call, ChatMessage, Finish, MAX_ANSWER_CHARS, Safety, Unavailable};
+use crate::config::SessionLimits;
 use crate::message::{self, Message, Role, sealed_bytes};
-use crate::metrics::Metrics;
-use crate::retention::Life;
-use crate::sealing::{Lookup, OpenError, Part, SealingKey};
-use crate::store::{self, Appended, Asked, Callback, Claim, ClaimEvent, Error, NewQuestion, Recent, Row, Store};
-use crate::sync::ThreadPool;
-
-/// Bytes of a character in UTF-8 at most.
-const MAX_CHAR_BYTES: usize = 4;
+use crate::sealing::{Lookup, OpenError, Part};
+use crate::store::{self, Appended, Asked, Callback, Claim, ClaimEvent, Error, NewQuestion, Row};
 
 /// How long a turn without an answer waits until its claim is released, so that the next turn finds none. Then it has ended by itself.
 const MAX_RELEASE_TIME: Duration = Duration::from_secs(5);
-
-/// What all turns share.
-pub(super) struct Resources {
-    pub(super) store: Arc<Store>,
-    pub(super) companion: Companion,
-    pub(super) metrics: Arc<Metrics>,
-    /// From a request to its terminal event.
-    pub(super) timeout: Duration,
-    pub(super) session_limits: SessionLimits,
-    pub(super) retention: RetentionSettings,
-    /// One for each call to the companion.
-    pub(super) permits: FairSemaphore,
-    pub(super) threads: ThreadPool,
-}
-
-impl Resources {
-    /// What was read of a session, if it exists and has not ended.
-    pub(super) fn living(&self, key: &SealingKey, recent: Option<Recent>) -> Result<Recent, Failure> {
-        let recent = recent.ok_or(Failure::NoSession)?;
-        let life = Life::open(self.retention, key, &recent.session)?;
-        life.map(|_| recent).ok_or(Failure::NoSession)
-    }
-
-    /// Starts to read a session and the newest messages of a session, as many as the companion can use.
-    pub(super) fn read_recent(&self, session: Lookup, callback: Callback<Option<Recent>>) {
-        let max_bytes = self.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
-        self.store.messages.recent(session, max_bytes, callback);
-    }
-}
 
 /// The end of a session: its newest message, and zeros where it has none.
 #[derive(Clone, Copy, Default)]

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use super::active_turns::{ActiveTurns, TurnGuard, WaitOutcome, Work};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
 use super::fair_semaphore::FairSemaphore;
-use super::turn::{Answer, Resources, Turn};
+use super::resources::Resources;
+use super::turn::{Answer, Turn};
 use crate::companion::{Companion, Safety};
 use crate::config::{RetentionSettings, SessionLimits};
 use crate::metrics::Metrics;
@@ -241,11 +242,11 @@ impl Turns {
         self.resources.store.sessions.delete(session, Box::new(erased));
     }
 
-    /// Starts no more turns, waits for the open ones until the deadline, and cancels the calls of the rest. Messages that wait for a
-    /// turn of another instance fail at once: their clients can wait there.
+    /// Starts no more turns, ends those that wait for another instance, waits for the other open ones until the deadline, and cancels
+    /// the calls of the rest.
     pub fn close(&self, deadline: Instant) {
         let open = self.open.lock().take();
-        self.resources.store.claims.refuse_to_wait();
+        self.resources.store.claims.end_waiting();
         if let Some((sender, receiver)) = open {
             drop(sender);
             let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));

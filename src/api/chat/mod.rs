@@ -45,7 +45,8 @@ const EXAMPLE_OF_A_STREAM: &str = concat!(
 ///
 /// With `Accept: text/event-stream` the answer comes as server-sent events while it is made: `message.start`, `safety` with help
 /// lines where the message speaks of danger or self-harm, `message.delta` (`{"text"}`) for each piece, perhaps `message.reset` (`{}`)
-/// where the pieces so far are not the answer and those that follow are, and `message.end` with the whole message, or `error` with a problem document, whose `code` says what went wrong; `ChatEvents` describes the data of each.
+/// where the pieces so far are not the answer and those that follow are, and `message.end` with the whole message, or `error` with a
+/// problem document, whose `code` says what went wrong; `ChatEvents` describes the data of each.
 /// `id` counts up from 1, and there is a comment at the beginning and after 15 s of silence. An error before the companion is asked
 /// is an ordinary response. A client that disconnects does not stop the answer. A message sent again with the same
 /// `Idempotency-Key` is answered once. A session can have 5 messages at once, and 20 in a minute; `RateLimit` says how many are left.

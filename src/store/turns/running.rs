@@ -17,18 +17,22 @@ use crate::store::error::Error;
 /// elsewhere.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// The same after a failure.
+/// The same after several failures in a row; after the first one the next look is at once, with a new connection.
 const INTERVAL_OF_FAILURES: Duration = Duration::from_secs(1);
 
 /// How long after a look the text of an answer is sent: longer than it takes to the next look, unless the database is slow or away. So
 /// an answer is not shown for longer than this after its session was erased elsewhere, whatever happens to the database.
 const MAX_AGE_OF_LOOK: Duration = Duration::from_millis(250);
 
+/// The time from one renewal of a claim to the next. A claim holds for 5 s, as `sql/turns/claim.sql` and the other statements that take
+/// or renew one say.
+pub(super) const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Callers that wait for the ends of turns of other instances. Further ones get [`Error::Unavailable`].
 const MAX_WAITING: usize = 4096;
 
-/// Stops that are asked for between two looks at the sessions, each by a statement of its own.
-const MAX_STOPS: usize = 64;
+/// Stops that no round has taken yet; one takes them all. Further ones get [`Error::Unavailable`].
+const MAX_STOPS: usize = 4096;
 
 /// How long a service that stops waits for the last round.
 const MAX_CLOSE_TIME: Duration = Duration::from_secs(1);
@@ -54,6 +58,8 @@ pub(super) struct Running {
     /// Of its claim; `None` for a turn without one, whose session is watched only.
     pub(super) position: Option<i32>,
     pub(super) on_event: EventHandler,
+    /// Before the statement that took its claim: its `ends_at` counts from the beginning of that.
+    pub(super) claimed_at: Instant,
     /// When its session was known to exist before the first look.
     pub(super) since: Instant,
 }
@@ -72,8 +78,8 @@ pub(super) struct Waiting {
     pub(super) session: Lookup,
     /// The claim of the turn; `None` until it is seen.
     pub(super) claim: Option<Uuid>,
-    /// Whether a message waits, to be answered after that turn; otherwise a stop.
-    pub(super) is_message: bool,
+    /// Whether the turn is to be stopped.
+    pub(super) is_stop: bool,
     pub(super) callback: Callback<bool>,
 }
 
@@ -90,15 +96,17 @@ struct State {
     /// By claim.
     running: HashMap<Uuid, Running>,
     released: Vec<Released>,
-    /// Turns to stop, wherever they run.
+    /// Those of turns to stop that no round has taken yet.
     stops: Vec<Waiting>,
     waiting: Vec<Waiting>,
     /// The beginning of the last look that succeeded.
     looked_at: Option<Instant>,
     /// Whether somebody waits for the next round.
     is_urgent: bool,
-    /// Whether no message may wait any more.
-    refuses_messages: bool,
+    /// Whether a claim is to be renewed at once.
+    is_renewal_late: bool,
+    /// Whether nobody but stops may wait.
+    is_draining: bool,
     is_closed: bool,
     /// Whether the thread has done its last round.
     is_over: bool,
@@ -110,17 +118,25 @@ pub(super) struct Round {
     pub(super) stops: Vec<Waiting>,
     /// What is looked at in this round; `None` in a round between two looks.
     pub(super) look: Option<Look>,
+    /// When the next look is due.
+    pub(super) deadline: Instant,
 }
 
 /// The turns and the callers whose sessions are looked at.
 pub(super) struct Look {
     pub(super) running: HashMap<Uuid, Running>,
     pub(super) waiting: Vec<Waiting>,
+    /// Before this list of turns was made. The look says nothing of turns that began later.
+    pub(super) began_at: Instant,
 }
 
 impl Shared {
     pub(super) fn run(&self, claim: Uuid, running: Running) {
-        self.state.lock().running.insert(claim, running);
+        let mut state = self.state.lock();
+        // The statement waited, for a lock or for its commit: the claim is soon over, or is.
+        state.is_renewal_late |= running.position.is_some() && running.claimed_at.elapsed() >= RENEWAL_INTERVAL;
+        state.running.insert(claim, running);
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -153,43 +169,61 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    pub(super) fn stop(&self, session: Lookup, callback: Callback<bool>) {
-        self.add(Waiting { session, claim: None, is_message: false, callback }, |state| {
-            state.is_urgent = true;
-            &mut state.stops
-        });
-    }
-
-    pub(super) fn wait(&self, waiting: Waiting) {
-        self.add(waiting, |state| &mut state.waiting);
-    }
-
-    fn add(&self, waiting: Waiting, list: impl FnOnce(&mut State) -> &mut Vec<Waiting>) {
-        let mut state = self.state.lock();
-        if state.is_closed
-            || (state.refuses_messages && waiting.is_message)
-            || state.stops.len() + state.waiting.len() >= MAX_WAITING
-        {
-            drop(state);
-            return (waiting.callback)(Err(Error::Unavailable));
+    /// Calls back, and has a claim that is not deleted tried once more: its row was locked, or has another claim.
+    pub(super) fn finish_release(&self, mut released: Released, is_deleted: Result<bool, Error>) {
+        let needs_second_try = is_deleted != Ok(true) && !released.is_second_try;
+        if let Some(callback) = released.callback.take() {
+            callback(is_deleted.map(|_| ()));
         }
-        list(&mut state).push(waiting);
+        if needs_second_try {
+            self.release(Released { is_second_try: true, ..released });
+        }
+    }
+
+    /// Takes back what a round has not done that failed. The callers that wait go on, so that a broken connection and a failover end no
+    /// wait; their clients have timeouts.
+    pub(super) fn give_back(&self, round: Round, error: &Error) {
+        let waiting = round.look.into_iter().flat_map(|look| look.waiting);
+        waiting.chain(round.stops).for_each(|waiting| self.wait(waiting));
+        round.released.into_iter().for_each(|released| self.finish_release(released, Err(error.clone())));
+    }
+
+    pub(super) fn stop(&self, session: Lookup, callback: Callback<bool>) {
+        let stop = Waiting { session, claim: None, is_stop: true, callback };
+        let mut state = self.state.lock();
+        if state.is_closed || state.stops.len() >= MAX_STOPS {
+            drop(state);
+            return (stop.callback)(Err(Error::Unavailable));
+        }
+        state.stops.push(stop);
+        state.is_urgent = true;
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Gives the messages that wait [`Error::Unavailable`], and those that would wait later.
-    pub(super) fn refuse_messages(&self) {
+    pub(super) fn wait(&self, waiting: Waiting) {
         let mut state = self.state.lock();
-        state.refuses_messages = true;
-        let (messages, stops) = mem::take(&mut state.waiting).into_iter().partition(|waiting| waiting.is_message);
-        state.waiting = stops;
+        let is_refused = state.is_closed || state.is_draining && !waiting.is_stop;
+        if is_refused || state.waiting.len() >= MAX_WAITING {
+            drop(state);
+            return (waiting.callback)(Err(Error::Unavailable));
+        }
+        state.waiting.push(waiting);
         drop(state);
-        fail(messages);
+        self.changed.notify_one();
     }
 
-    /// Ends the thread after a last round, which releases the claims of turns that are over; waits for that, but not for long. Whoever
-    /// waits for a turn gets [`Error::Unavailable`].
+    /// Ends the waiting of all but stops with [`Error::Unavailable`], from now on.
+    pub(super) fn end_waiting(&self) {
+        let mut state = self.state.lock();
+        state.is_draining = true;
+        let ended: Vec<Waiting> = state.waiting.extract_if(.., |waiting| !waiting.is_stop).collect();
+        drop(state);
+        ended.into_iter().for_each(|waiting| (waiting.callback)(Err(Error::Unavailable)));
+    }
+
+    /// Ends the thread after a last round, which releases the claims of turns that are over; waits for that, but not for long. The
+    /// callers that still wait get [`Error::Unavailable`].
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
@@ -208,28 +242,37 @@ impl Shared {
 
     /// Waits for work: until the next look is due, if there is anything to look at, or somebody waits; `None` once it is closed and
     /// nothing is left to release.
-    pub(super) fn next_round(&self, last_look: Instant, has_failed: bool) -> Option<Round> {
-        let next_look = last_look + if has_failed { INTERVAL_OF_FAILURES } else { INTERVAL };
+    /// `failures`: how many rounds have failed since the last success.
+    pub(super) fn next_round(&self, last_look: Instant, failures: u32) -> Option<Round> {
+        let is_delayed = failures > 1;
+        let next_look = match failures {
+            0 => last_look + INTERVAL,
+            1 => last_look,
+            _ => last_look + INTERVAL_OF_FAILURES,
+        };
         let mut state = self.state.lock();
         while !state.is_closed {
             let is_idle = state.running.is_empty() && state.released.is_empty() && state.waiting.is_empty();
-            let is_due = Instant::now() >= next_look;
+            let is_due = Instant::now() >= next_look || state.is_renewal_late && !is_delayed;
             if !state.is_urgent && is_idle {
                 self.changed.wait(&mut state);
-            } else if !is_due && (has_failed || !state.is_urgent) {
+            } else if !is_due && (is_delayed || !state.is_urgent) {
                 self.changed.wait_until(&mut state, next_look);
             } else {
-                let stops = state.stops.len().min(MAX_STOPS);
-                let stops: Vec<Waiting> = state.stops.drain(..stops).collect();
-                state.is_urgent = !state.stops.is_empty();
-                let released = mem::take(&mut state.released);
-                let look =
-                    is_due.then(|| Look { running: state.running.clone(), waiting: mem::take(&mut state.waiting) });
-                return Some(Round { released, stops, look });
+                state.is_urgent = false;
+                let (released, stops) = (mem::take(&mut state.released), mem::take(&mut state.stops));
+                if !is_due {
+                    return Some(Round { released, stops, look: None, deadline: next_look });
+                }
+                state.is_renewal_late = false;
+                let (began_at, waiting) = (Instant::now(), mem::take(&mut state.waiting));
+                let look = Look { running: state.running.clone(), waiting, began_at };
+                return Some(Round { released, stops, look: Some(look), deadline: began_at + INTERVAL });
             }
         }
         let released = mem::take(&mut state.released);
-        (!released.is_empty()).then(|| Round { released, stops: Vec::new(), look: None })
+        let deadline = Instant::now() + MAX_CLOSE_TIME;
+        (!released.is_empty()).then(|| Round { released, stops: Vec::new(), look: None, deadline })
     }
 }
 

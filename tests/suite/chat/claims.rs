@@ -9,18 +9,26 @@ use parking_lot::Mutex;
 
 use crate::support::app::TestApp;
 use crate::support::chat::Chat;
-use crate::support::cluster::{Cluster, Schema};
+use crate::support::cluster::{Cluster, Schema, wait_for_row_locks};
 use crate::support::eventually;
 use crate::support::fake_model::{FakeModel, pauses_at};
 use crate::support::http::Client;
 use crate::support::server::Gate;
-use crate::support::timing::PATIENCE;
+use crate::support::timing::{PATIENCE, timed};
 
 /// A claim holds for so long where nothing renews it.
 const LEASE: Duration = Duration::from_secs(5);
 
 fn count_claims(sql: &mut postgres::Client) -> i64 {
     sql.query_one("SELECT count(*) FROM turns", &[]).unwrap().get(0)
+}
+
+/// The transactions of the database so far.
+fn transactions(sql: &mut postgres::Client) -> i64 {
+    // Backends report to the statistics once in a second.
+    thread::sleep(Duration::from_millis(1_500));
+    let count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+    sql.query_one(count, &[]).unwrap().get(0)
 }
 
 /// Sends messages, stops and deletes sessions at two instances at the same time.
@@ -135,6 +143,150 @@ fn text_is_kept_back_while_postgresql_does_not_say_whether_the_session_was_erase
     assert_eq!(names, ["error"]);
 }
 
+#[test]
+fn a_stop_whose_claim_is_locked_holds_nothing_up_and_follows_when_it_is_free() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    for url in [schema.url(), schema.url_of_pretended_citus()] {
+        let [one, other] = [(); 2].map(|()| model.app_at(&url, &[]));
+        let gates = [(); 2].map(|()| Arc::new(Gate::default()));
+        let (chat, requests) = (Chat::new(&one), model.requests().len());
+        model.next(pauses_at(&gates[0], "half ", "never comes"));
+        let mut events = chat.stream("hello");
+        assert_eq!((events.expect("message.start"), events.delta()).1, "half ");
+        let (mut sql, elsewhere) = (schema.client(), Chat::of(&other.client, &chat.id));
+        let mut locked = sql.transaction().unwrap();
+        locked.execute("SELECT FROM turns FOR UPDATE", &[]).unwrap();
+        thread::scope(|scope| {
+            let stop = scope.spawn(|| elsewhere.stop());
+            // The machine may do other work, so the shortest of some times counts.
+            let times: Vec<Duration> = (1..=4)
+                .map(|round| {
+                    model.next(pauses_at(&gates[1], "half ", "never comes"));
+                    let erased = Chat::new(&other);
+                    let waiting = scope.spawn({
+                        let erased = Chat::of(&other.client, &erased.id);
+                        move || (erased.send("hello").assert_problem(404), Instant::now()).1
+                    });
+                    model.wait_for_requests(requests + 1 + round);
+                    Chat::of(&one.client, &erased.id).erase().assert_status(204);
+                    let at = Instant::now();
+                    waiting.join().unwrap().saturating_duration_since(at)
+                })
+                .collect();
+            assert!(times.iter().min() < Some(&Duration::from_millis(300)), "{times:?}");
+            assert!(times.iter().max() < Some(&Duration::from_secs(2)), "{times:?}");
+            assert!(!stop.is_finished());
+            locked.rollback().unwrap();
+            stop.join().unwrap().assert_status(204);
+        });
+        assert_eq!(events.rest().pop().unwrap().data["cut"], true);
+    }
+}
+
+#[test]
+fn a_broken_connection_of_the_claims_delays_no_erasure_by_a_second() {
+    let (model, cluster) = (FakeModel::start(), Cluster::start());
+    let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &[]));
+    let (gate, mut sql) = (Arc::new(Gate::default()), cluster.sql());
+    let mut times = Vec::new();
+    for round in 1..=4 {
+        model.next(pauses_at(&gate, "half ", "never comes"));
+        let chat = Chat::new(&one);
+        let elsewhere = Chat::of(&other.client, &chat.id);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| (chat.send("hello").assert_problem(404), Instant::now()).1);
+            model.wait_for_requests(round);
+            // Between two looks.
+            let broken = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE query LIKE '%LEFT JOIN turns ON%' AND pid <> pg_backend_pid()";
+            eventually(PATIENCE, || (!sql.query(broken, &[]).unwrap().is_empty()).then_some(()));
+            elsewhere.erase().assert_status(204);
+            let at = Instant::now();
+            times.push(waiting.join().unwrap().saturating_duration_since(at));
+        });
+    }
+    // The machine may do other work, so the shortest of some times counts.
+    assert!(times.iter().min() < Some(&Duration::from_millis(600)), "{times:?}");
+}
+
+#[test]
+fn stops_that_come_together_are_asked_for_with_one_statement() {
+    const STOPS: usize = 200;
+    let cluster = Cluster::start();
+    let app = TestApp::at(&cluster.url(), &[]);
+    let chats: Vec<Chat<'_>> = (0..STOPS).map(|_| Chat::new(&app)).collect();
+    let (mut sql, mut lock) = (cluster.sql(), cluster.sql());
+    // Each has one statement for its session, which is there.
+    let before = transactions(&mut sql);
+    let mut locked = lock.transaction().unwrap();
+    locked.batch_execute("LOCK TABLE turns").unwrap();
+    thread::scope(|scope| {
+        chats.iter().for_each(|chat| _ = scope.spawn(|| chat.stop().assert_status(204)));
+        thread::sleep(Duration::from_secs(1));
+        locked.rollback().unwrap();
+    });
+    let count = transactions(&mut sql) - before;
+    assert!(count < STOPS as i64 * 3 / 2, "{count} transactions");
+}
+
+#[test]
+fn a_claim_that_is_over_when_its_question_is_stored_is_renewed_and_not_taken_over() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), &[("COMPANION_TIMEOUT", "25")]));
+    let (chat, gate) = (Chat::new(&one), Arc::new(Gate::default()));
+    let elsewhere = Chat::of(&other.client, &chat.id);
+    let (mut sql, mut lock) = (schema.client(), schema.client());
+    // The statement has the claim, and waits for the lock before its commit.
+    sql.batch_execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM FROM turns_wait FOR KEY SHARE; RETURN NULL; END $$;
+         CREATE TABLE turns_wait AS SELECT 1 AS number;
+         CREATE TRIGGER wait AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION wait()",
+    )
+    .unwrap();
+    model.next(pauses_at(&gate, "an ", "answer"));
+    let mut locked = lock.transaction().unwrap();
+    locked.execute("SELECT FROM turns_wait FOR UPDATE", &[]).unwrap();
+    let answer = thread::scope(|scope| {
+        let first = scope.spawn(|| chat.send("hello"));
+        wait_for_row_locks(&mut sql, &mut locked, 1);
+        thread::sleep(LEASE);
+        let second = scope.spawn(|| elsewhere.send("more"));
+        wait_for_row_locks(&mut sql, &mut locked, 2);
+        locked.rollback().unwrap();
+        second.join().unwrap().assert_problem(409);
+        let live = "SELECT count(*) FROM turns WHERE ends_at > now()";
+        eventually(PATIENCE, || (sql.query_one(live, &[]).unwrap().get::<_, i64>(0) == 1).then_some(()));
+        elsewhere.send("more").assert_problem(409);
+        gate.open();
+        first.join().unwrap()
+    });
+    assert_eq!(answer.assert_status(200).json()["content"], "an answer");
+    assert_eq!(chat.transcript(), ["user: hello", "model: an answer"]);
+}
+
+#[test]
+fn an_instance_that_stops_does_not_wait_for_turns_of_others() {
+    let (model, schema) = (FakeModel::start(), Schema::new());
+    let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), &[]));
+    let gate = Arc::new(Gate::default());
+    model.next(pauses_at(&gate, "one ", "answer"));
+    let chat = Chat::new(&one);
+    let id = chat.id.clone();
+    let mut events = chat.stream_with_key("key", "hello");
+    events.expect("message.start");
+    let client = Client::new(other.client.address());
+    let waiting = thread::spawn(move || Chat::of(&client, &id).send_with_key("key", "hello"));
+    // It waits, and has no answer before that of the first.
+    thread::sleep(Duration::from_millis(300));
+    let ((), took) = timed(|| drop(other));
+    waiting.join().unwrap().assert_problem(503);
+    // Not the time for requests in flight, 10 s.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    gate.open();
+    assert_eq!(events.message()["content"], "one answer");
+}
+
 /// Deletes sessions, which have a claim of the message before, while the next message of each is stored.
 fn delete_during_messages(clients: [&Client; 2]) {
     const PAIRS: usize = 4;
@@ -195,12 +347,6 @@ fn an_instance_looks_at_all_its_turns_with_one_statement_in_200_ms() {
         reply.finish("stop")
     }));
     let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
-    let mut transactions = || -> i64 {
-        // Backends report to the statistics once in a second.
-        thread::sleep(Duration::from_millis(1_500));
-        let count = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
-        sql.query_one(count, &[]).unwrap().get(0)
-    };
     let mut streams = Vec::new();
     for turns in [10, 100, 350] {
         while streams.len() < turns {
@@ -208,9 +354,9 @@ fn an_instance_looks_at_all_its_turns_with_one_statement_in_200_ms() {
             events.expect("message.start");
             streams.push(events);
         }
-        let (before, at) = (transactions(), Instant::now());
+        let (before, at) = (transactions(&mut sql), Instant::now());
         thread::sleep(Duration::from_secs(1));
-        let (after, seconds) = (transactions(), at.elapsed().as_secs_f64());
+        let (after, seconds) = (transactions(&mut sql), at.elapsed().as_secs_f64());
         let rate = (after - before) as f64 / seconds;
         println!("{turns} turns: {rate:.1} transactions each second");
         // Five looks and one renewal; and the probes of idle connections, what the pool does, and this test.
