@@ -276,28 +276,6 @@ fn a_claim_that_is_over_when_its_question_is_stored_is_renewed_and_not_taken_ove
     assert!(sql.query("SELECT FROM taken_over", &[]).unwrap().is_empty());
 }
 
-#[test]
-fn an_instance_that_stops_does_not_wait_for_turns_of_others() {
-    let (model, schema) = (FakeModel::start(), Schema::new());
-    let [one, other] = [(); 2].map(|()| model.app_at(&schema.url(), &[]));
-    let gate = Arc::new(Gate::default());
-    model.next(pauses_at(&gate, "one ", "answer"));
-    let chat = Chat::new(&one);
-    let id = chat.id.clone();
-    let mut events = chat.stream_with_key("key", "hello");
-    events.expect("message.start");
-    let client = Client::new(other.client.address());
-    let waiting = thread::spawn(move || Chat::of(&client, &id).send_with_key("key", "hello"));
-    // It waits, and has no answer before that of the first.
-    thread::sleep(Duration::from_millis(300));
-    let ((), took) = timed(|| drop(other));
-    waiting.join().unwrap().assert_problem(503);
-    // Not the time for requests in flight, 10 s.
-    assert!(took < Duration::from_secs(5), "{took:?}");
-    gate.open();
-    assert_eq!(events.message()["content"], "one answer");
-}
-
 /// Deletes sessions, which have a claim of the message before, while the next message of each is stored.
 fn delete_during_messages(clients: [&Client; 2]) {
     const PAIRS: usize = 4;
