@@ -14,7 +14,7 @@ use crate::support::eventually;
 use crate::support::fake_model::{FakeModel, pauses_at};
 use crate::support::http::Client;
 use crate::support::server::Gate;
-use crate::support::timing::{PATIENCE, timed};
+use crate::support::timing::PATIENCE;
 
 /// A claim holds for so long where nothing renews it.
 const LEASE: Duration = Duration::from_secs(5);
