@@ -7,7 +7,9 @@ use uuid::Uuid;
 use crate::support::app::TestApp;
 use crate::support::chat::Chat;
 use crate::support::cluster::Schema;
+use crate::support::eventually;
 use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
 
 /// The sealed messages of all sessions in order of position.
 fn sealed(sql: &mut postgres::Client) -> Vec<Vec<u8>> {
@@ -142,7 +144,10 @@ impl Tampered {
     }
 
     fn change(&self, change: &str) {
-        assert!(self.app.sql().execute(change, &[]).unwrap() > 0, "{change}");
+        let mut sql = self.app.sql();
+        // The claims of the turns before say where their sessions end.
+        eventually(PATIENCE, || sql.query("SELECT FROM turns", &[]).unwrap().is_empty().then_some(()));
+        assert!(sql.execute(change, &[]).unwrap() > 0, "{change}");
     }
 
     fn statuses(&self, query: &str) -> [u16; 2] {

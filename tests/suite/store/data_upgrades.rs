@@ -1,5 +1,6 @@
-//! `safespace upgrade-data`, with the programs of an older PostgreSQL that the service finds and of a newer one in the folder
-//! `TEST_NEW_PG_BIN`. `.ci/run` installs one, and runs these tests with the others.
+//! `safespace upgrade-data`, with the programs of a newer PostgreSQL in the folder `TEST_NEW_PG_BIN`, and of an older one in
+//! `TEST_OLD_PG_BIN` or, without that, the one that the service finds. `.ci/run` installs both, and runs these tests with the others: a
+//! minor version of the older one that was released after the newer one can store what that does not know.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -24,9 +25,15 @@ struct Versions {
 impl Versions {
     fn find() -> Versions {
         let new_bin = std::env::var("TEST_NEW_PG_BIN").expect("TEST_NEW_PG_BIN is a folder of PostgreSQL's programs");
-        let nowhere = PrivateServer { data_folder: "/nowhere".into(), binaries: None };
+        let binaries = std::env::var_os("TEST_OLD_PG_BIN").map(Into::into);
+        let nowhere = PrivateServer { data_folder: "/nowhere".into(), binaries };
         let old = PrivatePostgres::installed(&nowhere).unwrap();
         Versions { old_bin: old.folder.display().to_string(), new_bin, old: old.version }
+    }
+
+    /// The arguments that name them.
+    fn arguments(&self) -> [&str; 4] {
+        ["--old-bin", &self.old_bin, "--new-bin", &self.new_bin]
     }
 }
 
@@ -74,11 +81,11 @@ fn upgraded_data_is_served_by_the_new_version_and_the_old_is_kept_until_it_is_de
     // Of an upgrade that failed.
     let logs = folder.path().join("pg_upgrade_output.d");
     fs::create_dir(&logs).unwrap();
-    let (code, text) = upgrade(folder.path(), &["--new-bin", &versions.new_bin]);
+    let (code, text) = upgrade(folder.path(), &versions.arguments());
     assert_eq!(code, Some(0), "{text}");
     assert!(!logs.exists());
     let kept = folder.path().join(format!("cluster.old-{}", versions.old));
-    let (code, again) = upgrade(folder.path(), &["--new-bin", &versions.new_bin]);
+    let (code, again) = upgrade(folder.path(), &versions.arguments());
     assert_eq!((code, again.contains("already, and no newer one is found")), (Some(1), true), "{again}");
     for line in ["Copying user relation files", kept.to_str().unwrap(), "PG_BIN=", "--delete-old"] {
         assert!(text.contains(line), "{line}: {text}");
@@ -114,7 +121,7 @@ fn a_server_that_crashed_is_recovered_before_the_upgrade() {
     service.signal("KILL");
     service.wait();
     send_signal("KILL", postmaster);
-    let (code, text) = upgrade(folder.path(), &["--new-bin", &versions.new_bin]);
+    let (code, text) = upgrade(folder.path(), &versions.arguments());
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("not stopped in order"), "{text}");
     assert_holds(&folder, &versions.new_bin, &session);
@@ -133,7 +140,8 @@ fn an_interrupted_upgrade_leaves_the_old_data_in_use_and_no_copy() {
         ("KILL", "Starting the new server once"),
     ] {
         let mut running = Command::new(env!("CARGO_BIN_EXE_safespace"))
-            .args(["upgrade-data", "--new-bin", &versions.new_bin])
+            .arg("upgrade-data")
+            .args(versions.arguments())
             .env("SAFESPACE_DATA_DIR", folder.path())
             .current_dir(folder.path())
             .stdout(Stdio::piped())
@@ -186,12 +194,12 @@ fn an_upgrade_that_is_not_possible_says_why_and_changes_nothing() {
     }
     let kept = folder.path().join(format!("cluster.old-{}", versions.old));
     fs::create_dir(&kept).unwrap();
-    let (code, text) = upgrade(folder.path(), &["--new-bin", new_bin]);
+    let (code, text) = upgrade(folder.path(), &versions.arguments());
     assert_eq!((code, text.contains("from an earlier upgrade")), (Some(1), true), "{text}");
     fs::remove_dir(kept).unwrap();
 
     let service = serve(&folder, &versions.old_bin);
-    let (code, text) = upgrade(folder.path(), &["--new-bin", new_bin]);
+    let (code, text) = upgrade(folder.path(), &versions.arguments());
     assert_eq!((code, text.contains("another SafeSpace uses")), (Some(1), true), "{text}");
     service.client.get(&session).assert_status(200);
 }
