@@ -201,7 +201,7 @@ everywhere=("$proxy" "${urls[@]}")
 hammer "three instances, all well" 8 "${everywhere[@]}"
 settle
 
-hammer "a killed primary behind PgBouncer" 14 "${everywhere[@]}"
+hammer "a killed primary behind PgBouncer" 14 --failover "${everywhere[@]}"
 sleep 4
 fail_over
 write_bouncer
@@ -232,7 +232,7 @@ sleep 1
 kill "$ledger"
 settle
 
-hammer "a killed primary of several hosts" 14 "${everywhere[@]}"
+hammer "a killed primary of several hosts" 14 --failover "${everywhere[@]}"
 sleep 4
 fail_over
 settle

@@ -242,16 +242,16 @@ impl Turns {
         self.resources.store.sessions.delete(session, Box::new(erased));
     }
 
-    /// Starts no more turns, ends those that wait for another instance, waits for the other open ones until the deadline, and cancels
-    /// the calls of the rest.
+    /// Starts no more turns, waits for the open ones until the deadline, cancels the calls of the rest, and ends what still waits for
+    /// another instance.
     pub fn close(&self, deadline: Instant) {
         let open = self.open.lock().take();
-        self.resources.store.claims.end_waiting();
         if let Some((sender, receiver)) = open {
             drop(sender);
             let _ = receiver.recv_timeout(deadline.saturating_duration_since(Instant::now()));
         }
         self.active.cancel_all();
+        self.resources.store.claims.end_waiting();
     }
 
     fn record(&self, result: &Result<Answer, Failure>, duration: Duration) {

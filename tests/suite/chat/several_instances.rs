@@ -254,25 +254,35 @@ fn a_key_sent_again_during_a_turn_without_an_answer_is_answered_then() {
 }
 
 #[test]
-fn an_instance_that_stops_does_not_wait_for_the_turns_of_others() {
-    let Instances { model, one, other, schema: _schema } = Instances::start();
-    let gate = Arc::new(Gate::default());
-    model.next(pauses_at(&gate, "half ", "an answer"));
-    let chat = Chat::new(&one);
-    let client = Client::new(other.client.address());
-    let elsewhere = Chat::of(&client, &chat.id);
-    thread::scope(|scope| {
-        let running = scope.spawn(|| chat.send_with_key("key", "hello"));
-        model.wait_for_requests(1);
-        let waiting = scope.spawn(|| elsewhere.send_with_key("key", "hello"));
-        // Long enough for the message to wait; sooner it would be refused just so.
-        thread::sleep(Duration::from_millis(500));
-        let (_, took) = timed(|| drop(other));
-        waiting.join().unwrap().assert_problem(503);
-        assert!(took < Duration::from_secs(3), "{took:?}");
-        gate.open();
-        running.join().unwrap().assert_status(200);
-    });
+fn a_message_that_waits_for_another_instance_is_answered_before_the_stop_or_refused_at_its_deadline() {
+    for (is_answered, status) in [(true, 200), (false, 503)] {
+        let (model, schema) = (FakeModel::start(), Schema::new());
+        let one = model.app_at(&schema.url(), &[]);
+        let other = model.app_at(&schema.url(), &[("APP_SHUTDOWN_GRACE", if is_answered { "10" } else { "2" })]);
+        let gate = Arc::new(Gate::default());
+        model.next(pauses_at(&gate, "half ", "an answer"));
+        let chat = Chat::new(&one);
+        let client = Client::new(other.client.address());
+        let elsewhere = Chat::of(&client, &chat.id);
+        thread::scope(|scope| {
+            let running = scope.spawn(|| chat.send_with_key("key", "hello"));
+            model.wait_for_requests(1);
+            let waiting = scope.spawn(|| elsewhere.send_with_key("key", "hello"));
+            // Long enough for the message to wait; sooner it would be refused for want of a connection.
+            thread::sleep(Duration::from_millis(500));
+            let stopping = scope.spawn(|| timed(|| drop(other)));
+            if is_answered {
+                // The stop has begun.
+                thread::sleep(Duration::from_millis(200));
+                gate.open();
+            }
+            waiting.join().unwrap().assert_status(status);
+            let (_, took) = stopping.join().unwrap();
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            gate.open();
+            running.join().unwrap().assert_status(200);
+        });
+    }
 }
 
 /// The instance that was taken over hears of that within 200 ms, and then the stream ends with an error. Before that it stores its own
