@@ -87,7 +87,7 @@ impl DurabilityWatch {
 fn run(connector: &Connector, closed: &Receiver<()>) {
     let mut known = None;
     loop {
-        // A database that does not answer is told elsewhere.
+        // The pool logs that a database does not answer.
         let found = connector.connect().ok().and_then(|mut client| ask(&mut client).ok());
         if let Some(found) = found.filter(|found| *found != known) {
             match found {

@@ -101,8 +101,8 @@ impl Claims {
         self.shared.wait(Waiting { session, claim: None, is_stop: false, callback });
     }
 
-    /// Ends what [`Claims::wait`] began, and begins no more of it: their callbacks receive [`Error::Unavailable`]: for the end of
-    /// the time that a service has to stop.
+    /// Ends what [`Claims::wait`] began, and begins no more of it: the callbacks receive [`Error::Unavailable`]. For a service whose
+    /// time to stop is over.
     pub fn end_waiting(&self) {
         self.shared.end_waiting();
     }

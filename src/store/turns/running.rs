@@ -219,7 +219,7 @@ impl Shared {
         state.is_draining = true;
         let ended: Vec<Waiting> = state.waiting.extract_if(.., |waiting| !waiting.is_stop).collect();
         drop(state);
-        ended.into_iter().for_each(|waiting| (waiting.callback)(Err(Error::Unavailable)));
+        fail(ended);
     }
 
     /// Ends the thread after a last round, which releases the claims of turns that are over; waits for that, but not for long. The
