@@ -263,6 +263,7 @@ impl Report<'_> {
     fn report_server(&mut self, findings: &ServerFindings) {
         let tls = findings.tls.as_deref().unwrap_or("no TLS");
         self.line("PostgreSQL", format_args!("{}, {tls}", findings.version));
+        self.line("Statements", findings.statements.explanation());
         let (found, known) = (findings.schema.version, migrations::NEWEST);
         let is_served = match findings.schema.ensure_known() {
             Ok(is_served) => is_served,

@@ -91,7 +91,10 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
             let (timestamp, connection_pool) =
                 (respond::timestamp(message::now()), ConnectionPool { total, available, max });
             let (database, error) = match probe {
-                Ok(()) => (DatabaseConnection::Connected, store.health.fault().map(Fault::sentence)),
+                Ok(statements) => {
+                    log::debug!(statements:%; "Database answers");
+                    (DatabaseConnection::Connected, store.health.fault().map(Fault::sentence))
+                }
                 Err(Error::Faulty(fault)) => (DatabaseConnection::Disconnected, Some(fault.sentence())),
                 Err(_) => (DatabaseConnection::Disconnected, Some("The database cannot be reached.")),
             };

@@ -4,19 +4,13 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::types::{ToSql, Type};
-use postgres::{Client, Row, Transaction};
+use postgres::{Client, Row};
 
 use super::connector;
 use super::error::Error;
 use super::fault::{self, Fault};
 use super::fault_monitor::FaultMonitor;
-
-/// A parameter of a statement and its type. Stating the type saves the round trip that asks PostgreSQL for it.
-///
-/// Built-in types only: the driver looks others up with a named statement, which PgBouncer's transaction mode does not
-/// support.
-pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+use super::statements::{Parameter, StatementMode, Statements};
 
 /// A connection that answered within this time needs no probe.
 const FRESH_FOR: Duration = Duration::from_millis(500);
@@ -25,6 +19,7 @@ const FRESH_FOR: Duration = Duration::from_millis(500);
 pub(super) struct Connection {
     /// `None` only during drop.
     client: Option<Client>,
+    statements: Statements,
     opened_at: Instant,
     last_answer: Instant,
     monitor: Arc<FaultMonitor>,
@@ -33,14 +28,23 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose first round trip, the login, began at `opened_at`.
-    pub(super) fn new(client: Client, opened_at: Instant, monitor: Arc<FaultMonitor>) -> Connection {
-        Connection { client: Some(client), opened_at, last_answer: Instant::now(), monitor, suspect: false }
+    /// A connection whose first round trip, the login, began at `opened_at`. `token`: its random setting.
+    pub(super) fn new(client: Client, token: Arc<str>, opened_at: Instant, monitor: Arc<FaultMonitor>) -> Connection {
+        let statements = Statements::new(token);
+        Connection { client: Some(client), statements, opened_at, last_answer: Instant::now(), monitor, suspect: false }
     }
 
     /// Executes a statement and returns its rows.
-    pub(super) fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
-        let result = self.client().query_typed(statement, parameters);
+    pub(super) fn query(&mut self, text: &'static str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Error> {
+        let (client, statements) = self.parts();
+        let result = statements.query(client, text, parameters);
+        self.finish(result)
+    }
+
+    /// How its statements are executed.
+    pub(super) fn statement_mode(&mut self) -> Result<StatementMode, Error> {
+        let (client, statements) = self.parts();
+        let result = statements.mode(client);
         self.finish(result)
     }
 
@@ -57,9 +61,11 @@ impl Connection {
         &mut self,
         run: impl FnOnce(&mut Transaction<'_>) -> Result<(bool, T), postgres::Error>,
     ) -> Result<T, Error> {
-        let result = self.client().transaction().and_then(|mut transaction| {
+        let (client, statements) = self.parts();
+        let result = client.transaction().and_then(|inner| {
+            let mut transaction = Transaction { inner, statements };
             let (commits, value) = run(&mut transaction)?;
-            if commits { transaction.commit() } else { transaction.rollback() }?;
+            if commits { transaction.inner.commit() } else { transaction.inner.rollback() }?;
             Ok(value)
         });
         self.finish(result)
@@ -87,7 +93,7 @@ impl Connection {
 
     /// Executes an empty query. A connection that does not answer within `timeout` is never used again.
     pub(super) fn probe(&mut self, timeout: Duration) -> Result<(), Error> {
-        let result = self.client().is_valid(timeout);
+        let result = self.parts().0.is_valid(timeout);
         self.suspect |= result.is_err();
         self.last_answer = Instant::now();
         result.map_err(|_| Error::Unavailable)
@@ -109,8 +115,25 @@ impl Connection {
         self.suspect || thread::panicking() || self.client.as_ref().is_none_or(Client::is_closed)
     }
 
-    fn client(&mut self) -> &mut Client {
-        self.client.as_mut().expect("only Drop takes the client")
+    fn parts(&mut self) -> (&mut Client, &mut Statements) {
+        (self.client.as_mut().expect("only Drop takes the client"), &mut self.statements)
+    }
+}
+
+/// A transaction on a connection.
+pub(super) struct Transaction<'a> {
+    inner: postgres::Transaction<'a>,
+    statements: &'a mut Statements,
+}
+
+impl Transaction<'_> {
+    /// Executes a statement and returns its rows.
+    pub(super) fn query(
+        &mut self,
+        text: &'static str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, postgres::Error> {
+        self.statements.query(&mut self.inner, text, parameters)
     }
 }
 

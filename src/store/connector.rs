@@ -31,9 +31,10 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_IDLE_OF_SEVERAL: Duration = Duration::from_secs(5);
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
-/// A connection keeps the plans of foreign keys. One that was made while a table was small would read the whole table when it
-/// is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that.
-const INDEXES_ONLY: &str = "-c enable_seqscan=off";
+/// A connection keeps the plans of foreign keys and of prepared statements. One that was made while a table was small would read the
+/// whole table when it is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that. And
+/// the plan for any values is as good as one for those of a request, so it is made once.
+const PLANS: &str = "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan";
 
 /// Opens connections to one PostgreSQL. Clones share what was found out about its hosts.
 #[derive(Clone)]
@@ -48,8 +49,9 @@ pub struct Connector {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
+    /// A random setting of the connections, by which one finds out whether PostgreSQL's process has its settings.
+    token: Arc<str>,
     /// The host that gave the last connection.
     preferred: AtomicUsize,
     /// The fault for which PostgreSQL refused the last connection, if it did.
@@ -62,8 +64,9 @@ impl Connector {
     /// # Errors
     /// When the certificate authorities cannot be used.
     pub fn new(server: &Server, pool: &PoolSettings, statement_timeout: Duration) -> Result<Connector, ConnectError> {
+        let token: Arc<str> = Uuid::new_v4().simple().to_string().into();
         let options = format!(
-            "{} {INDEXES_ONLY} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            "{} {PLANS} -c safespace.connection={token} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
             server.connect.get_options().unwrap_or(""),
             statement_timeout.as_millis(),
             statement_timeout.as_millis(),
@@ -89,7 +92,7 @@ impl Connector {
             is_random: !writes && server.connect.get_load_balance_hosts() == LoadBalanceHosts::Random,
             host_timeout,
             timeout: pool.connection_timeout.max(host_timeout),
-            shared: Arc::default(),
+            shared: Arc::new(Shared { token, preferred: AtomicUsize::default(), refusal: Mutex::default() }),
         })
     }
 
@@ -111,6 +114,11 @@ impl Connector {
             _ => None,
         };
         result
+    }
+
+    /// The random setting of its connections.
+    pub(super) fn token(&self) -> &Arc<str> {
+        &self.shared.token
     }
 
     /// The fault for which PostgreSQL refused the last connection, if it did.

@@ -13,12 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use postgres::Transaction;
 use postgres::types::Type;
 use uuid::Uuid;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
-use super::connection::Connection;
+use super::connection::{Connection, Transaction};
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, PoolPolicy};
 use super::rows::{StoredSession, read_row, read_session};
@@ -197,7 +196,7 @@ impl Drop for Pending {
 fn delete_one(connection: &mut Connection, session: Lookup) -> Result<Option<Erased>, Error> {
     let lock = include_str!("../../sql/sessions/lock.sql");
     connection.transaction(|transaction| {
-        let locked = transaction.query_typed(lock, &[(session.expose(), Type::UUID)])?;
+        let locked = transaction.query(lock, &[(session.expose(), Type::UUID)])?;
         let ids: Vec<Uuid> = locked.iter().map(|row| row.get("id")).collect();
         Ok(delete(transaction, &ids)?.remove(session.expose()))
     })
@@ -212,7 +211,7 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
     let parameters = [session, (&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
     let (left, mut erased) = connection.transaction(|transaction| {
         let (mut locked, mut left) = (Vec::new(), HashMap::new());
-        for row in transaction.query_typed(lock, &parameters)? {
+        for row in transaction.query(lock, &parameters)? {
             match row.get::<_, Option<i64>>("bytes_left") {
                 Some(bytes) => _ = left.insert(row.get::<_, Uuid>("id"), bytes),
                 None => locked.push(row.get("id")),
@@ -232,10 +231,10 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
 fn delete(transaction: &mut Transaction<'_>, locked: &[Uuid]) -> Result<HashMap<Uuid, Erased>, postgres::Error> {
     let rows = match locked {
         [] => return Ok(HashMap::new()),
-        [id] => transaction.query_typed(include_str!("../../sql/sessions/delete.sql"), &[(id, Type::UUID)])?,
+        [id] => transaction.query(include_str!("../../sql/sessions/delete.sql"), &[(id, Type::UUID)])?,
         _ => {
             let statement = include_str!("../../sql/sessions/delete_many.sql");
-            transaction.query_typed(statement, &[(&locked, Type::UUID_ARRAY)])?
+            transaction.query(statement, &[(&locked, Type::UUID_ARRAY)])?
         }
     };
     let erased = |row: &postgres::Row| {

@@ -14,6 +14,7 @@ use super::fault_monitor::FaultMonitor;
 use super::migrations;
 use super::pool::Pool;
 use super::rights::Rights;
+use super::statements::StatementMode;
 use crate::metrics::Metrics;
 use crate::sync::{ThreadPool, Timers};
 
@@ -47,7 +48,7 @@ pub enum Readiness {
 
 /// The probes that `/health/…` needs.
 pub struct Health {
-    probe: Batcher<(), ()>,
+    probe: Batcher<(), StatementMode>,
     /// With an item that is true, it commits too.
     readiness: Arc<Batcher<bool, Readiness>>,
     readiness_leaders: ThreadPool,
@@ -72,8 +73,8 @@ impl Health {
         }
     }
 
-    /// Checks that the database answers a trivial query.
-    pub fn probe(&self, callback: Callback<()>) {
+    /// Checks that the database answers a trivial query. The result is how the statements of the connection are executed.
+    pub fn probe(&self, callback: Callback<StatementMode>) {
         self.probe.run((), callback);
     }
 
@@ -111,8 +112,9 @@ impl Health {
     }
 }
 
-fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<()>, Error> {
-    connection.probe(PROBE_TIMEOUT).map(|()| requests.to_vec())
+fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<StatementMode>, Error> {
+    connection.probe(PROBE_TIMEOUT)?;
+    Ok(vec![connection.statement_mode()?; requests.len()])
 }
 
 fn readiness(connection: &mut Connection, requests: &[bool]) -> Result<Vec<Readiness>, Error> {

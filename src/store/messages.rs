@@ -9,10 +9,11 @@ use postgres::types::Type;
 use uuid::Uuid;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, leaders, max_blocked_callers};
-use super::connection::{Connection, Parameter};
+use super::connection::Connection;
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{Row, StoredSession, read_row, read_session};
+use super::statements::Parameter;
 use crate::config::PoolSettings;
 use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
@@ -326,8 +327,8 @@ fn ask_distributed(connection: &mut Connection, questions: &[NewQuestion]) -> Re
         let message = [session.clone(), position.clone(), (&row.id as _, Type::UUID), sealed, total];
         let (append, take) = (include_str!("../../sql/messages/append.sql"), include_str!("../../sql/turns/claim.sql"));
         let result = connection.transaction_if(|transaction| {
-            let is_stored = !transaction.query_typed(append, &message)?.is_empty();
-            let is_claimed = !transaction.query_typed(take, &[session, position, claim, behind_question])?.is_empty();
+            let is_stored = !transaction.query(append, &message)?.is_empty();
+            let is_claimed = !transaction.query(take, &[session, position, claim, behind_question])?.is_empty();
             Ok((is_stored && is_claimed, (is_stored, is_claimed)))
         });
         match result {

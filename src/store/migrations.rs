@@ -18,6 +18,7 @@ use super::connector::Connector;
 use super::error::{Error, root_cause};
 use super::rights::Rights;
 use super::session_settings;
+use super::statements::StatementMode;
 use super::storage::ServerStorage;
 use crate::config::{PoolSettings, Server};
 
@@ -128,7 +129,7 @@ pub struct Schema {
 
 impl Schema {
     /// Reads it with a function that executes a statement.
-    fn read<E>(mut query: impl FnMut(&str) -> Result<Vec<Row>, E>) -> Result<Schema, E> {
+    fn read<E>(mut query: impl FnMut(&'static str) -> Result<Vec<Row>, E>) -> Result<Schema, E> {
         let rows = query(VERSION)?;
         let (version, first_name) = rows.first().map_or((0, FIRST_NAME), |row| (row.get(0), row.get(1)));
         let mut schema = Schema { version, oldest_version: 0, is_unreleased: first_name != FIRST_NAME };
@@ -329,6 +330,8 @@ pub struct ServerFindings {
     pub max_connections: u32,
     /// Its storage.
     pub storage: ServerStorage,
+    /// How statements are executed.
+    pub statements: StatementMode,
     /// What the operator should know of the settings of a connection.
     pub settings_warning: Option<String>,
 }
@@ -338,14 +341,16 @@ pub struct ServerFindings {
 /// # Errors
 /// When the database cannot be reached or does not answer.
 pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, MigrationError> {
-    let mut client = Connector::new(server, pool, pool.query_timeout)?.connect()?;
+    let connector = Connector::new(server, pool, pool.query_timeout)?;
+    let mut client = connector.connect()?;
     let rows = client.query_typed(include_str!("../../sql/schema/server.sql"), &[])?;
     let row = rows.first().ok_or_else(|| MigrationError::Failed("the server did not say what it is".to_owned()))?;
     let schema = Schema::ask(&mut client)?;
     let rights = ask_rights(&mut client)?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
+    let statements = StatementMode::ask(&mut client, connector.token())?;
     let settings_warning = session_settings::warning(&mut client, pool.query_timeout)?;
     let max_connections = u32::try_from(row.get::<_, i32>("max_connections")).unwrap_or(0);
     let (version, tls) = (row.get("version"), row.get("tls"));
-    Ok(ServerFindings { version, tls, schema, rights, max_connections, storage, settings_warning })
+    Ok(ServerFindings { version, tls, schema, rights, max_connections, storage, statements, settings_warning })
 }

@@ -10,6 +10,7 @@
 //! - `rights`, `session_settings`: what the role may do, and which settings a connection has.
 //! - [`Watermark`]: whether there is room for more rows.
 //! - [`LossRisk`]: whether PostgreSQL can lose what it has acknowledged.
+//! - `statements`: prepared ones, or unnamed ones behind a pooler.
 //! - `connection`, `connector`, `host`, `tls`, `error`, `connect_error`: one connection and how it is opened.
 //! - `timelines`, `host_watch`: which of several servers is the primary.
 //! - [`migrations`], [`distribution`]: the schema, and how Citus distributes it, at the start and for `safespace check`.
@@ -37,6 +38,7 @@ mod rights;
 mod rows;
 mod session_settings;
 mod sessions;
+mod statements;
 mod storage;
 mod sweeper;
 mod timelines;
@@ -62,6 +64,7 @@ pub use reports::{MAX_REPORTS, ReportAppended, ReportList, ReportRef, Reports};
 pub use rights::Rights;
 pub use rows::{Row, StoredSession};
 pub use sessions::{NewSession, Sessions};
+pub use statements::StatementMode;
 pub use storage::{Disk, ServerStorage};
 pub use turns::{Claim, ClaimEvent, Claims};
 pub use watermark::{DataLocation, Usage, Watermark};

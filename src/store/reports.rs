@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postgres::Transaction;
 use postgres::types::Type;
 use uuid::Uuid;
 
+use super::connection::Transaction;
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool};
 use super::rows::{StoredSession, read_row, read_session};
@@ -96,7 +96,7 @@ impl Reports {
             let [session, id] = [session.expose(), &id].map(|id| (id as _, Type::UUID));
             let [position, max] = [&position, &MAX_REPORTS].map(|number| (number as _, Type::INT4));
             let statement = include_str!("../../sql/reports/append.sql");
-            let rows = transaction.query_typed(statement, &[session, position, id, (&sealed, Type::BYTEA), max])?;
+            let rows = transaction.query(statement, &[session, position, id, (&sealed, Type::BYTEA), max])?;
             Ok(!rows.is_empty())
         })
         .map(|is_stored| match is_stored {
@@ -116,7 +116,7 @@ impl Reports {
             let [session, id] = [session.expose(), &id].map(|id| (id as _, Type::UUID));
             let [read, sealed] = [(&read as _, Type::BYTEA), (&sealed as _, Type::BYTEA)];
             let statement = include_str!("../../sql/reports/replace.sql");
-            Ok(!transaction.query_typed(statement, &[session, id, read, sealed])?.is_empty())
+            Ok(!transaction.query(statement, &[session, id, read, sealed])?.is_empty())
         })
         .map(|is_replaced| is_replaced == Some(true))
     }
@@ -128,7 +128,7 @@ impl Reports {
     pub fn delete(&self, session: Lookup, id: Uuid) -> Result<bool, Error> {
         self.change(session, None, |transaction| {
             let [session, id] = [session.expose(), &id].map(|id| (id as _, Type::UUID));
-            Ok(!transaction.query_typed(include_str!("../../sql/reports/delete.sql"), &[session, id])?.is_empty())
+            Ok(!transaction.query(include_str!("../../sql/reports/delete.sql"), &[session, id])?.is_empty())
         })
         .map(|is_deleted| is_deleted == Some(true))
     }
@@ -145,13 +145,13 @@ impl Reports {
         let mut connection = self.pool.acquire(self.max_wait)?;
         let lock = include_str!("../../sql/sessions/lock_to_change.sql");
         connection.transaction(|transaction| {
-            if transaction.query_typed(lock, &[(session.expose(), Type::UUID)])?.is_empty() {
+            if transaction.query(lock, &[(session.expose(), Type::UUID)])?.is_empty() {
                 return Ok(None);
             }
             let is_changed = run(transaction)?;
             if let Some(at) = at.filter(|_| is_changed) {
                 let touch = include_str!("../../sql/reports/touch.sql");
-                transaction.query_typed(touch, &[(session.expose(), Type::UUID), (&at, Type::BYTEA)])?;
+                transaction.query(touch, &[(session.expose(), Type::UUID), (&at, Type::BYTEA)])?;
             }
             Ok(Some(is_changed))
         })

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use postgres::types::{ToSql, Type};
+use postgres::types::Type;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use super::erasing::{Erased, Erasing};
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{StoredSession, read_row, read_session};
+use super::statements::Parameter;
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
@@ -175,12 +176,12 @@ fn set_idle_timeout(connection: &mut Connection, changes: &[(Lookup, Option<i32>
 fn change(
     connection: &mut Connection,
     ids: &[&Uuid],
-    statement: &str,
-    parameters: &[(&(dyn ToSql + Sync), Type)],
+    statement: &'static str,
+    parameters: &[Parameter<'_>],
 ) -> Result<Vec<postgres::Row>, Error> {
     let lock = include_str!("../../sql/sessions/lock_to_change_many.sql");
     connection.transaction(|transaction| {
-        transaction.query_typed(lock, &[(&ids, Type::UUID_ARRAY)])?;
-        transaction.query_typed(statement, parameters)
+        transaction.query(lock, &[(&ids, Type::UUID_ARRAY)])?;
+        transaction.query(statement, parameters)
     })
 }

@@ -15,10 +15,11 @@ use uuid::Uuid;
 
 use super::running::{ClaimEvent, Look, RENEWAL_INTERVAL, Released, Round, Running, Shared, Waiting};
 use crate::config::PoolSettings;
-use crate::store::connection::{Connection, Parameter};
+use crate::store::connection::Connection;
 use crate::store::connector::Connector;
 use crate::store::error::Error;
 use crate::store::fault_monitor::FaultMonitor;
+use crate::store::statements::Parameter;
 
 /// The time for each statement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -100,11 +101,12 @@ impl Watcher {
         self.connection = None;
         let opened_at = Instant::now();
         let client = self.connector.connect().map_err(|_| Error::Unavailable)?;
-        self.connection = Some(Connection::new(client, opened_at, self.monitor.clone()));
+        self.connection =
+            Some(Connection::new(client, self.connector.token().clone(), opened_at, self.monitor.clone()));
         Ok(())
     }
 
-    fn query(&mut self, statement: &str, parameters: &[Parameter<'_>]) -> Result<Vec<postgres::Row>, Error> {
+    fn query(&mut self, statement: &'static str, parameters: &[Parameter<'_>]) -> Result<Vec<postgres::Row>, Error> {
         self.connection.as_mut().ok_or(Error::Unavailable)?.query(statement, parameters)
     }
 

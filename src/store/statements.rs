@@ -1,0 +1,101 @@
+//! How statements are executed on one connection: prepared once and kept, where PostgreSQL proves that its process serves this
+//! connection alone; without a name where it does not, as behind a pooler.
+//!
+//! The driver names prepared statements `s0`, `s1` and so on in every process. Behind a pooler in transaction mode, one service could
+//! therefore execute another's statement.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use postgres::types::{ToSql, Type};
+use postgres::{GenericClient, Row, Statement};
+
+/// A parameter of a statement and its type. Stating the type saves the round trip that asks PostgreSQL for it.
+///
+/// Built-in types only: the driver looks others up with a named statement, which PgBouncer's transaction mode does not
+/// support.
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// How the statements of a connection are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatementMode {
+    /// PostgreSQL parses and plans each once for the connection.
+    Prepared,
+    /// PostgreSQL parses and plans each every time: a pooler may give every transaction another process of PostgreSQL.
+    Unnamed,
+}
+
+impl fmt::Display for StatementMode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            StatementMode::Prepared => "prepared",
+            StatementMode::Unnamed => "unnamed",
+        })
+    }
+}
+
+impl StatementMode {
+    /// A line for the operator.
+    #[must_use]
+    pub fn explanation(self) -> &'static str {
+        match self {
+            StatementMode::Prepared => "prepared: PostgreSQL plans each once for a connection",
+            StatementMode::Unnamed => {
+                "unnamed, which is slower: PostgreSQL does not show that its process serves one connection alone, as behind a pooler"
+            }
+        }
+    }
+
+    /// Asks PostgreSQL. `token`: the random setting of the connection.
+    pub(super) fn ask(client: &mut impl GenericClient, token: &str) -> Result<StatementMode, postgres::Error> {
+        let rows = client.query_typed(include_str!("../../sql/schema/own_backend.sql"), &[(&token, Type::TEXT)])?;
+        let is_own = rows.first().is_some_and(|row| row.get("is_own"));
+        Ok(if is_own { StatementMode::Prepared } else { StatementMode::Unnamed })
+    }
+}
+
+/// The statements of one connection.
+pub(super) struct Statements {
+    token: Arc<str>,
+    /// `None` until the first statement.
+    mode: Option<StatementMode>,
+    /// By the address of their text, of which the program has a fixed number.
+    prepared: HashMap<usize, Statement>,
+}
+
+impl Statements {
+    pub(super) fn new(token: Arc<str>) -> Statements {
+        Statements { token, mode: None, prepared: HashMap::new() }
+    }
+
+    /// How they are executed. The first call asks PostgreSQL.
+    pub(super) fn mode(&mut self, client: &mut impl GenericClient) -> Result<StatementMode, postgres::Error> {
+        let mode = self.mode.map_or_else(|| StatementMode::ask(client, &self.token), Ok)?;
+        self.mode = Some(mode);
+        Ok(mode)
+    }
+
+    /// Executes a statement on the connection, or on a transaction of it, and returns its rows.
+    pub(super) fn query(
+        &mut self,
+        client: &mut impl GenericClient,
+        text: &'static str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, postgres::Error> {
+        if self.mode(client)? == StatementMode::Unnamed {
+            return client.query_typed(text, parameters);
+        }
+        let address = text.as_ptr().addr();
+        let statement = match self.prepared.get(&address) {
+            Some(statement) => statement,
+            None => {
+                let types: Vec<Type> = parameters.iter().map(|(_, of_type)| of_type.clone()).collect();
+                let statement = client.prepare_typed(text, &types)?;
+                self.prepared.entry(address).or_insert(statement)
+            }
+        };
+        let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+        client.query(statement, &values)
+    }
+}
