@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::{Client, Row};
+use postgres::{Client, IsolationLevel, Row};
 
 use super::connector;
 use super::error::Error;
@@ -62,7 +62,9 @@ impl Connection {
         run: impl FnOnce(&mut Transaction<'_>) -> Result<(bool, T), postgres::Error>,
     ) -> Result<T, Error> {
         let (client, statements) = self.parts();
-        let result = client.transaction().and_then(|inner| {
+        // Each statement sees what was committed before it, whatever the default of the connection or of the database is.
+        let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start();
+        let result = transaction.and_then(|inner| {
             let mut transaction = Transaction { inner, statements };
             let (commits, value) = run(&mut transaction)?;
             if commits { transaction.inner.commit() } else { transaction.inner.rollback() }?;

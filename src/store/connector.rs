@@ -97,9 +97,13 @@ impl Connector {
     }
 
     /// The same, with another time after which PostgreSQL cancels a statement.
-    pub(super) fn with_statement_timeout(mut self, timeout: Duration) -> Connector {
-        let option = format!("-c statement_timeout={}", timeout.as_millis());
-        self.hosts = self.hosts.into_iter().map(|host| host.with_option(&option)).collect();
+    pub(super) fn with_statement_timeout(self, timeout: Duration) -> Connector {
+        self.with_option(&format!("-c statement_timeout={}", timeout.as_millis()))
+    }
+
+    /// The same, with one more option; the last one of several of a name counts.
+    pub(super) fn with_option(mut self, option: &str) -> Connector {
+        self.hosts = self.hosts.into_iter().map(|host| host.with_option(option)).collect();
         self
     }
 

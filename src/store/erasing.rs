@@ -3,7 +3,8 @@
 //! Small sessions are deleted in batches. A batch never takes long: it passes over sessions that are large or locked, and
 //! these are deleted behind it, each alone, the smallest first: a flood of large ones delays no smaller one.
 //!
-//! Each deletion locks first and deletes then, in one transaction, so that it knows how many rows it deletes.
+//! Each deletion knows how many rows it deletes. A batch is one statement, which fails where others have just added rows to one of
+//! its sessions. Then, and for a session that is deleted alone, a transaction locks first and deletes then.
 
 mod queue;
 
@@ -21,6 +22,7 @@ use super::connection::{Connection, Transaction};
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, PoolPolicy};
 use super::rows::{StoredSession, read_row, read_session};
+use super::statements::StatementMode;
 use crate::config::PoolSettings;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
@@ -35,6 +37,9 @@ pub(super) const MAX_CONNECTIONS: u32 = 5;
 
 /// A session can be erased also where `DB_QUERY_TIMEOUT` is short and it has many messages.
 pub(super) const MIN_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A single statement then either deletes all rows of a session that there are at its end, or fails.
+pub(super) const ISOLATION: &str = "-c default_transaction_isolation=repeatable\\ read";
 
 /// Sessions in one batch. With [`MAX_MESSAGES`] each, it takes a tenth of a second.
 const MAX_ITEMS: usize = 64;
@@ -113,7 +118,13 @@ impl Erasing {
             stack_bytes: 512 * 1024,
         };
         Erasing(Arc::new(Lane {
-            batches: Batcher::new(&pool, delete_batch, policy, metrics.batch_sizes("sessions/delete")),
+            batches: Batcher::new(
+                &pool,
+                // Citus writes no two tables in one statement.
+                if settings.is_distributed { delete_batch } else { erase_batch },
+                policy,
+                metrics.batch_sizes("sessions/delete"),
+            ),
             batch_threads: ThreadPool::new(threads(BATCH_THREADS)),
             queue: Mutex::new(Queue::new(MAX_QUEUED)),
             alone_threads: ThreadPool::new(threads(MAX_ALONE)),
@@ -202,6 +213,34 @@ fn delete_one(connection: &mut Connection, session: Lookup) -> Result<Option<Era
     })
 }
 
+/// Deletes sessions in one statement, if that is exact.
+fn erase_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Outcome>, Error> {
+    // A pooler that drops the settings of a connection drops its isolation level, too.
+    if connection.statement_mode()? == StatementMode::Unnamed {
+        return delete_batch(connection, sessions);
+    }
+    let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
+    let (erase, session) = match ids.as_slice() {
+        [id] => (include_str!("../../sql/sessions/erase.sql"), (*id as _, Type::UUID)),
+        _ => (include_str!("../../sql/sessions/erase_many.sql"), (&ids as _, Type::UUID_ARRAY)),
+    };
+    let rows = match connection.query(erase, &[session, (&MAX_MESSAGES, Type::INT4), (&MAX_BYTES, Type::INT8)]) {
+        Err(Error::Conflict) => return delete_batch(connection, sessions),
+        rows => rows?,
+    };
+    let outcome = |row: &postgres::Row| match row.get::<_, Option<i64>>("bytes_left") {
+        Some(bytes) => Outcome::Postponed(bytes),
+        None => Outcome::Done(Some(read_erased(row))),
+    };
+    let mut outcomes: HashMap<Uuid, Outcome> = rows.iter().map(|row| (row.get("id"), outcome(row))).collect();
+    let take = |id: &Uuid| match outcomes.get(id) {
+        // While it exists, all deletions of a session in the batch wait for its deletion. Else one of them has deleted it.
+        Some(Outcome::Postponed(bytes)) => Outcome::Postponed(*bytes),
+        _ => outcomes.remove(id).unwrap_or(Outcome::Done(None)),
+    };
+    Ok(ids.into_iter().map(take).collect())
+}
+
 fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Outcome>, Error> {
     let ids: Vec<&Uuid> = sessions.iter().map(Lookup::expose).collect();
     let (lock, session) = match ids.as_slice() {
@@ -237,10 +276,11 @@ fn delete(transaction: &mut Transaction<'_>, locked: &[Uuid]) -> Result<HashMap<
             transaction.query(statement, &[(&locked, Type::UUID_ARRAY)])?
         }
     };
-    let erased = |row: &postgres::Row| {
-        let newest = read_row(row);
-        let messages = newest.as_ref().map_or(0, |newest| newest.position.into());
-        Erased { session: read_session(row, newest), messages, reports: row.get("reports") }
-    };
-    Ok(rows.iter().map(|row| (row.get("id"), erased(row))).collect())
+    Ok(rows.iter().map(|row| (row.get("id"), read_erased(row))).collect())
+}
+
+fn read_erased(row: &postgres::Row) -> Erased {
+    let newest = read_row(row);
+    let messages = newest.as_ref().map_or(0, |newest| newest.position.into());
+    Erased { session: read_session(row, newest), messages, reports: row.get("reports") }
 }

@@ -158,8 +158,8 @@ impl Store {
         let open = |connector, policy| Pool::open(connector, policy, &availability, &monitor, metrics.clone());
         // The connections for erasing first: PostgreSQL may have none left for them later.
         let timeout = settings.query_timeout.max(erasing::MIN_STATEMENT_TIMEOUT);
-        let erasing =
-            open(connector.clone().with_statement_timeout(timeout), Erasing::pool_policy(settings.acquire_timeout));
+        let erasing = connector.clone().with_statement_timeout(timeout).with_option(erasing::ISOLATION);
+        let erasing = open(erasing, Erasing::pool_policy(settings.acquire_timeout));
         let erasing = Erasing::new(erasing, settings, metrics);
         let (min_idle, max_size) = (settings.min_size, settings.max_size);
         let pool = Arc::new(open(

@@ -1,12 +1,22 @@
-//! A pooler between the service and PostgreSQL that drops the settings of a connection, as PgBouncer does.
+//! A pooler between the service and PostgreSQL: one that drops the settings of a connection, as PgBouncer does, and PgBouncer.
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use serde_json::json;
+
 use crate::support::cluster::Cluster;
+use crate::support::eventually;
+use crate::support::http::Client;
 use crate::support::process::Binary;
+use crate::support::timing::PATIENCE;
 
 /// Forwards connections to the cluster, without the parameter `options` of their startup message.
 fn start_pooler(cluster: &Cluster) -> SocketAddr {
@@ -89,5 +99,108 @@ fn settings_that_a_pooler_drops_are_a_warning_until_the_role_has_them() {
     .unwrap();
     for output in warnings() {
         assert!(!output.contains("does not get what the service sets"), "{output}");
+    }
+}
+
+/// PgBouncer in front of a cluster, killed when dropped.
+struct Bouncer {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Bouncer {
+    fn start(cluster: &Cluster, mode: &str) -> Bouncer {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, server) = (folder.path().display(), cluster.host());
+        let settings = format!(
+            "[databases]\nsafespace = host={server} user=safespace\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = {own}\n\
+             auth_type = any\npool_mode = {mode}\ndefault_pool_size = {}\nignore_startup_parameters = options\n",
+            // Two in transaction mode, so that the services share each.
+            if mode == "session" { 30 } else { 2 },
+        );
+        let file = folder.path().join("pgbouncer.ini");
+        fs::write(&file, settings).unwrap();
+        // Like PostgreSQL, it does not run as root, and only the user of the server reaches its socket.
+        let owner = fs::metadata(cluster.folder().join("cluster")).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
+        std::os::unix::fs::chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+        // Debian has it beside the programs of administrators.
+        let program = if Path::new("/usr/sbin/pgbouncer").exists() { "/usr/sbin/pgbouncer" } else { "pgbouncer" };
+        let mut command = Command::new(program);
+        command.arg("-q").arg(file).uid(owner.uid()).gid(owner.gid()).current_dir("/");
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pgbouncer is installed");
+        let bouncer = Bouncer { process, folder };
+        let socket = bouncer.folder.path().join(".s.PGSQL.6432");
+        eventually(PATIENCE, || UnixStream::connect(&socket).ok());
+        bouncer
+    }
+
+    fn url(&self) -> String {
+        let folder = self.folder.path().display().to_string().replace('/', "%2F");
+        format!("postgres://safespace@{folder}:6432/safespace")
+    }
+}
+
+impl Drop for Bouncer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Lives of sessions, each with all kinds of statements.
+fn live(client: &Client, count: usize) {
+    for _ in 0..count {
+        let created = client.post("/api/v1/sessions").assert_status(201).json();
+        let session = format!("/api/v1/sessions/{}", created["session_id"].as_str().unwrap());
+        let read = client.get(&session).assert_status(200).json();
+        assert_eq!(read["created_at"], created["created_at"]);
+        let chat = format!("{session}/chat");
+        client.post_json(&chat, &json!({ "message": "Hello" }), &[]).assert_status(200);
+        let history = client.get(&chat).assert_status(200).json();
+        assert_eq!(history["messages"].as_array().unwrap().len(), 2);
+        let erased =
+            client.send_with("DELETE", &session, &[("Prefer", "return=representation")]).assert_status(200).json();
+        assert_eq!(erased["deleted"]["messages"], 2, "{erased}");
+    }
+}
+
+#[test]
+#[ignore = "needs PgBouncer"]
+fn two_services_whose_statements_have_another_order_do_not_meet_behind_pgbouncer() {
+    for mode in ["transaction", "session"] {
+        let cluster = Cluster::start();
+        let bouncer = Bouncer::start(&cluster, mode);
+        let url = bouncer.url();
+        let variables = [("DATABASE_URL", url.as_str()), ("DB_POOL_MIN_SIZE", "1"), ("DB_POOL_MAX_SIZE", "3")];
+        let [first, second] = [0, 1].map(|_| Binary::new(&variables).serve());
+        // The first knows all statements before the second begins with another.
+        live(&first.client, 1);
+        second.client.get("/api/v1/sessions/00000000-0000-4000-8000-000000000000").assert_status(404);
+        thread::scope(|scope| {
+            for service in [&first, &second] {
+                for _ in 0..2 {
+                    scope.spawn(|| live(&service.client, 20));
+                }
+            }
+        });
+        let check = Binary::new(&variables).argument("check").run();
+        let output = String::from_utf8(check.stdout).unwrap();
+        assert!(output.contains("\nStatements   unnamed, "), "{mode}: {output}");
+    }
+}
+
+#[test]
+fn statements_are_prepared_on_a_connection_of_its_own_and_not_through_a_pooler_and_the_operator_is_told() {
+    let cluster = Cluster::start();
+    let pooled = format!("postgres://safespace@{}/safespace?sslmode=disable", start_pooler(&cluster));
+    for (url, mode) in [(cluster.url(), "prepared"), (pooled, "unnamed")] {
+        let service = Binary::new(&[("DATABASE_URL", &url), ("LOG_LEVEL", "debug")]).serve();
+        live(&service.client, 2);
+        service.client.get("/health/db").assert_status(200);
+        service.wait_for_log(&format!("Database answers statements={mode}"));
+        let check = Binary::new(&[("DATABASE_URL", &url)]).argument("check").run();
+        let output = String::from_utf8(check.stdout).unwrap();
+        assert!(output.contains(&format!("\nStatements   {mode}")), "{output}");
     }
 }

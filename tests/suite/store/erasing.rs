@@ -65,6 +65,32 @@ fn small_sessions_are_erased_while_large_ones_are_not_done() {
 }
 
 #[test]
+fn a_message_that_is_stored_after_the_statement_that_erases_its_session_began_is_counted() {
+    let app = TestApp::start();
+    let mut sql = app.sql();
+    let [id, other] = [1, 1].map(|messages| session(&app, &mut sql, messages));
+    let erase = |id: &str| {
+        let wanted = [("Prefer", "return=representation")];
+        app.client.send_with("DELETE", &format!("/api/v1/sessions/{id}"), &wanted).assert_status(200).json()
+    };
+    // The statement is prepared then, and what it sees is fixed before it waits for the lock.
+    erase(&other);
+    let mut locking = app.sql();
+    let mut table = lock_table(&mut locking, "reports");
+    let erased = thread::scope(|scope| {
+        let erased = scope.spawn(|| erase(&id));
+        wait_for_row_locks(&mut app.sql(), &mut table, 1);
+        let row = "INSERT INTO messages VALUES ($1, 2, gen_random_uuid(), '', 594)";
+        sql.execute(row, &[id.parse::<SessionId>().unwrap().lookup().expose()]).unwrap();
+        seal_newest(&mut sql, &id);
+        table.commit().unwrap();
+        erased.join().unwrap()
+    });
+    assert_eq!(erased, json!({"deleted": {"sessions": 1, "messages": 2, "reports": 0}}));
+    assert_eq!(count_rows(&mut sql), 0);
+}
+
+#[test]
 fn of_many_deletes_of_a_large_session_exactly_one_is_204() {
     let app = TestApp::start();
     let mut sql = app.sql();

@@ -109,10 +109,10 @@ pub(super) fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) ->
         | "sessions/lock_to_change_many.sql"
         | "sessions/touch_many.sql" => vec![vec![sessions()]],
         // The session is passed over, as one that is too large, in the second and the third variant.
-        "sessions/lock_if_small.sql" => {
+        "sessions/erase.sql" | "sessions/lock_if_small.sql" => {
             small.map(|(messages, bytes)| vec![uuid(session), integer(messages), long(bytes)]).into()
         }
-        "sessions/lock_many.sql" => {
+        "sessions/erase_many.sql" | "sessions/lock_many.sql" => {
             small.map(|(messages, bytes)| vec![sessions(), integer(messages), long(bytes)]).into()
         }
         "sessions/set_idle_timeout.sql" => vec![vec![uuid(session), integer(60)]],
