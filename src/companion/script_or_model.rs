@@ -81,10 +81,11 @@ impl Companion {
         }
     }
 
-    /// The script's reply to the last message of a conversation, of which this was found: for where nothing else answers.
+    /// The script's reply to the last message of a conversation, of which `safety` was found: without a model the answer, at once;
+    /// otherwise for where the model has none.
     #[must_use]
-    pub fn reply_to(&self, safety: Safety, messages: &[ChatMessage]) -> &str {
-        self.script.reply(messages, Some(safety))
+    pub fn reply(&self, messages: &[ChatMessage], safety: Option<Safety>) -> &str {
+        self.script.reply(messages, safety)
     }
 
     /// Has the model rewrite a text as an instruction says. Its words are returned as they are: the caller checks them.

@@ -8,8 +8,10 @@
 //!
 //! There is no timer: a request that meets no other leads a batch of one without delay. Under load the statement that runs
 //! is the time in which the next batch fills. The leader is the calling thread, since handing every batch to a thread of the
-//! store's own costs a lone client a tenth to a fifth of its throughput.
+//! store's own costs a lone client a tenth to a fifth of its throughput. What callbacks begin, the leader executes after the last of
+//! them, so that it shares a batch.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
@@ -36,6 +38,13 @@ const MAX_INDIVIDUAL_TIME: Duration = Duration::from_secs(5);
 
 /// Receives the result of a statement, once, on the thread of the batch leader; must not block.
 pub type Callback<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
+
+type Job = Box<dyn FnOnce()>;
+
+thread_local! {
+    /// What runs after the callbacks that are called on this thread; `None` while none are.
+    static AFTER_CALLBACKS: RefCell<Option<Vec<Job>>> = const { RefCell::new(None) };
+}
 
 /// Blocks the calling thread until `start` has passed a result to its callback.
 ///
@@ -94,11 +103,11 @@ pub(super) const fn max_blocked_callers(max_in_flight: usize) -> usize {
     max_in_flight + MAX_OVERDUE + 1
 }
 
-/// Threads that lead the batches of one statement with the default policy, for [`Batcher::run_on`].
-pub(super) fn leaders(name: &'static str) -> ThreadPool {
+/// Threads that lead the batches of so many statements with the default policy, for [`Batcher::run_on`].
+pub(super) fn leaders(name: &'static str, statements: usize) -> ThreadPool {
     ThreadPool::new(ThreadPoolSettings {
         name,
-        max_threads: max_blocked_callers(DEFAULT_MAX_IN_FLIGHT),
+        max_threads: statements * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT),
         // A job leads a batch, and answers it in time.
         max_queued: usize::MAX,
         idle_timeout: Duration::from_secs(10),
@@ -143,7 +152,7 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     /// Without a permit or a connection within [`BatchPolicy::max_wait`] the result is [`Error::Unavailable`]. A broken
     /// connection or a timeout is the result of every item of the batch.
     pub(super) fn run(&self, item: Item, callback: Callback<Answer>) {
-        if self.enqueue(item, callback) {
+        if self.enqueue(item, callback).is_some() {
             self.lead();
         }
     }
@@ -153,13 +162,26 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     where
         Batcher<Item, Answer, Source>: Send + Sync + 'static,
     {
-        if self.enqueue(item, callback) {
-            let batcher = self.clone();
-            if leaders.execute(move || batcher.lead()).is_err() {
-                // The operating system has no thread.
-                self.lead();
-            }
+        if self.enqueue(item, callback).is_some() {
+            self.lead_on(leaders);
         }
+    }
+
+    /// The same for the callbacks of another batch. After the last of them, their thread leads the batch that they have begun, if no other
+    /// one is open or runs, so that a lone client costs no switch of threads; else a thread of the pool leads it.
+    pub(super) fn run_after(self: &Arc<Self>, leaders: &Arc<ThreadPool>, item: Item, callback: Callback<Answer>)
+    where
+        Batcher<Item, Answer, Source>: Send + Sync + 'static,
+    {
+        let Some(is_alone) = self.enqueue(item, callback) else { return };
+        let (batcher, leaders) = (self.clone(), leaders.clone());
+        after_callbacks(move || {
+            if is_alone {
+                batcher.lead();
+            } else {
+                batcher.lead_on(&leaders);
+            }
+        });
     }
 
     /// When the batch in flight began that has run for longest; `None` if none runs.
@@ -167,18 +189,30 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
         self.state.lock().in_flight.iter().min().copied()
     }
 
-    /// Adds an item to the open batch. Returns whether it is the first one, whose caller must lead the batch.
-    fn enqueue(&self, item: Item, callback: Callback<Answer>) -> bool {
+    /// Adds an item to the open batch. For the first one, whose caller must lead the batch, returns whether no other batch is open or
+    /// runs.
+    fn enqueue(&self, item: Item, callback: Callback<Answer>) -> Option<bool> {
         let mut state = self.state.lock();
         match state.queue.back_mut() {
             Some(batch) if batch.len() < self.policy.max_items => {
                 batch.push((item, callback));
-                false
+                None
             }
             _ => {
                 state.queue.push_back(vec![(item, callback)]);
-                true
+                Some(state.queue.len() == 1 && state.in_flight.is_empty())
             }
+        }
+    }
+
+    fn lead_on(self: &Arc<Self>, leaders: &ThreadPool)
+    where
+        Batcher<Item, Answer, Source>: Send + Sync + 'static,
+    {
+        let batcher = self.clone();
+        if leaders.execute(move || batcher.lead()).is_err() {
+            // The operating system has no thread.
+            self.lead();
         }
     }
 
@@ -197,10 +231,11 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
             self.execute(&mut connection, &items)
         }));
         let callbacks = callbacks.unwrap_or_else(|| self.close_oldest().1);
-        match results.unwrap_or_else(|_| Err(Error::Refused("the statement panicked".to_owned()))) {
-            Ok(results) => callbacks.into_iter().zip(results).for_each(|(callback, result)| callback(result)),
-            Err(error) => callbacks.into_iter().for_each(|callback| callback(Err(error.clone()))),
-        }
+        let results = match results.unwrap_or_else(|_| Err(Error::Refused("the statement panicked".to_owned()))) {
+            Ok(results) => results,
+            Err(error) => callbacks.iter().map(|_| Err(error.clone())).collect(),
+        };
+        call_back(callbacks, results);
     }
 
     /// One result for each item, or the error of all.
@@ -272,6 +307,31 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     fn close_oldest(&self) -> (Vec<Item>, Vec<Callback<Answer>>) {
         let batch = self.state.lock().queue.pop_front().expect("each leader adds one batch and takes one");
         batch.into_iter().unzip()
+    }
+}
+
+/// Calls each callback with its result, then runs what they have begun. A callback that panics takes no other with it.
+fn call_back<Answer>(callbacks: Vec<Callback<Answer>>, results: Vec<Result<Answer, Error>>) {
+    let outer = AFTER_CALLBACKS.replace(Some(Vec::new()));
+    for (callback, result) in callbacks.into_iter().zip(results) {
+        // The panic hook has logged it.
+        let _ = catch_unwind(AssertUnwindSafe(|| callback(result)));
+    }
+    let jobs = AFTER_CALLBACKS.replace(outer);
+    jobs.into_iter().flatten().for_each(|job| job());
+}
+
+/// Runs a job at once, or after the last callback of the batch whose callbacks are called on this thread.
+fn after_callbacks(job: impl FnOnce() + 'static) {
+    let job = AFTER_CALLBACKS.with_borrow_mut(|jobs| match jobs {
+        Some(jobs) => {
+            jobs.push(Box::new(job));
+            None
+        }
+        None => Some(job),
+    });
+    if let Some(job) = job {
+        job();
     }
 }
 

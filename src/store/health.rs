@@ -66,7 +66,7 @@ impl Health {
         Health {
             probe: Batcher::new(pool, probe, POLICY, metrics.batch_sizes("health/probe")),
             readiness: Arc::new(Batcher::new(pool, readiness, POLICY, metrics.batch_sizes("schema/version"))),
-            readiness_leaders: leaders("readiness"),
+            readiness_leaders: leaders("readiness", 1),
             monitor: monitor.clone(),
             timers: Timers::default(),
             not_ready_since: Arc::default(),

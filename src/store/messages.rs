@@ -1,6 +1,8 @@
 //! The table `messages`: the conversations, sealed.
 
-use std::collections::{HashMap, HashSet};
+mod storing;
+
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,12 +15,13 @@ use super::connection::Connection;
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{Row, StoredSession, read_row, read_session};
-use super::statements::Parameter;
 use crate::config::PoolSettings;
 use crate::message::MIN_SEALED_BYTES;
 use crate::metrics::Metrics;
 use crate::sealing::Lookup;
 use crate::sync::ThreadPool;
+pub use storing::{Appended, Asked, Exchanged, NewExchange, NewQuestion};
+use storing::{append, ask, ask_distributed, exchange};
 
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 128;
@@ -63,55 +66,24 @@ pub struct Recent {
     pub is_stale: bool,
 }
 
-/// The result of [`Messages::append`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appended {
-    /// The message is durable.
-    Stored,
-    /// There is no such session.
-    NoSession,
-    /// Another message has this position, or the message is stored at another one.
-    PositionTaken,
-}
-
-/// The question of a turn, to store.
-pub struct NewQuestion {
-    /// The session.
-    pub session: Lookup,
-    /// The message.
-    pub row: Row,
-    /// The claim of its turn.
-    pub claim: Uuid,
-}
-
-/// The result of [`Messages::ask`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
-    /// The question is durable, and its turn has the claim of the session.
-    Stored,
-    /// There is no such session.
-    NoSession,
-    /// Another turn has the claim, here or at another instance. Nothing is stored.
-    Claimed,
-    /// Another message has this position, or the message is stored at another one. The turn may have the claim.
-    PositionTaken,
-}
-
 /// The statements on messages.
 pub struct Messages {
     page: Arc<Batcher<(Lookup, PageRequest), Option<Page>>>,
     page_leaders: ThreadPool,
     read: Batcher<(Lookup, RangeInclusive<i32>), Vec<Row>>,
     recent: Arc<Batcher<(Lookup, usize), Option<Recent>>>,
-    recent_leaders: ThreadPool,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     ask: Batcher<NewQuestion, Asked>,
     append: Batcher<(Lookup, Row), Appended>,
+    /// `None` where the tables are distributed: one statement cannot do that there.
+    exchange: Option<Arc<Batcher<NewExchange, Exchanged>>>,
+    /// Of `recent` and `exchange`.
+    turn_leaders: Arc<ThreadPool>,
 }
 
 impl Messages {
-    /// Workers lead the batches of `page` and `read`. Those of `recent`, and of `page_unblocked`, have leaders of their own, and turns
-    /// call the other statements on their own threads.
+    /// Workers lead the batches of `page` and `read`. Those of `recent` and `exchange`, and of `page_unblocked`, have leaders of their own,
+    /// and turns call the other statements on their own threads.
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, settings: &PoolSettings, metrics: &Metrics) -> Messages {
@@ -119,10 +91,9 @@ impl Messages {
         let read_policy = BatchPolicy { max_items: MAX_READS, ..policy };
         Messages {
             page: Arc::new(Batcher::new(pool, page, read_policy, metrics.batch_sizes("messages/page"))),
-            page_leaders: leaders("pages"),
+            page_leaders: leaders("pages", 1),
             read: Batcher::new(pool, read, read_policy, metrics.batch_sizes("messages/read")),
             recent: Arc::new(Batcher::new(pool, recent, policy, metrics.batch_sizes("messages/recent"))),
-            recent_leaders: leaders("recent"),
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("messages/find")),
             ask: Batcher::new(
                 pool,
@@ -131,12 +102,16 @@ impl Messages {
                 metrics.batch_sizes("messages/ask"),
             ),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
+            exchange: (!settings.is_distributed)
+                .then(|| Arc::new(Batcher::new(pool, exchange, policy, metrics.batch_sizes("messages/exchange")))),
+            turn_leaders: Arc::new(leaders("turn-batch", 2)),
         }
     }
 
     /// When the write that has run for longest began.
     pub(super) fn oldest_write(&self) -> Option<Instant> {
-        [self.ask.oldest_began(), self.append.oldest_began()].into_iter().flatten().min()
+        let exchange = self.exchange.as_ref().and_then(|exchange| exchange.oldest_began());
+        [self.ask.oldest_began(), self.append.oldest_began(), exchange].into_iter().flatten().min()
     }
 
     /// Reads which positions a page of a conversation has, and its last messages; `None` if there is no such session.
@@ -158,7 +133,7 @@ impl Messages {
     /// Reads a session and its newest messages, until they have `max_bytes` sealed bytes together; at least one, if there is
     /// one. `None` if there is no such session. Does not block the calling thread.
     pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Option<Recent>>) {
-        self.recent.run_on(&self.recent_leaders, (session, max_bytes), callback);
+        self.recent.run_on(&self.turn_leaders, (session, max_bytes), callback);
     }
 
     /// Reads those of the two messages of a turn that are stored.
@@ -174,6 +149,21 @@ impl Messages {
     /// Stores a message if its session exists and its position is free. It is durable when the callback is called.
     pub fn append(&self, session: Lookup, row: Row, callback: Callback<Appended>) {
         self.append.run((session, row), callback);
+    }
+
+    /// Whether [`Messages::exchange`] can store anything.
+    #[must_use]
+    pub fn can_exchange(&self) -> bool {
+        self.exchange.is_some()
+    }
+
+    /// Stores a question and its answer, both or none, if the session exists, no other turn has its claim, and the position is free.
+    /// Takes no claim. Both are durable when the callback is called. Does not block the calling thread, unless that leads a batch.
+    pub fn exchange(&self, exchange: NewExchange, callback: Callback<Exchanged>) {
+        match &self.exchange {
+            Some(batcher) => batcher.run_after(&self.turn_leaders, exchange, callback),
+            None => callback(Ok(Exchanged::Refused)),
+        }
     }
 }
 
@@ -292,103 +282,4 @@ fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Ve
         ids.iter().filter_map(|id| found.get(&(*session.expose(), *id))).filter_map(|row| read_row(row)).collect()
     };
     Ok(turns.iter().map(of_turn).collect())
-}
-
-fn ask(connection: &mut Connection, questions: &[NewQuestion]) -> Result<Vec<Asked>, Error> {
-    let rows = if let [NewQuestion { session, row, claim }] = questions {
-        // Planning the arrays takes longer than a single question needs.
-        let [session, claim] = [session.expose(), claim].map(|id| (id as _, Type::UUID));
-        let (position, id) = ((&row.position as _, Type::INT4), (&row.id as _, Type::UUID));
-        let [sealed, total] = [(&row.sealed as _, Type::BYTEA), (&row.total_bytes as _, Type::INT8)];
-        connection.query(include_str!("../../sql/messages/ask.sql"), &[session, position, id, sealed, total, claim])?
-    } else {
-        let columns = Columns::new(questions.iter().map(|question| (&question.session, &question.row)));
-        let claims: Vec<&Uuid> = questions.iter().map(|question| &question.claim).collect();
-        let parameters = [columns.parameters().as_slice(), &[(&claims as _, Type::UUID_ARRAY)]].concat();
-        connection.query(include_str!("../../sql/messages/ask_many.sql"), &parameters)?
-    };
-    let found: HashMap<Uuid, &postgres::Row> = rows.iter().map(|row| (row.get("session_id"), row)).collect();
-    let outcome = |question: &NewQuestion| match found.get(question.session.expose()) {
-        None => Asked::NoSession,
-        Some(row) if !row.get::<_, bool>("is_claimed") => Asked::Claimed,
-        Some(row) if !row.get::<_, bool>("is_stored") => Asked::PositionTaken,
-        Some(_) => Asked::Stored,
-    };
-    Ok(questions.iter().map(outcome).collect())
-}
-
-/// The same for tables that are distributed, where one statement cannot write to two of them. The message comes first: its foreign
-/// key locks the session, which a delete has locked before it waits for a claim.
-fn ask_distributed(connection: &mut Connection, questions: &[NewQuestion]) -> Result<Vec<Asked>, Error> {
-    let ask_one = |NewQuestion { session, row, claim }: &NewQuestion| {
-        let [session, claim] = [session.expose(), claim].map(|id| (id as _, Type::UUID));
-        let [position, behind_question] = [&row.position, &1_i32].map(|number| (number as _, Type::INT4));
-        let [sealed, total] = [(&row.sealed as _, Type::BYTEA), (&row.total_bytes as _, Type::INT8)];
-        let message = [session.clone(), position.clone(), (&row.id as _, Type::UUID), sealed, total];
-        let (append, take) = (include_str!("../../sql/messages/append.sql"), include_str!("../../sql/turns/claim.sql"));
-        let result = connection.transaction_if(|transaction| {
-            let is_stored = !transaction.query(append, &message)?.is_empty();
-            let is_claimed = !transaction.query(take, &[session, position, claim, behind_question])?.is_empty();
-            Ok((is_stored && is_claimed, (is_stored, is_claimed)))
-        });
-        match result {
-            Ok((true, true)) => Ok(Asked::Stored),
-            Ok((_, false)) => Ok(Asked::Claimed),
-            Ok((false, true)) => Ok(Asked::PositionTaken),
-            Err(Error::NoSession) => Ok(Asked::NoSession),
-            Err(error) => Err(error),
-        }
-    };
-    questions.iter().map(ask_one).collect()
-}
-
-fn append(connection: &mut Connection, messages: &[(Lookup, Row)]) -> Result<Vec<Appended>, Error> {
-    let rows = if let [(session, Row { position, id, sealed, total_bytes })] = messages {
-        let (session, position) = ((session.expose() as _, Type::UUID), (position as _, Type::INT4));
-        let [sealed, total] = [(sealed as _, Type::BYTEA), (total_bytes as _, Type::INT8)];
-        let statement = include_str!("../../sql/messages/append.sql");
-        match connection.query(statement, &[session, position, (id, Type::UUID), sealed, total]) {
-            Err(Error::NoSession) => return Ok(vec![Appended::NoSession]),
-            rows => rows?,
-        }
-    } else {
-        let columns = Columns::new(messages.iter().map(|(session, row)| (session, row)));
-        connection.query(include_str!("../../sql/messages/append_many.sql"), &columns.parameters())?
-    };
-    let stored: HashSet<(Uuid, Uuid)> = rows.iter().map(|row| (row.get("session_id"), row.get("id"))).collect();
-    let outcome = |(session, row): &(Lookup, Row)| {
-        if stored.contains(&(*session.expose(), row.id)) { Appended::Stored } else { Appended::PositionTaken }
-    };
-    Ok(messages.iter().map(outcome).collect())
-}
-
-/// The columns of several messages, one value per message in each.
-struct Columns<'a> {
-    sessions: Vec<&'a Uuid>,
-    positions: Vec<i32>,
-    ids: Vec<&'a Uuid>,
-    sealed: Vec<&'a [u8]>,
-    totals: Vec<i64>,
-}
-
-impl<'a> Columns<'a> {
-    fn new(messages: impl Iterator<Item = (&'a Lookup, &'a Row)> + Clone) -> Columns<'a> {
-        Columns {
-            sessions: messages.clone().map(|(session, _)| session.expose()).collect(),
-            positions: messages.clone().map(|(_, row)| row.position).collect(),
-            ids: messages.clone().map(|(_, row)| &row.id).collect(),
-            sealed: messages.clone().map(|(_, row)| row.sealed.as_slice()).collect(),
-            totals: messages.map(|(_, row)| row.total_bytes).collect(),
-        }
-    }
-
-    fn parameters(&self) -> [Parameter<'_>; 5] {
-        [
-            (&self.sessions, Type::UUID_ARRAY),
-            (&self.positions, Type::INT4_ARRAY),
-            (&self.ids, Type::UUID_ARRAY),
-            (&self.sealed, Type::BYTEA_ARRAY),
-            (&self.totals, Type::INT8_ARRAY),
-        ]
-    }
 }

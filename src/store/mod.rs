@@ -57,7 +57,9 @@ pub use erasing::Erased;
 pub use error::Error;
 pub use fault::Fault;
 pub use health::{Health, Readiness};
-pub use messages::{Appended, Asked, MAX_READ_BYTES, Messages, NewQuestion, Page, PageRequest, Recent};
+pub use messages::{
+    Appended, Asked, Exchanged, MAX_READ_BYTES, Messages, NewExchange, NewQuestion, Page, PageRequest, Recent,
+};
 pub use migrations::{ServerFindings, inspect};
 pub use pool::PoolState;
 pub use reports::{MAX_REPORTS, ReportAppended, ReportList, ReportRef, Reports};

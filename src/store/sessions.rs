@@ -61,7 +61,7 @@ impl Sessions {
             find: Batcher::new(pool, find, policy, metrics.batch_sizes("sessions/find")),
             touch: Batcher::new(pool, touch, policy, metrics.batch_sizes("sessions/touch")),
             set_idle_timeout: Arc::new(set_idle_timeout),
-            set_leaders: leaders("idle-timeout"),
+            set_leaders: leaders("idle-timeout", 1),
             erasing,
             created: metrics.sessions_created.clone(),
             deleted: metrics.sessions_deleted.clone(),

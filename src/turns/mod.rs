@@ -1,12 +1,13 @@
 //! Chat turns: the user's message is stored, the companion is called, its answer is stored.
 //!
-//! Each turn blocks one thread from top to bottom, without holding a database connection while it waits for anything
+//! Where the script is the companion, question and answer are stored together. Any other turn blocks one thread from top to bottom, without holding a database connection while it waits for anything
 //! else. Its client receives [`Event`]s and may disconnect without ending the turn.
 //!
 //! - `event`: what a turn is given, the events it sends, and their delivery until the first terminal one.
 //! - `turns`: starts, stops and erases turns, and waits for them at shutdown.
 //! - `resources`: what all turns share.
-//! - `turn`: one turn from top to bottom.
+//! - `exchange`: a turn that the script answers, with one statement and without a thread.
+//! - `turn`: any other turn from top to bottom.
 //! - `polish`: has the model rewrite a text of a session, under the same bounds.
 //! - `active_turns`: at most one turn for each session, and its cancellation.
 //! - `fair_semaphore`: the permits for calls to the companion, and the turns that give way.
@@ -15,6 +16,7 @@
 mod active_turns;
 mod companion_usage;
 mod event;
+mod exchange;
 mod fair_semaphore;
 mod polish;
 mod resources;

@@ -19,7 +19,7 @@ const MAX_RELEASE_TIME: Duration = Duration::from_secs(5);
 
 /// The end of a session: its newest message, and zeros where it has none.
 #[derive(Clone, Copy, Default)]
-struct End {
+pub(super) struct End {
     position: i32,
     /// Sealed bytes of all messages.
     total_bytes: i64,
@@ -27,10 +27,10 @@ struct End {
 
 /// One turn.
 pub(super) struct Turn<'a> {
-    resources: &'a Resources,
-    question: &'a Question,
+    pub(super) resources: &'a Resources,
+    pub(super) question: &'a Question,
     /// `None` while another turn of the session runs here: then only a stored answer can be returned.
-    guard: Option<&'a TurnGuard>,
+    pub(super) guard: Option<&'a TurnGuard>,
     sink: &'a EventSink,
     /// What was found of danger in the question.
     pub(super) safety: Option<Safety>,
@@ -48,9 +48,9 @@ pub(super) struct Answer {
 
 /// The ids of the two messages of a turn.
 #[derive(Clone, Copy)]
-struct Ids {
-    question: Uuid,
-    answer: Uuid,
+pub(super) struct Ids {
+    pub(super) question: Uuid,
+    pub(super) answer: Uuid,
 }
 
 impl<'a> Turn<'a> {
@@ -154,10 +154,7 @@ impl<'a> Turn<'a> {
         guard: &TurnGuard,
         claim: &Claim,
     ) -> Result<Answer, Failure> {
-        let earlier = history.into_iter().filter(|message| message.id != ids.question);
-        let mut conversation: Vec<ChatMessage> =
-            earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).collect();
-        conversation.push(ChatMessage { role: Role::User, text: self.question.text.clone() });
+        let conversation = self.conversation(history, ids);
         let own_role = self.resources.companion.role();
         let (role, text, finish) = match self.call_companion(&conversation, ids.answer, guard, claim) {
             Ok((text, finish)) => (own_role, text, finish),
@@ -170,6 +167,13 @@ impl<'a> Turn<'a> {
         let message = self.store_answer(ids, Message { is_cut: finish == Finish::Cut, ..answer }, end)?;
         self.show(&message.text);
         Ok(Answer { is_fallback: message.role != own_role, message })
+    }
+
+    /// What the companion answers: the earlier messages, and the question.
+    pub(super) fn conversation(&self, history: Vec<Message>, ids: Ids) -> Vec<ChatMessage> {
+        let earlier = history.into_iter().filter(|message| message.id != ids.question);
+        let question = ChatMessage { role: Role::User, text: self.question.text.clone() };
+        earlier.map(|Message { role, text, .. }| ChatMessage { role, text }).chain([question]).collect()
     }
 
     /// Sends what the client does not have of the answer. Where it has other words, of a provider that has withdrawn them, or of an answer
@@ -198,14 +202,14 @@ impl<'a> Turn<'a> {
             _ => return Err(failure),
         };
         failure.log();
-        let reply = self.resources.companion.reply_to(safety, conversation).to_owned();
+        let reply = self.resources.companion.reply(conversation, Some(safety)).to_owned();
         self.show(&reply);
         Ok(reply)
     }
 
     /// The ids of this turn's messages, and whether it continues the turn of the newest message, which is stored then: a
     /// client without idempotency keys sends the words again after an error.
-    fn ids(&self, newest: Option<&Message>) -> (Ids, bool) {
+    pub(super) fn ids(&self, newest: Option<&Message>) -> (Ids, bool) {
         let Question { key, text, .. } = self.question;
         let unanswered = newest.filter(|newest| newest.role == Role::User && newest.text == *text);
         let (question, is_resent) = match (self.question.keyed_id(), unanswered) {
@@ -220,7 +224,7 @@ impl<'a> Turn<'a> {
 
     /// Whether the session has room for the question, unless it is stored, and for the longest answer: an answer is stored
     /// in any case.
-    fn check_room(&self, end: End, question_is_stored: bool) -> Result<(), Failure> {
+    pub(super) fn check_room(&self, end: End, question_is_stored: bool) -> Result<(), Failure> {
         let SessionLimits { max_messages, max_bytes } = self.resources.session_limits;
         let answer = sealed_bytes(MAX_ANSWER_CHARS * MAX_CHAR_BYTES);
         let (messages, bytes) =
@@ -313,7 +317,7 @@ impl<'a> Turn<'a> {
         self.open_history(&self.resources.living(&self.question.key, recent)?.rows)
     }
 
-    fn open_history(&self, rows: &[Row]) -> Result<(Vec<Message>, End), Failure> {
+    pub(super) fn open_history(&self, rows: &[Row]) -> Result<(Vec<Message>, End), Failure> {
         let end = rows.last().map(|row| End { position: row.position, total_bytes: row.total_bytes });
         Ok((self.open(rows)?, end.unwrap_or_default()))
     }
@@ -331,7 +335,7 @@ impl<'a> Turn<'a> {
     }
 
     /// The row of a message behind the end of the session, which is moved there.
-    fn row(&self, message: &mut Message, end: &mut End) -> Row {
+    pub(super) fn row(&self, message: &mut Message, end: &mut End) -> Row {
         message.position = end.position.saturating_add(1);
         let sealed = message.seal(&self.question.key);
         *end = End { position: message.position, total_bytes: end.total_bytes + length(sealed.len()) };
@@ -348,13 +352,13 @@ impl<'a> Turn<'a> {
         rows.iter().map(|row| Message::open(key, row.id, row.position, &row.sealed)).collect()
     }
 
-    fn session(&self) -> Lookup {
+    pub(super) fn session(&self) -> Lookup {
         self.question.key.lookup()
     }
 }
 
 /// A message whose position is not known yet.
-fn new_message(id: Uuid, role: Role, text: String) -> Message {
+pub(super) fn new_message(id: Uuid, role: Role, text: String) -> Message {
     Message { id, position: 0, role, created_at: message::now(), text, is_cut: false }
 }
 

@@ -8,16 +8,18 @@ use parking_lot::Mutex;
 
 use super::active_turns::{ActiveTurns, TurnGuard, WaitOutcome, Work};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
+use super::exchange::Made;
 use super::fair_semaphore::FairSemaphore;
 use super::resources::Resources;
 use super::turn::{Answer, Turn};
-use crate::companion::{Companion, Safety};
+use crate::companion::{Companion, Safety, sentences};
 use crate::config::{RetentionSettings, SessionLimits};
+use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::peers::{PeerLimit, PeerPermit};
 use crate::retention::Life;
 use crate::sealing::{Lookup, SealingKey};
-use crate::store::{Callback, Erased, Error, Recent, Row, Store, StoredSession};
+use crate::store::{Callback, Erased, Error, Exchanged, Recent, Row, Store, StoredSession};
 use crate::sync::{ThreadPool, ThreadPoolSettings, Timer, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
@@ -66,6 +68,19 @@ struct PendingTurn {
 }
 
 impl PendingTurn {
+    /// Sends an answer that is stored with its question, sentence by sentence, unless the session was erased since.
+    fn send_answer(&self, turns: &Turns, message: Message, safety: Option<Safety>) -> Result<Answer, Failure> {
+        if self.guard.as_ref().and_then(TurnGuard::failure) == Some(Failure::NoSession) {
+            return Err(Failure::NoSession);
+        }
+        if let Some(safety) = safety {
+            turns.resources.metrics.safety(safety.level.label());
+        }
+        self.sink.send(Event::Started(message.id, safety));
+        sentences(&message.text).for_each(|sentence| self.sink.send(Event::Delta(sentence.to_owned())));
+        Ok(Answer { message, is_fallback: false })
+    }
+
     /// `safety`: what was found of danger in the question.
     fn finish(self, turns: &Turns, result: Result<Answer, Failure>, safety: Option<Safety>) {
         let PendingTurn { timer, question, guard, peer_turn, sink, open } = self;
@@ -118,7 +133,7 @@ impl Turns {
         })
     }
 
-    /// Starts a turn: on a thread of its own, once its session is found. `handler` receives a terminal event within the
+    /// Starts a turn, which runs once its session is found; does not block. `handler` receives a terminal event within the
     /// timeout, whatever the turn waits for; the turn itself may outlast that.
     pub fn start(self: &Arc<Turns>, question: Question, handler: EventHandler) {
         let sink = EventSink::new(handler);
@@ -137,7 +152,7 @@ impl Turns {
         self.begin(PendingTurn { timer, question, guard: None, peer_turn, sink, open });
     }
 
-    /// Reads the session of a turn, and has a thread run it.
+    /// Reads the session of a turn, then answers it: at once, or on a thread.
     fn begin(self: &Arc<Turns>, mut pending: PendingTurn) {
         let question = &pending.question;
         // Before anything is read, so that no other turn of the session writes after that, and that a stop or an erasure
@@ -153,11 +168,34 @@ impl Turns {
         let found = move |recent: Result<Option<Recent>, Error>| {
             let key = &pending.question.key;
             match recent.map_err(Failure::from).and_then(|recent| turns.resources.living(key, recent)) {
-                Ok(recent) => turns.execute(pending, recent.rows, recent.is_stale),
+                Ok(recent) => turns.answer(pending, recent),
                 Err(failure) => pending.finish(&turns, Err(failure), None),
             }
         };
         self.resources.read_recent(session, Box::new(found));
+    }
+
+    /// Answers a turn at once where the script can do that; otherwise a thread runs it.
+    fn answer(self: &Arc<Turns>, pending: PendingTurn, recent: Recent) {
+        if self.resources.companion.has_model() || !self.resources.store.messages.can_exchange() {
+            return self.execute(pending, Some(recent.rows), recent.is_stale);
+        }
+        let turn = Turn::new(&self.resources, &pending.question, pending.guard.as_ref(), &pending.sink);
+        let Some(Made { exchange, answer }) = turn.exchange(&recent) else {
+            return self.execute(pending, Some(recent.rows), recent.is_stale);
+        };
+        let (turns, safety) = (self.clone(), turn.safety);
+        let stored = move |result: Result<Exchanged, Error>| {
+            let result = match result {
+                // Another turn was faster, here or at another instance; perhaps it has stored this question.
+                Ok(Exchanged::Refused) => return turns.execute(pending, None, false),
+                Ok(Exchanged::Stored) => pending.send_answer(&turns, answer, safety),
+                Ok(Exchanged::NoSession) => Err(Failure::NoSession),
+                Err(error) => Err(error.into()),
+            };
+            pending.finish(&turns, result, safety);
+        };
+        self.resources.store.messages.exchange(exchange, Box::new(stored));
     }
 
     /// Begins a turn once more when the turn is over that has its session, here or at another instance. It holds no thread until then.
@@ -190,11 +228,11 @@ impl Turns {
         self.open.lock().as_ref().map(|(sender, _)| sender.clone())
     }
 
-    /// Runs a turn on a thread of its own. `recent`: the newest messages of its session.
-    fn execute(self: &Arc<Turns>, pending: PendingTurn, recent: Vec<Row>, is_stale: bool) {
+    /// Runs a turn on a thread of its own. `recent`: the newest messages of its session, if they are to be used.
+    fn execute(self: &Arc<Turns>, pending: PendingTurn, recent: Option<Vec<Row>>, is_stale: bool) {
         let (turns, sink, received_at) = (self.clone(), pending.sink.clone(), pending.question.received_at);
         // Turns that wait for a thread would hold much memory; they read the messages again.
-        let recent = Some(recent).filter(|_| !self.resources.threads.is_saturated());
+        let recent = recent.filter(|_| !self.resources.threads.is_saturated());
         let started = self.resources.threads.execute(move || {
             let PendingTurn { question, guard, sink, .. } = &pending;
             let turn = Turn::new(&turns.resources, question, guard.as_ref(), sink);

@@ -6,3 +6,4 @@ mod selection;
 mod words;
 
 pub(super) use selection::Script;
+pub use selection::sentences;

@@ -192,7 +192,7 @@ fn the_reply_to_a_disguised_message_is_of_its_topic_and_in_its_language() {
     ] {
         let safety = EMBEDDED.assess(text).unwrap_or_else(|| panic!("{text}"));
         let question = [message(Role::User, text)];
-        let reply = EMBEDDED.reply_to(safety, &question);
+        let reply = EMBEDDED.reply(&question, Some(safety));
         assert!(reply.contains(of_language), "{text}: {reply}");
     }
 }

@@ -78,6 +78,16 @@ pub(super) fn parameters(file: &str, length: i32, rows: i32, others: &[Uuid]) ->
             let (questions, claims) = (ids(Uuid::new_v4()), ids(Uuid::new_v4()));
             vec![vec![sessions(), integers(next, 2), questions, sealed(), totals, claims]]
         }
+        "messages/exchange.sql" => {
+            let [question, answer] = [(); 2].map(|()| parameter(bytes(), Type::BYTEA));
+            let of_question = [uuid(session), integer(next), uuid(Uuid::new_v4()), question, long(total(next))];
+            vec![of_question.into_iter().chain([uuid(Uuid::new_v4()), answer, long(total(next + 1))]).collect()]
+        }
+        "messages/exchange_many.sql" => {
+            let totals = || parameter([vec![total(next)], vec![total(2); others.len()]].concat(), Type::INT8_ARRAY);
+            let of_questions = [sessions(), integers(next, 2), ids(Uuid::new_v4()), sealed(), totals()];
+            vec![of_questions.into_iter().chain([ids(Uuid::new_v4()), sealed(), totals()]).collect()]
+        }
         "messages/find.sql" => turns.map(|(question, answer)| vec![uuid(session), uuid(question), uuid(answer)]).into(),
         "messages/find_many.sql" => turns.map(|(question, answer)| vec![sessions(), ids(question), ids(answer)]).into(),
         "messages/page.sql" => pages.map(|(id, limit)| page(id, limit)).into(),
