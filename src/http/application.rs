@@ -33,6 +33,12 @@ pub trait Application: Send + Sync + 'static {
         None
     }
 
+    /// Whether [`Application::answer`] waits for nothing with a request of this method and target, and answers it before it
+    /// returns. No other worker is woken for such a request, so a wait in it can delay all others.
+    fn is_quick(&self, _method: &str, _target: &str) -> bool {
+        false
+    }
+
     /// Whether a request that begins with these bytes has room in the run queue even if that is full of others.
     fn is_never_refused(&self, _beginning: &[u8]) -> bool {
         false

@@ -111,7 +111,12 @@ impl Poller {
     /// How long to wait for events at most; without any connection, for ever.
     fn timeout(&self) -> Option<Duration> {
         let now = Instant::now();
-        let deadline = self.shared.lock().table.deadlines.next();
+        let state = self.shared.lock();
+        if state.table.queue.len() > 0 && state.scheduler.may_step_down() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = state.table.deadlines.next();
+        drop(state);
         // A worker may set an earlier deadline in the meantime; it is kept to within a tick.
         let tick = deadline.map(|deadline| deadline.saturating_duration_since(now).clamp(MIN_TICK, self.tick));
         let resume_at = self.acceptor.as_ref().and_then(|acceptor| acceptor.resume_at);

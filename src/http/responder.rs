@@ -39,7 +39,7 @@ impl Responder {
         self.reply.send(Reply::Ready(response, self.client));
     }
 
-    /// Has a worker make the response and send it. Thus a thread that answers many requests, such as the leader of a
+    /// Has a worker make the response, without waiting for anything, and send it. Thus a thread that answers many requests, such as the leader of a
     /// batch, makes none of the responses itself.
     pub fn respond_with(mut self, make: impl FnOnce() -> Response + Send + 'static) {
         self.reply.send(Reply::Deferred(Box::new(make), self.client));

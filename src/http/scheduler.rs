@@ -1,14 +1,23 @@
 //! Which worker polls, which serves and which sleeps: the Leader/Followers pattern.
 //!
-//! One worker, the leader, polls the sockets. When it finds a connection to be served and another worker sleeps, it promotes
-//! that one to leader and serves the connection itself. Exactly one worker leads, or is being woken to lead, so the sockets
-//! are always polled.
+//! One worker, the leader, polls the sockets. When it finds a connection to be served it steps down and serves it. The next
+//! worker that finds nothing to serve, mostly the same one, leads again, so a quick request wakes nobody. Before the last
+//! active worker enters code that may block, it wakes a sleeper to lead. So the leader steps down only while there is one,
+//! and the sockets are always polled soon.
 
 use std::thread::{self, Thread};
 
+/// Connections that workers take without a poll between: a client that pipelines requests without end must not keep
+/// them from polling.
+const MAX_TAKEN: usize = 64;
+
+/// Queued connections for which another worker is woken to share the work of quick requests: to wake it costs as much as
+/// serving one or two of them.
+const MIN_SHARED: usize = 3;
+
 /// The workers of a server.
 pub(super) struct Scheduler {
-    /// Workers that read or write and soon look at the queue again, so not those inside the application, which may block.
+    /// Workers that read or write and soon look at the queue again, so not those inside code that may block.
     pub(super) active_workers: usize,
     /// How many of those the machine runs at once.
     processors: usize,
@@ -16,46 +25,81 @@ pub(super) struct Scheduler {
     pub(super) sleepers: Vec<Thread>,
     /// A worker was woken and has not looked at the queue yet.
     is_waking: bool,
-    /// The leader has stepped down, and the worker that was woken takes its place.
-    pub(super) is_leader_wanted: bool,
+    /// A worker polls. Otherwise there is a sleeper, or one that was woken and has not looked yet.
+    is_led: bool,
+    /// Connections taken since a worker last began to poll.
+    taken: usize,
     /// Workers beyond the configured number, started in place of stuck ones.
     surplus: usize,
 }
 
 impl Scheduler {
+    /// Without workers; the first one to start leads.
     pub(super) fn new() -> Scheduler {
         Scheduler {
             active_workers: 0,
             processors: thread::available_parallelism().map_or(1, usize::from),
             sleepers: Vec::new(),
             is_waking: false,
-            is_leader_wanted: false,
+            is_led: true,
+            taken: 0,
             surplus: 0,
         }
     }
 
-    /// The worker to be woken if connections are queued. None while as many workers are active as there are processors: each
-    /// of them soon looks at the queue.
-    pub(super) fn wake_for_queue(&mut self) -> Option<Thread> {
-        self.wake_if_fewer_than(self.processors)
+    /// Whether a worker with nothing to serve becomes the leader, with so many connections in the queue; from here on it is.
+    pub(super) fn lead(&mut self, queued: usize) -> bool {
+        let leads = self.is_leader_wanted(queued);
+        if leads {
+            (self.is_led, self.taken) = (true, 0);
+        }
+        leads
     }
 
-    /// The same for a worker that enters the application, which may block. None while another is active: thus quick requests
-    /// keep a few threads busy, and slow ones delay no others.
-    pub(super) fn wake_successor(&mut self) -> Option<Thread> {
-        self.wake_if_fewer_than(1)
+    /// Whether there is no leader and somebody is to poll before more is served.
+    pub(super) fn is_leader_wanted(&self, queued: usize) -> bool {
+        !self.is_led && (queued == 0 || self.taken >= MAX_TAKEN || self.sleepers.is_empty())
     }
 
-    /// The same for the leader, which the worker to be woken replaces.
-    pub(super) fn promote_follower(&mut self) -> Option<Thread> {
-        let follower = self.wake_for_queue();
-        self.is_leader_wanted |= follower.is_some();
-        follower
+    /// Whether the leader may serve a connection, and not another worker.
+    pub(super) fn may_step_down(&self) -> bool {
+        self.active_workers < self.processors && !self.sleepers.is_empty()
+    }
+
+    /// The leader serves a connection that it has taken.
+    pub(super) fn step_down(&mut self) {
+        self.is_led = false;
+    }
+
+    /// A worker has taken a connection.
+    pub(super) fn begin_work(&mut self) {
+        self.active_workers += 1;
+        self.taken += 1;
+    }
+
+    /// The worker to be woken when so many connections are queued. None while as many workers are active as there are
+    /// processors: each of them soon looks at the queue.
+    pub(super) fn wake_for_queue(&mut self, queued: usize) -> Option<Thread> {
+        let is_needed = queued > 0 && self.active_workers < self.processors;
+        // Without a leader the last sleeper is kept to become one.
+        if is_needed && (self.is_led || self.sleepers.len() > 1) { self.wake() } else { None }
+    }
+
+    /// The same where a worker is active anyway: for several connections only.
+    pub(super) fn wake_to_share(&mut self, queued: usize) -> Option<Thread> {
+        if queued < MIN_SHARED { None } else { self.wake_for_queue(queued) }
+    }
+
+    /// The same where a worker enters code that may block, or ends. None while another is active: thus quick requests keep
+    /// a few threads busy, and slow ones delay no others.
+    pub(super) fn wake_successor(&mut self, queued: usize) -> Option<Thread> {
+        let is_needed = self.active_workers == 0 && (queued > 0 || !self.is_led);
+        if is_needed { self.wake() } else { None }
     }
 
     /// The last to fall asleep is woken first: its stack is in the caches, and the stacks of the others stay untouched.
-    fn wake_if_fewer_than(&mut self, active_workers: usize) -> Option<Thread> {
-        if self.is_waking || self.active_workers >= active_workers {
+    fn wake(&mut self) -> Option<Thread> {
+        if self.is_waking {
             return None;
         }
         let woken = self.sleepers.pop();

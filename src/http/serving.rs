@@ -36,10 +36,10 @@ impl Worker {
     /// Does what a connection needs until it has to wait.
     pub(super) fn serve(&mut self, work: &mut Work) -> Disposition {
         // A reply that came after the call.
-        let mut goes_on = work
-            .reply
-            .take()
-            .is_none_or(|reply| self.call(work, |worker, connection, _| worker.make_response(connection, reply)));
+        let mut goes_on = work.reply.take().is_none_or(|reply| {
+            let may_block = matches!(reply, Reply::Piece(_));
+            self.call(work, may_block, |worker, connection, _| worker.make_response(connection, reply))
+        });
         while goes_on {
             let limits = &self.shared.limits;
             let max_bytes = |head: &Head| {
@@ -50,19 +50,22 @@ impl Worker {
             goes_on = match work.connection.advance(limits, bodies, &mut self.buffer) {
                 Step::Done(disposition) => return disposition,
                 // If the application replies before it returns, the response is made in the same call.
-                Step::Answer(request) => self.call(work, |worker, connection, token| {
-                    let responder = Responder::new(&worker.shared, token, connection.peer);
-                    let reply = call(&worker.shared, token, || worker.application.answer(request, responder));
-                    reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
-                }),
-                Step::CheckHead(request) => self.call(work, |worker, connection, _| {
+                Step::Answer(request) => {
+                    let may_block = !self.application.is_quick(request.method(), request.raw_url());
+                    self.call(work, may_block, |worker, connection, token| {
+                        let responder = Responder::new(&worker.shared, token, connection.peer);
+                        let reply = call(&worker.shared, token, || worker.application.answer(request, responder));
+                        reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
+                    })
+                }
+                Step::CheckHead(request) => self.call(work, true, |worker, connection, _| {
                     if let Some(response) = worker.application.refuse_head(&request) {
                         return worker.make_response(connection, Reply::Ready(response, connection.peer));
                     }
                     connection.read_body();
                     Outcome::Continue
                 }),
-                Step::AskForPiece => self.call(work, |worker, connection, token| {
+                Step::AskForPiece => self.call(work, true, |worker, connection, token| {
                     let shared = worker.shared.clone();
                     let Some(writer) = connection.response_writer() else { return Outcome::Close };
                     let reserve = |client, has_begun| shared.budget.reserve(token, client, MAX_PIECE_BYTES, has_begun);
@@ -73,7 +76,7 @@ impl Worker {
                     reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
                 }),
                 // If reading fails, the connection ends without the end of the body.
-                Step::ReadResponseBody => self.call(work, |_, connection, _| {
+                Step::ReadResponseBody => self.call(work, true, |_, connection, _| {
                     let read = connection.response_writer().map(ResponseWriter::read_body);
                     if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
                 }),
@@ -138,21 +141,31 @@ impl Worker {
 
     /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
     /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
-    fn call(&mut self, work: &mut Work, run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome) -> bool {
+    ///
+    /// Where it may block, another worker is woken first if no other is there to poll and to serve.
+    fn call(
+        &mut self,
+        work: &mut Work,
+        may_block: bool,
+        run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome,
+    ) -> bool {
         let response = work.connection.response_state();
         let head_sent = response.head_sent;
         let mut state = self.shared.lock();
         let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
         work.token = token;
-        state.scheduler.active_workers -= 1;
-        let successor = state.wake_if_queued(Scheduler::wake_successor);
+        let mut successor = None;
+        if may_block {
+            state.scheduler.active_workers -= 1;
+            successor = state.wake(Scheduler::wake_successor);
+        }
         drop(state);
         wake(successor);
         let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
         let failed = if head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
         let outcome = outcome.unwrap_or(failed);
         let mut state = self.shared.lock();
-        state.scheduler.active_workers += 1;
+        state.scheduler.active_workers += usize::from(may_block);
         let is_current = state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now());
         drop(state);
         match outcome {

@@ -16,7 +16,7 @@ use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
 use super::scheduler::Scheduler;
-use super::slot::{DisconnectCallback, Removed};
+use super::slot::{Assignment, DisconnectCallback, Removed};
 use super::table::Table;
 
 /// What a connection is polled for.
@@ -95,7 +95,7 @@ impl Shared {
     pub(super) fn update<T>(&self, change: impl FnOnce(&mut Table<Connection, Reply>) -> T) -> T {
         let mut state = self.lock();
         let changed = change(&mut state.table);
-        let woken = state.wake_if_queued(Scheduler::wake_for_queue);
+        let woken = state.wake(Scheduler::wake_for_queue);
         drop(state);
         wake(woken);
         changed
@@ -138,9 +138,30 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The worker to be woken, if connections are queued.
-    pub(super) fn wake_if_queued(&mut self, choose: fn(&mut Scheduler) -> Option<Thread>) -> Option<Thread> {
-        if self.table.queue.len() == 0 { None } else { choose(&mut self.scheduler) }
+    /// The worker to be woken, with what is queued in view.
+    pub(super) fn wake(&mut self, choose: fn(&mut Scheduler, usize) -> Option<Thread>) -> Option<Thread> {
+        choose(&mut self.scheduler, self.table.queue.len())
+    }
+
+    /// The next connection for a worker that has served one, unless it has to poll first.
+    pub(super) fn take(&mut self) -> Option<Assignment<Connection, Reply>> {
+        if self.scheduler.is_leader_wanted(self.table.queue.len()) {
+            return None;
+        }
+        let work = self.table.take()?;
+        self.scheduler.begin_work();
+        Some(work)
+    }
+
+    /// A connection for the leader, which is no leader any more then, and the worker to be woken.
+    pub(super) fn step_down(&mut self) -> Option<(Assignment<Connection, Reply>, Option<Thread>)> {
+        if !self.scheduler.may_step_down() {
+            return None;
+        }
+        let work = self.table.take()?;
+        self.scheduler.begin_work();
+        self.scheduler.step_down();
+        Some((work, self.wake(Scheduler::wake_to_share)))
     }
 }
 

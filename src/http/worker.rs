@@ -1,7 +1,6 @@
 //! The worker threads: each takes a connection from the run queue, serves it (`serving`), and gives it back.
 
 use std::io;
-use std::mem;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -44,29 +43,27 @@ impl Worker {
     pub(super) fn start(&self, leads: bool) -> io::Result<()> {
         let mut worker = self.clone();
         thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            if leads {
-                worker.lead();
-            }
-            worker.run();
+            let first = if leads { worker.lead() } else { None };
+            worker.run(first);
         })?;
         Ok(())
     }
 
-    /// Polls until there is a connection for this thread to serve, or the server has stopped. In the first case a follower
-    /// is promoted: this thread has the connection already, while the other one has to wake up first.
-    fn lead(&self) {
+    /// Polls until there is a connection for this thread to serve; `None` once the server has stopped.
+    fn lead(&self) -> Option<Work> {
         let mut poller = self.poller.lock();
         loop {
-            let follower = self.shared.lock().wake_if_queued(Scheduler::promote_follower);
-            if follower.is_some() {
-                drop(poller);
-                return wake(follower);
-            }
             match catch_unwind(AssertUnwindSafe(|| poller.poll_once())) {
                 Ok(Some(stuck_workers)) => (0..stuck_workers).for_each(|_| self.replace_stuck_worker()),
-                Ok(None) => return,
+                Ok(None) => return None,
                 // Without a leader the server would be deaf, so not even a panic of the poller's own ends it.
                 Err(_) => thread::sleep(ERROR_PAUSE),
+            }
+            let stepped_down = self.shared.lock().step_down();
+            if let Some((work, woken)) = stepped_down {
+                drop(poller);
+                wake(woken);
+                return Some(work);
             }
         }
     }
@@ -81,8 +78,7 @@ impl Worker {
         }
     }
 
-    fn run(&mut self) {
-        let mut next = None;
+    fn run(&mut self, mut next: Option<Work>) {
         while let Some(mut work) = next.take().or_else(|| self.wait_for_work()) {
             // A panic of the application is caught where it is called; any other costs its connection.
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut work)));
@@ -93,20 +89,19 @@ impl Worker {
         }
     }
 
-    /// Waits for a connection, and leads when promoted; `None` at the end of the server.
+    /// Waits for a connection, as the leader if there is none; `None` at the end of the server.
     fn wait_for_work(&self) -> Option<Work> {
         let mut state = self.shared.lock();
         loop {
-            if mem::take(&mut state.scheduler.is_leader_wanted) {
-                drop(state);
-                self.lead();
-                state = self.shared.lock();
-            }
             if state.is_closed {
                 return None;
             }
-            if let Some(work) = state.table.take() {
-                state.scheduler.active_workers += 1;
+            let queued = state.table.queue.len();
+            if state.scheduler.lead(queued) {
+                drop(state);
+                return self.lead();
+            }
+            if let Some(work) = state.take() {
                 return Some(work);
             }
             let this = thread::current();
@@ -131,7 +126,7 @@ impl Worker {
         state.scheduler.active_workers -= 1;
         if !state.table.is_current(token) {
             let retires = state.scheduler.retire_surplus();
-            let woken = if retires { state.wake_if_queued(Scheduler::wake_for_queue) } else { None };
+            let woken = if retires { state.wake(Scheduler::wake_successor) } else { None };
             drop(state);
             wake(woken);
             discard(connection);
@@ -154,8 +149,11 @@ impl Worker {
         removed = removed.or_else(|| state.table.remove_failed(token.key));
         let disconnected = state.table.take_disconnected(token.key);
         let has_giving_way = state.table.has_giving_way();
-        next = next.or_else(|| state.table.take());
-        state.scheduler.active_workers += usize::from(next.is_some());
+        if next.is_some() {
+            state.scheduler.begin_work();
+        } else {
+            next = state.take();
+        }
         drop(state);
         discard(unused_callback);
         disconnected.into_iter().for_each(run_callback);
