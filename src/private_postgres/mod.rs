@@ -6,6 +6,7 @@ mod binaries;
 mod data_folder;
 mod error;
 mod left_over;
+mod memory;
 mod postgres;
 mod process;
 mod program;

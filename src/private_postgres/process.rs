@@ -17,6 +17,7 @@ use super::binaries::Binaries;
 use super::data_folder::{DataFolder, SOCKETS};
 use super::error::Error;
 use super::left_over::{self, STOP_SIGNALS, STOP_TIMEOUT};
+use super::memory;
 use super::program::POLL_INTERVAL;
 use super::reason::{self, LOG_LINE_PREFIX};
 
@@ -192,7 +193,8 @@ fn spawn(binaries: &Binaries, folder: &DataFolder, cluster: &str, settings: &[St
     // The setting is a list, so the value is quoted.
     let sockets = format!("unix_socket_directories=\"{}\"", folder.path.join(SOCKETS).display());
     command.args(["-D", cluster, "-c", &sockets]);
-    for setting in fixed.into_iter().chain(settings.iter().map(String::as_str)) {
+    let cache = memory::cache_setting();
+    for setting in fixed.into_iter().chain(cache.as_deref()).chain(settings.iter().map(String::as_str)) {
         command.args(["-c", setting]);
     }
     if let Some(process) = left_over::clear_lock_files(&folder.path, cluster) {

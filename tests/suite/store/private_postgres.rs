@@ -85,6 +85,21 @@ fn only_its_own_user_can_connect_and_commits_are_durable() {
 }
 
 #[test]
+fn its_cache_is_at_most_a_quarter_of_the_memory_or_128_mib() {
+    let cluster = Cluster::start();
+    let mut sql = postgres::Client::connect(&cluster.url(), NoTls).unwrap();
+    let cache = "SELECT pg_size_bytes(current_setting('shared_buffers')) >> 20, source
+                 FROM pg_settings WHERE name = 'shared_buffers'";
+    let row = sql.query_one(cache, &[]).unwrap();
+    let (mib, source): (i64, String) = (row.get(0), row.get(1));
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
+    let kib: i64 = memory.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // A container has less memory than the machine.
+    assert!(mib >= 128 && mib <= (kib / 4 >> 10).clamp(128, 1024), "{mib} MiB");
+    assert_eq!(source, "command line");
+}
+
+#[test]
 fn the_log_quotes_no_statement_and_no_value() {
     let cluster = Cluster::start();
     let mut sql = postgres::Client::connect(&cluster.url(), NoTls).unwrap();
