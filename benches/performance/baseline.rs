@@ -1,6 +1,6 @@
 //! The baseline: another SafeSpace binary, for example of the commit before, in the same rounds as the one under test.
 
-use crate::results::{Results, Row, Sample, median};
+use crate::results::{Results, Row, Sample};
 use crate::services::SAFESPACE;
 
 /// Its name in the report, and that of its database.
@@ -15,17 +15,16 @@ pub(crate) struct Ratios<'a> {
     pub(crate) processor: Option<f64>,
 }
 
-/// The ratios of each case that both have run. Each is the median of the ratios of single rounds: the two runs of a round
-/// follow each other, so what else the machine does falls on both.
+/// The ratios of each case that both have run.
 pub(crate) fn ratios<'a>(results: &'a Results) -> Vec<Ratios<'a>> {
     let of_row = |row: &'a Row| {
-        let baseline = results.row(NAME, row.case)?;
+        let ratio = |field: fn(&Sample) -> Option<f64>| results.ratio((SAFESPACE, row.case), (NAME, row.case), field);
         Some(Ratios {
             row,
-            rate: paired(row, baseline, |sample| Some(sample.rate))?,
-            p50: paired(row, baseline, |sample| sample.p50),
-            p99: paired(row, baseline, |sample| sample.p99),
-            processor: paired(row, baseline, |sample| sample.processor),
+            rate: ratio(|sample| Some(sample.rate))?,
+            p50: ratio(|sample| sample.p50),
+            p99: ratio(|sample| sample.p99),
+            processor: ratio(|sample| sample.processor),
         })
     };
     results.rows_of(SAFESPACE).filter_map(of_row).collect()
@@ -43,11 +42,4 @@ pub(crate) fn means(results: &Results) -> Vec<(&'static str, f64)> {
     }
     let mean = |values: &[f64]| (values.iter().sum::<f64>() / values.len() as f64).exp();
     logarithms.iter().map(|(name, values)| (*name, mean(values))).collect()
-}
-
-fn paired(ours: &Row, theirs: &Row, field: fn(&Sample) -> Option<f64>) -> Option<f64> {
-    let pairs = ours.samples.iter().zip(&theirs.samples);
-    let ratios = pairs.filter_map(|(ours, theirs)| Some(field(ours)? / field(theirs)?));
-    // A short run may have cost less processor time than `/proc` resolves: 0 / 0 has no value.
-    median(ratios.filter(|ratio| ratio.is_finite()).collect())
 }

@@ -2,9 +2,11 @@
 
 use crate::baseline;
 use crate::growth;
+use crate::limit;
 use crate::peers::{AXUM, FASTAPI};
 use crate::pgbench;
 use crate::results::{Results, Row, Sample};
+use crate::rounds;
 use crate::services::SAFESPACE;
 use crate::settings::{FEW_SESSIONS, Settings};
 use crate::sweep;
@@ -19,39 +21,49 @@ pub(crate) struct Goal {
 }
 
 /// Minimum ratios of SafeSpace's requests per second to those of another service.
-const MIN_RATIOS: [(Workload, usize, &str, f64); 7] = [
-    (Workload::Create, 128, AXUM, 3.0),
-    (Workload::Create, 128, pgbench::NAME, 2.5),
-    (Workload::Create, 128, FASTAPI, 30.0),
-    (Workload::Delete, 128, AXUM, 2.0),
-    (Workload::Read, 128, AXUM, 1.0),
-    (Workload::Health, 32, AXUM, 1.0),
-    (Workload::Chat, 64, FASTAPI, 3.0),
+const MIN_RATIOS: [(Workload, &[usize], &str, f64); 8] = [
+    (Workload::Root, &[1, 128], AXUM, 1.0),
+    (Workload::Root, &[1], limit::NAME, 0.8),
+    (Workload::Root, &[128], limit::NAME, 0.85),
+    (Workload::Create, &[32, 128], AXUM, 3.0),
+    (Workload::Delete, &[32, 128], AXUM, 2.0),
+    (Workload::Read, &[32, 128], AXUM, 2.0),
+    (Workload::Health, &[32, 128], AXUM, 1.5),
+    (Workload::Chat, &[64], AXUM, 1.5),
 ];
 
-/// A value that has to be below axum's, or at most equal to it.
-struct Below {
+/// The median latency of one client may be at most this many times that of pgbench with the same statement.
+const MAX_RATIO_TO_PGBENCH: f64 = 1.25;
+
+/// A value that may be axum's and this much more; without an allowance, it has to be below axum's.
+struct BelowAxum {
     name: &'static str,
     field: fn(&Sample) -> Option<f64>,
-    allows_equal: bool,
-    cases: &'static [(Workload, usize)],
+    allowed: Option<f64>,
+    works: &'static [Workload],
+    connections: &'static [usize],
 }
 
-const BELOW_AXUM: [Below; 3] = [
-    Below { name: "p99 in ms", field: |sample| sample.p99, allows_equal: false, cases: &[(Workload::Create, 128)] },
-    Below {
-        name: "p50 in ms",
-        field: |sample| sample.p50,
-        allows_equal: true,
-        cases: &[(Workload::Create, 1), (Workload::Read, 1), (Workload::Delete, 1), (Workload::Health, 1)],
+const STATEMENTS: [Workload; 4] = [Workload::Create, Workload::Read, Workload::Delete, Workload::Health];
+
+const BELOW_AXUM: [BelowAxum; 6] = [
+    BelowAxum { name: P50, field: p50, allowed: Some(0.0), works: &STATEMENTS, connections: &[1] },
+    BelowAxum { name: P50, field: p50, allowed: Some(0.1), works: &[Workload::Chat], connections: &[1] },
+    BelowAxum { name: P99, field: p99, allowed: None, works: &STATEMENTS, connections: &[32, 128] },
+    BelowAxum { name: PROCESSOR, field: processor, allowed: None, works: &STATEMENTS, connections: &[1, 32, 128] },
+    BelowAxum {
+        name: PROCESSOR,
+        field: processor,
+        allowed: None,
+        works: &[Workload::Root],
+        connections: &[1, 32, 128],
     },
-    Below {
-        name: "CPU µs per request",
-        field: |sample| sample.processor,
-        allows_equal: false,
-        cases: &[(Workload::Create, 128), (Workload::Read, 128), (Workload::Delete, 128), (Workload::Health, 32)],
-    },
+    BelowAxum { name: PROCESSOR, field: processor, allowed: None, works: &[Workload::Chat], connections: &[1, 32, 64] },
 ];
+
+const P50: &str = "p50 in ms";
+const P99: &str = "p99 in ms";
+const PROCESSOR: &str = "CPU µs per request";
 
 /// Minimum ratio of requests per second with many sessions to those with few.
 const MIN_GROWTH_RATIO: f64 = 0.9;
@@ -78,25 +90,25 @@ const MEMORY_CONNECTIONS: usize = 128;
 pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
     let mut goals = Vec::new();
     for (workload, connections, peer, min) in MIN_RATIOS {
-        let case = Case { workload, connections };
-        let peer_case = if peer == pgbench::NAME { pgbench::CASE } else { case };
-        let name = format!("{}: requests/s of {SAFESPACE} / {peer}", title(case));
-        goals.extend(min_ratio(name, results, (SAFESPACE, case), (peer, peer_case), min));
-    }
-    for below in BELOW_AXUM {
-        for &(workload, connections) in below.cases {
-            let case = Case { workload, connections };
-            let name = format!("{}: {}", title(case), below.name);
-            let values = [SAFESPACE, AXUM].map(|service| results.median(service, case, below.field));
-            goals.extend(below_axum(name, values, below.allows_equal));
+        for case in rounds::cases(&[workload], connections) {
+            let name = format!("{}: requests/s of {SAFESPACE} / {peer}", case.title());
+            goals.extend(min_ratio(name, results, (SAFESPACE, case), (peer, case), min));
         }
     }
+    for below in BELOW_AXUM {
+        for case in rounds::cases(below.works, below.connections) {
+            let name = format!("{}: {}", case.title(), below.name);
+            let values = [SAFESPACE, AXUM].map(|service| results.median(service, case, below.field));
+            goals.extend(below_axum(name, values, below.allowed));
+        }
+    }
+    goals.extend(rounds::cases(&STATEMENTS, &[1]).into_iter().filter_map(|case| near_pgbench(results, case)));
     let memory = [SAFESPACE, AXUM].map(|service| max_resident(results, service));
-    goals.extend(below_axum(format!("{MEMORY_CONNECTIONS} connections: resident MiB"), memory, false));
+    goals.extend(below_axum(format!("{MEMORY_CONNECTIONS} connections: resident MiB"), memory, None));
     goals.extend(growth_goals(settings, results));
     goals.extend(sweep_goals(results));
     goals.extend(results.median(SAFESPACE, HISTORY, |sample| sample.p99).map(|p99| Goal {
-        name: format!("{}: p99 in ms", title(HISTORY)),
+        name: format!("{}: p99 in ms", HISTORY.title()),
         value: format!("{p99:.3}"),
         wanted: format!("below {HISTORY_P99_MS}"),
         met: p99 < HISTORY_P99_MS,
@@ -138,41 +150,70 @@ pub(crate) fn absent(results: &Results) -> Vec<&'static str> {
 
 fn growth_goals(settings: &Settings, results: &Results) -> Vec<Goal> {
     let [small, large] = [FEW_SESSIONS, settings.growth_sessions].map(growth::service_name);
-    let goal = |case| {
-        let name = format!("{}: requests/s with many sessions / with few", title(case));
+    let goal = |case: Case| {
+        let name = format!("{}: requests/s with many sessions / with few", case.title());
         min_ratio(name, results, (&large, case), (&small, case), MIN_GROWTH_RATIO)
     };
     growth::CASES.into_iter().filter_map(goal).collect()
 }
 
 fn sweep_goals(results: &Results) -> Vec<Goal> {
-    let goal = |case| {
-        let name = format!("{}: requests/s while ended sessions are swept / while they wait", title(case));
+    let goal = |case: Case| {
+        let name = format!("{}: requests/s while ended sessions are swept / while they wait", case.title());
         min_ratio(name, results, (sweep::SWEEPING, case), (sweep::WAITING, case), MIN_SWEEP_RATIO)
     };
     sweep::CASES.into_iter().filter_map(goal).collect()
 }
 
 fn min_ratio(name: String, results: &Results, ours: (&str, Case), theirs: (&str, Case), min: f64) -> Option<Goal> {
-    let rate = |(service, case): (&str, Case)| results.median(service, case, |sample| Some(sample.rate));
-    let ratio = rate(ours)? / rate(theirs)?;
-    Some(Goal { name, value: format!("{ratio:.2}"), wanted: format!("at least {min:.1}"), met: ratio >= min })
+    let ratio = results.ratio(ours, theirs, |sample| Some(sample.rate))?;
+    Some(Goal { name, value: format!("{ratio:.2}"), wanted: format!("at least {min}"), met: ratio >= min })
 }
 
-fn below_axum(name: String, [ours, axum]: [Option<f64>; 2], allows_equal: bool) -> Option<Goal> {
+fn below_axum(name: String, [ours, axum]: [Option<f64>; 2], allowed: Option<f64>) -> Option<Goal> {
     let (ours, axum) = (ours?, axum?);
-    let bound = if allows_equal { "at most" } else { "below" };
-    let met = ours < axum || (allows_equal && ours <= axum);
-    Some(Goal { name, value: format!("{ours:.3}"), wanted: format!("{bound} {AXUM}'s {axum:.3}"), met })
+    let (wanted, met) = match allowed {
+        None => (format!("below {AXUM}'s {axum:.3}"), ours < axum),
+        Some(more) if more > 0.0 => (format!("at most {AXUM}'s {axum:.3} + {more}"), ours <= axum + more),
+        Some(_) => (format!("at most {AXUM}'s {axum:.3}"), ours <= axum),
+    };
+    Some(Goal { name, value: format!("{ours:.3}"), wanted, met })
+}
+
+/// The floor is what a service cannot go below: an empty request, and the statement.
+fn near_pgbench(results: &Results, case: Case) -> Option<Goal> {
+    let ours = results.median(SAFESPACE, case, p50)?;
+    let statement = results.median(pgbench::NAME, case, p50)?;
+    let root = Case { workload: Workload::Root, ..case };
+    let floor = statement + results.median(limit::NAME, root, p50)?;
+    let max = MAX_RATIO_TO_PGBENCH * statement;
+    Some(Goal {
+        name: format!("{}: p50 in ms beside {}", case.title(), pgbench::NAME),
+        value: format!("{ours:.3}"),
+        wanted: format!(
+            "at most {max:.3}, {MAX_RATIO_TO_PGBENCH} × {}'s {statement:.3} (`GET /` of {} and {}: {floor:.3})",
+            pgbench::NAME,
+            limit::NAME,
+            pgbench::NAME
+        ),
+        met: ours <= max,
+    })
+}
+
+fn p50(sample: &Sample) -> Option<f64> {
+    sample.p50
+}
+
+fn p99(sample: &Sample) -> Option<f64> {
+    sample.p99
+}
+
+fn processor(sample: &Sample) -> Option<f64> {
+    sample.processor
 }
 
 /// The largest of the medians, because an allocator seldom returns memory.
 fn max_resident(results: &Results, service: &str) -> Option<f64> {
     let rows = results.rows_of(service).filter(|row| row.case.connections == MEMORY_CONNECTIONS);
     rows.filter_map(|row| row.median(|sample| sample.resident)).max_by(f64::total_cmp)
-}
-
-fn title(case: Case) -> String {
-    let clients = if case.connections == 1 { "client" } else { "clients" };
-    format!("{}, {} {clients}", case.workload.name(), case.connections)
 }

@@ -1,12 +1,12 @@
 //! Growth: the same cases on a small and on a large database.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::results::Results;
 use crate::rounds::{CREATE_128, print_progress};
 use crate::rows::Format;
-use crate::services::{SAFESPACE, Service, safespace};
+use crate::services::{SAFESPACE, Service, migrate, safespace};
 use crate::sessions::Sessions;
 use crate::settings::{FEW_SESSIONS, Settings};
 use crate::support::outcome::Outcome;
@@ -33,24 +33,20 @@ pub(crate) fn measure(
     let program = Path::new(PROGRAM);
     let mut services = Vec::new();
     for (count, database) in [(FEW_SESSIONS, "small"), (settings.growth_sessions, "large")] {
-        postgres.create_database(database)?;
-        let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        if !safespace(settings, program, postgres, database, unused).arg("migrate").output()?.status.success() {
-            return Err(format!("the {database} database is not migrated").into());
-        }
+        migrate(settings, postgres, database)?;
         let mut sessions = Sessions::new(postgres.client(database)?, Format::Sealed);
         if database == "large" {
             sessions.fill(count, stop)?;
         }
         let command = |address: SocketAddr| safespace(settings, program, postgres, database, address);
-        services.push(Service::start(postgres, &service_name(count), sessions, command, stop)?);
+        services.push(Service::start(postgres, &service_name(count), Some(sessions), command, stop)?);
     }
     for case in CASES {
         services.iter().for_each(|service| results.add_row(&service.name, case));
     }
     for case in CASES {
         for round in 0..=settings.rounds {
-            services[0].sessions.reset(FEW_SESSIONS, 0)?;
+            services[0].reset(FEW_SESSIONS, 0)?;
             let seconds = if round == 0 { settings.growth_warm_up } else { settings.seconds };
             for offset in 0..services.len() {
                 let next = (round + offset) % services.len();

@@ -1,23 +1,27 @@
 //! Measures SafeSpace beside its peers, with a growing number of sessions, while ended ones are swept, and at start: `cargo bench --bench performance`.
 //!
-//! It needs `wrk` and `pgbench`. Settings from the environment:
+//! It needs `wrk` and `pgbench`. `cargo bench --bench performance -- --help` lists the options (`arguments.rs`). Settings from the
+//! environment:
 //!
-//! - `PEERS`: folder of the peers, `axum/` and `fastapi/`. Without it, SafeSpace is measured beside pgbench alone.
+//! - `PEERS`: folder of the peers, `axum/` and `fastapi/`. Without it, SafeSpace is measured beside pgbench and the limit alone.
 //! - `BASELINE`: path of another SafeSpace binary. It runs in the same alternating rounds; the report has the ratios of
 //!   the two, and each workload has to reach 0.97 of the baseline.
 //! - `ROUNDS`: rounds that count, 5 by default. More rounds make a ratio more certain.
 //! - `GROWTH_SESSIONS`: sessions in the large database, 10,000,000 by default.
-//! - `ENDED_SESSIONS`: sessions that ended and are swept meanwhile, 1,000,000 by default. `ONLY=sweep` measures this alone.
+//! - `ENDED_SESSIONS`: sessions that ended and are swept meanwhile, 1,000,000 by default.
 //! - `OPEN_STREAMS`, `IDLE_CONNECTIONS`: how many are open while memory is measured, 2,000 and 10,000 by default.
-//! - `LOG_LEVEL`: the log level of SafeSpace and of the baseline, `warn` by default, because no peer logs its requests.
-//! - `QUICK=1`: a short run that tries the program out; 2 rounds and 100,000 sessions unless set otherwise.
+//! - `LOG_LEVEL`: the log level of SafeSpace and of the baseline, `info` by default, whose lines go to a file.
 //!
-//! A run without `QUICK`, `ONLY` and `BASELINE` writes its tables to `docs/performance.md`. The exit code is 1 if a goal is
-//! missed or the bench cannot run, 2 if a program is missing.
+//! A run without options and `BASELINE` writes its tables to `docs/performance.md`. The exit code is 1 if a goal is
+//! missed, a ratio fell or the bench cannot run, 2 if a program is missing.
 
+mod arguments;
 mod baseline;
+mod contestants;
 mod goals;
 mod growth;
+mod guard;
+mod limit;
 mod load;
 mod memory;
 mod model;
@@ -34,11 +38,14 @@ mod start;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
+mod verdict;
 mod workload;
 
 use std::process::ExitCode;
 
-use crate::pgbench::Pgbench;
+use clap::Parser;
+
+use crate::arguments::Arguments;
 use crate::results::Results;
 use crate::settings::Settings;
 use crate::support::outcome::{Outcome, exit_code};
@@ -53,12 +60,16 @@ const DOCUMENT: &str = "docs/performance.md";
 const PROGRAM_MISSING: u8 = 2;
 
 fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(address) = arguments.serve_limit {
+        return exit_code(limit::serve(address).map(|()| true));
+    }
     let missing = missing_programs();
     if !missing.is_empty() {
         eprintln!("{}", missing.join("\n"));
         return ExitCode::from(PROGRAM_MISSING);
     }
-    exit_code(measure())
+    exit_code(measure(&arguments))
 }
 
 /// The programs that are not installed, and how to install them.
@@ -73,16 +84,30 @@ fn missing_programs() -> Vec<&'static str> {
     missing
 }
 
-/// Measures everything, prints and writes the report, and returns whether all goals are met.
-fn measure() -> Outcome<bool> {
-    let settings = Settings::from_environment()?;
+/// Measures what the arguments ask for, and returns whether all goals are met.
+fn measure(arguments: &Arguments) -> Outcome<bool> {
+    let settings = Settings::read(arguments)?;
     // Without the handlers, a signal would end the bench and leave PostgreSQL and the services running.
     let stop = StopSignal::install()?;
-    let peers = peers::prepare(&settings).map_err(|error| stop.or_error(error))?;
+    run(arguments, settings, &stop).map_err(|error| stop.or_error(error))
+}
+
+fn run(arguments: &Arguments, settings: Settings, stop: &StopSignal) -> Outcome<bool> {
+    if arguments.quick {
+        let postgres = Postgres::start(stop.flag())?;
+        return guard::compare(&settings.quick(), &postgres, arguments.save, stop);
+    }
+    let peers = peers::prepare(&settings)?;
     let postgres = Postgres::start(stop.flag())?;
     let environment = report::environment(&settings, &postgres)?;
-    let measured = measure_all(&settings, &postgres, &peers, &stop);
-    let results = measured.map_err(|error| stop.or_error(error))?;
+    let mut results = Results::default();
+    if !arguments.sweep {
+        rounds::compare(&settings, &postgres, &peers, stop, &mut results)?;
+        results.start_ms = Some(start::measure(&settings, &postgres, stop)?);
+        results.memory = memory::measure(&settings, &postgres, stop)?;
+        growth::measure(&settings, &postgres, stop, &mut results)?;
+    }
+    sweep::measure(&settings, &postgres, stop, &mut results)?;
     let goals = goals::judge(&settings, &results);
     let report = report::render(&environment, &results, &goals)?;
     println!("{report}");
@@ -90,19 +115,4 @@ fn measure() -> Outcome<bool> {
         write_document(DOCUMENT, &report)?;
     }
     Ok(goals.iter().all(|goal| goal.met))
-}
-
-fn measure_all(settings: &Settings, postgres: &Postgres, peers: &[peers::Peer], stop: &StopSignal) -> Outcome<Results> {
-    let mut results = Results::default();
-    if settings.only_sweep {
-        sweep::measure(settings, postgres, stop, &mut results)?;
-        return Ok(results);
-    }
-    let pgbench = Pgbench::new(postgres)?;
-    rounds::compare(settings, postgres, peers, &pgbench, stop, &mut results)?;
-    results.start_ms = Some(start::measure(settings, postgres, stop)?);
-    results.memory = memory::measure(settings, postgres, stop)?;
-    growth::measure(settings, postgres, stop, &mut results)?;
-    sweep::measure(settings, postgres, stop, &mut results)?;
-    Ok(results)
 }

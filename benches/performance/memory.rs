@@ -67,10 +67,15 @@ fn with_streams(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> 
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         command
     };
-    let mut service =
-        Service::start(postgres, SAFESPACE, Sessions::new(postgres.client(OWNER)?, Format::Sealed), command, stop)?;
-    service.sessions.reset(FEW_SESSIONS, 0)?;
-    let ids = service.sessions.choose(&SessionChoice::New(settings.open_streams))?;
+    let mut service = Service::start(
+        postgres,
+        SAFESPACE,
+        Some(Sessions::new(postgres.client(OWNER)?, Format::Sealed)),
+        command,
+        stop,
+    )?;
+    service.reset(FEW_SESSIONS, 0)?;
+    let ids = service.choose(&SessionChoice::New(settings.open_streams))?;
     let address = service.process.address;
     let connect = |index: usize| open_stream(address, &ids[index].expose().to_string());
     observe(settings, &mut service, (STREAMS, settings.open_streams), connect, || drop(model), stop)
@@ -93,8 +98,8 @@ fn with_idle_connections(
         command
     };
     let mut service =
-        Service::start(postgres, name, Sessions::new(postgres.client(database)?, Format::Sealed), command, stop)?;
-    service.sessions.reset(FEW_SESSIONS, 0)?;
+        Service::start(postgres, name, Some(Sessions::new(postgres.client(database)?, Format::Sealed)), command, stop)?;
+    service.reset(FEW_SESSIONS, 0)?;
     let address = service.process.address;
     observe(settings, &mut service, (IDLE, count), |_| open_idle(address), || (), stop)
 }

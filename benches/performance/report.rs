@@ -91,7 +91,7 @@ fn write_ratios(text: &mut String, results: &Results) -> fmt::Result {
 pub(crate) fn environment(settings: &Settings, postgres: &Postgres) -> Outcome<String> {
     let (rounds, seconds) = (settings.rounds, settings.seconds);
     Ok(format!(
-        "{machine}, {wrk}, LOG_LEVEL {log_level}; medians of {rounds} runs of {seconds} s (FastAPI at most 3)",
+        "{machine}, {wrk}, `LOG_LEVEL={log_level}`; medians of {rounds} runs of {seconds} s (FastAPI at most 3)",
         machine = machine::describe(postgres)?,
         wrk = load::wrk_version()?,
         log_level = settings.log_level,
@@ -99,6 +99,6 @@ pub(crate) fn environment(settings: &Settings, postgres: &Postgres) -> Outcome<S
 }
 
 /// A dash where a value was not measured.
-fn number(value: Option<f64>, digits: usize) -> String {
+pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.digits$}"))
 }

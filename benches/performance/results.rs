@@ -83,6 +83,21 @@ impl Results {
         self.rows_of(service).find(|row| row.case == case)
     }
 
+    /// A value of one service divided by that of another, each in its own case: the median of the ratios of single rounds,
+    /// because the runs of a round follow each other, so what else the machine does falls on both.
+    pub(crate) fn ratio(
+        &self,
+        ours: (&str, Case),
+        theirs: (&str, Case),
+        field: impl Fn(&Sample) -> Option<f64>,
+    ) -> Option<f64> {
+        let samples = |(service, case)| Some(&self.row(service, case)?.samples);
+        let pairs = samples(ours)?.iter().zip(samples(theirs)?);
+        let ratios = pairs.filter_map(|(ours, theirs)| Some(field(ours)? / field(theirs)?));
+        // A short run may have cost less processor time than `/proc` resolves: 0 / 0 has no value.
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+
     /// The median of one value, where it was measured.
     pub(crate) fn median(&self, service: &str, case: Case, field: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
         self.row(service, case)?.median(field)

@@ -64,9 +64,7 @@ impl Format {
     }
 }
 
-/// The SQL of one session as large as SafeSpace's, for a load that does not pay for sealing it.
-pub(crate) fn insert_statement() -> String {
-    let sealed = message::seal_creation_time(&SealingKey::derive(&SessionId::random()), message::now());
-    let digits: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("INSERT INTO sessions (id, sealed) VALUES (gen_random_uuid(), '\\x{digits}');\n")
+/// A creation time as SafeSpace seals it, for a load that does not pay for sealing.
+pub(crate) fn sealed_creation_time() -> Vec<u8> {
+    message::seal_creation_time(&SealingKey::derive(&SessionId::random()), message::now())
 }

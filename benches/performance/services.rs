@@ -1,8 +1,10 @@
-//! The services under test: each has a database of its own.
+//! The services under test: each has a database of its own, but for the limit, which stores nothing.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use safespace::session_id::SessionId;
 
 use crate::load;
 use crate::results::Sample;
@@ -10,7 +12,7 @@ use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::Postgres;
-use crate::support::process::{self, Process};
+use crate::support::process::{self, PROGRAM, Process};
 use crate::support::stop::StopSignal;
 use crate::workload::{Case, SessionChoice};
 
@@ -20,17 +22,18 @@ pub(crate) struct Service {
     pub(crate) name: String,
     /// Whether it is so slow that fewer rounds and ids suffice.
     pub(crate) slow: bool,
-    pub(crate) sessions: Sessions,
+    /// `None` if it has no database.
+    sessions: Option<Sessions>,
     pub(crate) process: Process,
     folder: PathBuf,
 }
 
 impl Service {
-    /// Starts it and waits until `GET /` returns 200. `sessions` are those of its database.
+    /// Starts it and waits until `GET /` returns 200. `sessions` are those of its database, if it has one.
     pub(crate) fn start(
         postgres: &Postgres,
         name: &str,
-        sessions: Sessions,
+        sessions: Option<Sessions>,
         command: impl Fn(SocketAddr) -> Command,
         stop: &StopSignal,
     ) -> Outcome<Service> {
@@ -39,10 +42,20 @@ impl Service {
         Ok(Service { name: name.to_owned(), slow: false, sessions, process, folder })
     }
 
+    /// Replaces everything stored by `count` sessions, and by `histories` more with a long history.
+    pub(crate) fn reset(&mut self, count: usize, histories: usize) -> Outcome<()> {
+        self.sessions.as_mut().map_or(Ok(()), |sessions| sessions.reset(count, histories))
+    }
+
+    /// The ids of sessions for a load.
+    pub(crate) fn choose(&mut self, choice: &SessionChoice) -> Outcome<Vec<SessionId>> {
+        self.sessions.as_mut().map_or(Ok(Vec::new()), |sessions| sessions.choose(choice))
+    }
+
     /// Chooses sessions, and runs the load on them once.
     pub(crate) fn measure(&mut self, case: Case, seconds: u64) -> Outcome<Sample> {
         let choice = case.workload.sessions(case.connections, seconds, self.slow);
-        let ids = self.sessions.choose(&choice)?;
+        let ids = self.choose(&choice)?;
         let before = self.process.processor_time();
         let report = load::run(&self.folder, self.process.address, case, seconds, &ids)
             .map_err(|error| format!("{}: {error}", self.name))?;
@@ -72,4 +85,14 @@ pub(crate) fn safespace(
     let mut command = process::command(program, postgres, database, address, &settings.log_level);
     command.env("RATE_LIMIT", "off");
     command
+}
+
+/// Creates a database with SafeSpace's tables.
+pub(crate) fn migrate(settings: &Settings, postgres: &Postgres, database: &str) -> Outcome<()> {
+    postgres.create_database(database)?;
+    let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut command = safespace(settings, Path::new(PROGRAM), postgres, database, unused);
+    let output = command.arg("migrate").output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{database} is not migrated: {errors}").into()) }
 }

@@ -1,10 +1,11 @@
-//! How long and against what the bench runs, from the environment.
+//! How long and against what the bench runs, from the command line and the environment.
 
 use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::arguments::Arguments;
 use crate::support::outcome::Outcome;
 
 /// Sessions in the small database, and in every database at the start of a round.
@@ -24,8 +25,6 @@ pub(crate) struct Settings {
     pub(crate) growth_sessions: usize,
     /// Sessions that ended, in the database that is swept.
     pub(crate) ended_sessions: usize,
-    /// Whether nothing but sweeping is measured.
-    pub(crate) only_sweep: bool,
     /// Streamed turns that are open while memory is measured.
     pub(crate) open_streams: usize,
     /// Idle connections that are open while memory is measured.
@@ -42,29 +41,37 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// Reads the variables that `main.rs` lists.
-    pub(crate) fn from_environment() -> Outcome<Settings> {
-        let quick = env::var_os("QUICK").is_some_and(|value| value == "1");
-        let growth_sessions = number("GROWTH_SESSIONS", if quick { 100_000 } else { 10_000_000 })?;
+    pub(crate) fn read(arguments: &Arguments) -> Outcome<Settings> {
+        let short = arguments.short;
+        let growth_sessions = number("GROWTH_SESSIONS", if short { 100_000 } else { 10_000_000 })?;
         if growth_sessions <= FEW_SESSIONS {
             return Err(format!("GROWTH_SESSIONS has to be more than {FEW_SESSIONS}").into());
         }
         let baseline = path("BASELINE")?;
-        let only_sweep = env::var_os("ONLY").is_some_and(|value| value == "sweep");
         Ok(Settings {
-            seconds: if quick { 1 } else { 2 },
-            warm_up: if quick { None } else { Some(1) },
-            growth_warm_up: if quick { 1 } else { 10 },
-            rounds: number("ROUNDS", if quick { 2 } else { 5 })?.max(1),
+            seconds: if short { 1 } else { 2 },
+            warm_up: if short { None } else { Some(1) },
+            growth_warm_up: if short { 1 } else { 10 },
+            rounds: number("ROUNDS", if short { 2 } else { 5 })?.max(1),
             growth_sessions,
-            ended_sessions: number("ENDED_SESSIONS", if quick { 100_000 } else { 1_000_000 })?.max(1),
-            only_sweep,
+            ended_sessions: number("ENDED_SESSIONS", if short { 100_000 } else { 1_000_000 })?.max(1),
             open_streams: number("OPEN_STREAMS", 2_000)?.max(1),
             idle_connections: number("IDLE_CONNECTIONS", 10_000)?.max(1),
             peers: path("PEERS")?,
-            log_level: env::var("LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned()),
-            writes_document: !quick && !only_sweep && baseline.is_none(),
+            log_level: env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned()),
+            writes_document: !short && !arguments.sweep && baseline.is_none(),
             baseline,
         })
+    }
+
+    /// Those of the quick comparison, whose time is bounded: three rounds of one second, without peers and baseline.
+    pub(crate) fn quick(self) -> Settings {
+        Settings { seconds: 1, warm_up: None, rounds: 3, peers: None, baseline: None, ..self }
+    }
+
+    /// Those of the picture: three rounds of one second.
+    pub(crate) fn picture(self) -> Settings {
+        Settings { seconds: 1, warm_up: None, rounds: 3, ..self }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sweeping: requests while a million ended sessions are deleted, and while they wait.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use postgres::{Client, Transaction};
 use crate::results::Results;
 use crate::rounds::{CREATE_128, print_progress};
 use crate::rows::Format;
-use crate::services::{Service, safespace};
+use crate::services::{Service, migrate, safespace};
 use crate::sessions::Sessions;
 use crate::settings::{FEW_SESSIONS, Settings};
 use crate::support::outcome::Outcome;
@@ -40,11 +40,7 @@ pub(crate) fn measure(
     results: &mut Results,
 ) -> Outcome<()> {
     let (program, database) = (Path::new(PROGRAM), "sweep");
-    postgres.create_database(database)?;
-    let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    if !safespace(settings, program, postgres, database, unused).arg("migrate").output()?.status.success() {
-        return Err("the database to sweep is not migrated".into());
-    }
+    migrate(settings, postgres, database)?;
     let mut sessions = Sessions::new(postgres.client(database)?, Format::Sealed);
     sessions.reset(FEW_SESSIONS, 0)?;
     let (mut client, mut holder) = (postgres.client(database)?, postgres.client(database)?);
@@ -62,7 +58,7 @@ pub(crate) fn measure(
     client.batch_execute("VACUUM (ANALYZE) sessions, messages")?;
     client.batch_execute("CHECKPOINT")?;
     let command = |address: SocketAddr| safespace(settings, program, postgres, database, address);
-    let mut service = Service::start(postgres, "sweep", sessions, command, stop)?;
+    let mut service = Service::start(postgres, "sweep", Some(sessions), command, stop)?;
     for name in [WAITING, SWEEPING] {
         CASES.into_iter().for_each(|case| results.add_row(name, case));
     }

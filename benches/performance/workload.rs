@@ -20,6 +20,14 @@ pub(crate) struct Case {
     pub(crate) connections: usize,
 }
 
+impl Case {
+    /// As in `create, 128 clients`.
+    pub(crate) fn title(self) -> String {
+        let clients = if self.connections == 1 { "client" } else { "clients" };
+        format!("{}, {} {clients}", self.workload.name(), self.connections)
+    }
+}
+
 /// A request. The id of a session goes between the two parts of the path.
 pub(crate) struct Request {
     pub(crate) method: &'static str,
@@ -112,10 +120,5 @@ impl Workload {
             Workload::Chat | Workload::Stream => SessionChoice::New(CHAT_SESSIONS_PER_CLIENT * connections),
             Workload::History => SessionChoice::Histories,
         }
-    }
-
-    /// No peer streams.
-    pub(crate) fn is_for_peers(self) -> bool {
-        self != Workload::Stream
     }
 }

@@ -14,7 +14,7 @@ use super::outcome::Outcome;
 pub(crate) const OWNER: &str = "safespace";
 
 /// Everything else is PostgreSQL's default, so a commit is on disk before the client gets its response.
-const SETTINGS: [&str; 1] = ["max_connections=200"];
+const SETTINGS: [&str; 1] = ["max_connections=300"];
 
 /// Fields drop in order: the server ends before its folder is removed.
 pub(crate) struct Postgres {
