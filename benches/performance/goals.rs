@@ -3,9 +3,10 @@
 use crate::baseline;
 use crate::growth;
 use crate::limit;
+use crate::memory;
 use crate::peers::{AXUM, FASTAPI};
 use crate::pgbench;
-use crate::results::{Results, Row, Sample};
+use crate::results::{MemoryRow, Results, Row, Sample, StreamRow};
 use crate::rounds;
 use crate::services::SAFESPACE;
 use crate::settings::{FEW_SESSIONS, Settings};
@@ -80,6 +81,13 @@ const HISTORY: Case = Case { workload: Workload::History, connections: 1 };
 /// Its p99 has to be below this, in milliseconds.
 const HISTORY_P99_MS: f64 = 20.0;
 
+/// What the service may keep of the memory of a burst, in MiB.
+const MAX_KEPT_MIB: f64 = 20.0;
+
+/// A first piece may arrive this much later than at a client of the model, while the streams keep this many processors busy.
+const MAX_FIRST_PIECE_MS: f64 = 2.0;
+const MAX_STREAM_PROCESSORS: f64 = 1.0;
+
 /// Maximum time of a start, in milliseconds.
 const MAX_START_MS: f64 = 150.0;
 
@@ -119,12 +127,8 @@ pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
         wanted: format!("at least {MIN_BASELINE_RATIO}"),
         met: ratio >= MIN_BASELINE_RATIO,
     }));
-    goals.extend(results.memory.iter().filter(|row| row.service == SAFESPACE).map(|row| Goal {
-        name: row.kind.to_owned(),
-        value: row.open.to_string(),
-        wanted: row.wanted.to_string(),
-        met: row.open == row.wanted,
-    }));
+    goals.extend(results.memory.iter().filter(|row| row.service == SAFESPACE).flat_map(memory_goals));
+    goals.extend(results.streams.iter().flat_map(stream_goals));
     goals.extend(results.start_ms.map(|start| Goal {
         name: "start in ms".to_owned(),
         value: format!("{start:.0}"),
@@ -132,7 +136,8 @@ pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
         met: start <= MAX_START_MS,
     }));
     let of_rows = results.rows.iter().filter(|row| row.service.starts_with(SAFESPACE)).map(Row::errors);
-    let beside = results.memory.iter().filter(|row| row.service == SAFESPACE).map(|row| row.beside.errors);
+    let beside = results.memory.iter().filter(|row| row.service == SAFESPACE);
+    let beside = beside.filter_map(|row| Some(row.beside.as_ref()?.errors));
     let errors: f64 = of_rows.chain(beside).sum();
     goals.push(Goal {
         name: format!("errors of {SAFESPACE}"),
@@ -163,6 +168,46 @@ fn sweep_goals(results: &Results) -> Vec<Goal> {
         min_ratio(name, results, (sweep::SWEEPING, case), (sweep::WAITING, case), MIN_SWEEP_RATIO)
     };
     sweep::CASES.into_iter().filter_map(goal).collect()
+}
+
+/// All that were opened stay open, and the memory of a burst returns.
+fn memory_goals(row: &MemoryRow) -> Vec<Goal> {
+    let [before, _, after] = row.resident;
+    let open = Goal {
+        name: format!("open: {}", row.kind),
+        value: row.open.to_string(),
+        wanted: row.wanted.to_string(),
+        met: row.open == row.wanted,
+    };
+    let returned = Goal {
+        name: format!("MiB that stay after {} {}", row.wanted, row.kind),
+        value: format!("{:.1}", after - before),
+        wanted: format!("at most {MAX_KEPT_MIB}"),
+        met: after - before <= MAX_KEPT_MIB,
+    };
+    match row.kind {
+        memory::HISTORIES => vec![returned],
+        memory::STREAMS => vec![open, returned],
+        _ => vec![open],
+    }
+}
+
+fn stream_goals(row: &StreamRow) -> [Goal; 2] {
+    let [first, _] = row.first;
+    [
+        Goal {
+            name: format!("{} streams: p50 of the first piece in ms after the model's", row.streams),
+            value: format!("{first:.2}"),
+            wanted: format!("at most {MAX_FIRST_PIECE_MS}"),
+            met: first <= MAX_FIRST_PIECE_MS,
+        },
+        Goal {
+            name: format!("{} streams, {:.0} pieces/s: busy processors", row.streams, row.pieces_per_second),
+            value: format!("{:.2}", row.processors),
+            wanted: format!("at most {MAX_STREAM_PROCESSORS}"),
+            met: row.processors <= MAX_STREAM_PROCESSORS,
+        },
+    ]
 }
 
 fn min_ratio(name: String, results: &Results, ours: (&str, Case), theirs: (&str, Case), min: f64) -> Option<Goal> {

@@ -126,7 +126,7 @@ fn measure(
     }
     let mut results = Results::default();
     rounds::run(settings, contestants, &cases, 0, stop, &mut results)?;
-    for row in results.rows_of(SAFESPACE).filter(|row| row.errors() > 0.0) {
+    if let Some(row) = results.rows_of(SAFESPACE).find(|row| row.errors() > 0.0) {
         return Err(format!("{}: {} errors", row.case.title(), row.errors()).into());
     }
     let ratio = |figure: &&Figure| Some((figure.name.clone(), (figure.value)(figure.cases, &results)?));

@@ -66,10 +66,10 @@ fn run_loop(mut poll: Poll, new: &Receiver<TcpStream>) {
                     let is_registered = poll.registry().register(&mut connection, token, Interest::READABLE).is_ok();
                     connections.push(is_registered.then_some(connection));
                 }
-            } else if let Some(slot) = connections.get_mut(event.token().0) {
-                if slot.as_mut().is_some_and(|connection| !respond(connection)) {
-                    *slot = None;
-                }
+            } else if let Some(slot) = connections.get_mut(event.token().0)
+                && slot.as_mut().is_some_and(|connection| !respond(connection))
+            {
+                *slot = None;
             }
         }
     }

@@ -12,11 +12,12 @@
 //! - `OPEN_STREAMS`, `IDLE_CONNECTIONS`: how many are open while memory is measured, 2,000 and 10,000 by default.
 //! - `LOG_LEVEL`: the log level of SafeSpace and of the baseline, `info` by default, whose lines go to a file.
 //!
-//! A run without options and `BASELINE` writes its tables to `docs/performance.md`. The exit code is 1 if a goal is
+//! A run without options and `BASELINE` writes its tables to `docs/performance.md`, and the picture there. The exit code is 1 if a goal is
 //! missed, a ratio fell or the bench cannot run, 2 if a program is missing.
 
 mod arguments;
 mod baseline;
+mod chart;
 mod contestants;
 mod goals;
 mod growth;
@@ -27,6 +28,7 @@ mod memory;
 mod model;
 mod peers;
 mod pgbench;
+mod picture;
 mod report;
 mod results;
 mod rounds;
@@ -35,6 +37,7 @@ mod services;
 mod sessions;
 mod settings;
 mod start;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;
@@ -44,6 +47,7 @@ mod workload;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::arguments::Arguments;
 use crate::results::Results;
@@ -89,6 +93,9 @@ fn measure(arguments: &Arguments) -> Outcome<bool> {
     let settings = Settings::read(arguments)?;
     // Without the handlers, a signal would end the bench and leave PostgreSQL and the services running.
     let stop = StopSignal::install()?;
+    // The bench has the client's end of each connection, and the model's end of each stream.
+    let (_, max) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, max, max)?;
     run(arguments, settings, &stop).map_err(|error| stop.or_error(error))
 }
 
@@ -99,12 +106,19 @@ fn run(arguments: &Arguments, settings: Settings, stop: &StopSignal) -> Outcome<
     }
     let peers = peers::prepare(&settings)?;
     let postgres = Postgres::start(stop.flag())?;
+    if arguments.picture {
+        picture::draw(&settings.picture(), &postgres, &peers, stop)?;
+        return Ok(true);
+    }
     let environment = report::environment(&settings, &postgres)?;
     let mut results = Results::default();
     if !arguments.sweep {
         rounds::compare(&settings, &postgres, &peers, stop, &mut results)?;
         results.start_ms = Some(start::measure(&settings, &postgres, stop)?);
         results.memory = memory::measure(&settings, &postgres, stop)?;
+        let (streams, memory) = streams::measure(&settings, &postgres, stop)?;
+        results.streams = Some(streams);
+        results.memory.push(memory);
         growth::measure(&settings, &postgres, stop, &mut results)?;
     }
     sweep::measure(&settings, &postgres, stop, &mut results)?;
@@ -113,6 +127,7 @@ fn run(arguments: &Arguments, settings: Settings, stop: &StopSignal) -> Outcome<
     println!("{report}");
     if settings.writes_document {
         write_document(DOCUMENT, &report)?;
+        picture::draw(&settings.picture(), &postgres, &peers, stop)?;
     }
     Ok(goals.iter().all(|goal| goal.met))
 }

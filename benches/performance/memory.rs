@@ -1,13 +1,12 @@
-//! Memory of the service with many open streams and with many idle connections, and a load of other requests beside them.
+//! Memory of the service with many idle connections, and a load of other requests beside them; and after a burst of long histories.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use std::thread;
+use std::time::Duration;
 
 use crate::baseline;
-use crate::model;
 use crate::results::MemoryRow;
 use crate::rows::Format;
 use crate::services::{SAFESPACE, Service, safespace};
@@ -17,7 +16,7 @@ use crate::support::outcome::Outcome;
 use crate::support::postgres::{OWNER, Postgres};
 use crate::support::process::{PROGRAM, TIMEOUT};
 use crate::support::stop::StopSignal;
-use crate::workload::{Case, SessionChoice, Workload};
+use crate::workload::{Case, Workload};
 
 /// The load beside the open connections.
 const BESIDE: Case = Case { workload: Workload::Read, connections: 32 };
@@ -25,12 +24,21 @@ const BESIDE: Case = Case { workload: Workload::Read, connections: 32 };
 /// Connections that the service accepts beyond the idle ones, so that the load does not close any of them.
 const SPARE_CONNECTIONS: usize = 100;
 
-/// Timeouts in seconds, all longer than a measurement: of an idle connection, and of a turn and its request.
+/// The timeout of an idle connection in seconds, longer than a measurement.
 const IDLE_TIMEOUT: usize = 600;
-const TURN_TIMEOUT: usize = 240;
 
-const STREAMS: &str = "open streams";
+/// Kinds of rows. The memory of the last two has to return after the burst.
 const IDLE: &str = "idle connections";
+pub(crate) const STREAMS: &str = "streams";
+pub(crate) const HISTORIES: &str = "clients that read histories of 1,000 messages";
+
+/// The burst of histories.
+const BURST: Case = Case { workload: Workload::History, connections: 128 };
+const BURST_HISTORIES: usize = 32;
+
+/// From the end of a burst until the memory is read: the allocator returns unused memory after a second, and threads of turns end
+/// when none has come for some seconds.
+pub(crate) const TIME_TO_RETURN: Duration = Duration::from_secs(12);
 
 /// A small buffer, because there are 10,000 clients.
 const BUFFER_BYTES: usize = 1024;
@@ -38,12 +46,9 @@ const BUFFER_BYTES: usize = 1024;
 /// A client's end of a connection, which is open until dropped.
 type Client = BufReader<TcpStream>;
 
-/// Measures SafeSpace with open streams, and SafeSpace and the baseline with idle connections.
+/// Measures SafeSpace with a burst of histories, and SafeSpace and the baseline with idle connections.
 pub(crate) fn measure(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> Outcome<Vec<MemoryRow>> {
-    // The bench has the client's end of each connection, and the model's end of each stream.
-    let (_, max) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, max, max)?;
-    let mut rows = vec![with_streams(settings, postgres, stop)?];
+    let mut rows = vec![with_histories(settings, postgres, stop)?];
     rows.push(with_idle_connections(settings, postgres, SAFESPACE, OWNER, Path::new(PROGRAM), stop)?);
     if let Some(program) = &settings.baseline {
         rows.push(with_idle_connections(settings, postgres, baseline::NAME, baseline::NAME, program, stop)?);
@@ -51,34 +56,21 @@ pub(crate) fn measure(settings: &Settings, postgres: &Postgres, stop: &StopSigna
     Ok(rows)
 }
 
-/// Each stream has had its first delta. The model server finishes all of them at the end.
-fn with_streams(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> Outcome<MemoryRow> {
-    let model = model::start()?;
-    let variables = [
-        ("OPENAI_BASE_URL", format!("http://{}/v1", model.address)),
-        ("COMPANION_MODEL", "bench".to_owned()),
-        ("COMPANION_CONCURRENCY", settings.open_streams.to_string()),
-        ("COMPANION_TIMEOUT", TURN_TIMEOUT.to_string()),
-        ("APP_REQUEST_TIMEOUT", (2 * TURN_TIMEOUT).to_string()),
-    ];
-    let program = Path::new(PROGRAM);
-    let command = |address: SocketAddr| {
-        let mut command = safespace(settings, program, postgres, OWNER, address);
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
-        command
-    };
-    let mut service = Service::start(
-        postgres,
-        SAFESPACE,
-        Some(Sessions::new(postgres.client(OWNER)?, Format::Sealed)),
-        command,
-        stop,
-    )?;
-    service.reset(FEW_SESSIONS, 0)?;
-    let ids = service.choose(&SessionChoice::New(settings.open_streams))?;
-    let address = service.process.address;
-    let connect = |index: usize| open_stream(address, &ids[index].expose().to_string());
-    observe(settings, &mut service, (STREAMS, settings.open_streams), connect, || drop(model), stop)
+fn with_histories(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -> Outcome<MemoryRow> {
+    let command = |address: SocketAddr| safespace(settings, Path::new(PROGRAM), postgres, OWNER, address);
+    postgres.create_database(OWNER)?;
+    let sessions = Sessions::new(postgres.client(OWNER)?, Format::Sealed);
+    let mut service = Service::start(postgres, SAFESPACE, Some(sessions), command, stop)?;
+    service.reset(FEW_SESSIONS, BURST_HISTORIES)?;
+    service.measure(BESIDE, settings.seconds)?;
+    let before = service.process.resident();
+    let sample = service.measure(BURST, settings.seconds)?;
+    stop.check()?;
+    thread::sleep(TIME_TO_RETURN);
+    let resident = [before, sample.resident.unwrap_or_default(), service.process.resident()];
+    print(&service.name, HISTORIES, BURST.connections, resident);
+    let (wanted, open) = (BURST.connections, BURST.connections);
+    Ok(MemoryRow { service: service.name.clone(), kind: HISTORIES, wanted, open, resident, beside: Some(sample) })
 }
 
 /// Each connection has had one response.
@@ -100,29 +92,20 @@ fn with_idle_connections(
     let mut service =
         Service::start(postgres, name, Some(Sessions::new(postgres.client(database)?, Format::Sealed)), command, stop)?;
     service.reset(FEW_SESSIONS, 0)?;
-    let address = service.process.address;
-    observe(settings, &mut service, (IDLE, count), |_| open_idle(address), || (), stop)
+    observe(settings, &mut service, count, stop)
 }
 
-/// Opens connections one after another, up to the first that fails, and runs a load beside them. `finish` ends what the
-/// clients do not end by closing their connections.
-fn observe(
-    settings: &Settings,
-    service: &mut Service,
-    (kind, wanted): (&'static str, usize),
-    connect: impl Fn(usize) -> io::Result<Client>,
-    finish: impl FnOnce(),
-    stop: &StopSignal,
-) -> Outcome<MemoryRow> {
+/// Opens idle connections one after another, up to the first that fails, and runs a load beside them.
+fn observe(settings: &Settings, service: &mut Service, wanted: usize, stop: &StopSignal) -> Outcome<MemoryRow> {
     service.measure(BESIDE, settings.seconds)?;
     let before = service.process.resident();
     let mut clients = Vec::new();
     for index in 0..wanted {
         stop.check()?;
-        match connect(index) {
+        match open_idle(service.process.address) {
             Ok(client) => clients.push(client),
             Err(error) => {
-                eprintln!("{}, {kind}: only {index} of {wanted}: {error}", service.name);
+                eprintln!("{}, {IDLE}: only {index} of {wanted}: {error}", service.name);
                 break;
             }
         }
@@ -130,29 +113,15 @@ fn observe(
     let during = service.process.resident();
     let beside = service.measure(BESIDE, settings.seconds)?;
     let open = clients.iter_mut().map(is_open).filter(|is_open| *is_open).count();
-    finish();
     drop(clients);
     service.process.settle();
-    let after = service.process.resident();
-    let name = service.name.clone();
-    eprintln!("{name}, {open} {kind}: {before:.1} MiB before, {during:.1} during, {after:.1} after");
-    Ok(MemoryRow { service: name, kind, wanted, open, resident: [before, during, after], beside })
+    let resident = [before, during, service.process.resident()];
+    print(&service.name, IDLE, open, resident);
+    Ok(MemoryRow { service: service.name.clone(), kind: IDLE, wanted, open, resident, beside: Some(beside) })
 }
 
-/// Asks for a streamed answer, and reads it up to its first delta.
-fn open_stream(address: SocketAddr, session: &str) -> io::Result<Client> {
-    let request = Workload::Stream.request();
-    let ([before, after], body, fields) = (request.path, request.body, request.fields);
-    let length = body.len();
-    let head =
-        format!("{} {before}{session}{after} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n", request.method);
-    let mut client = send(address, &format!("{head}{fields}Content-Length: {length}\r\n\r\n{body}"))?;
-    read_until(&mut client, "event: message.delta")?;
-    // The line of its data and the end of the event.
-    for _ in 0..2 {
-        client.read_line(&mut String::new())?;
-    }
-    Ok(client)
+fn print(name: &str, kind: &str, count: usize, [before, during, after]: [f64; 3]) {
+    eprintln!("{name}, {count} {kind}: {before:.1} MiB before, {during:.1} during, {after:.1} after");
 }
 
 /// Sends one request on a connection that stays open, and reads the response.

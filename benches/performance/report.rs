@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::baseline;
 use crate::goals::{Goal, absent};
 use crate::load;
-use crate::results::Results;
+use crate::results::{Results, Sample};
 use crate::settings::Settings;
 use crate::support::machine;
 use crate::support::outcome::Outcome;
@@ -16,6 +16,7 @@ pub(crate) fn render(environment: &str, results: &Results, goals: &[Goal]) -> Ou
     let mut text = format!("{environment}\n\n");
     write_cases(&mut text, results)?;
     write_memory(&mut text, results)?;
+    write_streams(&mut text, results)?;
     write_ratios(&mut text, results)?;
     writeln!(text, "\n| Goal | Measured | Wanted | |\n|---|--:|---|---|")?;
     for goal in goals {
@@ -51,21 +52,38 @@ fn write_cases(text: &mut String, results: &Results) -> fmt::Result {
 }
 
 fn write_memory(text: &mut String, results: &Results) -> fmt::Result {
+    if results.memory.is_empty() {
+        return Ok(());
+    }
     writeln!(
         text,
-        "\n| Service | Open | Count | MiB before | during | after | Reads/s beside, 32 clients | p99 ms | Errors |\n\
+        "\n| Service | Open | Count | MiB before | during | after | Requests/s | p99 ms | Errors |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     for row in &results.memory {
         let [before, during, after] = row.resident.map(|resident| number(Some(resident), 1));
-        let (rate, p99) = (number(Some(row.beside.rate), 0), number(row.beside.p99, 3));
-        writeln!(
-            text,
-            "| {} | {} | {} | {before} | {during} | {after} | {rate} | {p99} | {} |",
-            row.service, row.kind, row.open, row.beside.errors
-        )?;
+        let of_load = |field: fn(&Sample) -> Option<f64>| row.beside.as_ref().and_then(field);
+        let rate = number(of_load(|sample| Some(sample.rate)), 0);
+        let (p99, errors) = (number(of_load(|sample| sample.p99), 3), number(of_load(|sample| Some(sample.errors)), 0));
+        let (service, kind, open) = (&row.service, row.kind, row.open);
+        writeln!(text, "| {service} | {kind} | {open} | {before} | {during} | {after} | {rate} | {p99} | {errors} |")?;
     }
     Ok(())
+}
+
+fn write_streams(text: &mut String, results: &Results) -> fmt::Result {
+    let Some(row) = &results.streams else { return Ok(()) };
+    writeln!(
+        text,
+        "\n| Streams | Pieces/s | First piece, p50 ms | p99 ms | All pieces, p50 ms | p99 ms | Processors |\n\
+         |--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    let ([first_p50, first_p99], [p50, p99]) = (row.first, row.all);
+    let (streams, rate, processors) = (row.streams, row.pieces_per_second, row.processors);
+    writeln!(
+        text,
+        "| {streams} | {rate:.0} | {first_p50:.2} | {first_p99:.2} | {p50:.2} | {p99:.2} | {processors:.2} |"
+    )
 }
 
 /// The table of ratios; nothing without a baseline.

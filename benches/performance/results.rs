@@ -40,15 +40,26 @@ impl Row {
 /// The memory of a service before, while and after many connections are open.
 pub(crate) struct MemoryRow {
     pub(crate) service: String,
-    /// Kind of connection: `open streams` or `idle connections`.
+    /// What is open, as in `idle connections`.
     pub(crate) kind: &'static str,
     pub(crate) wanted: usize,
-    /// How many were still open after the load beside them.
+    /// How many were still open at the end of the measurement.
     pub(crate) open: usize,
     /// Resident MiB before, during, after.
     pub(crate) resident: [f64; 3],
-    /// A load of other requests while all of them are open.
-    pub(crate) beside: Sample,
+    /// A load of other requests while all of them are open, or the burst itself.
+    pub(crate) beside: Option<Sample>,
+}
+
+/// Streamed answers of many turns at once.
+pub(crate) struct StreamRow {
+    pub(crate) streams: usize,
+    pub(crate) pieces_per_second: f64,
+    /// Milliseconds from the model to the client, median and 99th percentile: of first pieces, and of all.
+    pub(crate) first: [f64; 2],
+    pub(crate) all: [f64; 2],
+    /// Processors that the service keeps busy.
+    pub(crate) processors: f64,
 }
 
 /// All rows, in the order of the report.
@@ -56,6 +67,7 @@ pub(crate) struct MemoryRow {
 pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
     pub(crate) memory: Vec<MemoryRow>,
+    pub(crate) streams: Option<StreamRow>,
     /// Median milliseconds of a start.
     pub(crate) start_ms: Option<f64>,
 }

@@ -1,5 +1,6 @@
 //! What an operator meets: configuration, the process, logs, metrics, documents, the repository's own rules.
 
+mod benchmark;
 mod check;
 mod configuration;
 mod documentation;

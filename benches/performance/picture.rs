@@ -1,0 +1,72 @@
+//! The picture at the top of docs/performance.md: requests per second and p99 over the number of clients.
+
+use std::fs;
+use std::path::Path;
+
+use crate::chart::{self, Line, Panel, Scale, label};
+use crate::contestants::{Contestant, start_all};
+use crate::peers::Peer;
+use crate::results::{Results, Sample};
+use crate::rounds;
+use crate::settings::Settings;
+use crate::support::machine;
+use crate::support::outcome::Outcome;
+use crate::support::postgres::Postgres;
+use crate::support::stop::StopSignal;
+use crate::workload::{Case, Workload};
+
+const FILE: &str = "docs/performance.svg";
+
+const CONNECTIONS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// The works that are drawn, and what a reader calls them.
+const WORKS: [(Workload, &str); 2] = [(Workload::Root, "GET /"), (Workload::Create, "Create a session")];
+
+/// A value of a sample, what it is called, and how it is drawn.
+type Value = (fn(&Sample) -> Option<f64>, &'static str, fn() -> Scale);
+
+const VALUES: [Value; 2] = [
+    (|sample| Some(sample.rate), "requests/s", || Scale::Linear),
+    (|sample| sample.p99, "p99 in ms", || Scale::Logarithmic),
+];
+
+/// Measures and draws it.
+pub(crate) fn draw(settings: &Settings, postgres: &Postgres, peers: &[Peer], stop: &StopSignal) -> Outcome<()> {
+    let mut contestants = start_all(settings, postgres, peers, stop)?;
+    let cases = rounds::cases(&WORKS.map(|(workload, _)| workload), &CONNECTIONS);
+    let mut results = Results::default();
+    rounds::run(settings, &mut contestants, &cases, 0, stop, &mut results)?;
+    let names: Vec<&str> = contestants.iter().map(Contestant::name).collect();
+    let mut panels = Vec::new();
+    for (value, unit, scale) in VALUES {
+        for (workload, work) in WORKS {
+            let line = |name: &&str| {
+                let at = |connections: usize| results.median(name, Case { workload, connections }, value);
+                let points = CONNECTIONS.into_iter().filter_map(|connections| Some((connections, at(connections)?)));
+                Line { name: (*name).to_owned(), points: points.collect() }
+            };
+            let lines = names.iter().map(line).filter(|line| !line.points.is_empty()).collect();
+            panels.push(Panel { title: format!("{work}: {unit}"), scale: scale(), lines });
+        }
+    }
+    let title = "Requests per second and p99 over the number of clients";
+    let description = format!("{}. {}", describe(&panels), machine::describe(postgres)?);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    fs::write(path, chart::draw(title, &description, &panels)?)?;
+    eprintln!("The picture is in {FILE}.");
+    Ok(())
+}
+
+/// The ends of all lines, in words.
+fn describe(panels: &[Panel]) -> String {
+    let of_line = |line: &Line| {
+        let (first, last) = (line.points.first()?, line.points.last()?);
+        let [from, to] = [first, last].map(|(clients, value)| format!("{} with {clients}", label(*value)));
+        Some(format!("{} {from} and {to}", line.name))
+    };
+    let of_panel = |panel: &Panel| {
+        let lines: Vec<String> = panel.lines.iter().filter_map(of_line).collect();
+        format!("{}, number of clients: {}", panel.title, lines.join("; "))
+    };
+    panels.iter().map(of_panel).collect::<Vec<_>>().join(". ")
+}
