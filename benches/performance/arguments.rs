@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 /// Measures SafeSpace beside its peers. Without options, everything, which writes the tables and the picture of docs/performance.md.
 #[derive(Parser)]
 pub(crate) struct Arguments {
     /// In under three minutes, compares ratios with the last ones in benches/performance/last.toml; exit code 1 if one fell by more
     /// than a tenth, twice.
-    #[arg(long, conflicts_with_all = ["picture", "sweep", "short"])]
+    #[arg(long, conflicts_with_all = ["picture", "only", "short"])]
     pub(crate) quick: bool,
 
     /// Writes the ratios that were measured to benches/performance/last.toml.
@@ -17,12 +17,12 @@ pub(crate) struct Arguments {
     pub(crate) save: bool,
 
     /// Only draws the picture, docs/performance.svg.
-    #[arg(long, conflicts_with_all = ["sweep", "short"])]
+    #[arg(long, conflicts_with_all = ["only", "short"])]
     pub(crate) picture: bool,
 
-    /// Only measures requests while ended sessions are swept.
-    #[arg(long)]
-    pub(crate) sweep: bool,
+    /// Measures one part alone, and writes nothing.
+    #[arg(long, value_enum)]
+    pub(crate) only: Option<Part>,
 
     /// Tries everything out with short rounds and small tables, and writes nothing.
     #[arg(long)]
@@ -35,4 +35,21 @@ pub(crate) struct Arguments {
     /// Cargo adds this option to the command line of every bench.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+/// A part of the measurement.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Alternating rounds of SafeSpace, its peers, the limit and pgbench.
+    Rounds,
+    /// The time of a start.
+    Start,
+    /// Memory with idle connections, and after a burst of histories.
+    Memory,
+    /// Streamed answers of many turns at once.
+    Streams,
+    /// A small and a large database.
+    Growth,
+    /// Requests while ended sessions are swept.
+    Sweep,
 }

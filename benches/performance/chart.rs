@@ -59,6 +59,7 @@ pub(crate) fn draw(title: &str, description: &str, panels: &[Panel]) -> Result<S
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"title description\">"
     )?;
+    let [title, description] = [title, description].map(|text| text.replace('&', "&amp;").replace('<', "&lt;"));
     writeln!(svg, "<title id=\"title\">{title}</title>\n<desc id=\"description\">{description}</desc>")?;
     write_style(&mut svg)?;
     writeln!(svg, "<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>")?;

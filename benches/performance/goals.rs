@@ -36,35 +36,27 @@ const MIN_RATIOS: [(Workload, &[usize], &str, f64); 8] = [
 /// The median latency of one client may be at most this many times that of pgbench with the same statement.
 const MAX_RATIO_TO_PGBENCH: f64 = 1.25;
 
-/// A value that may be axum's and this much more; without an allowance, it has to be below axum's.
-struct BelowAxum {
-    name: &'static str,
-    field: fn(&Sample) -> Option<f64>,
-    allowed: Option<f64>,
-    works: &'static [Workload],
-    connections: &'static [usize],
-}
+/// A value of a sample, of which less is better, and its name in the report.
+type Value = (&'static str, fn(&Sample) -> Option<f64>);
+
+const P50: Value = ("p50 in ms", |sample| sample.p50);
+const P99: Value = ("p99 in ms", |sample| sample.p99);
+const PROCESSOR: Value = ("CPU µs per request", |sample| sample.processor);
 
 const STATEMENTS: [Workload; 4] = [Workload::Create, Workload::Read, Workload::Delete, Workload::Health];
 
-const BELOW_AXUM: [BelowAxum; 6] = [
-    BelowAxum { name: P50, field: p50, allowed: Some(0.0), works: &STATEMENTS, connections: &[1] },
-    BelowAxum { name: P50, field: p50, allowed: Some(0.1), works: &[Workload::Chat], connections: &[1] },
-    BelowAxum { name: P99, field: p99, allowed: None, works: &STATEMENTS, connections: &[32, 128] },
-    BelowAxum { name: PROCESSOR, field: processor, allowed: None, works: &STATEMENTS, connections: &[1, 32, 128] },
-    BelowAxum {
-        name: PROCESSOR,
-        field: processor,
-        allowed: None,
-        works: &[Workload::Root],
-        connections: &[1, 32, 128],
-    },
-    BelowAxum { name: PROCESSOR, field: processor, allowed: None, works: &[Workload::Chat], connections: &[1, 32, 64] },
-];
+/// A value that may be axum's and this much more; without an allowance, it has to be below axum's. It is judged for each of the works
+/// with each number of connections.
+type Below = (Value, Option<f64>, &'static [Workload], &'static [usize]);
 
-const P50: &str = "p50 in ms";
-const P99: &str = "p99 in ms";
-const PROCESSOR: &str = "CPU µs per request";
+const BELOW_AXUM: [Below; 6] = [
+    (P50, Some(0.0), &STATEMENTS, &[1]),
+    (P50, Some(0.1), &[Workload::Chat], &[1]),
+    (P99, None, &STATEMENTS, &[32, 128]),
+    (PROCESSOR, None, &STATEMENTS, &[1, 32, 128]),
+    (PROCESSOR, None, &[Workload::Root], &[1, 32, 128]),
+    (PROCESSOR, None, &[Workload::Chat], &[1, 32, 64]),
+];
 
 /// Minimum ratio of requests per second with many sessions to those with few.
 const MIN_GROWTH_RATIO: f64 = 0.9;
@@ -103,11 +95,11 @@ pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
             goals.extend(min_ratio(name, results, (SAFESPACE, case), (peer, case), min));
         }
     }
-    for below in BELOW_AXUM {
-        for case in rounds::cases(below.works, below.connections) {
-            let name = format!("{}: {}", case.title(), below.name);
-            let values = [SAFESPACE, AXUM].map(|service| results.median(service, case, below.field));
-            goals.extend(below_axum(name, values, below.allowed));
+    for ((value_name, field), allowed, works, connections) in BELOW_AXUM {
+        for case in rounds::cases(works, connections) {
+            let name = format!("{}: {value_name}", case.title());
+            let values = [SAFESPACE, AXUM].map(|service| results.median(service, case, field));
+            goals.extend(below_axum(name, values, allowed));
         }
     }
     goals.extend(rounds::cases(&STATEMENTS, &[1]).into_iter().filter_map(|case| near_pgbench(results, case)));
@@ -138,7 +130,7 @@ pub(crate) fn judge(settings: &Settings, results: &Results) -> Vec<Goal> {
     let of_rows = results.rows.iter().filter(|row| row.service.starts_with(SAFESPACE)).map(Row::errors);
     let beside = results.memory.iter().filter(|row| row.service == SAFESPACE);
     let beside = beside.filter_map(|row| Some(row.beside.as_ref()?.errors));
-    let errors: f64 = of_rows.chain(beside).sum();
+    let errors = of_rows.chain(beside).fold(0.0, |sum, errors| sum + errors);
     goals.push(Goal {
         name: format!("errors of {SAFESPACE}"),
         value: errors.to_string(),
@@ -227,6 +219,7 @@ fn below_axum(name: String, [ours, axum]: [Option<f64>; 2], allowed: Option<f64>
 
 /// The floor is what a service cannot go below: an empty request, and the statement.
 fn near_pgbench(results: &Results, case: Case) -> Option<Goal> {
+    let (_, p50) = P50;
     let ours = results.median(SAFESPACE, case, p50)?;
     let statement = results.median(pgbench::NAME, case, p50)?;
     let root = Case { workload: Workload::Root, ..case };
@@ -243,18 +236,6 @@ fn near_pgbench(results: &Results, case: Case) -> Option<Goal> {
         ),
         met: ours <= max,
     })
-}
-
-fn p50(sample: &Sample) -> Option<f64> {
-    sample.p50
-}
-
-fn p99(sample: &Sample) -> Option<f64> {
-    sample.p99
-}
-
-fn processor(sample: &Sample) -> Option<f64> {
-    sample.processor
 }
 
 /// The largest of the medians, because an allocator seldom returns memory.

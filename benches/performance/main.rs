@@ -49,7 +49,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Part};
 use crate::results::Results;
 use crate::settings::Settings;
 use crate::support::outcome::{Outcome, exit_code};
@@ -112,16 +112,27 @@ fn run(arguments: &Arguments, settings: Settings, stop: &StopSignal) -> Outcome<
     }
     let environment = report::environment(&settings, &postgres)?;
     let mut results = Results::default();
-    if !arguments.sweep {
+    let measures = |part| arguments.only.is_none_or(|only| only == part);
+    if measures(Part::Rounds) {
         rounds::compare(&settings, &postgres, &peers, stop, &mut results)?;
+    }
+    if measures(Part::Start) {
         results.start_ms = Some(start::measure(&settings, &postgres, stop)?);
+    }
+    if measures(Part::Memory) {
         results.memory = memory::measure(&settings, &postgres, stop)?;
+    }
+    if measures(Part::Streams) {
         let (streams, memory) = streams::measure(&settings, &postgres, stop)?;
         results.streams = Some(streams);
         results.memory.push(memory);
+    }
+    if measures(Part::Growth) {
         growth::measure(&settings, &postgres, stop, &mut results)?;
     }
-    sweep::measure(&settings, &postgres, stop, &mut results)?;
+    if measures(Part::Sweep) {
+        sweep::measure(&settings, &postgres, stop, &mut results)?;
+    }
     let goals = goals::judge(&settings, &results);
     let report = report::render(&environment, &results, &goals)?;
     println!("{report}");

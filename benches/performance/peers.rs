@@ -27,7 +27,7 @@ pub(crate) struct Peer {
 /// Builds the peers whose folders exist.
 pub(crate) fn prepare(settings: &Settings) -> Outcome<Vec<Peer>> {
     let Some(peers) = &settings.peers else {
-        eprintln!("PEERS is not set, so SafeSpace is measured beside pgbench alone.");
+        eprintln!("PEERS is not set, so SafeSpace is measured beside pgbench and the limit alone.");
         return Ok(Vec::new());
     };
     let mut ready = Vec::new();

@@ -31,9 +31,12 @@ pub(crate) fn render(environment: &str, results: &Results, goals: &[Goal]) -> Ou
 }
 
 fn write_cases(text: &mut String, results: &Results) -> fmt::Result {
+    if results.rows.is_empty() {
+        return Ok(());
+    }
     writeln!(
         text,
-        "| Service | Workload | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB | Turns/session |\n\
+        "| Service | Work | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB | Turns/session |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     for row in &results.rows {

@@ -59,7 +59,7 @@ impl Settings {
             idle_connections: number("IDLE_CONNECTIONS", 10_000)?.max(1),
             peers: path("PEERS")?,
             log_level: env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned()),
-            writes_document: !short && !arguments.sweep && baseline.is_none(),
+            writes_document: !short && arguments.only.is_none() && baseline.is_none(),
             baseline,
         })
     }
