@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use crate::busy;
 use crate::contestants::{Contestant, start_all};
-use crate::limit;
-use crate::pgbench;
+use crate::figures::{self, Figure};
 use crate::report::number;
-use crate::results::{Results, Sample};
+use crate::results::Results;
 use crate::rounds;
 use crate::services::SAFESPACE;
 use crate::settings::Settings;
@@ -21,38 +22,38 @@ use crate::support::outcome::Outcome;
 use crate::support::postgres::Postgres;
 use crate::support::stop::StopSignal;
 use crate::verdict::{Verdict, has_fallen, judge};
-use crate::workload::{Case, Workload};
+use crate::workload::Case;
 
 /// The file of the last ratios, below the repository's root.
 const LAST: &str = "benches/performance/last.toml";
 
-const ROOT: [Case; 2] =
-    [Case { workload: Workload::Root, connections: 1 }, Case { workload: Workload::Root, connections: 128 }];
+/// The whole comparison takes less than three minutes.
+const MAX_TIME: Duration = Duration::from_secs(165);
 
-/// Numbers of connections of requests with one statement.
-const CONNECTIONS: [usize; 2] = [1, 128];
-
-/// A ratio of which more is better.
-struct Figure {
-    name: String,
-    /// What it is measured with.
-    cases: [Case; 2],
-    value: fn([Case; 2], &Results) -> Option<f64>,
-}
+/// Above this, the ratios tell more about the other programs than about the service.
+const MAX_BUSY_PROCESSORS: f64 = 0.3;
 
 /// Compares, prints the table, and returns whether no ratio fell twice. `save` writes the ratios down.
 pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop: &StopSignal) -> Outcome<bool> {
+    let began = Instant::now();
+    let busy = busy::processors()?;
     let last = read_last()?;
     let mut contestants = start_all(settings, postgres, &[], stop)?;
-    let figures = figures();
-    let mut measure = |figures: &[&Figure]| measure(settings, &mut contestants, figures, stop);
-    let first = measure(&figures.iter().collect::<Vec<_>>())?;
+    let figures = figures::all();
+    let all: Vec<&Figure> = figures.iter().collect();
+    let first = measure(settings, &mut contestants, &all, stop)?;
     let fell = |figure: &&Figure| match (last.get(&figure.name), first.get(&figure.name)) {
         (Some(&last), Some(&now)) => has_fallen(last, now),
         _ => false,
     };
     let fallen: Vec<&Figure> = figures.iter().filter(fell).collect();
-    let second = if fallen.is_empty() || save { BTreeMap::new() } else { measure(&fallen)? };
+    let second = if fallen.is_empty() || save {
+        BTreeMap::new()
+    } else {
+        let share = cases_of(&fallen).len() as f64 / cases_of(&all).len() as f64;
+        let rounds = rounds_left(settings.rounds, began.elapsed(), share);
+        measure(&Settings { rounds, ..settings.clone() }, &mut contestants, &fallen, stop)?
+    };
     let machine = machine::describe(postgres)?;
     if save {
         write_last(&machine, &first)?;
@@ -70,62 +71,42 @@ pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop
         let word = word(&verdict);
         writeln!(table, "| {name} | {before_text} | {now_text} | {again_text} | {change} | {word} |")?;
     }
+    if busy > MAX_BUSY_PROCESSORS {
+        writeln!(
+            table,
+            "\nOther programs kept {busy:.1} processors busy, so ratios may be wrong. Repeat it on an idle machine."
+        )?;
+    }
     println!("{table}");
     Ok(is_kept || save)
 }
 
-fn figures() -> Vec<Figure> {
-    let works = [Workload::Create, Workload::Read, Workload::Delete, Workload::Health];
-    let statements = rounds::cases(&works, &CONNECTIONS).into_iter().map(|case| (case, case));
-    let create = |connections| Case { workload: Workload::Create, connections };
-    let chat = |connections| Case { workload: Workload::Chat, connections };
-    let chats = [(chat(1), create(1)), (chat(64), create(128))];
-    let mut figures = Vec::new();
-    for case in ROOT {
-        let name = format!("{}: requests/s / limit's", case.title());
-        figures.push(Figure { name, cases: [case, case], value: rate_to_limit });
-    }
-    for (case, reference) in statements.chain(chats) {
-        let of = if reference == case { String::new() } else { format!(" {}", reference.title()) };
-        let name = format!("{}: requests/s / pgbench's{of}", case.title());
-        figures.push(Figure { name, cases: [case, reference], value: rate_to_pgbench });
-    }
-    let loads: Vec<Case> = figures.iter().map(|figure| figure.cases[0]).collect();
-    for case in loads {
-        let root = ROOT[usize::from(case.connections > 1)];
-        let name = format!("{}: processor time of limit's {} / ours", case.title(), root.title());
-        figures.push(Figure { name, cases: [case, root], value: limit_processor });
-    }
-    figures
-}
-
-fn rate_to_limit([case, reference]: [Case; 2], results: &Results) -> Option<f64> {
-    results.ratio((SAFESPACE, case), (limit::NAME, reference), |sample| Some(sample.rate))
-}
-
-fn rate_to_pgbench([case, reference]: [Case; 2], results: &Results) -> Option<f64> {
-    results.ratio((SAFESPACE, case), (pgbench::NAME, reference), |sample| Some(sample.rate))
-}
-
-fn limit_processor([case, reference]: [Case; 2], results: &Results) -> Option<f64> {
-    results.ratio((limit::NAME, reference), (SAFESPACE, case), |sample: &Sample| sample.processor)
-}
-
-/// Runs what the figures need, each case once in a round.
-fn measure(
-    settings: &Settings,
-    contestants: &mut [Contestant],
-    figures: &[&Figure],
-    stop: &StopSignal,
-) -> Outcome<BTreeMap<String, f64>> {
+/// What the figures need, each case once.
+fn cases_of(figures: &[&Figure]) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for case in figures.iter().flat_map(|figure| figure.cases) {
         if !cases.contains(&case) {
             cases.push(case);
         }
     }
+    cases
+}
+
+/// The rounds for a share of the cases that end in time, if those for all took `spent`; at least one.
+fn rounds_left(rounds: usize, spent: Duration, share: f64) -> usize {
+    let of_round = spent.as_secs_f64() / rounds as f64 * share;
+    let left = MAX_TIME.saturating_sub(spent).as_secs_f64();
+    ((left / of_round) as usize).clamp(1, rounds)
+}
+
+fn measure(
+    settings: &Settings,
+    contestants: &mut [Contestant],
+    figures: &[&Figure],
+    stop: &StopSignal,
+) -> Outcome<BTreeMap<String, f64>> {
     let mut results = Results::default();
-    rounds::run(settings, contestants, &cases, 0, stop, &mut results)?;
+    rounds::run(settings, contestants, &cases_of(figures), 0, stop, &mut results)?;
     if let Some(row) = results.rows_of(SAFESPACE).find(|row| row.errors() > 0.0) {
         return Err(format!("{}: {} errors", row.case.title(), row.errors()).into());
     }

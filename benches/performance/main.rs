@@ -17,8 +17,10 @@
 
 mod arguments;
 mod baseline;
+mod busy;
 mod chart;
 mod contestants;
+mod figures;
 mod goals;
 mod growth;
 mod guard;

@@ -11,6 +11,7 @@ use crate::support::outcome::Outcome;
 /// Sessions in the small database, and in every database at the start of a round.
 pub(crate) const FEW_SESSIONS: usize = 10_000;
 
+#[derive(Clone)]
 pub(crate) struct Settings {
     /// Seconds of one run of the load.
     pub(crate) seconds: u64,
