@@ -49,12 +49,18 @@ pub(super) struct Connection {
 
 enum ConnectionState {
     ReadingHead(HeadScanner),
-    ReadingBody(Head, Body),
+    ReadingBody(Box<Incoming>),
     /// The client sent `Expect: 100-continue`; the application checks the head.
-    CheckingHead(Head, Body),
+    CheckingHead(Box<Incoming>),
     AwaitingReply,
     /// A response, or `100 Continue` and the request whose body follows.
-    Writing(ResponseWriter, Option<(Head, Body)>),
+    Writing(ResponseWriter, Option<Box<Incoming>>),
+}
+
+/// A request with a body that is not complete. In a box, since the states of most requests are moved without one.
+struct Incoming {
+    head: Head,
+    body: Body,
 }
 
 /// The bounds of the bodies of requests.
@@ -125,7 +131,7 @@ impl Connection {
     /// What the client of the current request understands.
     pub(super) fn capabilities(&self) -> ClientCapabilities {
         // The body that follows a refused head is not read, so nothing can follow the response.
-        let is_checking = matches!(self.state, CheckingHead(..));
+        let is_checking = matches!(self.state, CheckingHead(_));
         ClientCapabilities { keep_alive: self.capabilities.keep_alive && !is_checking, ..self.capabilities }
     }
 
@@ -138,7 +144,7 @@ impl Connection {
                         self.refused_fields = head::find_refused_fields(&self.input);
                     }
                 }),
-                ReadingBody(head, body) => self.continue_body(head, body, buffer),
+                ReadingBody(incoming) => self.continue_body(incoming, buffer),
                 Writing(writer, next) => self.write(writer, next, limits, buffer),
                 waiting => self.stop(waiting, Step::Done(Disposition::AwaitApplication)),
             };
@@ -162,8 +168,8 @@ impl Connection {
 
     /// Asks the client for the body whose head was checked (RFC 9110, section 10.1.1).
     pub(super) fn read_body(&mut self) {
-        if let CheckingHead(head, body) = self.take_state() {
-            self.state = Writing(ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n"), Some((head, body)));
+        if let CheckingHead(incoming) = self.take_state() {
+            self.state = Writing(ResponseWriter::raw(*b"HTTP/1.1 100 Continue\r\n\r\n"), Some(incoming));
         }
     }
 
@@ -204,19 +210,24 @@ impl Connection {
                 None => self.await_client(Phase::Head, ReadingHead(scanner)),
             };
         };
-        let head = head::parse(&self.input[range.clone()], limits)?;
+        let mut head = head::parse(&self.input[range.clone()], limits)?;
         self.capabilities =
             ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
+        if head.length == Length::Known(0) {
+            self.input.drain(..range.end);
+            self.refused_fields = mem::take(&mut head.refused_fields);
+            return self.answer(head, Vec::new());
+        }
         // Before the head leaves the input, in which the refusal of the body looks for fields.
         let body = Body::new(head.length, (bodies.max_bytes)(&head))?;
         self.body_memory = bodies.reserve(&body, limits.max_body_bytes, self.peer)?;
         self.input.drain(..range.end);
-        self.refused_fields.clone_from(&head.refused_fields);
-        if head.expects_continue && head.length != Length::Known(0) && self.input.is_empty() {
-            let request = request(self.client, head.clone(), None);
-            return self.stop(CheckingHead(head, body), Step::CheckHead(request));
+        self.refused_fields = mem::take(&mut head.refused_fields);
+        if head.expects_continue && self.input.is_empty() {
+            let request = request(self.client, head.clone(), Vec::new());
+            return self.stop(CheckingHead(Box::new(Incoming { head, body })), Step::CheckHead(request));
         }
-        Ok(ReadingBody(head, body))
+        Ok(ReadingBody(Box::new(Incoming { head, body })))
     }
 
     /// Whether nothing of a request has come. An empty line may come first (RFC 9112, section 2.2).
@@ -224,30 +235,35 @@ impl Connection {
         self.input.is_empty() || self.input == b"\r\n"
     }
 
-    fn continue_body(&mut self, head: Head, mut body: Body, buffer: &mut Vec<u8>) -> Transition {
-        if !body.take(&mut self.input)? {
+    fn continue_body(&mut self, mut incoming: Box<Incoming>, buffer: &mut Vec<u8>) -> Transition {
+        if !incoming.body.take(&mut self.input)? {
             return match self.read(buffer)? {
                 Some(0) => Err(Refusal::Malformed("it is not complete").into()),
-                Some(_) => Ok(ReadingBody(head, body)),
-                None => self.await_client(Phase::Body, ReadingBody(head, body)),
+                Some(_) => Ok(ReadingBody(incoming)),
+                None => self.await_client(Phase::Body, ReadingBody(incoming)),
             };
         }
-        let request = request(self.client, head, Some(body.into_bytes()));
-        // The application has it now, and a bounded number of threads works for that.
+        let Incoming { head, body } = *incoming;
+        self.answer(head, body.into_bytes())
+    }
+
+    /// Has the application answer a request, whose body is complete.
+    fn answer(&mut self, head: Head, body: Vec<u8>) -> Transition {
+        // The application has the body now, and a bounded number of threads works for that.
         self.body_memory = None;
         self.awaits_application = true;
-        self.stop(AwaitingReply, Step::Answer(request))
+        self.stop(AwaitingReply, Step::Answer(request(self.client, head, body)))
     }
 
     fn write(
         &mut self,
         mut writer: ResponseWriter,
-        next: Option<(Head, Body)>,
+        next: Option<Box<Incoming>>,
         limits: &Limits,
         buffer: &mut Vec<u8>,
     ) -> Transition {
         let mut progress = false;
-        writer.rate.resume(Instant::now());
+        writer.rate.resume(Instant::now);
         loop {
             let needed = writer.next();
             self.awaits_application = writer.awaits_pieces();
@@ -279,7 +295,7 @@ impl Connection {
             return self.stop(Writing(writer, next), step);
         }
         match next {
-            Some((head, body)) => Ok(ReadingBody(head, body)),
+            Some(incoming) => Ok(ReadingBody(incoming)),
             None if writer.keep_alive => self.next_request(buffer),
             // The client may still be sending, and has the time to read the response.
             None => {
@@ -334,11 +350,11 @@ impl Connection {
 }
 
 /// The request as the application sees it. A body that was chunked has a length here.
-fn request(client: SocketAddr, head: Head, body: Option<Vec<u8>>) -> Request {
+fn request(client: SocketAddr, head: Head, body: Vec<u8>) -> Request {
     let mut fields = head.fields;
-    if let (Length::Chunked, Some(body)) = (head.length, &body) {
+    if head.length == Length::Chunked {
         fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Transfer-Encoding"));
         fields.push(("Content-Length".to_owned(), body.len().to_string()));
     }
-    Request::fake_http_from(client, head.method, head.target, fields, body.unwrap_or_default())
+    Request::fake_http_from(client, head.method, head.target, fields, body)
 }

@@ -20,9 +20,11 @@ impl ReadRate {
         (self.waits_since, self.was_full) = (Some(now), true);
     }
 
-    /// The server writes again.
-    pub(super) fn resume(&mut self, now: Instant) {
-        self.waited += self.waits_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+    /// The server writes again; `now` is asked only if it has waited.
+    pub(super) fn resume(&mut self, now: impl FnOnce() -> Instant) {
+        if let Some(since) = self.waits_since.take() {
+            self.waited += now().saturating_duration_since(since);
+        }
     }
 
     /// The socket accepted bytes.
@@ -52,7 +54,7 @@ mod tests {
         for _ in 0..1000 {
             rate.wait(now);
             now += interval;
-            rate.resume(now);
+            rate.resume(|| now);
             rate.accept(bytes);
             if rate.is_below(4096, GRACE) {
                 return Some(now - start);
@@ -77,8 +79,8 @@ mod tests {
     fn the_time_for_which_the_application_lets_the_client_wait_does_not_count() {
         let (start, mut rate) = (Instant::now(), ReadRate::default());
         rate.wait(start);
-        rate.resume(start + GRACE);
-        rate.resume(start + 100 * GRACE);
+        rate.resume(|| start + GRACE);
+        rate.resume(|| start + 100 * GRACE);
         assert!(!rate.is_below(4096, GRACE));
     }
 }

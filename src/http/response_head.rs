@@ -57,7 +57,8 @@ pub(super) fn format(
         None => Framing::UntilClose,
     };
     let keep_alive = client.keep_alive && !matches!(framing, Framing::UntilClose);
-    let mut bytes = Vec::with_capacity(512);
+    // Room for a short body too, which follows.
+    let mut bytes = Vec::with_capacity(1024);
     // Appended part by part: the formatting macros would cost more than all the rest.
     let mut line = |parts: [&str; 4]| parts.iter().for_each(|part| bytes.extend_from_slice(part.as_bytes()));
     line(["HTTP/1.1 ", &status.to_string(), " ", reason(status)]);
@@ -66,7 +67,9 @@ pub(super) fn format(
         if SERVER_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name)) {
             continue;
         }
-        if !is_token(name.as_bytes()) || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+        // Without an early exit, which would keep the compiler from comparing many bytes at once.
+        let splits = value.bytes().fold(false, |splits, byte| splits | matches!(byte, b'\r' | b'\n' | 0));
+        if splits || !is_token(name.as_bytes()) {
             return Err("a header would split it");
         }
         line([name, ": ", value, "\r\n"]);

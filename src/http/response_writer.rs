@@ -254,10 +254,9 @@ impl ResponseWriter {
         let is_last = match self.framing {
             Framing::None => true,
             Framing::Bytes(left) => {
-                let wanted = left.min(PIECE_BYTES);
-                if reader.by_ref().take(wanted as u64).read_to_end(&mut self.bytes)? < wanted {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
+                let (start, wanted) = (self.bytes.len(), left.min(PIECE_BYTES));
+                self.bytes.resize(start + wanted, 0);
+                reader.read_exact(&mut self.bytes[start..])?;
                 self.framing = Framing::Bytes(left - wanted);
                 left == wanted
             }

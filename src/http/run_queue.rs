@@ -5,8 +5,9 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::peers::PeerKey;
 
-/// New requests that wait while the beginning of a further one is not looked at: it is served soon, whatever it is.
-const MAX_UNEXAMINED: usize = 16;
+/// New requests that wait while the beginning of a further one is not looked at: it is served soon, whatever it is, and to
+/// look at it is a system call.
+const MAX_UNEXAMINED: usize = 128;
 
 /// A kind of work, which waits for workers in its order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,3 +128,46 @@ impl Scheduler {
         is_surplus
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The scheduler of two processors whose leader has just taken a connection, with so many sleepers.
+    fn stepped_down(sleepers: usize) -> Scheduler {
+        let mut scheduler = Scheduler { processors: 2, ..Scheduler::new() };
+        scheduler.sleepers = vec![thread::current(); sleepers];
+        scheduler.begin_work();
+        scheduler.step_down();
+        scheduler
+    }
+
+    #[test]
+    fn without_a_leader_the_last_sleeper_is_woken_to_lead_alone() {
+        let mut scheduler = stepped_down(1);
+        assert!(scheduler.wake_for_queue(100).is_none(), "it is kept");
+        assert!(scheduler.wake_successor(0).is_none(), "another worker is active");
+        scheduler.active_workers = 0;
+        assert!(scheduler.wake_successor(0).is_some());
+        assert!(scheduler.lead(100) && !scheduler.lead(100), "whatever is queued");
+        assert!(!scheduler.may_step_down(), "nobody could lead in its place");
+    }
+
+    #[test]
+    fn a_worker_leads_when_the_queue_is_empty_or_much_was_taken_since_the_last_poll() {
+        let mut scheduler = stepped_down(2);
+        assert!(scheduler.is_leader_wanted(0) && !scheduler.is_leader_wanted(1));
+        (1..MAX_TAKEN).for_each(|_| scheduler.begin_work());
+        assert!(scheduler.lead(1));
+        scheduler.step_down();
+        assert!(!scheduler.is_leader_wanted(1));
+    }
+
+    #[test]
+    fn a_few_connections_are_shared_with_nobody_and_many_with_one_worker_at_a_time() {
+        let mut scheduler = stepped_down(3);
+        assert!(scheduler.wake_to_share(MIN_SHARED - 1).is_none());
+        assert!(scheduler.wake_to_share(MIN_SHARED).is_some());
+        assert!(scheduler.wake_to_share(MIN_SHARED).is_none(), "one is on its way");
+    }
+}

@@ -173,6 +173,10 @@ impl Application for Echo {
         (method == "POST" && target == "/long-body").then_some(MAX_LONG_BODY_BYTES)
     }
 
+    fn is_quick(&self, _: &str, target: &str) -> bool {
+        target == "/quick"
+    }
+
     fn is_never_refused(&self, beginning: &[u8]) -> bool {
         beginning.starts_with(b"DELETE ")
     }
