@@ -1,5 +1,6 @@
 //! `/` and `/health/…`: which version runs, whether the database answers, whether the process may be sent requests.
 
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -25,8 +26,10 @@ pub(super) struct Service {
 
 /// The version of the service.
 pub(super) fn service() -> Response {
-    let service = Service { message: "SafeSpace backend is running", version: env!("CARGO_PKG_VERSION") };
-    respond::json(200, &service)
+    static BODY: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        respond::to_json(&Service { message: "SafeSpace backend is running", version: env!("CARGO_PKG_VERSION") })
+    });
+    respond::with_body(200, "application/json", BODY.as_slice())
 }
 
 /// Whether the database answers.

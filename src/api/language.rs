@@ -7,12 +7,12 @@ use crate::language::Language;
 
 /// The language that the client prefers among those there are; `None` where it names none of them.
 pub(super) fn of(request: &Request) -> Option<Language> {
-    preferred(request.header("Accept-Language").unwrap_or_default())
+    request.header("Accept-Language").and_then(preferred)
 }
 
 /// The same of a request that the server refuses.
 pub(super) fn of_refused(fields: &RefusedFields) -> Option<Language> {
-    preferred(fields.accept_language.as_deref().unwrap_or_default())
+    fields.accept_language.as_deref().and_then(preferred)
 }
 
 /// The first range with the highest weight that names a language there is; `None` where that is any language, or none does.

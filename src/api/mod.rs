@@ -185,6 +185,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_reads_that_are_answered_from_memory_are_quick() {
+        for (method, target, quick) in [
+            ("GET", "/", true),
+            ("HEAD", "/?language=id", true),
+            ("GET", "/health/live", true),
+            ("POST", "/", false),
+            ("GET", "/health/db", false),
+            ("GET", "/health/ready", false),
+            ("GET", "/api/v1/session", false),
+        ] {
+            assert_eq!(is_quick(method, target), quick, "{method} {target}");
+        }
+    }
+
+    #[test]
     fn erasing_stopping_and_health_are_never_refused() {
         let session = "/api/v1/sessions/550e8400-e29b-41d4-a716-446655440000";
         for (request, is_never) in [

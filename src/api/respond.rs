@@ -12,9 +12,11 @@ use crate::http::{Response, ResponseBody};
 const COMMON_FIELDS: [(&str, &str); 3] =
     [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")];
 
+/// Fields of most responses, for which there is room at once: of their own, the common ones, those of CORS, and the id.
+const USUAL_FIELDS: usize = 10;
+
 /// Adds the fields that every response has, but for those that it has already.
-pub(super) fn with_common_fields(mut response: Response) -> Response {
-    response.headers.reserve(COMMON_FIELDS.len() + 4);
+pub(super) fn with_common_fields(response: Response) -> Response {
     COMMON_FIELDS.into_iter().fold(response, |response, (name, value)| {
         let has_it = response.headers.iter().any(|(own, _)| own == name);
         if has_it { response } else { response.with_additional_header(name, value) }
@@ -22,10 +24,10 @@ pub(super) fn with_common_fields(mut response: Response) -> Response {
 }
 
 /// Names another field of the request on which the response depends (RFC 9110, section 12.5.5).
-pub(super) fn with_vary(mut response: Response, name: &str) -> Response {
+pub(super) fn with_vary(mut response: Response, name: &'static str) -> Response {
     match response.headers.iter_mut().find(|(field, _)| field == "Vary") {
-        Some((_, names)) => names.to_mut().extend([", ", name]),
-        None => response.headers.push(("Vary".into(), name.to_owned().into())),
+        Some((_, names)) => *names = [names, ", ", name].concat().into(),
+        None => response.headers.push(("Vary".into(), name.into())),
     }
     response
 }
@@ -42,7 +44,12 @@ pub(super) fn no_content() -> Response {
 
 /// A status alone.
 pub(super) fn without_body(status: u16) -> Response {
-    Response { status_code: status, headers: Vec::new(), data: ResponseBody::empty(), upgrade: None }
+    Response {
+        status_code: status,
+        headers: Vec::with_capacity(USUAL_FIELDS),
+        data: ResponseBody::empty(),
+        upgrade: None,
+    }
 }
 
 /// Any body with its media type. A static one is not copied, however many clients read it slowly.
@@ -53,9 +60,11 @@ pub(super) fn with_body(
 ) -> Response {
     let body = body.into();
     let length = body.len();
+    let mut headers = Vec::with_capacity(USUAL_FIELDS);
+    headers.push(("Content-Type".into(), media_type.into()));
     Response {
         status_code: status,
-        headers: vec![("Content-Type".into(), media_type.into())],
+        headers,
         data: ResponseBody::from_reader_and_size(Cursor::new(body), length),
         upgrade: None,
     }

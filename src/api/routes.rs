@@ -44,12 +44,21 @@ pub struct Route {
     pub method: &'static str,
     /// The path, with at most two segments in braces.
     pub pattern: &'static str,
+    /// How many slashes the pattern has.
+    slashes: usize,
     /// What answers.
     pub(super) handler: Handler,
     /// What a request has to have.
     pub(super) input: Input,
     /// The longest body in bytes; `None` for that of the server.
     pub(super) max_body_bytes: Option<usize>,
+}
+
+impl Route {
+    /// The pattern as far as every path that fits begins with it.
+    fn beginning(&self) -> &'static str {
+        self.pattern.split('{').next().unwrap_or_default()
+    }
 }
 
 /// What a request has to have besides its path.
@@ -116,7 +125,8 @@ pub static ROUTES: &[Route] = &[
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
-    Route { method, pattern, handler: Handler::OfOne(handler), input: Input::Json, max_body_bytes: None }
+    let slashes = count_slashes(pattern);
+    Route { method, pattern, slashes, handler: Handler::OfOne(handler), input: Input::Json, max_body_bytes: None }
 }
 
 const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
@@ -125,7 +135,8 @@ const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -
 
 /// A route for a part of a session, whose id is the last segment of the pattern.
 const fn part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
-    Route { method, pattern, handler: Handler::OfTwo(handler), input: Input::Json, max_body_bytes: None }
+    let slashes = count_slashes(pattern);
+    Route { method, pattern, slashes, handler: Handler::OfTwo(handler), input: Input::Json, max_body_bytes: None }
 }
 
 const fn bearer_part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
@@ -159,7 +170,12 @@ pub(super) fn find<'a>(method: &str, target: &'a str) -> (&'static str, Found<'a
     let path = target.split('?').next().unwrap_or_default();
     let wanted = if method == "HEAD" { "GET" } else { method };
     let mut others: Vec<&'static Route> = Vec::new();
+    let (slashes, is_encoded) = (count_slashes(path), path.contains('%'));
     for route in ROUTES {
+        // Nearly all others are passed over without being cut into segments.
+        if route.slashes != slashes || !(is_encoded || path.starts_with(route.beginning())) {
+            continue;
+        }
         let Some(parameters) = fits(route.pattern, path) else { continue };
         if route.method == wanted {
             return (route.pattern, Found::Route(route, parameters));
@@ -198,6 +214,15 @@ fn fits<'a>(pattern: &str, path: &'a str) -> Option<[Cow<'a, str>; 2]> {
     segments.next().is_none().then_some(parameters)
 }
 
+const fn count_slashes(path: &str) -> usize {
+    let (mut count, mut at) = (0, 0);
+    while at < path.len() {
+        count += (path.as_bytes()[at] == b'/') as usize;
+        at += 1;
+    }
+    count
+}
+
 fn allow(routes: &[&Route]) -> String {
     let mut methods: Vec<&str> = routes.iter().map(|route| route.method).collect();
     if let Some(get) = methods.iter().position(|method| *method == "GET") {
@@ -205,4 +230,43 @@ fn allow(routes: &[&Route]) -> String {
     }
     methods.push("OPTIONS");
     methods.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pattern that a path fits, and the texts at its parameters.
+    fn found(method: &str, target: &str) -> (&'static str, [String; 2]) {
+        match find(method, target) {
+            (pattern, Found::Route(_, parameters)) => (pattern, parameters.map(Cow::into_owned)),
+            (pattern, Found::Answer(_)) => (pattern, Default::default()),
+        }
+    }
+
+    #[test]
+    fn each_route_is_found_by_its_own_path_and_not_by_a_longer_one() {
+        for route in ROUTES {
+            let path = route.pattern.replace('{', "").replace('}', "");
+            assert_eq!(found(route.method, &path).0, route.pattern);
+            assert_eq!(found(route.method, &format!("{path}?a=/b/%2F")).0, route.pattern);
+            assert_ne!(found(route.method, &format!("{path}/x")).0, route.pattern);
+        }
+    }
+
+    #[test]
+    fn segments_are_decoded_after_they_are_cut_also_where_the_path_begins_encoded() {
+        for (target, pattern, texts) in [
+            ("/%70age/style.css", "/page/{asset}", ["style.css", ""]),
+            ("/page/a%2Fb", "/page/{asset}", ["a/b", ""]),
+            ("/page%2Fa", "none", ["", ""]),
+            ("/page/", "none", ["", ""]),
+            ("/page/a?b", "/page/{asset}", ["a", ""]),
+            ("/api/v1/%73essions/a/reports/b", "/api/v1/sessions/{session_id}/reports/{report_id}", ["a", "b"]),
+            ("//", "none", ["", ""]),
+            ("*", "none", ["", ""]),
+        ] {
+            assert_eq!(found("GET", target), (pattern, texts.map(str::to_owned)), "{target}");
+        }
+    }
 }

@@ -123,8 +123,8 @@ pub(super) fn browser_body(context: &Context, request: &Request) -> ErrorBody {
 
 /// Whether `Accept` names HTML, whatever the client prefers.
 pub(super) fn accepts_html(accept: Option<&str>) -> bool {
-    parse_priority_header(accept.unwrap_or_default())
-        .any(|(media_type, weight)| media_type.eq_ignore_ascii_case(HTML) && weight > 0.0)
+    let is_html = |(media_type, weight): (&str, f32)| media_type.eq_ignore_ascii_case(HTML) && weight > 0.0;
+    accept.is_some_and(|accept| parse_priority_header(accept).any(is_html))
 }
 
 fn file(request: &Request, asset: &Asset) -> Response {
