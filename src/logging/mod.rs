@@ -5,6 +5,7 @@
 
 mod queue;
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::io;
 use std::panic;
@@ -12,7 +13,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, Metadata, Record};
 use serde_json::json;
@@ -114,14 +115,25 @@ impl log::Log for Logger {
 /// `time level message key=value …`
 fn text(record: &Record<'_>) -> String {
     let mut line = String::with_capacity(256);
-    let _ = write!(line, "{} {:5} {}", timestamp(), record.level(), record.args());
+    line.push_str(&timestamp());
+    let _ = write!(line, " {:5} ", record.level().as_str());
+    // Texts are appended as they are: the formatting macros would cost more than all the rest.
+    match record.args().as_str() {
+        Some(message) => line.push_str(message),
+        None => drop(write!(line, "{}", record.args())),
+    }
     if line.contains(LINE_BREAKS) {
         line = line.replace(LINE_BREAKS, " ");
     }
     let _ = record.key_values().visit(&mut Fields(|key: &str, value: &Value<'_>| {
-        line.extend([" ", key, "="]);
+        line.push(' ');
+        line.push_str(key);
+        line.push('=');
         let start = line.len();
-        let _ = write!(line, "{value}");
+        match value.to_borrowed_str() {
+            Some(text) => line.push_str(text),
+            None => drop(write!(line, "{value}")),
+        }
         let is_plain = |byte: u8| byte > b' ' && byte != b'"';
         if line.len() == start || !line.bytes().skip(start).all(is_plain) {
             let text = line.split_off(start).replace(LINE_BREAKS, " ");
@@ -143,9 +155,27 @@ fn json(record: &Record<'_>) -> String {
     format!("{line}\n")
 }
 
+thread_local! {
+    /// The second of the thread's last line, and that second as text.
+    static SECOND: RefCell<(i64, String)> = const { RefCell::new((0, String::new())) };
+}
+
 /// `2026-11-25T17:15:15.123456Z`
 fn timestamp() -> String {
-    Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
+    let now = Utc::now();
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != now.timestamp() || text.is_empty() {
+            (*second, *text) = (now.timestamp(), now.format("%Y-%m-%dT%H:%M:%S.").to_string());
+        }
+        // A leap second has more than a million.
+        let micros = now.timestamp_subsec_micros().min(999_999);
+        let mut digits = *b"000000";
+        digits.iter_mut().rev().fold(micros, |rest, digit| {
+            *digit += (rest % 10) as u8;
+            rest / 10
+        });
+        [text.as_str(), str::from_utf8(&digits).unwrap_or_default(), "Z"].concat()
+    })
 }
 
 /// Calls a function with each field of a record.

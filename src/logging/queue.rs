@@ -15,6 +15,9 @@ const MAX_QUEUED_BYTES: usize = 512 * 1024;
 /// is torn by another process that writes to the same pipe, or by the end of this one.
 const MAX_WRITE_BYTES: usize = 4096;
 
+/// The least time between two writes. Far fewer than [`MAX_QUEUED_BYTES`] are logged in it.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Lines in the order in which they were pushed. Past [`MAX_QUEUED_BYTES`] lines are dropped and counted.
 #[derive(Default)]
 pub(super) struct Queue {
@@ -102,7 +105,7 @@ impl Queue {
                     reported = dropped;
                 }
                 // Lines that are queued in the meantime do not wake the writer and share the next write.
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(PAUSE);
                 batch[written.min(end_of_lines)..end_of_lines].iter().filter(|byte| **byte == b'\n').count()
             });
             batch.clear();
