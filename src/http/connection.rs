@@ -224,7 +224,7 @@ impl Connection {
         self.input.drain(..range.end);
         self.refused_fields = mem::take(&mut head.refused_fields);
         if head.expects_continue && self.input.is_empty() {
-            let request = request(self.client, head.clone(), Vec::new());
+            let request = request(self.client, head.clone(), None);
             return self.stop(CheckingHead(Box::new(Incoming { head, body })), Step::CheckHead(request));
         }
         Ok(ReadingBody(Box::new(Incoming { head, body })))
@@ -252,7 +252,7 @@ impl Connection {
         // The application has the body now, and a bounded number of threads works for that.
         self.body_memory = None;
         self.awaits_application = true;
-        self.stop(AwaitingReply, Step::Answer(request(self.client, head, body)))
+        self.stop(AwaitingReply, Step::Answer(request(self.client, head, Some(body))))
     }
 
     fn write(
@@ -350,11 +350,11 @@ impl Connection {
 }
 
 /// The request as the application sees it. A body that was chunked has a length here.
-fn request(client: SocketAddr, head: Head, body: Vec<u8>) -> Request {
+fn request(client: SocketAddr, head: Head, body: Option<Vec<u8>>) -> Request {
     let mut fields = head.fields;
-    if head.length == Length::Chunked {
+    if let (Length::Chunked, Some(body)) = (head.length, &body) {
         fields.retain(|(name, _)| !name.eq_ignore_ascii_case("Transfer-Encoding"));
         fields.push(("Content-Length".to_owned(), body.len().to_string()));
     }
-    Request::fake_http_from(client, head.method, head.target, fields, body)
+    Request::fake_http_from(client, head.method, head.target, fields, body.unwrap_or_default())
 }
