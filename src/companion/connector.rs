@@ -72,15 +72,22 @@ impl Transport for ObservedTransport {
         self.inner.transmit_output(amount, timeout)
     }
 
-    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
-        if let Some(deadline) = *self.connection.read_deadline.lock() {
-            let left = deadline.saturating_duration_since(Instant::now());
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        let called_at = Instant::now();
+        let read_deadline = *self.connection.read_deadline.lock();
+        let limit = read_deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(called_at));
+        let limit = limit.min(*timeout.after);
+        let mut left = limit;
+        loop {
             if left.is_zero() {
                 return Err(Error::Timeout(timeout.reason));
             }
-            timeout.after = timeout.after.min(left.into());
+            let wait = socket_timeout(left);
+            match self.inner.await_input(NextTimeout { after: wait.into(), ..timeout }) {
+                Err(Error::Timeout(_)) if wait < left => left = limit.saturating_sub(called_at.elapsed()),
+                result => return result,
+            }
         }
-        self.inner.await_input(timeout)
     }
 
     fn is_open(&mut self) -> bool {
@@ -90,6 +97,12 @@ impl Transport for ObservedTransport {
     fn is_tls(&self) -> bool {
         self.inner.is_tls()
     }
+}
+
+/// How long to read before looking at the time again. `ureq` sets the timeout of the socket whenever it differs from that of
+/// the read before: in whole seconds, that is a system call once in a second, and not for each piece of an answer.
+fn socket_timeout(left: Duration) -> Duration {
+    if left > Duration::from_secs(1) { Duration::from_secs(left.as_secs()) } else { left }
 }
 
 /// TLS with rustls and ring; `None` without any trusted authority, where no certificate could be verified.
