@@ -155,6 +155,15 @@ impl Connection {
         }
     }
 
+    /// Writes the pieces of a stream whose end is open, as far as the socket allows.
+    pub(super) fn write_pieces(&mut self, limits: &Limits) -> Disposition {
+        let Writing(writer, next) = self.take_state() else { return Disposition::Close };
+        match self.write(writer, next, limits, &mut Vec::new()) {
+            Err(Step::Done(disposition)) => disposition,
+            _ => Disposition::Close,
+        }
+    }
+
     /// Sends the response to the current request.
     pub(super) fn respond(&mut self, writer: ResponseWriter) {
         self.state = Writing(writer, None);

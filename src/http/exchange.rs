@@ -67,6 +67,32 @@ impl<C, R> Table<C, R> {
         Ok(())
     }
 
+    /// Gives a connection that waits for the next piece of a stream to the thread that sends it, as to a worker. `None` while
+    /// another thread has it, or if it is gone.
+    pub(super) fn take_awaiting(&mut self, token: Token, now: Instant) -> Option<Box<C>> {
+        let slot = &mut self.slots[token.key];
+        if slot.generation != token.generation || slot.holder != Holder::Application || slot.reply.is_some() {
+            return None;
+        }
+        let connection = slot.connection.take()?;
+        slot.holder = Holder::Worker;
+        slot.readiness.writable = false;
+        self.half_closed.remove(&token.key);
+        self.deadlines.enter(token.key, Phase::Writing, now);
+        Some(connection)
+    }
+
+    /// Takes back a connection from the thread that has sent a piece. If another one has arrived meanwhile, a worker writes it.
+    pub(super) fn await_piece(&mut self, token: Token, connection: Box<C>, now: Instant) {
+        let slot = &mut self.slots[token.key];
+        (slot.connection, slot.holder) = (Some(connection), Holder::Application);
+        if mem::take(&mut slot.has_piece) {
+            self.resume(token.key, now);
+        } else {
+            self.deadlines.enter(token.key, Phase::Answering, now);
+        }
+    }
+
     /// A stream has a piece for a connection that found none.
     pub(super) fn notify(&mut self, token: Token, now: Instant) {
         if self.is_current(token) {

@@ -4,7 +4,7 @@
 //!
 //! - [`Server`]: starts and stops. [`Limits`]: its bounds. [`Responder`]: how a request is answered, whole or in pieces.
 //! - `serving`: what a worker does for a connection until that has to wait. The life of a request is here. `worker`: the
-//!   threads.
+//!   threads. `piece_writing`: what the sender of a stream does in the place of a worker.
 //! - `connection`, `step`: the state machine of one connection, and what it needs next. `head`, `body`: what a client sends.
 //!   `response_head`, `response_writer`, `reply`, `read_rate`: what it receives, and how fast.
 //! - `poller`, `acceptor`, `refusing`: what the leading worker does: polls, accepts, refuses, ends what takes too long.
@@ -27,6 +27,7 @@ mod limits;
 #[cfg(test)]
 mod parsing_tests;
 mod peer_connections;
+mod piece_writing;
 mod poller;
 mod queueing;
 mod read_rate;

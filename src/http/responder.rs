@@ -178,7 +178,10 @@ impl StreamSender {
     fn send_piece(&self, piece: &[u8], end: End) -> Result<(), SendError> {
         let is_awaited = self.buffer.send(piece, end)?;
         if let Some(shared) = self.shared.as_ref().filter(|_| is_awaited) {
-            shared.update(|table| table.notify(self.token, Instant::now()));
+            match end {
+                End::Open => shared.write_piece(self.token),
+                End::Finished | End::Aborted => shared.update(|table| table.notify(self.token, Instant::now())),
+            }
         }
         Ok(())
     }

@@ -303,6 +303,24 @@ fn two_thousand_open_streams_hold_no_worker() {
 }
 
 #[test]
+fn a_piece_of_a_stream_reaches_its_client_while_every_worker_is_busy() {
+    let server = TestServer::start(Limits { workers: 1, ..limits() });
+    let mut raw = server.connect();
+    let sender = begin(&server, &mut raw);
+    let (gate, mut blocking) = (server.gate(), server.connect());
+    blocking.send(WAIT);
+    server.wait_until_blocked(1);
+    for _ in 0..3 {
+        sender.send(b"a piece").unwrap();
+        assert_eq!(raw.chunk(), b"a piece");
+    }
+    gate.open();
+    assert_eq!(blocking.answer().status, 200);
+    sender.finish(b"");
+    assert_eq!(raw.chunk(), b"");
+}
+
+#[test]
 fn a_stop_waits_for_a_stream_and_closes_it_after_the_grace_period() {
     for finishes in [true, false] {
         let mut server = TestServer::start(limits());
