@@ -23,22 +23,27 @@ pub(crate) struct Figure {
 
 pub(crate) fn all() -> Vec<Figure> {
     let works = [Workload::Create, Workload::Read, Workload::Delete, Workload::Health];
-    let statements = rounds::cases(&works, &CONNECTIONS).into_iter().map(|case| (case, case));
+    let mut statements: Vec<(Case, Case)> =
+        rounds::cases(&works, &CONNECTIONS).into_iter().map(|case| (case, case)).collect();
     let create = |connections| Case { workload: Workload::Create, connections };
     let chat = |connections| Case { workload: Workload::Chat, connections };
-    let chats = [(chat(1), create(1)), (chat(64), create(128))];
+    statements.extend([(chat(1), create(1)), (chat(64), create(128))]);
     let mut figures = Vec::new();
     for case in ROOT {
         let name = format!("{}: requests/s / limit's", case.title());
         figures.push(Figure { name, cases: [case, case], value: rate_to_limit });
     }
-    for (case, reference) in statements.chain(chats) {
+    for &(case, reference) in &statements {
         let of = if reference == case { String::new() } else { format!(" {}", reference.title()) };
         let name = format!("{}: requests/s / pgbench's{of}", case.title());
         figures.push(Figure { name, cases: [case, reference], value: rate_to_pgbench });
     }
-    let loads: Vec<Case> = figures.iter().map(|figure| figure.cases[0]).collect();
-    for case in loads {
+    for &(case, Case { workload, .. }) in &statements {
+        let reference = Case { workload, connections: 1 };
+        let name = format!("{}: PostgreSQL's time for pgbench's {} / for ours", case.title(), reference.title());
+        figures.push(Figure { name, cases: [case, reference], value: postgres_time });
+    }
+    for case in ROOT.into_iter().chain(statements.into_iter().map(|(case, _)| case)) {
         let root = ROOT[usize::from(case.connections > 1)];
         let name = format!("{}: processor time of limit's {} / ours", case.title(), root.title());
         figures.push(Figure { name, cases: [case, root], value: limit_processor });
@@ -56,4 +61,8 @@ fn rate_to_pgbench([case, reference]: [Case; 2], results: &Results) -> Option<f6
 
 fn limit_processor([case, reference]: [Case; 2], results: &Results) -> Option<f64> {
     results.ratio((limit::NAME, reference), (SAFESPACE, case), |sample: &Sample| sample.processor)
+}
+
+fn postgres_time([case, reference]: [Case; 2], results: &Results) -> Option<f64> {
+    results.ratio((pgbench::NAME, reference), (SAFESPACE, case), |sample| sample.database)
 }

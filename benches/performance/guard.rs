@@ -4,10 +4,10 @@
 //! alternating rounds. A ratio that fell is measured again.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::busy;
 use crate::contestants::{Contestant, start_all};
@@ -24,89 +24,71 @@ use crate::support::stop::StopSignal;
 use crate::verdict::{Verdict, has_fallen, judge};
 use crate::workload::Case;
 
+/// Ratios by their names.
+type Ratios = BTreeMap<String, f64>;
+
 /// The file of the last ratios, below the repository's root.
 const LAST: &str = "benches/performance/last.toml";
 
-/// The whole comparison takes less than three minutes.
-const MAX_TIME: Duration = Duration::from_secs(165);
+/// No round begins after this time of the first and of the second measurement, so that both take less than three minutes.
+const MAX_TIMES: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(30)];
 
 /// Above this, the ratios tell more about the other programs than about the service.
 const MAX_BUSY_PROCESSORS: f64 = 0.3;
 
 /// Compares, prints the table, and returns whether no ratio fell twice. `save` writes the ratios down.
 pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop: &StopSignal) -> Outcome<bool> {
-    let began = Instant::now();
     let busy = busy::processors()?;
     let last = read_last()?;
     let mut contestants = start_all(settings, postgres, &[], stop)?;
     let figures = figures::all();
     let all: Vec<&Figure> = figures.iter().collect();
-    let first = measure(settings, &mut contestants, &all, stop)?;
+    let [first_settings, second_settings] =
+        MAX_TIMES.map(|max_time| Settings { max_time: Some(max_time), ..settings.clone() });
+    let first = measure(&first_settings, &mut contestants, &all, stop)?;
     let fell = |figure: &&Figure| match (last.get(&figure.name), first.get(&figure.name)) {
         (Some(&last), Some(&now)) => has_fallen(last, now),
         _ => false,
     };
     let fallen: Vec<&Figure> = figures.iter().filter(fell).collect();
     let second = if fallen.is_empty() || save {
-        BTreeMap::new()
+        Ratios::new()
     } else {
-        let share = cases_of(&fallen).len() as f64 / cases_of(&all).len() as f64;
-        let rounds = rounds_left(settings.rounds, began.elapsed(), share);
-        measure(&Settings { rounds, ..settings.clone() }, &mut contestants, &fallen, stop)?
+        measure(&second_settings, &mut contestants, &fallen, stop)?
     };
     let machine = machine::describe(postgres)?;
+    let measured = figures.iter().map(|figure| &figure.name).filter(|name| first.contains_key(*name));
+    let gone = last.keys().filter(|name| !first.contains_key(*name));
+    let names: Vec<&String> = measured.chain(gone).collect();
+    println!("{machine}\n\n{}", table(&names, [&last, &first, &second])?);
+    if busy > MAX_BUSY_PROCESSORS {
+        println!(
+            "Other programs kept {busy:.1} processors busy, so ratios may be wrong. Repeat it on an idle machine."
+        );
+    }
     if save {
         write_last(&machine, &first)?;
+        return Ok(true);
     }
-    let mut table = format!("{machine}\n\n| Ratio | Last | Now | Again | Now / last | |\n|---|--:|--:|--:|--:|---|\n");
-    let mut is_kept = true;
-    let gone = last.keys().filter(|name| !first.contains_key(*name));
-    for name in figures.iter().map(|figure| &figure.name).filter(|name| first.contains_key(*name)).chain(gone) {
-        let values = [&last, &first, &second].map(|ratios| ratios.get(name).copied());
-        let [before, now, again] = values;
-        let verdict = judge(before, now, again);
-        is_kept &= !verdict.is_failure();
-        let [before_text, now_text, again_text] = values.map(|value| number(value, 3));
-        let change = number(again.or(now).zip(before).map(|(now, before)| now / before), 2);
-        let word = word(&verdict);
-        writeln!(table, "| {name} | {before_text} | {now_text} | {again_text} | {change} | {word} |")?;
-    }
-    if busy > MAX_BUSY_PROCESSORS {
-        writeln!(
-            table,
-            "\nOther programs kept {busy:.1} processors busy, so ratios may be wrong. Repeat it on an idle machine."
-        )?;
-    }
-    println!("{table}");
-    Ok(is_kept || save)
+    let values = |name: &str| [&last, &first, &second].map(|ratios| ratios.get(name).copied());
+    Ok(!names.iter().any(|name| judge(values(name)).is_failure()))
 }
 
-/// What the figures need, each case once.
-fn cases_of(figures: &[&Figure]) -> Vec<Case> {
+/// Runs what the figures need, each case once in a round.
+fn measure(
+    settings: &Settings,
+    contestants: &mut [Contestant],
+    figures: &[&Figure],
+    stop: &StopSignal,
+) -> Outcome<Ratios> {
     let mut cases: Vec<Case> = Vec::new();
     for case in figures.iter().flat_map(|figure| figure.cases) {
         if !cases.contains(&case) {
             cases.push(case);
         }
     }
-    cases
-}
-
-/// The rounds for a share of the cases that end in time, if those for all took `spent`; at least one.
-fn rounds_left(rounds: usize, spent: Duration, share: f64) -> usize {
-    let of_round = spent.as_secs_f64() / rounds as f64 * share;
-    let left = MAX_TIME.saturating_sub(spent).as_secs_f64();
-    ((left / of_round) as usize).clamp(1, rounds)
-}
-
-fn measure(
-    settings: &Settings,
-    contestants: &mut [Contestant],
-    figures: &[&Figure],
-    stop: &StopSignal,
-) -> Outcome<BTreeMap<String, f64>> {
     let mut results = Results::default();
-    rounds::run(settings, contestants, &cases_of(figures), 0, stop, &mut results)?;
+    rounds::run(settings, contestants, &cases, 0, stop, &mut results)?;
     if let Some(row) = results.rows_of(SAFESPACE).find(|row| row.errors() > 0.0) {
         return Err(format!("{}: {} errors", row.case.title(), row.errors()).into());
     }
@@ -114,19 +96,32 @@ fn measure(
     Ok(figures.iter().filter_map(ratio).collect())
 }
 
+/// The last ratios, and those of both measurements.
+fn table(names: &[&String], ratios: [&Ratios; 3]) -> Result<String, fmt::Error> {
+    let mut table = "| Ratio | Last | Now | Again | Now / last | |\n|---|--:|--:|--:|--:|---|\n".to_owned();
+    for name in names {
+        let values = ratios.map(|ratios| ratios.get(*name).copied());
+        let [last, now, again] = values.map(|value| number(value, 3));
+        let change = number(values[2].or(values[1]).zip(values[0]).map(|(now, last)| now / last), 2);
+        let word = word(&judge(values));
+        writeln!(table, "| {name} | {last} | {now} | {again} | {change} | {word} |")?;
+    }
+    Ok(table)
+}
+
 fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(LAST)
 }
 
 /// Nothing where none were written down.
-fn read_last() -> Outcome<BTreeMap<String, f64>> {
+fn read_last() -> Outcome<Ratios> {
     if !path().exists() {
-        return Ok(BTreeMap::new());
+        return Ok(Ratios::new());
     }
     Ok(toml::from_str(&fs::read_to_string(path())?).map_err(|error| format!("{LAST}: {error}"))?)
 }
 
-fn write_last(machine: &str, ratios: &BTreeMap<String, f64>) -> Outcome<()> {
+fn write_last(machine: &str, ratios: &Ratios) -> Outcome<()> {
     let mut text = format!("# Written by `cargo bench --bench performance -- --quick --save`.\n# {machine}\n\n");
     for (name, ratio) in ratios {
         writeln!(text, "{name:?} = {ratio:.4}")?;

@@ -12,9 +12,11 @@ use tempfile::TempDir;
 
 use crate::results::Sample;
 use crate::rows::sealed_creation_time;
+use crate::services::postgres_process;
 use crate::settings::FEW_SESSIONS;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::{OWNER, Postgres};
+use crate::support::processes;
 use crate::workload::{Case, SessionChoice, Workload};
 
 /// Its name in the report, and that of its database.
@@ -29,6 +31,7 @@ const MANY_CLIENTS: usize = 32;
 pub(crate) struct Pgbench {
     program: PathBuf,
     sockets: PathBuf,
+    postgres: u32,
     client: Client,
     /// The hexadecimal digits of a sealed creation time.
     sealed: String,
@@ -48,7 +51,13 @@ impl Pgbench {
     pub(crate) fn new(postgres: &Postgres) -> Outcome<Pgbench> {
         let program = find().ok_or("pgbench is not installed")?;
         let sealed = sealed_creation_time().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Pgbench { program, sockets: postgres.sockets(), client: postgres.client(NAME)?, sealed })
+        Ok(Pgbench {
+            program,
+            sockets: postgres.sockets(),
+            postgres: postgres_process(postgres)?,
+            client: postgres.client(NAME)?,
+            sealed,
+        })
     }
 
     /// Replaces everything stored by sessions with the numbers from 1.
@@ -76,6 +85,7 @@ impl Pgbench {
         // Its time begins before its connections, which it leaves out of the rate.
         let seconds = seconds + u64::from(clients > MANY_CLIENTS);
         command.arg("-c").arg(clients.to_string()).arg("-T").arg(seconds.to_string()).arg("-f").arg(&script);
+        let before = processes::processor_time(self.postgres);
         let output = command.arg("-h").arg(&self.sockets).args(["-U", OWNER, NAME]).output()?;
         let report = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -85,6 +95,7 @@ impl Pgbench {
         // It prints no rate where the machine was too busy for a single transaction.
         let rate = first_number(&report, "tps = ").unwrap_or(0.0);
         let failed = first_number(&report, "number of failed transactions: ").unwrap_or(0.0);
+        let database = processes::processor_time(self.postgres) - before;
         let latencies = latencies(&folder)?;
         if case.workload == Workload::Delete {
             self.reset(FEW_SESSIONS)?;
@@ -96,6 +107,7 @@ impl Pgbench {
             errors: failed,
             turns: None,
             processor: None,
+            database: Some(database / latencies.len().max(1) as f64),
             resident: None,
         })
     }

@@ -36,19 +36,20 @@ fn write_cases(text: &mut String, results: &Results) -> fmt::Result {
     }
     writeln!(
         text,
-        "| Service | Work | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | MiB | Turns/session |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+        "| Service | Work | Connections | Requests/s | p50 ms | p99 ms | Errors | CPU µs/request | PostgreSQL µs/request | MiB | Turns/session |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
     for row in &results.rows {
         let (service, workload, connections) = (&row.service, row.case.workload.name(), row.case.connections);
         let rate = number(row.median(|sample| Some(sample.rate)), 0);
         let (p50, p99) = (number(row.median(|sample| sample.p50), 3), number(row.median(|sample| sample.p99), 3));
         let processor = number(row.median(|sample| sample.processor), 1);
+        let database = number(row.median(|sample| sample.database), 1);
         let (errors, resident) = (row.errors(), number(row.median(|sample| sample.resident), 1));
         let turns = number(row.median(|sample| sample.turns), 1);
         writeln!(
             text,
-            "| {service} | {workload} | {connections} | {rate} | {p50} | {p99} | {errors} | {processor} | {resident} | {turns} |"
+            "| {service} | {workload} | {connections} | {rate} | {p50} | {p99} | {errors} | {processor} | {database} | {resident} | {turns} |"
         )?;
     }
     Ok(())

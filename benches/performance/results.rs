@@ -17,6 +17,8 @@ pub(crate) struct Sample {
     pub(crate) turns: Option<f64>,
     /// Microseconds of processor time of all the service's processes for one request.
     pub(crate) processor: Option<f64>,
+    /// Microseconds of processor time of PostgreSQL for one request.
+    pub(crate) database: Option<f64>,
     /// Resident memory of the service in MiB, read right after the load.
     pub(crate) resident: Option<f64>,
 }

@@ -1,5 +1,7 @@
 //! The rounds: contestants run alternately, so that what else the machine does falls on all of them.
 
+use std::time::Instant;
+
 use crate::contestants::{Contestant, start_all};
 use crate::peers::Peer;
 use crate::results::Results;
@@ -60,7 +62,7 @@ pub(crate) fn cases(workloads: &[Workload], connections: &[usize]) -> Vec<Case> 
     connections.iter().flat_map(with).collect()
 }
 
-/// Runs each case on every contestant that can, in all rounds of the settings. Round 0 is the warm-up, whose samples are dropped.
+/// Runs each case on every contestant that can, in all rounds of the settings for which there is time. Round 0 is the warm-up, whose samples are dropped.
 pub(crate) fn run(
     settings: &Settings,
     contestants: &mut [Contestant],
@@ -73,8 +75,12 @@ pub(crate) fn run(
         let able = contestants.iter().filter(|contestant| contestant.runs(case.workload));
         able.for_each(|contestant| results.add_row(contestant.name(), case));
     }
+    let began = Instant::now();
     let warm_up = settings.warm_up.map(|seconds| (0, seconds));
     for (round, seconds) in warm_up.into_iter().chain((1..=settings.rounds).map(|round| (round, settings.seconds))) {
+        if round > 1 && settings.max_time.is_some_and(|max_time| began.elapsed() > max_time) {
+            break;
+        }
         // Creates grow the tables; without a reset, the fastest service would have the largest ones.
         contestants.iter_mut().try_for_each(|contestant| contestant.reset(histories))?;
         for (number, &case) in cases.iter().enumerate() {

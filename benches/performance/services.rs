@@ -11,8 +11,9 @@ use crate::results::Sample;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::support::outcome::Outcome;
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{OWNER, Postgres};
 use crate::support::process::{self, PROGRAM, Process};
+use crate::support::processes;
 use crate::support::stop::StopSignal;
 use crate::workload::{Case, SessionChoice};
 
@@ -25,6 +26,7 @@ pub(crate) struct Service {
     /// `None` if it has no database.
     sessions: Option<Sessions>,
     pub(crate) process: Process,
+    postgres: u32,
     folder: PathBuf,
 }
 
@@ -39,7 +41,14 @@ impl Service {
     ) -> Outcome<Service> {
         let process = Process::start(postgres.folder(), name, command, stop)?;
         let folder = postgres.folder().to_owned();
-        Ok(Service { name: name.to_owned(), slow: false, sessions, process, folder })
+        Ok(Service {
+            name: name.to_owned(),
+            slow: false,
+            sessions,
+            process,
+            postgres: postgres_process(postgres)?,
+            folder,
+        })
     }
 
     /// Replaces everything stored by `count` sessions, and by `histories` more with a long history.
@@ -57,9 +66,11 @@ impl Service {
         let choice = case.workload.sessions(case.connections, seconds, self.slow);
         let ids = self.choose(&choice)?;
         let before = self.process.processor_time();
+        let database_before = processes::processor_time(self.postgres);
         let report = load::run(&self.folder, self.process.address, case, seconds, &ids)
             .map_err(|error| format!("{}: {error}", self.name))?;
         let spent = self.process.processor_time() - before;
+        let database = processes::processor_time(self.postgres) - database_before;
         let resident = self.process.resident();
         self.process.settle();
         Ok(Sample {
@@ -69,6 +80,7 @@ impl Service {
             errors: report.errors,
             turns: matches!(choice, SessionChoice::New(_)).then_some(report.requests / ids.len() as f64),
             processor: Some(spent / report.requests.max(1.0)),
+            database: Some(database / report.requests.max(1.0)),
             resident: Some(resident),
         })
     }
@@ -95,4 +107,11 @@ pub(crate) fn migrate(settings: &Settings, postgres: &Postgres, database: &str) 
     let output = command.arg("migrate").output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("{database} is not migrated: {errors}").into()) }
+}
+
+/// The number of PostgreSQL's first process, whose descendants serve the connections.
+pub(crate) fn postgres_process(postgres: &Postgres) -> Outcome<u32> {
+    let first_line = "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)";
+    let line: String = postgres.client(OWNER)?.query_one(first_line, &[])?.get(0);
+    Ok(line.parse()?)
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::arguments::Arguments;
 use crate::support::outcome::Outcome;
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) growth_warm_up: u64,
     /// Rounds that count. The median of an odd number is a measured value.
     pub(crate) rounds: usize,
+    /// No round but the first begins after this time.
+    pub(crate) max_time: Option<Duration>,
     /// Sessions in the large database.
     pub(crate) growth_sessions: usize,
     /// Sessions that ended, in the database that is swept.
@@ -54,6 +57,7 @@ impl Settings {
             warm_up: if short { None } else { Some(1) },
             growth_warm_up: if short { 1 } else { 10 },
             rounds: number("ROUNDS", if short { 2 } else { 5 })?.max(1),
+            max_time: None,
             growth_sessions,
             ended_sessions: number("ENDED_SESSIONS", if short { 100_000 } else { 1_000_000 })?.max(1),
             open_streams: number("OPEN_STREAMS", 2_000)?.max(1),

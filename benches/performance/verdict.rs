@@ -25,14 +25,14 @@ impl Verdict {
     }
 }
 
-/// Compares up to two measurements of a ratio, of which more is better, with the last one. The second is that after a fall; without
-/// it, the first decides.
-pub(crate) fn judge(last: Option<f64>, first: Option<f64>, second: Option<f64>) -> Verdict {
-    match (last, first, second) {
-        (None, ..) => Verdict::New,
-        (_, None, _) => Verdict::Gone,
-        (Some(last), Some(first), _) if !has_fallen(last, first) => Verdict::Kept,
-        (Some(last), _, Some(second)) if !has_fallen(last, second) => Verdict::Recovered,
+/// Judges a ratio, of which more is better, by its last value, by that of now, and by that of the second measurement after a fall.
+/// Without a second one, the first decides.
+pub(crate) fn judge(values: [Option<f64>; 3]) -> Verdict {
+    match values {
+        [None, ..] => Verdict::New,
+        [_, None, _] => Verdict::Gone,
+        [Some(last), Some(first), _] if !has_fallen(last, first) => Verdict::Kept,
+        [Some(last), _, Some(second)] if !has_fallen(last, second) => Verdict::Recovered,
         _ => Verdict::Fell,
     }
 }

@@ -11,11 +11,14 @@ const KIB_PER_MIB: f64 = 1024.0;
 const PARENT: usize = 1;
 const USER_TICKS: usize = 11;
 const KERNEL_TICKS: usize = 12;
+const ENDED_USER_TICKS: usize = 13;
+const ENDED_KERNEL_TICKS: usize = 14;
 
-/// User and kernel time of the process and its descendants, in microseconds.
+/// User and kernel time of the process and its descendants, also of those that have ended, in microseconds.
 pub(crate) fn processor_time(root: u32) -> f64 {
+    let counted = [USER_TICKS, KERNEL_TICKS, ENDED_USER_TICKS, ENDED_KERNEL_TICKS];
     let ticks = |process| match stat(process) {
-        Some(fields) => number(&fields, USER_TICKS) + number(&fields, KERNEL_TICKS),
+        Some(fields) => counted.iter().map(|&index| number(&fields, index)).sum(),
         None => 0.0,
     };
     tree(root).into_iter().map(ticks).sum::<f64>() * MICROSECONDS_PER_TICK

@@ -22,7 +22,7 @@ fn a_ratio_fails_where_it_fell_by_more_than_a_tenth_twice() {
         ("not measured any more", Some(2.0), None, None, Verdict::Gone),
     ];
     for (case, last, first, second, expected) in cases {
-        let verdict = judge(last, first, second);
+        let verdict = judge([last, first, second]);
         assert_eq!(verdict, expected, "{case}");
         let fails = matches!(expected, Verdict::Fell | Verdict::Gone);
         assert_eq!(verdict.is_failure(), fails, "{case}");
