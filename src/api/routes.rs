@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn each_route_is_found_by_its_own_path_and_not_by_a_longer_one() {
         for route in ROUTES {
-            let path = route.pattern.replace('{', "").replace('}', "");
+            let path = route.pattern.replace(['{', '}'], "");
             assert_eq!(found(route.method, &path).0, route.pattern);
             assert_eq!(found(route.method, &format!("{path}?a=/b/%2F")).0, route.pattern);
             assert_ne!(found(route.method, &format!("{path}/x")).0, route.pattern);
