@@ -1,6 +1,8 @@
 //! Group commit with a table of numbers in memory; `tests/suite/store/shared_statements.rs` proves it with PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod after_callbacks;
+
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,6 @@
 //! Chat through the API: turns, streams, idempotency, history, deadlines, erasure.
 
+mod answered_at_once;
 mod claims;
 mod context;
 mod deadlines;
