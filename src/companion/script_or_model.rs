@@ -59,6 +59,12 @@ impl Companion {
         self.model.as_ref().map_or(Script::CONTEXT_CHARS, Model::context_chars)
     }
 
+    /// The number of messages of a conversation that it can use, where that is bounded.
+    #[must_use]
+    pub fn context_messages(&self) -> Option<usize> {
+        self.model.is_none().then(|| self.script.context_messages())
+    }
+
     /// Answers the last message of a conversation, which is the user's and of which `safety` was found, and passes each piece of
     /// the answer to `on_delta`. Returns by the deadline of the call, and soon after its cancellation.
     ///

@@ -71,7 +71,7 @@ pub struct Messages {
     page: Arc<Batcher<(Lookup, PageRequest), Option<Page>>>,
     page_leaders: ThreadPool,
     read: Batcher<(Lookup, RangeInclusive<i32>), Vec<Row>>,
-    recent: Arc<Batcher<(Lookup, usize), Option<Recent>>>,
+    recent: Arc<Batcher<(Lookup, usize, usize), Option<Recent>>>,
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     ask: Batcher<NewQuestion, Asked>,
     append: Batcher<(Lookup, Row), Appended>,
@@ -130,10 +130,10 @@ impl Messages {
         self.read.run((session, from..=to), callback);
     }
 
-    /// Reads a session and its newest messages, until they have `max_bytes` sealed bytes together; at least one, if there is
-    /// one. `None` if there is no such session. Does not block the calling thread.
-    pub fn recent(&self, session: Lookup, max_bytes: usize, callback: Callback<Option<Recent>>) {
-        self.recent.run_on(&self.turn_leaders, (session, max_bytes), callback);
+    /// Reads a session and its newest messages, at most `max_messages`, until they have `max_bytes` sealed bytes together; at least one,
+    /// if there is one. `None` if there is no such session. Does not block the calling thread.
+    pub fn recent(&self, session: Lookup, max_messages: usize, max_bytes: usize, callback: Callback<Option<Recent>>) {
+        self.recent.run_on(&self.turn_leaders, (session, max_messages, max_bytes), callback);
     }
 
     /// Reads those of the two messages of a turn that are stored.
@@ -241,16 +241,18 @@ fn bounds(max_bytes: usize) -> (i32, i64) {
     (i32::try_from(max_rows).unwrap_or(i32::MAX), i64::try_from(max_bytes).unwrap_or(i64::MAX))
 }
 
-fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<Vec<Option<Recent>>, Error> {
-    // Every turn has the same companion, and so the same bound.
-    let (max_rows, max_bytes) = bounds(requests.iter().map(|(_, max_bytes)| *max_bytes).max().unwrap_or_default());
+fn recent(connection: &mut Connection, requests: &[(Lookup, usize, usize)]) -> Result<Vec<Option<Recent>>, Error> {
+    // Every turn has the same companion, and so the same bounds.
+    let max_messages = requests.iter().map(|(_, max_messages, _)| *max_messages).max().unwrap_or_default();
+    let (max_rows, max_bytes) = bounds(requests.iter().map(|(.., max_bytes)| *max_bytes).max().unwrap_or_default());
+    let max_rows = max_rows.min(i32::try_from(max_messages.max(1)).unwrap_or(i32::MAX));
     let [max_rows, max_bytes] = [(&max_rows as _, Type::INT4), (&max_bytes as _, Type::INT8)];
-    let rows = if let [(session, _)] = requests {
+    let rows = if let [(session, ..)] = requests {
         // Planning the arrays takes longer than the rest of the statement.
         let statement = include_str!("../../sql/messages/recent.sql");
         connection.query(statement, &[(session.expose(), Type::UUID), max_rows, max_bytes])?
     } else {
-        let sessions: Vec<&Uuid> = requests.iter().map(|(session, _)| session.expose()).collect();
+        let sessions: Vec<&Uuid> = requests.iter().map(|(session, ..)| session.expose()).collect();
         let statement = include_str!("../../sql/messages/recent_many.sql");
         connection.query(statement, &[(&sessions, Type::UUID_ARRAY), max_rows, max_bytes])?
     };
@@ -262,7 +264,7 @@ fn recent(connection: &mut Connection, requests: &[(Lookup, usize)]) -> Result<V
         let session = read_session(last, rows.last().cloned());
         Some(Recent { session, rows, is_stale: last.get("is_stale") })
     };
-    Ok(requests.iter().map(|(session, _)| found.get(session.expose()).and_then(read)).collect())
+    Ok(requests.iter().map(|(session, ..)| found.get(session.expose()).and_then(read)).collect())
 }
 
 fn find(connection: &mut Connection, turns: &[(Lookup, [Uuid; 2])]) -> Result<Vec<Vec<Row>>, Error> {

@@ -41,6 +41,7 @@ impl Resources {
     /// Starts to read a session and the newest messages of a session, as many as the companion can use.
     pub(super) fn read_recent(&self, session: Lookup, callback: Callback<Option<Recent>>) {
         let max_bytes = self.companion.context_chars().saturating_mul(MAX_CHAR_BYTES);
-        self.store.messages.recent(session, max_bytes, callback);
+        let max_messages = self.companion.context_messages().unwrap_or(usize::MAX);
+        self.store.messages.recent(session, max_messages, max_bytes, callback);
     }
 }

@@ -40,6 +40,11 @@ impl Script {
     /// The number of characters of a conversation that it can use.
     pub(in crate::companion) const CONTEXT_CHARS: usize = 2_000;
 
+    /// The number of messages of a conversation that it can use: as many as have all replies of the topic with the most.
+    pub(in crate::companion) fn context_messages(&self) -> usize {
+        2 * self.replies.iter().flatten().map(Vec::len).max().unwrap_or_default()
+    }
+
     /// The reply to a conversation. What was found of danger in its last message decides before its words do.
     pub(in crate::companion) fn reply(&self, conversation: &[ChatMessage], safety: Option<Safety>) -> &str {
         let urgent = safety.and_then(|safety| match safety.risk {
