@@ -1,6 +1,6 @@
 //! JSON from servers of many kinds, of which only a part is known: what is missing or has another type is absent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
@@ -38,22 +38,27 @@ pub(super) fn repaired(json: &str) -> String {
 }
 
 /// The members of an object; of a name that occurs twice, the last that is not null.
-pub(super) type Object<'a> = HashMap<String, &'a RawValue>;
+pub(super) type Object<'a> = BTreeMap<String, &'a RawValue>;
 
 /// The members of an object; `None` for any other value.
 pub(super) fn object(json: &RawValue) -> Option<Object<'_>> {
-    serde_json::from_str(json.get()).ok().map(|Members(members)| members)
+    parse(json, '{').map(|Members(members)| members)
 }
 
 /// The items of an array; `None` for any other value.
 pub(super) fn array(json: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(json.get()).ok()
+    parse(json, '[')
 }
 
 /// A string in WTF-8, that is UTF-8 in which a lone half of a surrogate pair has three bytes; `None` for any other value.
 /// Servers that cut a text at each token send the halves of an emoji in two strings.
 pub(super) fn string(json: &RawValue) -> Option<Vec<u8>> {
-    serde_json::from_str(json.get()).ok().map(|Wtf8(bytes)| bytes)
+    parse(json, '"').map(|Wtf8(bytes)| bytes)
+}
+
+/// A value that begins with this character. Of one of another type the parser would write an error that nobody reads.
+fn parse<'a, T: Deserialize<'a>>(json: &'a RawValue, first: char) -> Option<T> {
+    json.get().starts_with(first).then(|| serde_json::from_str(json.get()).ok())?
 }
 
 /// Whether a value says something: whether it is not null, false, zero, or empty, nor an object of such values.
@@ -102,7 +107,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = HashMap::new();
+                let mut members = BTreeMap::new();
                 while let Some((Wtf8(name), value)) = map.next_entry::<Wtf8, &'de RawValue>()? {
                     let name = String::from_utf8_lossy(&name).into_owned();
                     if value.get() != "null" || !members.contains_key(&name) {
