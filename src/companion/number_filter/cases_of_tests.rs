@@ -34,7 +34,7 @@ pub(super) const ORDINARY: [&str; 27] = [
 ];
 
 /// Texts with one number or link that no help line has, between bars. SITE is a known site.
-pub(super) const INVENTED: [&str; 152] = [
+pub(super) const INVENTED: [&str; 153] = [
     "Call |911| now.",
     "Hubungi |113| sekarang.",
     "Hubungi |119| hari ini juga.",
@@ -127,6 +127,7 @@ pub(super) const INVENTED: [&str; 152] = [
     "Buka bantuan-kita |.com| ya",
     "Buka |bantuan[titik]com|",
     "Buka |bantuandotcom| ya",
+    "Buka |BantuanDotCom|, ya.",
     "Buka |bantuan\u{b7}com|",
     "Buka |bantuan&#46;com|",
     "Buka |bantuan%2Ecom|",

@@ -152,6 +152,11 @@ type Piece = Vec<(char, Range<usize>)>;
 
 /// The first link in a word, and where it is.
 pub(super) fn first(word: &str) -> Option<(Range<usize>, Link)> {
+    // Most words are letters alone, with perhaps the end of a sentence behind them.
+    let letters = word.trim_end_matches(['.', ',', '!', '?', ':', ';']);
+    if letters.bytes().all(|byte| byte.is_ascii_alphabetic()) && !is_joined(&letters.to_ascii_lowercase()) {
+        return None;
+    }
     let mut piece = Piece::new();
     let (mut at, mut is_address) = (0, false);
     while let Some(char) = word[at..].chars().next() {
@@ -219,11 +224,14 @@ fn link(piece: &[(char, Range<usize>)]) -> Option<(Range<usize>, Link)> {
         }
         start += part.len();
     }
-    let joined = text.replace('-', "");
-    let is_joined = ["dotcom", "dotorg", "dotnet", "dotid", "dotcoid", "titikcom", "titikid"]
+    if is_joined(&text.replace('-', "")) { found(0, 0, text.len()) } else { None }
+}
+
+/// Whether a text in lower case is a domain whose dot is a word, without a space.
+fn is_joined(text: &str) -> bool {
+    ["dotcom", "dotorg", "dotnet", "dotid", "dotcoid", "titikcom", "titikid"]
         .iter()
-        .any(|end| joined.strip_suffix(end).is_some_and(|name| !name.is_empty()));
-    if is_joined { found(0, 0, text.len()) } else { None }
+        .any(|end| text.strip_suffix(end).is_some_and(|name| !name.is_empty()))
 }
 
 /// What ends the name of a host.

@@ -81,7 +81,7 @@ fn first(text: &str) -> Option<Token> {
     let mut end = text.len();
     for (at, char) in text.char_indices() {
         // They belong to what they follow: so digits with invisible characters between them are one token.
-        if is_invisible(char) || is_combining_mark(char) {
+        if !char.is_ascii() && (is_invisible(char) || is_combining_mark(char)) {
             continue;
         }
         let own = Kind::of(char);
@@ -103,6 +103,8 @@ impl Kind {
     fn of(char: char) -> Kind {
         if let Some(digits) = digits(char) {
             Kind::Digits(digits)
+        } else if char.is_ascii_alphabetic() {
+            Kind::Word(char.to_ascii_lowercase().to_string())
         } else if char.is_alphabetic() {
             Kind::Word(char.nfkd().filter(|char| !is_combining_mark(*char)).flat_map(char::to_lowercase).collect())
         } else {
