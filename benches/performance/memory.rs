@@ -35,6 +35,7 @@ pub(crate) const HISTORIES: &str = "clients that read histories of 1,000 message
 /// The burst of histories.
 const BURST: Case = Case { workload: Workload::History, connections: 128 };
 const BURST_HISTORIES: usize = 32;
+const BURST_SECONDS: u64 = 5;
 
 /// From the end of a burst until the memory is read: the allocator returns unused memory after a second, and threads of turns end
 /// when none has come for some seconds.
@@ -64,7 +65,7 @@ fn with_histories(settings: &Settings, postgres: &Postgres, stop: &StopSignal) -
     service.reset(FEW_SESSIONS, BURST_HISTORIES)?;
     service.measure(BESIDE, settings.seconds)?;
     let before = service.process.resident();
-    let sample = service.measure(BURST, settings.seconds)?;
+    let sample = service.measure(BURST, BURST_SECONDS)?;
     stop.check()?;
     thread::sleep(TIME_TO_RETURN);
     let resident = [before, sample.resident.unwrap_or_default(), service.process.resident()];
