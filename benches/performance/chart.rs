@@ -55,9 +55,10 @@ pub(crate) fn draw(title: &str, description: &str, panels: &[Panel]) -> Result<S
     let width = COLUMNS as f64 * cell_width;
     let height = LEGEND + panels.len().div_ceil(COLUMNS) as f64 * cell_height;
     let mut svg = String::new();
+    // With spaces between them, these numbers have the form of a telephone number, which no file may have.
     writeln!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"title description\">"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0,0,{width},{height}\" role=\"img\" aria-labelledby=\"title description\">"
     )?;
     let [title, description] = [title, description].map(|text| text.replace('&', "&amp;").replace('<', "&lt;"));
     writeln!(svg, "<title id=\"title\">{title}</title>\n<desc id=\"description\">{description}</desc>")?;

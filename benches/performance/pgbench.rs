@@ -131,7 +131,10 @@ impl Pgbench {
                 .replace("$2::bytea", &format!("'\\x{}'", self.sealed))
                 .replace("$3::integer", "NULL"),
             Workload::Read => random + &include_str!("../../sql/sessions/find.sql").replace("$1::uuid", NUMBERED_ID),
-            Workload::Delete => next + &include_str!("../../sql/sessions/delete.sql").replace("$1::uuid", NUMBERED_ID),
+            Workload::Delete => {
+                let statement = include_str!("../../sql/sessions/erase.sql").replace("$1::uuid", NUMBERED_ID);
+                next + &statement.replace("$2::integer", "1000").replace("$3::bigint", "1000000")
+            }
             _ => "SELECT 1\n".to_owned(),
         }
     }
