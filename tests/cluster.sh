@@ -181,6 +181,7 @@ sql one "CREATE DATABASE safespace"
 sql one "ALTER ROLE postgres SET statement_timeout = '30s'"
 sql one "ALTER ROLE postgres SET idle_in_transaction_session_timeout = '30s'"
 sql one "ALTER ROLE postgres SET enable_seqscan = off"
+sql one "ALTER ROLE postgres SET jit = off"
 
 write_bouncer
 as_postgres pgbouncer -q "$files/pgbouncer.ini" >"$files/pgbouncer.log" 2>&1 &

@@ -33,8 +33,9 @@ const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection keeps the plans of foreign keys and of prepared statements. One that was made while a table was small would read the
 /// whole table when it is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that. And
-/// the plan for any values is as good as one for those of a request, so it is made once.
-const PLANS: &str = "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan";
+/// the plan for any values is as good as one for those of a request, so it is made once. In large tables the planner takes such a
+/// statement for a long one, and PostgreSQL would compile it each time: a second for a sweep that takes a millisecond.
+const PLANS: &str = "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off";
 
 /// Opens connections to one PostgreSQL. Clones share what was found out about its hosts.
 #[derive(Clone)]

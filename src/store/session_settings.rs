@@ -12,7 +12,7 @@ pub(super) fn warning(client: &mut Client, statement_timeout: Duration) -> Resul
     let differs = |row: postgres::Row| {
         let (name, found): (&str, &str) = (row.get(0), row.get(1));
         let (wanted, unit, variable) = match name {
-            "enable_seqscan" => ("off", "", ""),
+            "enable_seqscan" | "jit" => ("off", "", ""),
             "statement_timeout" => (timeout.as_str(), " ms", " (DB_QUERY_TIMEOUT)"),
             _ => (timeout.as_str(), " ms", ""),
         };

@@ -90,10 +90,12 @@ fn settings_that_a_pooler_drops_are_a_warning_until_the_role_has_them() {
     for output in warnings() {
         assert!(output.contains("statement_timeout is 0 and not 3000 ms (DB_QUERY_TIMEOUT)"), "{output}");
         assert!(output.contains("enable_seqscan is on and not off"), "{output}");
+        assert!(output.contains("jit is on and not off"), "{output}");
     }
     let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
     sql.batch_execute(
         "ALTER ROLE safespace SET statement_timeout = '3s'; ALTER ROLE safespace SET enable_seqscan = off;
+         ALTER ROLE safespace SET jit = off;
          ALTER ROLE safespace SET idle_in_transaction_session_timeout = '3s'",
     )
     .unwrap();

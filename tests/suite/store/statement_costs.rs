@@ -239,6 +239,7 @@ fn explain(transaction: &mut Transaction<'_>, file: &str, statement: &str, param
     let rows = transaction.query_typed(&explain, &typed(parameters)).unwrap_or_else(|error| panic!("{file}: {error}"));
     let Json(explained) = rows[0].get(0);
     let explained = &explained[0];
+    assert!(explained["JIT"].is_null(), "{file} is compiled, as it would be in large tables");
     let count = |name: &str| explained["Plan"][name].as_i64().unwrap();
     let mut buffers = count("Shared Hit Blocks") + count("Shared Read Blocks");
     if is_deletion(file) {
@@ -304,7 +305,10 @@ fn seed(analyzed: Analyzed) -> Schema {
 fn connect(schema: &Schema) -> Client {
     let config = configure(&schema.url(), &[]);
     let Database::Server(server) = &config.database else { panic!("a private PostgreSQL") };
-    Connector::new(server, &config.pool, config.pool.query_timeout).unwrap().connect().unwrap()
+    let mut sql = Connector::new(server, &config.pool, config.pool.query_timeout).unwrap().connect().unwrap();
+    // Where statements may be compiled, all of them are.
+    sql.batch_execute("SET jit_above_cost = 0").unwrap();
+    sql
 }
 
 /// A schema whose statistics nothing but a test changes.
