@@ -32,10 +32,14 @@ const KEEPALIVE_IDLE_OF_SEVERAL: Duration = Duration::from_secs(5);
 const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection keeps the plans of foreign keys and of prepared statements. One that was made while a table was small would read the
-/// whole table when it is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that. And
-/// the plan for any values is as good as one for those of a request, so it is made once. In large tables the planner takes such a
-/// statement for a long one, and PostgreSQL would compile it each time: a second for a sweep that takes a millisecond.
-const PLANS: &str = "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off";
+/// whole table when it is large, until the next ANALYZE. Every statement finds its rows with an index, so no plan may do that. In large
+/// tables the planner takes such a statement for a long one, and PostgreSQL would compile it each time: a second for a sweep that takes
+/// a millisecond.
+const PLANS: &str = "-c enable_seqscan=off -c jit=off";
+
+/// The plan for any values is as good as one for those of a request, so it is made once. Citus plans most statements only with
+/// their values.
+const PLAN_ONCE: &str = "-c plan_cache_mode=force_generic_plan";
 
 /// Opens connections to one PostgreSQL. Clones share what was found out about its hosts.
 #[derive(Clone)]
@@ -67,8 +71,9 @@ impl Connector {
     pub fn new(server: &Server, pool: &PoolSettings, statement_timeout: Duration) -> Result<Connector, ConnectError> {
         let token: Arc<str> = Uuid::new_v4().simple().to_string().into();
         let options = format!(
-            "{} {PLANS} -c safespace.connection={token} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            "{} {PLANS} {} -c safespace.connection={token} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
             server.connect.get_options().unwrap_or(""),
+            if pool.is_distributed { "" } else { PLAN_ONCE },
             statement_timeout.as_millis(),
             statement_timeout.as_millis(),
         );
