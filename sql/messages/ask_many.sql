@@ -6,7 +6,7 @@ WITH wanted AS (
     SELECT * FROM unnest($1::uuid[], $2::integer[], $3::uuid[], $4::bytea[], $5::bigint[], $6::uuid[])
         AS wanted (session_id, position, id, sealed, total_bytes, claim)
 ), locked AS (
-    SELECT id FROM sessions WHERE id IN (SELECT session_id FROM wanted) ORDER BY id FOR KEY SHARE
+    SELECT id FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE
 ), claimed AS (
     INSERT INTO turns (session_id, position, claim, ends_at)
     SELECT session_id, position, claim, now() + interval '5 seconds' FROM wanted JOIN locked ON locked.id = session_id

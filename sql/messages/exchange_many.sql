@@ -6,7 +6,7 @@ WITH wanted AS (
         $1::uuid[], $2::integer[], $3::uuid[], $4::bytea[], $5::bigint[], $6::uuid[], $7::bytea[], $8::bigint[]
     ) AS wanted (session_id, position, id, sealed, total_bytes, answer_id, answer_sealed, answer_total_bytes)
 ), locked AS (
-    SELECT id FROM sessions WHERE id IN (SELECT session_id FROM wanted) ORDER BY id FOR KEY SHARE
+    SELECT id FROM sessions WHERE id = ANY($1::uuid[]) ORDER BY id FOR KEY SHARE
 ), question AS (
     INSERT INTO messages (session_id, position, id, sealed, total_bytes)
     SELECT session_id, position, wanted.id, sealed, total_bytes FROM wanted JOIN locked ON locked.id = session_id

@@ -6,6 +6,6 @@ USING unnest($1::uuid[]) AS locked (id) LEFT JOIN LATERAL (
 ) AS newest ON true CROSS JOIN LATERAL (
     SELECT count(*) AS reports FROM reports WHERE session_id = locked.id
 ) AS counted
-WHERE sessions.id = locked.id
+WHERE sessions.id = locked.id AND sessions.id = ANY($1::uuid[])
 RETURNING sessions.id, sessions.sealed AS session_sealed, sessions.idle_timeout_seconds, sessions.last_report,
     newest.position, newest.id AS message_id, newest.sealed, newest.total_bytes, counted.reports

@@ -12,10 +12,10 @@ WITH found AS (
     WHERE sessions.id = ANY($1::uuid[])
 ), locked AS (
     SELECT id FROM sessions
-    WHERE id IN (SELECT id FROM found WHERE coalesce(position, 0) <= $2::integer AND all_bytes <= $3::bigint)
+    WHERE id = ANY($1::uuid[]) AND id IN (SELECT id FROM found WHERE coalesce(position, 0) <= $2::integer AND all_bytes <= $3::bigint)
     ORDER BY id FOR UPDATE SKIP LOCKED
 ), deleted AS (
-    DELETE FROM sessions WHERE id IN (SELECT id FROM locked) RETURNING id
+    DELETE FROM sessions WHERE id = ANY($1::uuid[]) AND id IN (SELECT id FROM locked) RETURNING id
 )
 SELECT found.*, CASE WHEN deleted.id IS NULL THEN found.all_bytes END AS bytes_left
 FROM found LEFT JOIN deleted ON deleted.id = found.id

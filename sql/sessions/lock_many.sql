@@ -12,7 +12,7 @@ WITH found AS (
     WHERE sessions.id = ANY($1::uuid[])
 ), locked AS (
     SELECT id FROM sessions
-    WHERE id IN (SELECT id FROM found WHERE coalesce(position, 0) <= $2::integer AND total_bytes <= $3::bigint)
+    WHERE id = ANY($1::uuid[]) AND id IN (SELECT id FROM found WHERE coalesce(position, 0) <= $2::integer AND total_bytes <= $3::bigint)
     ORDER BY id FOR UPDATE SKIP LOCKED
 )
 SELECT found.id, CASE WHEN locked.id IS NULL THEN found.total_bytes END AS bytes_left

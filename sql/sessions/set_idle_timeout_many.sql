@@ -3,5 +3,5 @@
 -- without any session twice.
 UPDATE sessions SET idle_timeout_seconds = wanted.seconds
 FROM unnest($1::uuid[], $2::integer[]) AS wanted (id, seconds)
-WHERE sessions.id = wanted.id
+WHERE sessions.id = wanted.id AND sessions.id = ANY($1::uuid[])
 RETURNING sessions.id
