@@ -4,6 +4,7 @@ use crate::baseline;
 use crate::growth;
 use crate::limit;
 use crate::memory;
+use crate::model;
 use crate::peers::{AXUM, FASTAPI};
 use crate::pgbench;
 use crate::results::{MemoryRow, Results, Row, Sample, StreamRow};
@@ -79,6 +80,9 @@ const MAX_KEPT_MIB: f64 = 20.0;
 /// A first piece may arrive this much later than at a client of the model, while the streams keep this many processors busy.
 const MAX_FIRST_PIECE_MS: f64 = 2.0;
 const MAX_STREAM_PROCESSORS: f64 = 1.0;
+
+/// Share of the model's pieces that have to arrive while they are measured; on a busy machine, the fake model sends fewer.
+const MIN_SHARE_OF_PIECES: f64 = 0.95;
 
 /// Maximum time of a start, in milliseconds.
 const MAX_START_MS: f64 = 150.0;
@@ -184,9 +188,16 @@ fn memory_goals(row: &MemoryRow) -> Vec<Goal> {
     }
 }
 
-fn stream_goals(row: &StreamRow) -> [Goal; 2] {
+fn stream_goals(row: &StreamRow) -> [Goal; 3] {
     let [first, _] = row.first;
+    let min_pieces = MIN_SHARE_OF_PIECES * row.streams as f64 / model::INTERVAL.as_secs_f64();
     [
+        Goal {
+            name: format!("{} streams: pieces/s", row.streams),
+            value: format!("{:.0}", row.pieces_per_second),
+            wanted: format!("at least {min_pieces:.0}"),
+            met: row.pieces_per_second >= min_pieces,
+        },
         Goal {
             name: format!("{} streams: p50 of the first piece in ms after the model's", row.streams),
             value: format!("{first:.2}"),
@@ -194,7 +205,7 @@ fn stream_goals(row: &StreamRow) -> [Goal; 2] {
             met: first <= MAX_FIRST_PIECE_MS,
         },
         Goal {
-            name: format!("{} streams, {:.0} pieces/s: busy processors", row.streams, row.pieces_per_second),
+            name: format!("{} streams: busy processors", row.streams),
             value: format!("{:.2}", row.processors),
             wanted: format!("at most {MAX_STREAM_PROCESSORS}"),
             met: row.processors <= MAX_STREAM_PROCESSORS,

@@ -12,7 +12,7 @@ use crate::support::outcome::Outcome;
 use crate::support::server::Server;
 
 /// From one piece of an answer to the next.
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Between two looks at which answers are due.
 const TICK: Duration = Duration::from_millis(1);
@@ -75,8 +75,9 @@ fn begin(mut stream: TcpStream) -> io::Result<Answer> {
 
 fn send_pieces(answers: &Mutex<Vec<Answer>>, is_closing: &AtomicBool, epoch: Instant) {
     while !is_closing.load(Ordering::Relaxed) {
+        let now = Instant::now();
         if let Ok(mut answers) = answers.lock() {
-            answers.retain_mut(|answer| answer.next > Instant::now() || send_piece(answer, epoch).is_ok());
+            answers.retain_mut(|answer| answer.next > now || send_piece(answer, epoch).is_ok());
         }
         thread::sleep(TICK);
     }

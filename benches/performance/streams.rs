@@ -182,6 +182,10 @@ impl Clients {
                         stream.has_begun = true;
                         self.delays.push(delay);
                     }
+                    // Nothing is left that epoll would not report again.
+                    if count < buffer.len() {
+                        return;
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => self.streams[index] = None,
