@@ -39,7 +39,7 @@ const MAX_BUSY_PROCESSORS: f64 = 0.3;
 /// Compares, prints the table, and returns whether no ratio fell twice. `save` writes the ratios down.
 pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop: &StopSignal) -> Outcome<bool> {
     let busy = busy::processors()?;
-    let last = read_last()?;
+    let last = if save { Ratios::new() } else { read_last()? };
     let mut contestants = start_all(settings, postgres, &[], stop)?;
     let figures = figures::all();
     let all: Vec<&Figure> = figures.iter().collect();
@@ -48,7 +48,8 @@ pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop
     let first = measure(&first_settings, &mut contestants, &all, stop)?;
     let fell = |figure: &&Figure| match (last.get(&figure.name), first.get(&figure.name)) {
         (Some(&last), Some(&now)) => has_fallen(last, now),
-        _ => false,
+        (Some(_), None) => true,
+        (None, _) => false,
     };
     let fallen: Vec<&Figure> = figures.iter().filter(fell).collect();
     let second = if fallen.is_empty() || save {
@@ -113,10 +114,9 @@ fn path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(LAST)
 }
 
-/// Nothing where none were written down.
 fn read_last() -> Outcome<Ratios> {
     if !path().exists() {
-        return Ok(Ratios::new());
+        return Err(format!("there is no {LAST} to compare with; write it with --quick --save").into());
     }
     Ok(toml::from_str(&fs::read_to_string(path())?).map_err(|error| format!("{LAST}: {error}"))?)
 }

@@ -25,6 +25,9 @@ pub(crate) const NAME: &str = "pgbench";
 /// The id of the session with a number, in place of the statement's parameter: pgbench has no variables but numbers.
 const NUMBERED_ID: &str = "lpad(:number, 32, '0')::uuid";
 
+/// What SafeSpace sets for its connections, and for those that erase.
+const OPTIONS: &str = "-c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off -c default_transaction_isolation=repeatable\\ read";
+
 /// Above it, connecting takes a good part of a second.
 const MANY_CLIENTS: usize = 32;
 
@@ -81,7 +84,11 @@ impl Pgbench {
         let script = folder.path().join("script.sql");
         fs::write(&script, self.script(case.workload, sessions / clients))?;
         let mut command = Command::new(&self.program);
-        command.env_clear().current_dir(folder.path()).args(["-n", "-M", "prepared", "-j", "2", "-l", "-D", "done=0"]);
+        command
+            .env_clear()
+            .env("PGOPTIONS", OPTIONS)
+            .current_dir(folder.path())
+            .args(["-n", "-M", "prepared", "-j", "2", "-l", "-D", "done=0"]);
         // Its time begins before its connections, which it leaves out of the rate.
         let seconds = seconds + u64::from(clients > MANY_CLIENTS);
         command.arg("-c").arg(clients.to_string()).arg("-T").arg(seconds.to_string()).arg("-f").arg(&script);

@@ -30,9 +30,9 @@ impl Verdict {
 pub(crate) fn judge(values: [Option<f64>; 3]) -> Verdict {
     match values {
         [None, ..] => Verdict::New,
-        [_, None, _] => Verdict::Gone,
         [Some(last), Some(first), _] if !has_fallen(last, first) => Verdict::Kept,
         [Some(last), _, Some(second)] if !has_fallen(last, second) => Verdict::Recovered,
+        [_, None, None] => Verdict::Gone,
         _ => Verdict::Fell,
     }
 }

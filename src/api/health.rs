@@ -95,7 +95,9 @@ pub(super) fn database<'a>(context: &'a Context, _: &Request, _: &str) -> Result
                 (respond::timestamp(message::now()), ConnectionPool { total, available, max });
             let (database, error) = match probe {
                 Ok(statements) => {
-                    log::debug!(statements:%; "Database answers");
+                    if let Some(statements) = statements {
+                        log::debug!(statements:%; "Database answers");
+                    }
                     (DatabaseConnection::Connected, store.health.fault().map(Fault::sentence))
                 }
                 Err(Error::Faulty(fault)) => (DatabaseConnection::Disconnected, Some(fault.sentence())),

@@ -13,7 +13,7 @@ const MAX_MIB: u64 = 1024;
 pub(super) fn cache_setting() -> Option<String> {
     let memory = machine_bytes()?;
     let memory = group_bytes().map_or(memory, |limit| limit.min(memory));
-    Some(format!("shared_buffers={}MB", (memory / 4 >> 20).clamp(MIN_MIB, MAX_MIB)))
+    Some(format!("shared_buffers={}MB", ((memory / 4) >> 20).clamp(MIN_MIB, MAX_MIB)))
 }
 
 #[cfg(target_os = "linux")]

@@ -28,7 +28,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose first round trip, the login, began at `opened_at`. `token`: its random setting.
+    /// A connection whose first round trip, the login, began at `opened_at`. `token`: its connector's random setting.
     pub(super) fn new(client: Client, token: Arc<str>, opened_at: Instant, monitor: Arc<FaultMonitor>) -> Connection {
         let statements = Statements::new(token);
         Connection { client: Some(client), statements, opened_at, last_answer: Instant::now(), monitor, suspect: false }
@@ -39,6 +39,11 @@ impl Connection {
         let (client, statements) = self.parts();
         let result = statements.query(client, text, parameters);
         self.finish(result)
+    }
+
+    /// How its statements are executed, once one has found that out.
+    pub(super) fn known_statement_mode(&self) -> Option<StatementMode> {
+        self.statements.known_mode()
     }
 
     /// How its statements are executed.

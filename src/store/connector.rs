@@ -41,6 +41,9 @@ const PLANS: &str = "-c enable_seqscan=off -c jit=off";
 /// their values.
 const PLAN_ONCE: &str = "-c plan_cache_mode=force_generic_plan";
 
+/// Sets the random setting of a connector.
+const TOKEN: &str = "-c safespace.connection";
+
 /// Opens connections to one PostgreSQL. Clones share what was found out about its hosts.
 #[derive(Clone)]
 pub struct Connector {
@@ -51,12 +54,13 @@ pub struct Connector {
     host_timeout: Duration,
     /// The deadline of a connection, whatever the number of hosts.
     timeout: Duration,
+    /// A random setting of its connections, by which one finds out whether PostgreSQL's process has the settings of this connector.
+    token: Arc<str>,
     shared: Arc<Shared>,
 }
 
+#[derive(Default)]
 struct Shared {
-    /// A random setting of the connections, by which one finds out whether PostgreSQL's process has its settings.
-    token: Arc<str>,
     /// The host that gave the last connection.
     preferred: AtomicUsize,
     /// The fault for which PostgreSQL refused the last connection, if it did.
@@ -69,9 +73,9 @@ impl Connector {
     /// # Errors
     /// When the certificate authorities cannot be used.
     pub fn new(server: &Server, pool: &PoolSettings, statement_timeout: Duration) -> Result<Connector, ConnectError> {
-        let token: Arc<str> = Uuid::new_v4().simple().to_string().into();
+        let token = new_token();
         let options = format!(
-            "{} {PLANS} {} -c safespace.connection={token} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            "{} {PLANS} {} {TOKEN}={token} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
             server.connect.get_options().unwrap_or(""),
             if pool.is_distributed { "" } else { PLAN_ONCE },
             statement_timeout.as_millis(),
@@ -98,7 +102,8 @@ impl Connector {
             is_random: !writes && server.connect.get_load_balance_hosts() == LoadBalanceHosts::Random,
             host_timeout,
             timeout: pool.connection_timeout.max(host_timeout),
-            shared: Arc::new(Shared { token, preferred: AtomicUsize::default(), refusal: Mutex::default() }),
+            token,
+            shared: Arc::default(),
         })
     }
 
@@ -109,7 +114,9 @@ impl Connector {
 
     /// The same, with one more option; the last one of several of a name counts.
     pub(super) fn with_option(mut self, option: &str) -> Connector {
-        self.hosts = self.hosts.into_iter().map(|host| host.with_option(option)).collect();
+        self.token = new_token();
+        let options = format!("{option} {TOKEN}={}", self.token);
+        self.hosts = self.hosts.into_iter().map(|host| host.with_option(&options)).collect();
         self
     }
 
@@ -128,7 +135,7 @@ impl Connector {
 
     /// The random setting of its connections.
     pub(super) fn token(&self) -> &Arc<str> {
-        &self.shared.token
+        &self.token
     }
 
     /// The fault for which PostgreSQL refused the last connection, if it did.
@@ -213,6 +220,10 @@ impl Connector {
         let texts = failures.iter().map(|(number, error)| format!("{}: {error}", self.hosts[*number].label));
         ConnectError::Failed(texts.collect::<Vec<_>>().join("; "))
     }
+}
+
+fn new_token() -> Arc<str> {
+    Uuid::new_v4().simple().to_string().into()
 }
 
 /// Closes a connection on a thread of its own: the driver waits for the server without a limit (rust-postgres issue 755).

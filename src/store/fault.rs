@@ -73,9 +73,15 @@ impl Fault {
 
 /// Whether the connection can be used after this error: PostgreSQL closes it after FATAL and PANIC.
 pub(super) fn keeps_connection(error: &DbError) -> bool {
-    // 25P02: a transaction was left open, which no statement here does.
+    let lost = [
+        // A transaction was left open, which no statement here does.
+        SqlState::IN_FAILED_SQL_TRANSACTION,
+        // The prepared statement is gone, or the type of a column that it returns has changed.
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+        SqlState::FEATURE_NOT_SUPPORTED,
+    ];
     error.parsed_severity() == Some(Severity::Error)
-        && *error.code() != SqlState::IN_FAILED_SQL_TRANSACTION
+        && !lost.contains(error.code())
         && !error.code().code().starts_with("08")
 }
 

@@ -48,7 +48,7 @@ pub enum Readiness {
 
 /// The probes that `/health/…` needs.
 pub struct Health {
-    probe: Batcher<(), StatementMode>,
+    probe: Batcher<(), Option<StatementMode>>,
     /// With an item that is true, it commits too.
     readiness: Arc<Batcher<bool, Readiness>>,
     readiness_leaders: ThreadPool,
@@ -73,8 +73,9 @@ impl Health {
         }
     }
 
-    /// Checks that the database answers a trivial query. The result is how the statements of the connection are executed.
-    pub fn probe(&self, callback: Callback<StatementMode>) {
+    /// Checks that the database answers a trivial query. The result is how the statements of the connection are
+    /// executed, if it has executed one.
+    pub fn probe(&self, callback: Callback<Option<StatementMode>>) {
         self.probe.run((), callback);
     }
 
@@ -112,9 +113,9 @@ impl Health {
     }
 }
 
-fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<StatementMode>, Error> {
+fn probe(connection: &mut Connection, requests: &[()]) -> Result<Vec<Option<StatementMode>>, Error> {
     connection.probe(PROBE_TIMEOUT)?;
-    Ok(vec![connection.statement_mode()?; requests.len()])
+    Ok(vec![connection.known_statement_mode(); requests.len()])
 }
 
 fn readiness(connection: &mut Connection, requests: &[bool]) -> Result<Vec<Readiness>, Error> {

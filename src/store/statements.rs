@@ -1,8 +1,8 @@
-//! How statements are executed on one connection: prepared once and kept, where PostgreSQL proves that its process serves this
-//! connection alone; without a name where it does not, as behind a pooler.
+//! How statements are executed on one connection: prepared once and kept, where PostgreSQL proves that its process serves no other
+//! program; without a name where it does not, as behind a pooler.
 //!
-//! The driver names prepared statements `s0`, `s1` and so on in every process. Behind a pooler in transaction mode, one service could
-//! therefore execute another's statement.
+//! The driver names prepared statements `s0`, `s1` and so on, each once in a process. Behind a pooler in transaction mode, one service
+//! could therefore execute another's statement.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -42,12 +42,12 @@ impl StatementMode {
         match self {
             StatementMode::Prepared => "prepared: PostgreSQL plans each once for a connection",
             StatementMode::Unnamed => {
-                "unnamed, which is slower: PostgreSQL does not show that its process serves one connection alone, as behind a pooler"
+                "unnamed, which is slower: PostgreSQL does not show that its process serves no other program, as behind a pooler"
             }
         }
     }
 
-    /// Asks PostgreSQL. `token`: the random setting of the connection.
+    /// Asks PostgreSQL. `token`: the random setting of the connection's [`Connector`](super::Connector).
     pub(super) fn ask(client: &mut impl GenericClient, token: &str) -> Result<StatementMode, postgres::Error> {
         let rows = client.query_typed(include_str!("../../sql/schema/own_backend.sql"), &[(&token, Type::TEXT)])?;
         let is_own = rows.first().is_some_and(|row| row.get("is_own"));
@@ -60,13 +60,18 @@ pub(super) struct Statements {
     token: Arc<str>,
     /// `None` until the first statement.
     mode: Option<StatementMode>,
-    /// By the address of their text, of which the program has a fixed number.
-    prepared: HashMap<usize, Statement>,
+    /// By the address and the length of their text, of which the program has a fixed number.
+    prepared: HashMap<(usize, usize), Statement>,
 }
 
 impl Statements {
     pub(super) fn new(token: Arc<str>) -> Statements {
         Statements { token, mode: None, prepared: HashMap::new() }
+    }
+
+    /// How they are executed, once a statement has found that out.
+    pub(super) fn known_mode(&self) -> Option<StatementMode> {
+        self.mode
     }
 
     /// How they are executed. The first call asks PostgreSQL.
@@ -86,13 +91,13 @@ impl Statements {
         if self.mode(client)? == StatementMode::Unnamed {
             return client.query_typed(text, parameters);
         }
-        let address = text.as_ptr().addr();
-        let statement = match self.prepared.get(&address) {
+        let key = (text.as_ptr().addr(), text.len());
+        let statement = match self.prepared.get(&key) {
             Some(statement) => statement,
             None => {
                 let types: Vec<Type> = parameters.iter().map(|(_, of_type)| of_type.clone()).collect();
                 let statement = client.prepare_typed(text, &types)?;
-                self.prepared.entry(address).or_insert(statement)
+                self.prepared.entry(key).or_insert(statement)
             }
         };
         let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();

@@ -19,6 +19,7 @@ fn a_ratio_fails_where_it_fell_by_more_than_a_tenth_twice() {
         ("lower by more, and not measured again", Some(2.0), Some(low), None, Verdict::Fell),
         ("no number", Some(2.0), Some(f64::NAN), Some(f64::NAN), Verdict::Fell),
         ("no number, then as before", Some(2.0), Some(f64::NAN), Some(2.0), Verdict::Recovered),
+        ("not measured at first", Some(2.0), None, Some(2.0), Verdict::Recovered),
         ("not measured any more", Some(2.0), None, None, Verdict::Gone),
     ];
     for (case, last, first, second, expected) in cases {

@@ -199,8 +199,11 @@ fn statements_are_prepared_on_a_connection_of_its_own_and_not_through_a_pooler_a
     for (url, mode) in [(cluster.url(), "prepared"), (pooled, "unnamed")] {
         let service = Binary::new(&[("DATABASE_URL", &url), ("LOG_LEVEL", "debug")]).serve();
         live(&service.client, 2);
-        service.client.get("/health/db").assert_status(200);
-        service.wait_for_log(&format!("Database answers statements={mode}"));
+        // A connection says it once it has executed a statement.
+        eventually(PATIENCE, || {
+            service.client.get("/health/db").assert_status(200);
+            service.log().contains(&format!("Database answers statements={mode}")).then_some(())
+        });
         let check = Binary::new(&[("DATABASE_URL", &url)]).argument("check").run();
         let output = String::from_utf8(check.stdout).unwrap();
         assert!(output.contains(&format!("\nStatements   {mode}")), "{output}");

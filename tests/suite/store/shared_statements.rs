@@ -230,3 +230,15 @@ fn a_flood_of_probes_takes_one_connection_of_the_pool_at_most() {
     lock.commit().unwrap();
     creating.answer().assert_status(201);
 }
+
+#[test]
+fn a_statement_whose_columns_have_another_type_since_it_was_prepared_works_again_on_a_new_connection() {
+    let app = TestApp::start();
+    let path = format!("/api/v1/sessions/{}", app.create_session());
+    app.client.get(&path).assert_status(200);
+    let change = "CREATE DOMAIN sealed_text AS bytea; ALTER TABLE sessions ALTER COLUMN sealed TYPE sealed_text";
+    app.sql().batch_execute(change).unwrap();
+    // One that was used before refuses the statement, and is not used any more.
+    let status = eventually(PATIENCE, || Some(app.client.get(&path).status).filter(|status| *status != 503));
+    assert_eq!(status, 200);
+}
