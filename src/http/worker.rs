@@ -93,13 +93,14 @@ impl Worker {
     fn wait_for_work(&self) -> Option<Work> {
         let mut state = self.shared.lock();
         loop {
-            if state.is_closed {
-                return None;
-            }
-            let queued = state.table.queue.len();
+            // A server that ends needs a leader, too: it closes everything and wakes the sleepers.
+            let queued = if state.is_closed { 0 } else { state.table.queue.len() };
             if state.scheduler.lead(queued) {
                 drop(state);
                 return self.lead();
+            }
+            if state.is_closed {
+                return None;
             }
             if let Some(work) = state.take() {
                 return Some(work);

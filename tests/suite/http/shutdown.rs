@@ -1,11 +1,12 @@
 //! Stopping the server: requests in progress, idle connections, the grace period.
 
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use crate::support::raw::Raw;
-use crate::support::requests::{GET, WAIT};
+use crate::support::requests::{GET, WAIT, get};
 use crate::support::server::{TestServer, limits};
 use crate::support::timing::PATIENCE;
 use crate::support::{SHORT, assert_took, eventually, timed};
@@ -87,4 +88,30 @@ fn stop_under_load_is_quick_and_truncates_no_response() {
         assert!(took < Duration::from_secs(2), "{took:?}");
         clients.into_iter().for_each(|client| client.join().unwrap());
     });
+}
+
+#[test]
+fn a_server_that_is_dropped_while_its_workers_serve_and_none_polls_closes_everything() {
+    for _ in 0..20 {
+        let server = TestServer::start(limits());
+        let address = server.address;
+        let requests = get("/quick").repeat(64);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                let sender = server.connect().stream;
+                sender.set_write_timeout(Some(PATIENCE)).unwrap();
+                let receiver = sender.try_clone().unwrap();
+                let requests = &requests;
+                scope.spawn(move || while (&sender).write_all(requests).is_ok() {});
+                scope.spawn(move || io::copy(&mut &receiver, &mut io::sink()));
+            }
+            let mut served = 0;
+            eventually(PATIENCE, || {
+                served += server.received().len();
+                (served > 200).then_some(())
+            });
+            drop(server);
+            eventually(PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
+        });
+    }
 }
