@@ -155,11 +155,12 @@ impl Connection {
         }
     }
 
-    /// Writes the pieces of a stream whose end is open, as far as the socket allows.
+    /// Writes the pieces of a stream whose end is open, as far as the socket allows. A connection that is to be closed waits
+    /// for that, and does nothing further.
     pub(super) fn write_pieces(&mut self, limits: &Limits) -> Disposition {
-        let Writing(writer, next) = self.take_state() else { return Disposition::Close };
+        let Writing(writer, next) = mem::replace(&mut self.state, AwaitingReply) else { return Disposition::Close };
         match self.write(writer, next, limits, &mut Vec::new()) {
-            Err(Step::Done(disposition)) => disposition,
+            Err(Step::Done(waits @ (Disposition::AwaitApplication | Disposition::AwaitClient { .. }))) => waits,
             _ => Disposition::Close,
         }
     }

@@ -1,9 +1,13 @@
 //! Writes the pieces of a stream on the thread that sends them, so that no worker has to wake up for each piece.
+//!
+//! That thread may hold locks of the application, so it runs none of the application's code. Where the client is gone, it
+//! has the poller find that out.
 
+use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use super::shared::{Shared, discard, run_callback};
+use super::shared::Shared;
 use super::slot::Token;
 use super::step::Disposition;
 
@@ -16,26 +20,27 @@ impl Shared {
             return self.update(|table| table.notify(token, Instant::now()));
         };
         let written = catch_unwind(AssertUnwindSafe(|| connection.write_pieces(&self.limits)));
-        let (unused, removed, disconnected) = self.update(|table| {
+        let written = written.unwrap_or(Disposition::Close);
+        let stream = connection.stream().clone();
+        if written == Disposition::Close {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        let (has_ended, unused) = self.update(|table| {
             // It was removed meanwhile: its client is gone, or its place was needed.
             if !table.is_current(token) {
-                return (Some(connection), None, None);
+                return (false, Some(connection));
             }
             let now = Instant::now();
-            match written.unwrap_or(Disposition::Close) {
-                Disposition::AwaitApplication => table.await_piece(token, connection, now),
+            match written {
                 Disposition::AwaitClient { phase, progress } => table.park(token, connection, phase, progress, now),
-                _ => return (Some(connection), table.remove(token.key), None),
+                _ => table.await_piece(token, connection, now),
             }
-            let removed = table.remove_failed(token.key);
-            (None, removed, table.take_disconnected(token.key))
+            (written == Disposition::Close || table.slots[token.key].readiness.ended, None)
         });
-        discard(unused);
-        disconnected.into_iter().for_each(run_callback);
-        if let Some(removed) = removed {
-            self.close_removed(removed);
-            // It ends when the last connection of a server that stops is closed.
-            self.wake_poller();
+        // Without the lock.
+        drop(unused);
+        if has_ended {
+            self.rearm(token.key, &stream);
         }
     }
 }

@@ -39,8 +39,8 @@ impl Responder {
         self.reply.send(Reply::Ready(response, self.client));
     }
 
-    /// Has a worker make the response, without waiting for anything, and send it. Thus a thread that answers many requests, such as the leader of a
-    /// batch, makes none of the responses itself.
+    /// Has a worker make the response, without waiting for anything, and send it. Thus a thread that answers many requests,
+    /// such as the leader of a batch, makes none of the responses itself.
     pub fn respond_with(mut self, make: impl FnOnce() -> Response + Send + 'static) {
         self.reply.send(Reply::Deferred(Box::new(make), self.client));
     }
@@ -73,7 +73,8 @@ impl Responder {
 
     /// Has `callback` called when the client has closed the connection or its sending side, or the server has closed the
     /// connection, while the application works on the response or on the body of its stream: at most once, on a thread of
-    /// the server, which it must not block. It replaces the callback of an earlier call.
+    /// the server, which it must not block, or at once on this thread, if that has happened already. It replaces the
+    /// callback of an earlier call.
     pub fn on_disconnect(&self, callback: DisconnectCallback) {
         let Some(shared) = &self.reply.shared else { return };
         let set = shared.lock().table.set_disconnect_callback(self.reply.token, callback);
@@ -160,7 +161,7 @@ impl StreamSender {
         self.buffer.has_room()
     }
 
-    /// Sends a piece; it never blocks.
+    /// Sends a piece; it never blocks, and runs no code of the application, so its thread may hold any locks of that.
     ///
     /// # Errors
     /// [`SendError::Full`] while [`MAX_BUFFERED_BYTES`](super::MAX_BUFFERED_BYTES) or more wait for the client to read,

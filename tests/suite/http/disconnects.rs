@@ -3,6 +3,7 @@
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread;
 
 use rouille::Response;
 use safespace::http::{Limits, Piece, Responder};
@@ -99,6 +100,26 @@ fn a_client_that_leaves_during_a_stream_is_reported_once() {
             assert_eq!(calls.load(Ordering::Relaxed), 1, "{case}, pulls: {pulls}");
         }
     }
+}
+
+/// The sender may hold locks of the application, which the callback takes.
+#[test]
+fn a_client_that_leaves_before_a_piece_is_not_reported_on_the_thread_that_sends_the_piece() {
+    let server = TestServer::start(limits());
+    for _ in 0..50 {
+        let mut raw = server.connect();
+        let responder = server.send_deferred(&mut raw);
+        let (report, reported) = mpsc::channel();
+        responder.on_disconnect(Box::new(move || report.send(thread::current().id()).unwrap()));
+        let sender = responder.stream(Response::text(""));
+        sender.send(b"a piece").unwrap();
+        assert_eq!(raw.head().status, 200);
+        assert_eq!(raw.chunk(), b"a piece");
+        raw.reset();
+        while sender.send(b"another").is_ok() {}
+        assert_ne!(reported.recv_timeout(PATIENCE).unwrap(), thread::current().id());
+    }
+    eventually(PATIENCE, || server.state().connections.iter().all(|(_, count)| *count == 0).then_some(()));
 }
 
 #[test]
