@@ -27,7 +27,7 @@ pub(super) struct Scheduler {
     is_waking: bool,
     /// A worker polls. Otherwise there is a sleeper, or one that was woken and has not looked yet.
     is_led: bool,
-    /// Connections taken since a worker last began to poll.
+    /// Connections taken since a worker last polled.
     taken: usize,
     /// Workers beyond the configured number, started in place of stuck ones.
     surplus: usize,
@@ -50,9 +50,7 @@ impl Scheduler {
     /// Whether a worker with nothing to serve becomes the leader, with so many connections in the queue; from here on it is.
     pub(super) fn lead(&mut self, queued: usize) -> bool {
         let leads = self.is_leader_wanted(queued);
-        if leads {
-            (self.is_led, self.taken) = (true, 0);
-        }
+        self.is_led |= leads;
         leads
     }
 
@@ -66,9 +64,9 @@ impl Scheduler {
         self.active_workers < self.processors && !self.sleepers.is_empty()
     }
 
-    /// The leader serves a connection that it has taken.
+    /// The leader serves the connection that it has taken.
     pub(super) fn step_down(&mut self) {
-        self.is_led = false;
+        (self.is_led, self.taken) = (false, 1);
     }
 
     /// A worker has taken a connection.
@@ -85,7 +83,7 @@ impl Scheduler {
         if is_needed && (self.is_led || self.sleepers.len() > 1) { self.wake() } else { None }
     }
 
-    /// The same where a worker is active anyway: for several connections only.
+    /// The same where a worker is active anyway: for several connections only. Each worker that is woken wakes the next.
     pub(super) fn wake_to_share(&mut self, queued: usize) -> Option<Thread> {
         if queued < MIN_SHARED { None } else { self.wake_for_queue(queued) }
     }
@@ -112,6 +110,11 @@ impl Scheduler {
         let was_woken = self.sleepers.iter().all(|sleeper| sleeper.id() != worker.id());
         self.is_waking &= !was_woken;
         was_woken
+    }
+
+    /// Workers that look at the queue at once, or soon.
+    pub(super) fn free_workers(&self) -> usize {
+        self.active_workers + self.sleepers.len()
     }
 
     /// Makes room for a worker in place of a stuck one, up to as many again as are configured.
@@ -159,8 +162,9 @@ mod tests {
         assert!(scheduler.is_leader_wanted(0) && !scheduler.is_leader_wanted(1));
         (1..MAX_TAKEN).for_each(|_| scheduler.begin_work());
         assert!(scheduler.lead(1));
+        (1..MAX_TAKEN).for_each(|_| scheduler.begin_work());
         scheduler.step_down();
-        assert!(!scheduler.is_leader_wanted(1));
+        assert!(!scheduler.is_leader_wanted(1), "what others took while it polled does not count");
     }
 
     #[test]
@@ -169,5 +173,16 @@ mod tests {
         assert!(scheduler.wake_to_share(MIN_SHARED - 1).is_none());
         assert!(scheduler.wake_to_share(MIN_SHARED).is_some());
         assert!(scheduler.wake_to_share(MIN_SHARED).is_none(), "one is on its way");
+    }
+
+    #[test]
+    fn each_worker_that_is_woken_to_share_wakes_the_next_until_all_processors_have_one() {
+        let mut scheduler = Scheduler { processors: 4, ..stepped_down(0) };
+        scheduler.sleepers = (0..6).map(|_| thread::spawn(|| {}).thread().clone()).collect();
+        while let Some(woken) = scheduler.wake_to_share(MIN_SHARED) {
+            assert!(scheduler.was_woken(&woken));
+            scheduler.begin_work();
+        }
+        assert_eq!(scheduler.active_workers, 4);
     }
 }

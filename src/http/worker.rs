@@ -103,6 +103,9 @@ impl Worker {
                 return None;
             }
             if let Some(work) = state.take() {
+                let woken = state.wake(Scheduler::wake_to_share);
+                drop(state);
+                wake(woken);
                 return Some(work);
             }
             let this = thread::current();
