@@ -130,6 +130,7 @@ impl Poller {
     fn dispatch(&mut self, now: Instant) {
         let (mut dispatched, mut disconnected, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         let mut state = self.shared.lock();
+        let free_workers = state.scheduler.free_workers();
         for event in &self.events {
             let key = match event.token() {
                 LISTENER => {
@@ -144,7 +145,7 @@ impl Poller {
             let ended = event.is_read_closed() || failed;
             let (readable, writable) = (event.is_readable() || ended, event.is_writable() || ended);
             let readiness = Readiness { readable, writable, ended, failed };
-            dispatched.extend(state.table.ready(key, readiness, now).map(|dispatch| (key, dispatch)));
+            dispatched.extend(state.table.ready(key, readiness, free_workers, now).map(|dispatch| (key, dispatch)));
             if ended {
                 removed.extend(state.table.remove_failed(key));
                 disconnected.extend(state.table.take_disconnected(key));

@@ -10,8 +10,15 @@ use super::slot::{Assignment, Dispatch, Holder, Readiness, Token};
 use super::table::Table;
 
 impl<C, R> Table<C, R> {
-    /// The poller reports that a socket is ready. `None` if it is queued, held by another, or waits for something else.
-    pub(super) fn ready(&mut self, key: usize, readiness: Readiness, now: Instant) -> Option<Dispatch> {
+    /// The poller reports that a socket is ready, while so many workers are free. `None` if it is queued, held by another, or
+    /// waits for something else.
+    pub(super) fn ready(
+        &mut self,
+        key: usize,
+        readiness: Readiness,
+        free_workers: usize,
+        now: Instant,
+    ) -> Option<Dispatch> {
         let slot = self.slots.get_mut(key)?;
         slot.readiness.readable |= readiness.readable;
         slot.readiness.writable |= readiness.writable;
@@ -27,7 +34,7 @@ impl<C, R> Table<C, R> {
             Phase::Writing if !readiness.writable => return None,
             Phase::Writing => {}
             _ if !readiness.readable => return None,
-            Phase::Idle if self.queue.is_short() && self.enqueue_new(key, false, now) => return None,
+            Phase::Idle if self.queue.is_short(free_workers) && self.enqueue_new(key, false, now) => return None,
             Phase::Idle => return stream(self).map(Dispatch::Examine),
             _ => {}
         }

@@ -36,7 +36,7 @@ impl Fixture {
     fn ready(&mut self, key: usize, milliseconds: u64) {
         let readiness = Readiness { readable: true, writable: true, ..Readiness::default() };
         let now = self.at(milliseconds);
-        if self.table.ready(key, readiness, now).is_some() {
+        if self.table.ready(key, readiness, 0, now).is_some() {
             assert!(self.table.enqueue_new(key, false, now));
         }
         assert_eq!(self.table.slots[key].holder, Holder::Queue);

@@ -215,3 +215,21 @@ fn a_request_that_is_never_refused_has_room_in_a_full_queue_however_many_there_a
     assert_eq!(busy.answer().status, 200);
     queued.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 200));
 }
+
+#[test]
+fn an_urgent_request_passes_the_new_ones_while_no_worker_is_free() {
+    let server = TestServer::start(Limits { workers: 1, ..limits() });
+    let mut raws = vec![server.connect()];
+    raws[0].send(WAIT);
+    server.wait_until_blocked(1);
+    for count in 1..=21 {
+        let mut raw = server.connect();
+        raw.send(if count <= 20 { GET } else { b"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n" });
+        wait_until_queued(&server, count);
+        raws.push(raw);
+    }
+    server.gate().open();
+    raws.iter_mut().for_each(|raw| assert_eq!(raw.answer().status, 200));
+    let place = server.received().iter().position(|request| request == "DELETE /");
+    assert!(place.unwrap() < 5, "{place:?}");
+}
