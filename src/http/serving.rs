@@ -20,6 +20,13 @@ use super::slot::{ResponseState, Token};
 use super::step::{Disposition, Step};
 use super::worker::{Work, Worker};
 
+/// Whether the code of a call may block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blocking {
+    May,
+    Never,
+}
+
 /// What a call of the application led to.
 enum Outcome {
     Respond(ResponseWriter),
@@ -37,8 +44,10 @@ impl Worker {
     pub(super) fn serve(&mut self, work: &mut Work) -> Disposition {
         // A reply that came after the call.
         let mut goes_on = work.reply.take().is_none_or(|reply| {
-            let may_block = matches!(reply, Reply::Piece(_));
-            self.call(work, may_block, |worker, connection, _| worker.make_response(connection, reply))
+            // A response is made of what is in memory. The piece of a long body, which is decrypted and written as JSON, may
+            // take as long as many responses.
+            let blocking = if let Reply::Piece(_) = reply { Blocking::May } else { Blocking::Never };
+            self.call(work, blocking, |worker, connection, _| worker.make_response(connection, reply))
         });
         while goes_on {
             let limits = &self.shared.limits;
@@ -51,21 +60,22 @@ impl Worker {
                 Step::Done(disposition) => return disposition,
                 // If the application replies before it returns, the response is made in the same call.
                 Step::Answer(request) => {
-                    let may_block = !self.application.is_quick(request.method(), request.raw_url());
-                    self.call(work, may_block, |worker, connection, token| {
+                    let is_quick = self.application.is_quick(request.method(), request.raw_url());
+                    let blocking = if is_quick { Blocking::Never } else { Blocking::May };
+                    self.call(work, blocking, |worker, connection, token| {
                         let responder = Responder::new(&worker.shared, token, connection.peer);
                         let reply = call(&worker.shared, token, || worker.application.answer(request, responder));
                         reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
                     })
                 }
-                Step::CheckHead(request) => self.call(work, true, |worker, connection, _| {
+                Step::CheckHead(request) => self.call(work, Blocking::May, |worker, connection, _| {
                     if let Some(response) = worker.application.refuse_head(&request) {
                         return worker.make_response(connection, Reply::Ready(response, connection.peer));
                     }
                     connection.read_body();
                     Outcome::Continue
                 }),
-                Step::AskForPiece => self.call(work, true, |worker, connection, token| {
+                Step::AskForPiece => self.call(work, Blocking::May, |worker, connection, token| {
                     let shared = worker.shared.clone();
                     let Some(writer) = connection.response_writer() else { return Outcome::Close };
                     let reserve = |client, has_begun| shared.budget.reserve(token, client, MAX_PIECE_BYTES, has_begun);
@@ -76,7 +86,7 @@ impl Worker {
                     reply.map_or(Outcome::Deferred, |reply| worker.make_response(connection, reply))
                 }),
                 // If reading fails, the connection ends without the end of the body.
-                Step::ReadResponseBody => self.call(work, true, |_, connection, _| {
+                Step::ReadResponseBody => self.call(work, Blocking::May, |_, connection, _| {
                     let read = connection.response_writer().map(ResponseWriter::read_body);
                     if let Some(Ok(())) = read { Outcome::Continue } else { Outcome::Close }
                 }),
@@ -146,7 +156,7 @@ impl Worker {
     fn call(
         &mut self,
         work: &mut Work,
-        may_block: bool,
+        blocking: Blocking,
         run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome,
     ) -> bool {
         let response = work.connection.response_state();
@@ -155,7 +165,7 @@ impl Worker {
         let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
         work.token = token;
         let mut successor = None;
-        if may_block {
+        if blocking == Blocking::May {
             state.scheduler.active_workers -= 1;
             successor = state.wake(Scheduler::wake_successor);
         }
@@ -165,7 +175,7 @@ impl Worker {
         let failed = if head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
         let outcome = outcome.unwrap_or(failed);
         let mut state = self.shared.lock();
-        state.scheduler.active_workers += usize::from(may_block);
+        state.scheduler.active_workers += usize::from(blocking == Blocking::May);
         let is_current = state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now());
         drop(state);
         match outcome {
