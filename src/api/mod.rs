@@ -97,11 +97,6 @@ fn is_never_refused(beginning: &[u8]) -> bool {
     }
 }
 
-/// What is answered from memory alone, by a handler that takes no lock which anything else holds for long.
-fn is_quick(method: &str, target: &str) -> bool {
-    matches!(method, "GET" | "HEAD") && matches!(target.split('?').next(), Some("/" | "/health/live"))
-}
-
 impl Application for Context {
     /// Finds the route, calls its handler, and answers with what that returns.
     fn answer(&self, request: Request, responder: http::Responder) {
@@ -138,7 +133,7 @@ impl Application for Context {
     }
 
     fn is_quick(&self, method: &str, target: &str) -> bool {
-        is_quick(method, target)
+        routes::is_quick(method, target)
     }
 
     fn is_never_refused(&self, beginning: &[u8]) -> bool {
@@ -183,21 +178,6 @@ impl Application for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_reads_that_are_answered_from_memory_are_quick() {
-        for (method, target, quick) in [
-            ("GET", "/", true),
-            ("HEAD", "/?language=id", true),
-            ("GET", "/health/live", true),
-            ("POST", "/", false),
-            ("GET", "/health/db", false),
-            ("GET", "/health/ready", false),
-            ("GET", "/api/v1/session", false),
-        ] {
-            assert_eq!(is_quick(method, target), quick, "{method} {target}");
-        }
-    }
 
     #[test]
     fn erasing_stopping_and_health_are_never_refused() {

@@ -10,8 +10,8 @@ use super::responder::{Answer, Context};
 use super::{challenge, chat, docs, export, health, leaving, openapi, reports, resources, respond, sessions, web};
 use crate::http::{Request, Response};
 
-/// Answers one kind of request. A text is the decoded path segment at a `{…}` of the pattern, or the session's id of `Authorization`,
-/// which comes first.
+/// Answers one kind of request. A text is the decoded path segment at a `{…}` of the pattern, or the session's id of
+/// `Authorization`, which comes first.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
     /// With one text, or an empty one.
@@ -52,6 +52,9 @@ pub struct Route {
     pub(super) input: Input,
     /// The longest body in bytes; `None` for that of the server.
     pub(super) max_body_bytes: Option<usize>,
+    /// Whether it is answered from memory alone: in all that a request passes, nothing waits but for locks that are held for
+    /// microseconds. No texts are in its pattern.
+    is_quick: bool,
 }
 
 impl Route {
@@ -76,7 +79,7 @@ pub(super) enum Input {
 
 /// Every route there is.
 pub static ROUTES: &[Route] = &[
-    route("GET", "/", web::root),
+    quick("GET", "/", web::root),
     route("GET", "/page/{asset}", web::asset),
     page_form("POST", "/page/begin", web::begin),
     Route { max_body_bytes: Some(web::MAX_MESSAGE_FORM_BYTES), ..page_form("POST", "/page/say", web::say) },
@@ -85,7 +88,7 @@ pub static ROUTES: &[Route] = &[
     page_form("POST", web::LEAVE_PATH, web::leave),
     route("GET", "/widget.js", web::widget),
     route("GET", "/health/db", health::database),
-    route("GET", "/health/live", health::live),
+    quick("GET", "/health/live", health::live),
     route("GET", "/health/ready", health::ready),
     route("GET", "/openapi.json", openapi::document),
     route("GET", "/docs", docs::page),
@@ -125,8 +128,16 @@ pub static ROUTES: &[Route] = &[
 ];
 
 const fn route(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
+    of_json(method, pattern, Handler::OfOne(handler))
+}
+
+const fn of_json(method: &'static str, pattern: &'static str, handler: Handler) -> Route {
     let slashes = count_slashes(pattern);
-    Route { method, pattern, slashes, handler: Handler::OfOne(handler), input: Input::Json, max_body_bytes: None }
+    Route { method, pattern, slashes, handler, input: Input::Json, max_body_bytes: None, is_quick: false }
+}
+
+const fn quick(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
+    Route { is_quick: true, ..route(method, pattern, handler) }
 }
 
 const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -> Route {
@@ -135,8 +146,7 @@ const fn bearer(method: &'static str, pattern: &'static str, handler: OneText) -
 
 /// A route for a part of a session, whose id is the last segment of the pattern.
 const fn part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
-    let slashes = count_slashes(pattern);
-    Route { method, pattern, slashes, handler: Handler::OfTwo(handler), input: Input::Json, max_body_bytes: None }
+    of_json(method, pattern, Handler::OfTwo(handler))
 }
 
 const fn bearer_part(method: &'static str, pattern: &'static str, handler: TwoTexts) -> Route {
@@ -188,6 +198,13 @@ pub(super) fn find<'a>(method: &str, target: &'a str) -> (&'static str, Found<'a
         _ => Err(Problem::method_not_allowed(allow(&others))),
     };
     (first.pattern, Found::Answer(answer))
+}
+
+/// Whether the route of a request is quick.
+pub(super) fn is_quick(method: &str, target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    let wanted = if method == "HEAD" { "GET" } else { method };
+    ROUTES.iter().any(|route| route.is_quick && route.method == wanted && route.pattern == path)
 }
 
 /// The method as one of a known few, since a client can invent any.
@@ -251,6 +268,21 @@ mod tests {
             assert_eq!(found(route.method, &path).0, route.pattern);
             assert_eq!(found(route.method, &format!("{path}?a=/b/%2F")).0, route.pattern);
             assert_ne!(found(route.method, &format!("{path}/x")).0, route.pattern);
+        }
+    }
+
+    #[test]
+    fn only_reads_that_are_answered_from_memory_are_quick() {
+        for (method, target, quick) in [
+            ("GET", "/", true),
+            ("HEAD", "/?language=id", true),
+            ("GET", "/health/live", true),
+            ("POST", "/", false),
+            ("GET", "/health/db", false),
+            ("GET", "/health/ready", false),
+            ("GET", "/api/v1/session", false),
+        ] {
+            assert_eq!(is_quick(method, target), quick, "{method} {target}");
         }
     }
 
