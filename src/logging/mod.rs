@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, Metadata, Record};
 use serde_json::json;
@@ -163,11 +163,12 @@ thread_local! {
 /// `2026-11-25T17:15:15.123456Z`
 fn timestamp() -> String {
     let now = Utc::now();
-    SECOND.with_borrow_mut(|(second, text)| {
+    let from_memory = SECOND.try_with(|memory| {
+        let (second, text) = &mut *memory.borrow_mut();
         if *second != now.timestamp() || text.is_empty() {
             (*second, *text) = (now.timestamp(), now.format("%Y-%m-%dT%H:%M:%S.").to_string());
         }
-        // A leap second has more than a million.
+        // A leap second is the second before it with more than a million, and here the end of that second.
         let micros = now.timestamp_subsec_micros().min(999_999);
         let mut digits = *b"000000";
         digits.iter_mut().rev().fold(micros, |rest, digit| {
@@ -175,7 +176,9 @@ fn timestamp() -> String {
             rest / 10
         });
         [text.as_str(), str::from_utf8(&digits).unwrap_or_default(), "Z"].concat()
-    })
+    });
+    // A thread that ends may log after it has lost the text, and a panic there would abort the process.
+    from_memory.unwrap_or_else(|_| now.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
 /// Calls a function with each field of a record.
@@ -190,6 +193,8 @@ impl<'kvs, F: FnMut(&str, &Value<'_>)> VisitSource<'kvs> for Fields<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use chrono::DateTime;
 
     use super::*;
@@ -201,5 +206,26 @@ mod tests {
         let parsed = DateTime::parse_from_rfc3339(&text).expect("RFC 3339").timestamp_micros();
         assert!((before..=Utc::now().timestamp_micros()).contains(&parsed), "{text}");
         assert!(text.len() == "2026-11-25T17:15:15.123456Z".len() && text.ends_with('Z'), "{text}");
+    }
+
+    #[test]
+    fn a_thread_that_ends_has_timestamps_too() {
+        struct AtEnd(mpsc::Sender<String>);
+        impl Drop for AtEnd {
+            fn drop(&mut self) {
+                self.0.send(timestamp()).expect("the test waits");
+            }
+        }
+        thread_local! {
+            static AT_END: RefCell<Option<AtEnd>> = const { RefCell::new(None) };
+        }
+        let (sender, last) = mpsc::channel();
+        // What a thread used first is dropped last.
+        let thread = thread::spawn(|| {
+            AT_END.set(Some(AtEnd(sender)));
+            timestamp();
+        });
+        thread.join().expect("it does not panic");
+        DateTime::parse_from_rfc3339(&last.recv().expect("the last one")).expect("RFC 3339");
     }
 }
