@@ -5,6 +5,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use rouille::Response;
+use safespace::http::SendError;
+
 use crate::support::raw::Raw;
 use crate::support::requests::{GET, WAIT, get};
 use crate::support::server::{TestServer, limits};
@@ -113,5 +116,23 @@ fn a_server_that_is_dropped_while_its_workers_serve_and_none_polls_closes_everyt
             drop(server);
             eventually(PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
         });
+    }
+}
+
+#[test]
+fn a_server_that_is_dropped_while_pieces_of_a_stream_are_sent_ends_the_stream() {
+    for _ in 0..20 {
+        let server = TestServer::start(limits());
+        let address = server.address;
+        let mut raw = server.connect();
+        let sender = server.send_deferred(&mut raw).stream(Response::text(""));
+        let send = || sender.send(b"a piece") != Err(SendError::Closed);
+        thread::scope(|scope| {
+            scope.spawn(|| io::copy(&mut &raw.stream, &mut io::sink()));
+            (0..100).for_each(|_| assert!(send()));
+            scope.spawn(|| drop(server));
+            eventually(PATIENCE, || (0..1000).any(|_| !send()).then_some(()));
+        });
+        eventually(PATIENCE, || TcpStream::connect(address).is_err().then_some(()));
     }
 }
