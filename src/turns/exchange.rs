@@ -13,8 +13,11 @@ pub(super) struct Made {
 impl Turn<'_> {
     /// Makes the messages of the turn from the newest ones of its session, on any thread. `None` where the turn must run from top to
     /// bottom: where its question is stored already, or cannot be; where the session was last used in an earlier hour; where another turn
-    /// of the session runs; and where this one was stopped.
+    /// of the session runs; where this one was stopped; and where its client has had the end of the timeout, and sends the words again.
     pub(super) fn exchange(&self, recent: &Recent) -> Option<Made> {
+        if self.question.received_at.elapsed() > self.resources.timeout {
+            return None;
+        }
         let guard = self.guard.filter(|_| !recent.is_stale && !self.resources.store.watermark.is_full())?;
         let (history, mut end) = self.open_history(&recent.rows).ok()?;
         // With an idempotency key, the statement finds out whether the question is stored.

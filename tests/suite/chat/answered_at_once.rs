@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::app::TestApp;
 use crate::support::chat::{Chat, count_rows};
-use crate::support::cluster::{Schema, wait_for_row_locks};
+use crate::support::cluster::{Schema, lock_table, wait_for_row_locks};
 use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::timing::PATIENCE;
@@ -88,6 +88,19 @@ fn a_session_that_is_erased_before_its_messages_are_stored_is_404_and_leaves_not
         });
         assert_eq!(count_rows(&mut questions), 0);
     }
+}
+
+#[test]
+fn a_message_whose_client_was_told_that_it_is_late_is_not_stored_and_sent_again_it_is_answered_once() {
+    let app = TestApp::with(&[("COMPANION_TIMEOUT", "1")]);
+    let (chat, mut sql) = (Chat::new(&app), app.sql());
+    // The messages of the session cannot be read.
+    let locked = lock_table(&mut sql, "sessions");
+    assert_eq!(chat.send("hello").assert_problem(503)["code"], "answer_timeout");
+    locked.rollback().unwrap();
+    // 409 until the turn is over.
+    eventually(PATIENCE, || (chat.send("hello").status == 200).then_some(()));
+    assert_eq!(chat.transcript().len(), 2);
 }
 
 #[test]
