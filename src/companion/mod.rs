@@ -38,7 +38,6 @@ pub use answer_text::MAX_ANSWER_CHARS;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Finish, Unavailable};
 pub use safety::{Level, Risk, Safety, help_lines};
-pub use script::sentences;
 pub use script_or_model::Companion;
 
 use std::sync::Arc;

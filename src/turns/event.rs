@@ -59,13 +59,14 @@ pub enum Event {
     Delta(String),
     /// The pieces so far are not the answer: those that follow are.
     Reset,
-    /// Terminal: the answer as it is stored, by this turn or an earlier one, and what was found of danger in the question.
+    /// Terminal: the answer as it is stored, by this turn or an earlier one, and what was found of danger in the question. It comes alone
+    /// where the answer was stored before anything of it was sent.
     Finished(Message, Option<Safety>),
     /// Terminal: there is no answer.
     Failed(Failure),
 }
 
-/// Called for every event, on the turn's thread or the timers' thread; must not block.
+/// Called for every event, on the turn's thread, the timers' thread or that of a batch's leader; must not block.
 pub type EventHandler = Box<dyn FnMut(Event) + Send>;
 
 /// Delivers events to the client until the first terminal one; later events are dropped. All clones share one handler.

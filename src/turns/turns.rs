@@ -12,7 +12,7 @@ use super::exchange::Made;
 use super::fair_semaphore::FairSemaphore;
 use super::resources::Resources;
 use super::turn::{Answer, Turn};
-use crate::companion::{Companion, Safety, sentences};
+use crate::companion::{Companion, Safety};
 use crate::config::{RetentionSettings, SessionLimits};
 use crate::message::Message;
 use crate::metrics::Metrics;
@@ -68,16 +68,14 @@ struct PendingTurn {
 }
 
 impl PendingTurn {
-    /// Sends an answer that is stored with its question, sentence by sentence, unless the session was erased since.
-    fn send_answer(&self, turns: &Turns, message: Message, safety: Option<Safety>) -> Result<Answer, Failure> {
+    /// Counts an answer that is stored with its question, unless the session was erased since.
+    fn answered(&self, turns: &Turns, message: Message, safety: Option<Safety>) -> Result<Answer, Failure> {
         if self.guard.as_ref().and_then(TurnGuard::failure) == Some(Failure::NoSession) {
             return Err(Failure::NoSession);
         }
         if let Some(safety) = safety {
             turns.resources.metrics.safety(safety.level.label());
         }
-        self.sink.send(Event::Started(message.id, safety));
-        sentences(&message.text).for_each(|sentence| self.sink.send(Event::Delta(sentence.to_owned())));
         Ok(Answer { message, is_fallback: false })
     }
 
@@ -189,7 +187,7 @@ impl Turns {
             let result = match result {
                 // Another turn was faster, here or at another instance; perhaps it has stored this question.
                 Ok(Exchanged::Refused) => return turns.execute(pending, None, false),
-                Ok(Exchanged::Stored) => pending.send_answer(&turns, answer, safety),
+                Ok(Exchanged::Stored) => pending.answered(&turns, answer, safety),
                 Ok(Exchanged::NoSession) => Err(Failure::NoSession),
                 Err(error) => Err(error.into()),
             };

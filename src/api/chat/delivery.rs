@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::event_stream::EventStream;
+use super::event_stream::{self, EventStream};
 use super::wire::{AnswerMessage, Author, HelpSource, MessageStart};
 use crate::api::respond;
 use crate::api::responder::Responder;
@@ -59,11 +59,12 @@ impl Delivery {
             (State::Unstarted(responder), Event::Started(id, safety)) => {
                 self.state = State::Streaming(self.start(responder, id, safety));
             }
-            // The answer was stored by an earlier request with the same key.
+            // The answer was made at once, or stored by an earlier request with the same key.
             (State::Unstarted(responder), Event::Finished(message, safety)) => {
-                let stream = self.start(responder, message.id, safety);
-                stream.send_text(&message.text);
-                stream.finish("message.end", &AnswerMessage::new(session_id, message, self.help.note(safety)));
+                let (start, safety) = (self.message_start(message.id), self.help.note(safety));
+                responder.respond_with(move || {
+                    Ok(event_stream::complete(&start, &AnswerMessage::new(session_id, message, safety)))
+                });
             }
             (State::Streaming(stream), Event::Delta(text)) => {
                 stream.send_text(&text);
@@ -83,10 +84,14 @@ impl Delivery {
 
     fn start(&self, responder: Responder, id: Uuid, safety: Option<Safety>) -> EventStream {
         let stream = EventStream::start(responder, &self.timers);
-        stream.send("message.start", &MessageStart { id, session_id: self.session_id, role: Author::Model, ai: true });
+        stream.send("message.start", &self.message_start(id));
         if let Some(note) = self.help.note(safety) {
             stream.send("safety", &note);
         }
         stream
+    }
+
+    fn message_start(&self, id: Uuid) -> MessageStart {
+        MessageStart { id, session_id: self.session_id, role: Author::Model, ai: true }
     }
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::wire::{MessageDelta, MessageReset};
+use super::wire::{AnswerMessage, MessageDelta, MessageReset, MessageStart};
 use crate::api::problem::Problem;
 use crate::api::respond;
 use crate::api::responder::Responder;
-use crate::http::{SendError, StreamSender};
+use crate::http::{Response, SendError, StreamSender};
 use crate::language::Language;
 use crate::sync::{Timer, Timers};
 
@@ -44,11 +44,7 @@ impl EventStream {
     /// Begins the response.
     pub(super) fn start(responder: Responder, timers: &Arc<Timers>) -> EventStream {
         let language = responder.language();
-        // nginx would buffer the events until it has a page of them, and a proxy that compresses until it has a block.
-        let head = respond::with_body(200, "text/event-stream", [].as_slice())
-            .with_additional_header("X-Accel-Buffering", "no")
-            .with_additional_header("Cache-Control", "no-store, no-transform");
-        let sender = responder.stream(head);
+        let sender = responder.stream(response(Vec::new()));
         let (unsent, last_activity) = (String::new(), Instant::now());
         let (sender, is_reset) = (Some(sender), false);
         let mut state = State { sender, count: 0, unsent, is_reset, last_activity, language, keep_alive: None };
@@ -104,11 +100,7 @@ impl Drop for EventStream {
 impl State {
     fn event<T: Serialize>(&mut self, name: &str, data: &T) -> Vec<u8> {
         self.count += 1;
-        let mut event = format!("id: {}\nevent: {name}\ndata: ", self.count).into_bytes();
-        // JSON has no line breaks.
-        event.extend_from_slice(&respond::to_json(data));
-        event.extend_from_slice(b"\n\n");
-        event
+        event(self.count, name, data)
     }
 
     /// The events that the client was too slow for, or that come now; empty where there are none.
@@ -155,6 +147,32 @@ impl State {
         let document = problem.document(self.language);
         self.finish("error", &document);
     }
+}
+
+fn event<T: Serialize>(number: u64, name: &str, data: &T) -> Vec<u8> {
+    let mut event = format!("id: {number}\nevent: {name}\ndata: ").into_bytes();
+    // JSON has no line breaks.
+    event.extend_from_slice(&respond::to_json(data));
+    event.extend_from_slice(b"\n\n");
+    event
+}
+
+/// All events of an answer of which nothing was sent yet.
+pub(super) fn complete(start: &MessageStart, end: &AnswerMessage) -> Response {
+    let mut events = vec![COMMENT.to_vec(), event(1, "message.start", start)];
+    if let Some(safety) = &end.safety {
+        events.push(event(2, "safety", safety));
+    }
+    let (delta, next) = (MessageDelta { text: end.message.content.clone() }, events.len() as u64);
+    events.extend([event(next, "message.delta", &delta), event(next + 1, "message.end", end)]);
+    response(events.concat())
+}
+
+/// A response of events. nginx would buffer them until it has a page of them, and a proxy that compresses until it has a block.
+fn response(body: Vec<u8>) -> Response {
+    respond::with_body(200, "text/event-stream", body)
+        .with_additional_header("X-Accel-Buffering", "no")
+        .with_additional_header("Cache-Control", "no-store, no-transform")
 }
 
 /// Sends a comment, or text that the client was too slow for, whenever nothing was sent for [`COMMENT_INTERVAL`].

@@ -30,7 +30,7 @@ pub(in crate::api) struct Message {
     pub(super) role: Author,
     /// The text.
     #[schema(example = "Thank you for telling me. I am listening.")]
-    content: String,
+    pub(super) content: String,
     /// When it was written, in UTC.
     #[schema(format = DateTime, example = "2026-02-21T10:30:45.123456Z")]
     created_at: String,
@@ -62,7 +62,7 @@ pub(in crate::api) enum Source {
 #[derive(Serialize, ToSchema)]
 pub(in crate::api) struct AnswerMessage {
     #[serde(flatten)]
-    message: Message,
+    pub(super) message: Message,
     /// What made it.
     source: Source,
     /// Always `true`: a program answers, and no person. Tell people so.
@@ -70,7 +70,7 @@ pub(in crate::api) struct AnswerMessage {
     ai: bool,
     /// Help lines, where the words of the question speak of danger or self-harm; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    safety: Option<SafetyNote>,
+    pub(super) safety: Option<SafetyNote>,
 }
 
 /// Help lines for a question that speaks of danger or self-harm. It is found by its words, and may be wrong in both directions. It

@@ -6,4 +6,3 @@ mod selection;
 mod words;
 
 pub(super) use selection::Script;
-pub use selection::sentences;

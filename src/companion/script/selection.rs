@@ -132,7 +132,7 @@ fn least_recently_used<'a>(candidates: &'a [String], conversation: &[ChatMessage
 }
 
 /// Splits a reply after the white space that ends a sentence. A dot inside an address ends none.
-pub fn sentences(reply: &str) -> impl Iterator<Item = &str> {
+fn sentences(reply: &str) -> impl Iterator<Item = &str> {
     let mut is_after_end = false;
     reply.split_inclusive(move |character: char| {
         let is_boundary = is_after_end && character.is_whitespace();

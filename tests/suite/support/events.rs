@@ -48,19 +48,25 @@ impl Events {
         if head.header("Content-Type") != Some("text/event-stream") {
             return Err(raw.body(head));
         }
-        assert_eq!(head.header("Transfer-Encoding"), Some("chunked"));
-        Ok(Events {
+        // The events of an answer that is made at once come together.
+        let is_over = head.header("Content-Length").is_some();
+        assert_eq!(head.header("Transfer-Encoding"), if is_over { None } else { Some("chunked") });
+        let head = if is_over { raw.body(head) } else { head };
+        let received = head.body.clone();
+        let mut events = Events {
             raw,
             head,
-            received: Vec::new(),
+            received,
             event: String::new(),
             data: None,
             last_id: 0,
             ready: VecDeque::new(),
             comments: 0,
             began_with_comment: false,
-            is_over: false,
-        })
+            is_over,
+        };
+        events.take_lines();
+        Ok(events)
     }
 
     /// The next event; `None` at the end of the stream.
@@ -147,6 +153,11 @@ impl Events {
         let chunk = self.raw.chunk();
         self.is_over = chunk.is_empty();
         self.received.extend(chunk);
+        self.take_lines();
+    }
+
+    #[track_caller]
+    fn take_lines(&mut self) {
         while let Some(at) = self.received.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=at).collect();
             self.line(std::str::from_utf8(&line[..at]).expect("UTF-8"));
