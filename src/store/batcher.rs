@@ -8,8 +8,8 @@
 //!
 //! There is no timer: a request that meets no other leads a batch of one without delay. Under load the statement that runs
 //! is the time in which the next batch fills. The leader is the calling thread, since handing every batch to a thread of the
-//! store's own costs a lone client a tenth to a fifth of its throughput. What callbacks begin, the leader executes after the last of
-//! them, so that it shares a batch.
+//! store's own costs a lone client a tenth to a fifth of its throughput. What callbacks begin, the leader executes after the
+//! last of them, so that it shares a batch.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -167,9 +167,9 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
         }
     }
 
-    /// The same for the callbacks of another batch. After the last of them, their thread leads the batch that they have begun, if no other
-    /// one is open or runs, so that a lone client costs no switch of threads; else a thread of the pool leads it.
-    pub(super) fn run_after(self: &Arc<Self>, leaders: &Arc<ThreadPool>, item: Item, callback: Callback<Answer>)
+    /// The same for the callbacks of another batch. After the last of them, their thread leads the batch that they have begun,
+    /// if no other one is open or runs, so that a lone client costs no switch of threads; else a thread of the pool leads it.
+    pub(super) fn run_from_callback(self: &Arc<Self>, leaders: &Arc<ThreadPool>, item: Item, callback: Callback<Answer>)
     where
         Batcher<Item, Answer, Source>: Send + Sync + 'static,
     {
@@ -189,8 +189,8 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
         self.state.lock().in_flight.iter().min().copied()
     }
 
-    /// Adds an item to the open batch. For the first one, whose caller must lead the batch, returns whether no other batch is open or
-    /// runs.
+    /// Adds an item to the open batch. For the first one, whose caller must lead the batch, returns whether no other batch is
+    /// open or runs.
     fn enqueue(&self, item: Item, callback: Callback<Answer>) -> Option<bool> {
         let mut state = self.state.lock();
         match state.queue.back_mut() {

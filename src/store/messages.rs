@@ -75,15 +75,16 @@ pub struct Messages {
     find: Batcher<(Lookup, [Uuid; 2]), Vec<Row>>,
     ask: Batcher<NewQuestion, Asked>,
     append: Batcher<(Lookup, Row), Appended>,
-    /// `None` where the tables are distributed: one statement cannot do that there.
-    exchange: Option<Arc<Batcher<NewExchange, Exchanged>>>,
+    exchange: Arc<Batcher<NewExchange, Exchanged>>,
+    /// Whether one statement can store both messages of a turn. Where the tables are distributed, it cannot.
+    can_exchange: bool,
     /// Of `recent` and `exchange`.
     turn_leaders: Arc<ThreadPool>,
 }
 
 impl Messages {
-    /// Workers lead the batches of `page` and `read`. Those of `recent` and `exchange`, and of `page_unblocked`, have leaders of their own,
-    /// and turns call the other statements on their own threads.
+    /// Workers lead the batches of `page` and `read`. Those of `recent` and `exchange`, and of `page_unblocked`, have leaders of
+    /// their own, and turns call the other statements on their own threads.
     pub(super) const MAX_BLOCKED_CALLERS: usize = 2 * max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
 
     pub(super) fn new(pool: &Arc<Pool>, settings: &PoolSettings, metrics: &Metrics) -> Messages {
@@ -102,16 +103,16 @@ impl Messages {
                 metrics.batch_sizes("messages/ask"),
             ),
             append: Batcher::new(pool, append, policy, metrics.batch_sizes("messages/append")),
-            exchange: (!settings.is_distributed)
-                .then(|| Arc::new(Batcher::new(pool, exchange, policy, metrics.batch_sizes("messages/exchange")))),
+            exchange: Arc::new(Batcher::new(pool, exchange, policy, metrics.batch_sizes("messages/exchange"))),
+            can_exchange: !settings.is_distributed,
             turn_leaders: Arc::new(leaders("turn-batch", 2)),
         }
     }
 
     /// When the write that has run for longest began.
     pub(super) fn oldest_write(&self) -> Option<Instant> {
-        let exchange = self.exchange.as_ref().and_then(|exchange| exchange.oldest_began());
-        [self.ask.oldest_began(), self.append.oldest_began(), exchange].into_iter().flatten().min()
+        let writes = [self.ask.oldest_began(), self.append.oldest_began(), self.exchange.oldest_began()];
+        writes.into_iter().flatten().min()
     }
 
     /// Reads which positions a page of a conversation has, and its last messages; `None` if there is no such session.
@@ -151,19 +152,17 @@ impl Messages {
         self.append.run((session, row), callback);
     }
 
-    /// Whether [`Messages::exchange`] can store anything.
+    /// Whether [`Messages::exchange`] may be called.
     #[must_use]
     pub fn can_exchange(&self) -> bool {
-        self.exchange.is_some()
+        self.can_exchange
     }
 
-    /// Stores a question and its answer, both or none, if the session exists, no other turn has its claim, and the position is free.
-    /// Takes no claim. Both are durable when the callback is called. Does not block the calling thread, unless that leads a batch.
+    /// Stores a question and its answer, both or none, if the session exists, no other turn has its claim, and the position is
+    /// free. Takes no claim. Both are durable when the callback is called. Does not block the calling thread, unless that leads
+    /// a batch.
     pub fn exchange(&self, exchange: NewExchange, callback: Callback<Exchanged>) {
-        match &self.exchange {
-            Some(batcher) => batcher.run_after(&self.turn_leaders, exchange, callback),
-            None => callback(Ok(Exchanged::Refused)),
-        }
+        self.exchange.run_from_callback(&self.turn_leaders, exchange, callback);
     }
 }
 

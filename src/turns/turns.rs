@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 
 use super::active_turns::{ActiveTurns, TurnGuard, WaitOutcome, Work};
 use super::event::{ClientKey, Event, EventHandler, EventSink, Failure, Question};
-use super::exchange::Made;
 use super::fair_semaphore::FairSemaphore;
 use super::resources::Resources;
+use super::scripted::ScriptedTurn;
 use super::turn::{Answer, Turn};
 use crate::companion::{Companion, Safety};
 use crate::config::{RetentionSettings, SessionLimits};
@@ -179,7 +179,7 @@ impl Turns {
             return self.execute(pending, Some(recent.rows), recent.is_stale);
         }
         let turn = Turn::new(&self.resources, &pending.question, pending.guard.as_ref(), &pending.sink);
-        let Some(Made { exchange, answer }) = turn.exchange(&recent) else {
+        let Some(ScriptedTurn { exchange, answer }) = turn.scripted(&recent) else {
             return self.execute(pending, Some(recent.rows), recent.is_stale);
         };
         let (turns, safety) = (self.clone(), turn.safety);

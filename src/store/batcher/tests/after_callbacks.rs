@@ -15,7 +15,7 @@ fn what_callbacks_begin_shares_a_batch_and_one_that_panics_takes_no_other_with_i
             let callback = move |result: Result<i32, Error>| {
                 assert_ne!(number, 7, "as requested");
                 let answer: Callback<i32> = Box::new(move |result| _ = sender.send((number, result)));
-                writes.run_after(&leaders, result.unwrap(), answer);
+                writes.run_from_callback(&leaders, result.unwrap(), answer);
             };
             thread::spawn(move || reads.run(number, Box::new(callback)))
         })

@@ -1,20 +1,22 @@
-//! A turn that the script answers: it waits for nothing but the database, so question and answer are made at once and stored together.
+//! A turn that the script answers: it waits for nothing but the database, so question and answer are made at once and
+//! stored together.
 
 use super::turn::{Turn, new_message};
 use crate::message::{Message, Role};
 use crate::store::{NewExchange, Recent};
 
 /// The messages of a turn that are not stored yet.
-pub(super) struct Made {
+pub(super) struct ScriptedTurn {
     pub(super) exchange: NewExchange,
     pub(super) answer: Message,
 }
 
 impl Turn<'_> {
-    /// Makes the messages of the turn from the newest ones of its session, on any thread. `None` where the turn must run from top to
-    /// bottom: where its question is stored already, or cannot be; where the session was last used in an earlier hour; where another turn
-    /// of the session runs; where this one was stopped; and where its client has had the end of the timeout, and sends the words again.
-    pub(super) fn exchange(&self, recent: &Recent) -> Option<Made> {
+    /// Makes the messages of the turn from the newest ones of its session, on any thread. `None` where the turn must run from
+    /// top to bottom: where its question is stored already, or cannot be; where the session was last used in an earlier
+    /// hour; where another turn of the session runs; where this one was stopped; and where its client was told that it is
+    /// late, and sends the words again.
+    pub(super) fn scripted(&self, recent: &Recent) -> Option<ScriptedTurn> {
         if self.question.received_at.elapsed() > self.resources.timeout {
             return None;
         }
@@ -32,6 +34,6 @@ impl Turn<'_> {
         let (question, row) = (self.row(&mut question, &mut end), self.row(&mut answer, &mut end));
         // Of a turn that is stopped now, the question is stored without an answer.
         guard.failure().is_none().then_some(())?;
-        Some(Made { exchange: NewExchange { session: self.session(), question, answer: row }, answer })
+        Some(ScriptedTurn { exchange: NewExchange { session: self.session(), question, answer: row }, answer })
     }
 }
