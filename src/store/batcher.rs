@@ -184,6 +184,11 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
         });
     }
 
+    /// Batches that wait for a permit or a connection.
+    pub(super) fn open_batches(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
     /// When the batch in flight began that has run for longest; `None` if none runs.
     pub(super) fn oldest_began(&self) -> Option<Instant> {
         self.state.lock().in_flight.iter().min().copied()

@@ -26,6 +26,10 @@ use storing::{append, ask, ask_distributed, exchange};
 /// A batch of this size takes some milliseconds.
 const MAX_ITEMS: usize = 128;
 
+/// Batches of turns that wait, of [`Messages::recent`] and [`Messages::exchange`] together: 4,096 messages, so that a slow database
+/// fills no memory with them.
+const MAX_OPEN_BATCHES: usize = 32;
+
 /// Reads are large: each may have [`MAX_READ_BYTES`].
 const MAX_READS: usize = 16;
 
@@ -150,6 +154,12 @@ impl Messages {
     /// Stores a message if its session exists and its position is free. It is durable when the callback is called.
     pub fn append(&self, session: Lookup, row: Row, callback: Callback<Appended>) {
         self.append.run((session, row), callback);
+    }
+
+    /// Whether so many turns wait for the database that no other should begin.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.recent.open_batches() + self.exchange.open_batches() >= MAX_OPEN_BATCHES
     }
 
     /// Whether [`Messages::exchange`] may be called.

@@ -107,7 +107,7 @@ pub enum Failure {
     StorageFull,
     /// The turn was stopped, by its client or in favour of another, before the first piece of the answer.
     Stopped,
-    /// No thread or no permit for the companion came free in time.
+    /// No thread or no permit for the companion came free in time, or too many messages wait for the database.
     Overloaded,
     /// Too many turns of this peer are in progress.
     TooManyOfPeer,

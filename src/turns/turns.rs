@@ -138,6 +138,10 @@ impl Turns {
         let Some(open) = self.open() else {
             return sink.send(Event::Failed(Failure::Overloaded));
         };
+        if self.resources.store.messages.is_crowded() {
+            self.record(&Err(Failure::Overloaded), question.received_at.elapsed());
+            return sink.send(Event::Failed(Failure::Overloaded));
+        }
         let Ok(peer_turn) = self.peer_turns.begin(question.peer) else {
             let failure = Failure::TooManyOfPeer;
             self.resources.metrics.refused(failure.label());

@@ -11,6 +11,7 @@ use crate::support::chat::{Chat, count_rows};
 use crate::support::cluster::{Schema, lock_table, wait_for_row_locks};
 use crate::support::eventually;
 use crate::support::http::Answer;
+use crate::support::raw::Raw;
 use crate::support::timing::PATIENCE;
 
 /// Time enough to wait for a lock of the test.
@@ -160,6 +161,31 @@ fn each_message_of_a_batch_has_its_own_outcome() {
     assert_eq!(count(&mut questions, "messages"), 2 * (OTHERS as i64 + 2));
     let transactions = count(&mut questions, "(SELECT DISTINCT xmin::text FROM messages) AS transactions");
     assert!(transactions < OTHERS as i64, "{transactions} transactions");
+}
+
+#[test]
+fn no_more_messages_than_4096_wait_for_the_database_and_the_others_are_refused_at_once() {
+    const MESSAGES: usize = 4_900;
+    // One batch of those that wait is not full perhaps.
+    const MIN_WAITING: usize = 31 * 128;
+    let app = TestApp::with(&[("DB_ACQUIRE_TIMEOUT_MS", "30000"), ("COMPANION_TIMEOUT", "25"), ("METRICS_PORT", "0")]);
+    let mut sql = app.sql();
+    let locked = lock_table(&mut sql, "sessions");
+    let mut sent: Vec<Raw> = (0..MESSAGES)
+        .map(|_| {
+            let mut raw = Raw::connect(app.client.address());
+            raw.send(&Chat::of(&app.client, &Uuid::new_v4().to_string()).request("*/*", None, "hello"));
+            raw
+        })
+        .collect();
+    eventually(PATIENCE, || app.metrics().contains("outcome=\"crowded\"").then_some(()));
+    assert_eq!(sent.pop().unwrap().answer().json()["code"], "overloaded");
+    locked.rollback().unwrap();
+    let statuses: Vec<u16> = sent.iter_mut().map(|raw| raw.answer().status).collect();
+    // Those that waited have no session.
+    let waited = statuses.iter().filter(|status| **status == 404).count();
+    assert!(waited >= MIN_WAITING, "{waited}");
+    assert_eq!(statuses.iter().filter(|status| **status == 503).count(), statuses.len() - waited);
 }
 
 #[test]
