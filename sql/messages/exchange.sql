@@ -1,6 +1,8 @@
 -- One server; distributed: messages/append.sql turns/claim.sql
--- Stores a question at the position $2 and its answer behind it: both, or none. It takes no claim, since nothing comes between them.
--- Nothing is stored where a turn has the claim, as ask.sql says, and where the position or the id of the question is taken.
+-- Stores a question at the position $2 and its answer behind it: both, or none.
+-- Nothing is stored where a turn has the claim, as ask.sql says, and where the position or the id of the question is taken: these are
+-- unique, so of two statements at once one stores. It takes no claim, and does not see one that another transaction takes at
+-- the same moment for the question before (claim.sql): both are stored here, and that turn finds its position taken.
 -- No row if the session does not exist. Its lock comes first, as everywhere.
 WITH locked AS (
     SELECT id FROM sessions WHERE id = $1::uuid FOR KEY SHARE

@@ -17,14 +17,11 @@ impl Turn<'_> {
     /// hour; where another turn of the session runs; where this one was stopped; and where its client was told that it is
     /// late, and sends the words again.
     pub(super) fn scripted(&self, recent: &Recent) -> Option<ScriptedTurn> {
-        if self.question.received_at.elapsed() > self.resources.timeout {
-            return None;
-        }
         let guard = self.guard.filter(|_| !recent.is_stale && !self.resources.store.watermark.is_full())?;
         let (history, mut end) = self.open_history(&recent.rows).ok()?;
         // With an idempotency key, the statement finds out whether the question is stored.
         let (ids, is_resent) = self.ids(history.last());
-        if is_resent || self.check_room(end, false).is_err() {
+        if is_resent || self.check_room(end, false).is_err() || self.check_time().is_err() {
             return None;
         }
         let conversation = self.conversation(history, ids);

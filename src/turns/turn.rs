@@ -73,10 +73,8 @@ impl<'a> Turn<'a> {
         is_stale: bool,
         runs_another: impl Fn(Uuid) -> bool,
     ) -> Result<Option<Answer>, Failure> {
-        if self.question.received_at.elapsed() > self.resources.timeout {
-            // The turn waited that long for its thread.
-            return Err(Failure::TimedOut);
-        }
+        // It waited for its thread.
+        self.check_time()?;
         // The history first: if another instance writes between the two reads, the position derived from it is taken.
         let (mut history, mut end) = match recent {
             _ if self.guard.is_none() => Default::default(),
@@ -114,6 +112,7 @@ impl<'a> Turn<'a> {
             if self.resources.store.watermark.is_full() {
                 return Err(Failure::StorageFull);
             }
+            self.check_time()?;
             let mut question = new_message(ids.question, Role::User, self.question.text.clone());
             match self.ask(&mut question, &mut end, claim.id())? {
                 Asked::Stored => {}
@@ -220,6 +219,11 @@ impl<'a> Turn<'a> {
         };
         // From the question's id, so that a question has one answer whether or not it is sent again with its key.
         (Ids { question, answer: key.message_id(Part::Answer, question.as_bytes()) }, is_resent)
+    }
+
+    /// Whether the client still waits. Otherwise it was told so, and sends the words again, which must not be answered twice.
+    pub(super) fn check_time(&self) -> Result<(), Failure> {
+        if self.question.received_at.elapsed() > self.resources.timeout { Err(Failure::TimedOut) } else { Ok(()) }
     }
 
     /// Whether the session has room for the question, unless it is stored, and for the longest answer: an answer is stored

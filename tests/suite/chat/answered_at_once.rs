@@ -189,6 +189,58 @@ fn no_more_messages_than_4096_wait_for_the_database_and_the_others_are_refused_a
 }
 
 #[test]
+fn a_message_that_postgresql_refuses_fails_alone_in_its_batch() {
+    const OTHERS: usize = 6;
+    let app = TestApp::with(&[PATIENT, ("METRICS_PORT", "0")]);
+    let chats: Vec<Chat<'_>> = (0..=OTHERS).map(|_| Chat::new(&app)).collect();
+    let (mut sql, mut questions) = (app.sql(), app.sql());
+    // Messages are read, and not stored.
+    let mut locked = sql.transaction().unwrap();
+    locked.batch_execute("LOCK TABLE messages IN SHARE MODE").unwrap();
+    let first: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(&app)).collect();
+    thread::scope(|scope| {
+        for (at, chat) in first.iter().enumerate() {
+            scope.spawn(|| chat.send("hello").assert_status(200));
+            wait_for_row_locks(&mut questions, &mut locked, at as i64 + 1);
+        }
+        let statuses = chats.iter().map(|chat| scope.spawn(|| chat.send("hello").status)).collect::<Vec<_>>();
+        let read = format!("safespace_batch_items_sum{{statement=\"messages/recent\"}} {}.0\n", OTHERS + 3);
+        eventually(PATIENCE, || app.metrics().contains(&read).then_some(()));
+        // The position of an answer is taken.
+        let taken = "INSERT INTO messages (session_id, position, id, sealed, total_bytes)
+                     VALUES ($1, 2, gen_random_uuid(), decode(repeat('00', 64), 'hex'), 64)";
+        locked.execute(taken, &[&lookup(&chats[0])]).unwrap();
+        locked.commit().unwrap();
+        let statuses: Vec<u16> = statuses.into_iter().map(|status| status.join().unwrap()).collect();
+        assert_eq!(statuses[0], 500);
+        assert!(statuses[1..].iter().all(|status| *status == 200), "{statuses:?}");
+    });
+    // Of the refused message nothing is stored but the row of the test.
+    assert_eq!(count(&mut questions, "messages"), 2 * (OTHERS as i64 + 2) + 1);
+}
+
+#[test]
+fn a_stop_before_the_message_is_stored_keeps_the_question_and_a_later_one_both() {
+    let app = TestApp::with(&[PATIENT]);
+    for is_stored in [false, true] {
+        let (chat, mut sql, mut questions) = (Chat::new(&app), app.sql(), app.sql());
+        let mut locked = if is_stored { lock(&mut sql, &chat) } else { lock_table(&mut sql, "sessions") };
+        let (mut message, mut stop) = (Raw::connect(app.client.address()), Raw::connect(app.client.address()));
+        message.send(&chat.request("*/*", None, "hello"));
+        wait_for_row_locks(&mut questions, &mut locked, 1);
+        stop.send(format!("POST {}/stop HTTP/1.1\r\nHost: x\r\n\r\n", chat.path()).as_bytes());
+        // Requests are served in order, so by now the turn is stopped.
+        assert_eq!(app.client.get("/").status, 200);
+        locked.rollback().unwrap();
+        assert_eq!(message.answer().status, if is_stored { 200 } else { 409 });
+        stop.answer().assert_status(204);
+        assert_eq!(chat.transcript().len(), if is_stored { 2 } else { 1 });
+        chat.send("hello").assert_status(200);
+        assert_eq!(chat.transcript().len(), if is_stored { 4 } else { 2 });
+    }
+}
+
+#[test]
 fn an_answer_that_cannot_be_stored_leaves_no_question() {
     let app = TestApp::start();
     let (chat, mut sql) = (Chat::new(&app), app.sql());

@@ -303,8 +303,11 @@ fn deletes_and_messages_at_two_instances_do_not_deadlock() {
     let (model, cluster) = (FakeModel::start(), Cluster::start());
     let variables = [("APP_WORKERS", "16"), ("DB_ACQUIRE_TIMEOUT_MS", "30000"), ("COMPANION_TIMEOUT", "25")];
     let [one, other] = [(); 2].map(|()| model.app_at(&cluster.url(), &variables));
-    hammer([&one.client, &other.client]);
-    delete_during_messages([&one.client, &other.client]);
+    let scripted = [(); 2].map(|()| TestApp::at(&cluster.url(), &variables));
+    for clients in [[&one.client, &other.client], scripted.each_ref().map(|app| &app.client)] {
+        hammer(clients);
+        delete_during_messages(clients);
+    }
     let mut sql = postgres::Client::connect(&cluster.url(), postgres::NoTls).unwrap();
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(sql.query_one(deadlocks, &[]).unwrap().get::<_, i64>(0), 0);
