@@ -93,7 +93,7 @@ fn a_session_that_is_erased_before_its_messages_are_stored_is_404_and_leaves_not
 
 #[test]
 fn a_message_whose_client_was_told_that_it_is_late_is_not_stored_and_sent_again_it_is_answered_once() {
-    let app = TestApp::with(&[("COMPANION_TIMEOUT", "1")]);
+    let app = TestApp::with(&[("COMPANION_TIMEOUT", "2"), PATIENT]);
     let (chat, mut sql) = (Chat::new(&app), app.sql());
     // The messages of the session cannot be read.
     let locked = lock_table(&mut sql, "sessions");
