@@ -67,6 +67,9 @@ pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop
             "Other programs kept {busy:.1} processors busy, so ratios may be wrong. Repeat it on an idle machine."
         );
     }
+    if save && busy > MAX_BUSY_PROCESSORS {
+        return Err("ratios of a busy machine are not written down".into());
+    }
     if save {
         write_last(&machine, &first)?;
         return Ok(true);

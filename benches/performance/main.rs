@@ -109,6 +109,9 @@ fn run(arguments: &Arguments, settings: Settings, stop: &StopSignal) -> Outcome<
     let peers = peers::prepare(&settings)?;
     let postgres = Postgres::start(stop.flag())?;
     if arguments.picture {
+        if !settings.writes_document {
+            return Err("the picture shows axum and no baseline: set PEERS, and not BASELINE".into());
+        }
         picture::draw(&settings.picture(), &postgres, &peers, stop)?;
         return Ok(true);
     }

@@ -51,7 +51,8 @@ impl Settings {
         if growth_sessions <= FEW_SESSIONS {
             return Err(format!("GROWTH_SESSIONS has to be more than {FEW_SESSIONS}").into());
         }
-        let baseline = path("BASELINE")?;
+        let (peers, baseline) = (path("PEERS")?, path("BASELINE")?);
+        let has_axum = peers.as_ref().is_some_and(|peers| peers.join("axum").is_dir());
         Ok(Settings {
             seconds: if short { 1 } else { 2 },
             warm_up: if short { None } else { Some(1) },
@@ -62,9 +63,9 @@ impl Settings {
             ended_sessions: number("ENDED_SESSIONS", if short { 100_000 } else { 1_000_000 })?.max(1),
             open_streams: number("OPEN_STREAMS", 2_000)?.max(1),
             idle_connections: number("IDLE_CONNECTIONS", 10_000)?.max(1),
-            peers: path("PEERS")?,
+            peers,
             log_level: env::var("LOG_LEVEL").unwrap_or_else(|_| "info".to_owned()),
-            writes_document: !short && arguments.only.is_none() && baseline.is_none(),
+            writes_document: !short && arguments.only.is_none() && has_axum && baseline.is_none(),
             baseline,
         })
     }
