@@ -11,7 +11,7 @@ WITH wanted AS (
     INSERT INTO messages (session_id, position, id, sealed, total_bytes)
     SELECT session_id, position, wanted.id, sealed, total_bytes FROM wanted JOIN locked ON locked.id = session_id
     WHERE NOT EXISTS (
-        SELECT FROM turns WHERE turns.session_id = wanted.session_id
+        SELECT FROM turns WHERE turns.session_id = wanted.session_id AND turns.session_id = ANY($1::uuid[])
             AND (turns.position >= wanted.position OR turns.position + 1 = wanted.position AND ends_at >= now())
     )
     ORDER BY session_id

@@ -111,6 +111,17 @@ pub struct ServerHost<'a> {
     pub port: u16,
 }
 
+impl ServerHost<'_> {
+    /// The path of its Unix socket, if it has one.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        match self.address {
+            Host::Tcp(_) => None,
+            Host::Unix(folder) => Some(folder.join(format!(".s.PGSQL.{}", self.port))),
+        }
+    }
+}
+
 impl fmt::Display for ServerHost<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.address {

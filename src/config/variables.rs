@@ -93,7 +93,7 @@ pub static VARIABLES: &[Variable] = &[
         "Maximum number of conversation characters sent to a model, 1000 to 1000000"),
     variable("COMPANION_TIMEOUT", "12",
         "Seconds from a request to the companion's answer, 2 to 300 (less than APP_REQUEST_TIMEOUT)"),
-    variable("COMPANION_CONCURRENCY", "128", "Turns that the companion answers at the same time, 1 to 4096"),
+    variable("COMPANION_CONCURRENCY", "128", "Turns that a model answers at the same time, 1 to 4096"),
     variable("RESOURCES", "", "File with the help lines that texts and answers may name; if not set, the embedded ones"),
     variable("RESOURCES_MAX_AGE", "180", "Days after which the verification of a help line is old, 1 to 3650"),
     variable("REPORT_TEMPLATES", "", "File with the texts of reports; if not set, the embedded texts"),

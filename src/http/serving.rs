@@ -44,9 +44,9 @@ impl Worker {
     pub(super) fn serve(&mut self, work: &mut Work) -> Disposition {
         // A reply that came after the call.
         let mut goes_on = work.reply.take().is_none_or(|reply| {
-            // A response is made of what is in memory. The piece of a long body, which is decrypted and written as JSON, may
-            // take as long as many responses.
-            let blocking = if let Reply::Piece(_) = reply { Blocking::May } else { Blocking::Never };
+            // What is decrypted and written as JSON takes as long as many responses from memory.
+            let is_made = matches!(reply, Reply::Piece(_) | Reply::Deferred(..));
+            let blocking = if is_made { Blocking::May } else { Blocking::Never };
             self.call(work, blocking, |worker, connection, _| worker.make_response(connection, reply))
         });
         while goes_on {

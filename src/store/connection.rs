@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, IsolationLevel, Row};
 
-use super::connector;
+use super::connector::{self, Connector};
 use super::error::Error;
 use super::fault::{self, Fault};
 use super::fault_monitor::FaultMonitor;
@@ -28,9 +28,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection whose first round trip, the login, began at `opened_at`. `token`: its connector's random setting.
-    pub(super) fn new(client: Client, token: Arc<str>, opened_at: Instant, monitor: Arc<FaultMonitor>) -> Connection {
-        let statements = Statements::new(token);
+    /// A connection whose first round trip, the login, began at `opened_at`. `connector`: opened it.
+    pub(super) fn new(
+        client: Client,
+        connector: &Connector,
+        opened_at: Instant,
+        monitor: Arc<FaultMonitor>,
+    ) -> Connection {
+        let statements = Statements::new(connector.sockets().clone());
         Connection { client: Some(client), statements, opened_at, last_answer: Instant::now(), monitor, suspect: false }
     }
 

@@ -1,6 +1,7 @@
 //! Opens connections to PostgreSQL. Several hosts are tried in parallel, each begun a little after the one before and with a deadline of
 //! its own, so that one that is frozen or unreachable delays nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -17,7 +18,7 @@ use super::fault::Fault;
 use super::host::{Demands, Host, Timeouts};
 use super::timelines::Timelines;
 use super::tls;
-use crate::config::{PoolSettings, Server};
+use crate::config::{PoolSettings, Server, ServerHost};
 
 /// The deadline of each of several hosts, unless the URL has a `connect_timeout`.
 const HOST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,9 +42,6 @@ const PLANS: &str = "-c enable_seqscan=off -c jit=off";
 /// their values.
 const PLAN_ONCE: &str = "-c plan_cache_mode=force_generic_plan";
 
-/// Sets the random setting of a connector.
-const TOKEN: &str = "-c safespace.connection";
-
 /// Opens connections to one PostgreSQL. Clones share what was found out about its hosts.
 #[derive(Clone)]
 pub struct Connector {
@@ -54,8 +52,8 @@ pub struct Connector {
     host_timeout: Duration,
     /// The deadline of a connection, whatever the number of hosts.
     timeout: Duration,
-    /// A random setting of its connections, by which one finds out whether PostgreSQL's process has the settings of this connector.
-    token: Arc<str>,
+    /// The Unix sockets among the hosts.
+    sockets: Arc<[PathBuf]>,
     shared: Arc<Shared>,
 }
 
@@ -73,9 +71,8 @@ impl Connector {
     /// # Errors
     /// When the certificate authorities cannot be used.
     pub fn new(server: &Server, pool: &PoolSettings, statement_timeout: Duration) -> Result<Connector, ConnectError> {
-        let token = new_token();
         let options = format!(
-            "{} {PLANS} {} {TOKEN}={token} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
+            "{} {PLANS} {} -c statement_timeout={} -c idle_in_transaction_session_timeout={}",
             server.connect.get_options().unwrap_or(""),
             if pool.is_distributed { "" } else { PLAN_ONCE },
             statement_timeout.as_millis(),
@@ -102,7 +99,7 @@ impl Connector {
             is_random: !writes && server.connect.get_load_balance_hosts() == LoadBalanceHosts::Random,
             host_timeout,
             timeout: pool.connection_timeout.max(host_timeout),
-            token,
+            sockets: hosts.iter().filter_map(ServerHost::socket).collect(),
             shared: Arc::default(),
         })
     }
@@ -114,9 +111,7 @@ impl Connector {
 
     /// The same, with one more option; the last one of several of a name counts.
     pub(super) fn with_option(mut self, option: &str) -> Connector {
-        self.token = new_token();
-        let options = format!("{option} {TOKEN}={}", self.token);
-        self.hosts = self.hosts.into_iter().map(|host| host.with_option(&options)).collect();
+        self.hosts = self.hosts.into_iter().map(|host| host.with_option(option)).collect();
         self
     }
 
@@ -133,9 +128,9 @@ impl Connector {
         result
     }
 
-    /// The random setting of its connections.
-    pub(super) fn token(&self) -> &Arc<str> {
-        &self.token
+    /// The Unix sockets that its connections may go through.
+    pub(super) fn sockets(&self) -> &Arc<[PathBuf]> {
+        &self.sockets
     }
 
     /// The fault for which PostgreSQL refused the last connection, if it did.
@@ -220,10 +215,6 @@ impl Connector {
         let texts = failures.iter().map(|(number, error)| format!("{}: {error}", self.hosts[*number].label));
         ConnectError::Failed(texts.collect::<Vec<_>>().join("; "))
     }
-}
-
-fn new_token() -> Arc<str> {
-    Uuid::new_v4().simple().to_string().into()
 }
 
 /// Closes a connection on a thread of its own: the driver waits for the server without a limit (rust-postgres issue 755).

@@ -348,7 +348,7 @@ pub fn inspect(server: &Server, pool: &PoolSettings) -> Result<ServerFindings, M
     let schema = Schema::ask(&mut client)?;
     let rights = ask_rights(&mut client)?;
     let storage = ServerStorage::ask(&mut client).map_err(MigrationError::Failed)?;
-    let statements = StatementMode::ask(&mut client, connector.token())?;
+    let statements = StatementMode::find(&mut client, connector.sockets())?;
     let settings_warning = session_settings::warning(&mut client, pool.query_timeout)?;
     let max_connections = u32::try_from(row.get::<_, i32>("max_connections")).unwrap_or(0);
     let (version, tls) = (row.get("version"), row.get("tls"));

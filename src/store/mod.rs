@@ -10,7 +10,7 @@
 //! - `rights`, `session_settings`: what the role may do, and which settings a connection has.
 //! - [`Watermark`]: whether there is room for more rows.
 //! - [`LossRisk`]: whether PostgreSQL can lose what it has acknowledged.
-//! - `statements`: prepared ones, or unnamed ones behind a pooler.
+//! - `statements`, `direct`: prepared ones, or unnamed ones behind a pooler.
 //! - `connection`, `connector`, `host`, `tls`, `error`, `connect_error`: one connection and how it is opened.
 //! - `timelines`, `host_watch`: which of several servers is the primary.
 //! - [`migrations`], [`distribution`]: the schema, and how Citus distributes it, at the start and for `safespace check`.
@@ -21,6 +21,7 @@ pub mod commit_check;
 mod connect_error;
 mod connection;
 mod connector;
+mod direct;
 pub mod distribution;
 mod durability;
 mod erasing;

@@ -177,7 +177,7 @@ impl ManageConnection for Manager {
             }
             Err(error) => self.availability.failed(began, error),
         }
-        result.map(|client| Connection::new(client, self.connector.token().clone(), began, self.monitor.clone()))
+        result.map(|client| Connection::new(client, &self.connector, began, self.monitor.clone()))
     }
 
     /// Not called, since `test_on_check_out` is off: it would add a round trip to every request.

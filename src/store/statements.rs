@@ -1,15 +1,18 @@
-//! How statements are executed on one connection: prepared once and kept, where PostgreSQL proves that its process serves no other
-//! program; without a name where it does not, as behind a pooler.
+//! How statements are executed on one connection: prepared once and kept, where the connection goes to PostgreSQL itself; without a
+//! name where that is not certain, as behind a pooler.
 //!
 //! The driver names prepared statements `s0`, `s1` and so on, each once in a process. Behind a pooler in transaction mode, one service
 //! could therefore execute another's statement.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use postgres::types::{ToSql, Type};
 use postgres::{GenericClient, Row, Statement};
+
+use super::direct;
 
 /// A parameter of a statement and its type. Stating the type saves the round trip that asks PostgreSQL for it.
 ///
@@ -42,22 +45,22 @@ impl StatementMode {
         match self {
             StatementMode::Prepared => "prepared: PostgreSQL plans each once for a connection",
             StatementMode::Unnamed => {
-                "unnamed, which is slower: PostgreSQL does not show that its process serves no other program, as behind a pooler"
+                "unnamed, which is slower: it is not certain that the connection goes to PostgreSQL itself, as behind a pooler"
             }
         }
     }
 
-    /// Asks PostgreSQL. `token`: the random setting of the connection's [`Connector`](super::Connector).
-    pub(super) fn ask(client: &mut impl GenericClient, token: &str) -> Result<StatementMode, postgres::Error> {
-        let rows = client.query_typed(include_str!("../../sql/schema/own_backend.sql"), &[(&token, Type::TEXT)])?;
-        let is_own = rows.first().is_some_and(|row| row.get("is_own"));
-        Ok(if is_own { StatementMode::Prepared } else { StatementMode::Unnamed })
+    /// Finds out. `sockets`: the Unix sockets that the connection may go through.
+    pub(super) fn find(client: &mut impl GenericClient, sockets: &[PathBuf]) -> Result<StatementMode, postgres::Error> {
+        let is_direct = direct::is_direct(client, sockets)?;
+        Ok(if is_direct { StatementMode::Prepared } else { StatementMode::Unnamed })
     }
 }
 
 /// The statements of one connection.
 pub(super) struct Statements {
-    token: Arc<str>,
+    /// The Unix sockets that the connection may go through.
+    sockets: Arc<[PathBuf]>,
     /// `None` until the first statement.
     mode: Option<StatementMode>,
     /// By the address and the length of their text, of which the program has a fixed number.
@@ -65,8 +68,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(token: Arc<str>) -> Statements {
-        Statements { token, mode: None, prepared: HashMap::new() }
+    pub(super) fn new(sockets: Arc<[PathBuf]>) -> Statements {
+        Statements { sockets, mode: None, prepared: HashMap::new() }
     }
 
     /// How they are executed, once a statement has found that out.
@@ -76,7 +79,7 @@ impl Statements {
 
     /// How they are executed. The first call asks PostgreSQL.
     pub(super) fn mode(&mut self, client: &mut impl GenericClient) -> Result<StatementMode, postgres::Error> {
-        let mode = self.mode.map_or_else(|| StatementMode::ask(client, &self.token), Ok)?;
+        let mode = self.mode.map_or_else(|| StatementMode::find(client, &self.sockets), Ok)?;
         self.mode = Some(mode);
         Ok(mode)
     }

@@ -101,8 +101,7 @@ impl Watcher {
         self.connection = None;
         let opened_at = Instant::now();
         let client = self.connector.connect().map_err(|_| Error::Unavailable)?;
-        self.connection =
-            Some(Connection::new(client, self.connector.token().clone(), opened_at, self.monitor.clone()));
+        self.connection = Some(Connection::new(client, &self.connector, opened_at, self.monitor.clone()));
         Ok(())
     }
 

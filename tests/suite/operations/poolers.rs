@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +17,26 @@ use crate::support::eventually;
 use crate::support::http::Client;
 use crate::support::process::Binary;
 use crate::support::timing::PATIENCE;
+
+/// Forwards connections to the cluster as they are, from a Unix socket in this folder.
+fn start_forwarder(cluster: &Cluster, folder: &Path) {
+    let socket = cluster.folder().join("socket/.s.PGSQL.5432");
+    let listener = UnixListener::bind(folder.join(".s.PGSQL.5432")).unwrap();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let Ok(mut server) = UnixStream::connect(&socket) else { return };
+            let (mut from_client, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = io::copy(&mut from_client, &mut to_server);
+                to_server.shutdown(Shutdown::Write)
+            });
+            thread::spawn(move || {
+                let _ = io::copy(&mut server, &mut client);
+                client.shutdown(Shutdown::Write)
+            });
+        }
+    });
+}
 
 /// Forwards connections to the cluster, without the parameter `options` of their startup message.
 fn start_pooler(cluster: &Cluster) -> SocketAddr {
@@ -193,10 +213,15 @@ fn two_services_whose_statements_have_another_order_do_not_meet_behind_pgbouncer
 }
 
 #[test]
-fn statements_are_prepared_on_a_connection_of_its_own_and_not_through_a_pooler_and_the_operator_is_told() {
+fn statements_are_prepared_on_a_connection_to_postgres_itself_and_not_through_a_pooler_and_the_operator_is_told() {
     let cluster = Cluster::start();
     let pooled = format!("postgres://safespace@{}/safespace?sslmode=disable", start_pooler(&cluster));
-    for (url, mode) in [(cluster.url(), "prepared"), (pooled, "unnamed")] {
+    // A pooler that passes all settings on may still give the process of PostgreSQL to another service later.
+    let folder = tempfile::tempdir().unwrap();
+    start_forwarder(&cluster, folder.path());
+    let forwarded =
+        format!("postgres://safespace@{}/safespace", folder.path().display().to_string().replace('/', "%2F"));
+    for (url, mode) in [(cluster.url(), "prepared"), (pooled, "unnamed"), (forwarded, "unnamed")] {
         let service = Binary::new(&[("DATABASE_URL", &url), ("LOG_LEVEL", "debug")]).serve();
         live(&service.client, 2);
         // A connection says it once it has executed a statement.

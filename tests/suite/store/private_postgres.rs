@@ -95,7 +95,7 @@ fn its_cache_is_at_most_a_quarter_of_the_memory_or_128_mib() {
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap();
     let kib: i64 = memory.split_whitespace().nth(1).unwrap().parse().unwrap();
     // A container has less memory than the machine.
-    assert!(mib >= 128 && mib <= (kib / 4 >> 10).clamp(128, 1024), "{mib} MiB");
+    assert!(mib >= 128 && mib <= ((kib / 4) >> 10).clamp(128, 1024), "{mib} MiB");
     assert_eq!(source, "command line");
 }
 

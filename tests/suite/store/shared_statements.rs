@@ -164,16 +164,18 @@ fn a_broken_connection_is_a_503_for_its_batch_and_not_for_the_next() {
 }
 
 #[test]
-fn a_statement_that_panics_is_a_500_and_the_pool_replaces_its_connection() {
+fn a_statement_that_panics_is_a_500_and_the_pool_replaces_its_connection_and_those_whose_statement_is_outdated() {
     let app = TestApp::with(&[("DB_POOL_MIN_SIZE", "2"), ("DB_POOL_MAX_SIZE", "2")]);
     let path = format!("/api/v1/sessions/{}", app.create_session());
     let mut sql = app.sql();
+    // A statement that was prepared while a column had another type is refused, once on each connection.
+    let status = || eventually(PATIENCE, || Some(app.client.get(&path).status).filter(|status| *status != 503));
     // The driver panics when a column has another type than the program reads. More often than there are connections:
     for _ in 0..4 {
         sql.batch_execute("ALTER TABLE sessions ALTER sealed TYPE text USING encode(sealed, 'hex')").unwrap();
-        app.client.get(&path).assert_problem(500);
+        assert_eq!(status(), 500);
         sql.batch_execute("ALTER TABLE sessions ALTER sealed TYPE bytea USING decode(sealed, 'hex')").unwrap();
-        app.client.get(&path).assert_status(200);
+        assert_eq!(status(), 200);
     }
 }
 
@@ -229,16 +231,4 @@ fn a_flood_of_probes_takes_one_connection_of_the_pool_at_most() {
     }
     lock.commit().unwrap();
     creating.answer().assert_status(201);
-}
-
-#[test]
-fn a_statement_whose_columns_have_another_type_since_it_was_prepared_works_again_on_a_new_connection() {
-    let app = TestApp::start();
-    let path = format!("/api/v1/sessions/{}", app.create_session());
-    app.client.get(&path).assert_status(200);
-    let change = "CREATE DOMAIN sealed_text AS bytea; ALTER TABLE sessions ALTER COLUMN sealed TYPE sealed_text";
-    app.sql().batch_execute(change).unwrap();
-    // One that was used before refuses the statement, and is not used any more.
-    let status = eventually(PATIENCE, || Some(app.client.get(&path).status).filter(|status| *status != 503));
-    assert_eq!(status, 200);
 }
