@@ -228,17 +228,14 @@ fn erase_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<O
         Err(Error::Conflict) => return delete_batch(connection, sessions),
         rows => rows?,
     };
-    let outcome = |row: &postgres::Row| match row.get::<_, Option<i64>>("bytes_left") {
-        Some(bytes) => Outcome::Postponed(bytes),
-        None => Outcome::Done(Some(read_erased(row))),
-    };
-    let mut outcomes: HashMap<Uuid, Outcome> = rows.iter().map(|row| (row.get("id"), outcome(row))).collect();
-    let take = |id: &Uuid| match outcomes.get(id) {
-        // While it exists, all deletions of a session in the batch wait for its deletion. Else one of them has deleted it.
-        Some(Outcome::Postponed(bytes)) => Outcome::Postponed(*bytes),
-        _ => outcomes.remove(id).unwrap_or(Outcome::Done(None)),
-    };
-    Ok(ids.into_iter().map(take).collect())
+    let (mut left, mut erased) = (HashMap::new(), HashMap::new());
+    for row in &rows {
+        match row.get::<_, Option<i64>>("bytes_left") {
+            Some(bytes) => _ = left.insert(row.get("id"), bytes),
+            None => _ = erased.insert(row.get("id"), read_erased(row)),
+        }
+    }
+    Ok(outcomes(&ids, &left, erased))
 }
 
 fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<Outcome>, Error> {
@@ -248,7 +245,7 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
         _ => (include_str!("../../sql/sessions/lock_many.sql"), (&ids as _, Type::UUID_ARRAY)),
     };
     let parameters = [session, (&MAX_MESSAGES as _, Type::INT4), (&MAX_BYTES as _, Type::INT8)];
-    let (left, mut erased) = connection.transaction(|transaction| {
+    let (left, erased) = connection.transaction(|transaction| {
         let (mut locked, mut left) = (Vec::new(), HashMap::new());
         for row in transaction.query(lock, &parameters)? {
             match row.get::<_, Option<i64>>("bytes_left") {
@@ -258,12 +255,17 @@ fn delete_batch(connection: &mut Connection, sessions: &[Lookup]) -> Result<Vec<
         }
         Ok((left, delete(transaction, &locked)?))
     })?;
-    // Of several deletions of a session in the batch, one has deleted it. While it exists, all of them wait for its deletion.
-    let outcome = |id: &Uuid| match left.get(id) {
+    Ok(outcomes(&ids, &left, erased))
+}
+
+/// What became of each session of a batch. Of several deletions of a session, one has deleted it. While it exists, all of them wait for
+/// its deletion. `left`: the sealed bytes of those that exist.
+fn outcomes(ids: &[&Uuid], left: &HashMap<Uuid, i64>, mut erased: HashMap<Uuid, Erased>) -> Vec<Outcome> {
+    let outcome = |id: &&Uuid| match left.get(*id) {
         Some(bytes) => Outcome::Postponed(*bytes),
-        None => Outcome::Done(erased.remove(id)),
+        None => Outcome::Done(erased.remove(*id)),
     };
-    Ok(ids.into_iter().map(outcome).collect())
+    ids.iter().map(outcome).collect()
 }
 
 /// Deletes sessions that the transaction has locked.

@@ -25,6 +25,29 @@ fn count(sql: &mut postgres::Client, table: &str) -> i64 {
     sql.query_one(&format!("SELECT count(*) FROM {table}"), &[]).unwrap().get(0)
 }
 
+/// Sends a message to each session, which share few batches when they are stored, and returns the statuses. Before
+/// that all sessions are read, and `change` changes rows.
+fn send_in_one_batch(app: &TestApp, chats: &[Chat<'_>], change: impl FnOnce(&mut Transaction<'_>)) -> Vec<u16> {
+    let (mut sql, mut questions) = (app.sql(), app.sql());
+    // Messages are read, and not stored.
+    let mut locked = sql.transaction().unwrap();
+    locked.batch_execute("LOCK TABLE messages IN SHARE MODE").unwrap();
+    let first: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(app)).collect();
+    thread::scope(|scope| {
+        for (at, chat) in first.iter().enumerate() {
+            scope.spawn(|| chat.send("hello").assert_status(200));
+            wait_for_row_locks(&mut questions, &mut locked, at as i64 + 1);
+        }
+        let statuses = chats.iter().map(|chat| scope.spawn(|| chat.send("hello").status)).collect::<Vec<_>>();
+        let read = chats.len() + first.len();
+        let read = format!("safespace_batch_items_sum{{statement=\"messages/recent\"}} {read}.0\n");
+        eventually(PATIENCE, || app.metrics().contains(&read).then_some(()));
+        change(&mut locked);
+        locked.commit().unwrap();
+        statuses.into_iter().map(|status| status.join().unwrap()).collect()
+    })
+}
+
 /// Locks a session's row as a delete does: messages are read, and not stored.
 fn lock<'a>(sql: &'a mut postgres::Client, chat: &Chat<'_>) -> Transaction<'a> {
     let mut transaction = sql.transaction().unwrap();
@@ -139,25 +162,11 @@ fn each_message_of_a_batch_has_its_own_outcome() {
     let claim = "INSERT INTO turns (session_id, position, claim, ends_at)
                  VALUES ($1, 1, gen_random_uuid(), now() + interval '1 minute')";
     sql.execute(claim, &[&lookup(claimed)]).unwrap();
-    // Messages are read, and not stored.
-    let mut locked = sql.transaction().unwrap();
-    locked.batch_execute("LOCK TABLE messages IN SHARE MODE").unwrap();
-    let first: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(&app)).collect();
-    thread::scope(|scope| {
-        for (at, chat) in first.iter().enumerate() {
-            scope.spawn(|| chat.send("hello").assert_status(200));
-            wait_for_row_locks(&mut questions, &mut locked, at as i64 + 1);
-        }
-        let statuses = chats.iter().map(|chat| scope.spawn(|| chat.send("hello").status)).collect::<Vec<_>>();
-        // All have been read: what follows shares few statements.
-        let read = format!("safespace_batch_items_sum{{statement=\"messages/recent\"}} {}.0\n", OTHERS + 4);
-        eventually(PATIENCE, || app.metrics().contains(&read).then_some(()));
+    let statuses = send_in_one_batch(&app, &chats, |locked| {
         locked.execute("DELETE FROM sessions WHERE id = $1", &[&lookup(erased)]).unwrap();
-        locked.commit().unwrap();
-        let statuses: Vec<u16> = statuses.into_iter().map(|status| status.join().unwrap()).collect();
-        assert_eq!(statuses[..2], [409, 404]);
-        assert!(statuses[2..].iter().all(|status| *status == 200), "{statuses:?}");
     });
+    assert_eq!(statuses[..2], [409, 404]);
+    assert!(statuses[2..].iter().all(|status| *status == 200), "{statuses:?}");
     assert_eq!(count(&mut questions, "messages"), 2 * (OTHERS as i64 + 2));
     let transactions = count(&mut questions, "(SELECT DISTINCT xmin::text FROM messages) AS transactions");
     assert!(transactions < OTHERS as i64, "{transactions} transactions");
@@ -193,30 +202,16 @@ fn a_message_that_postgresql_refuses_fails_alone_in_its_batch() {
     const OTHERS: usize = 6;
     let app = TestApp::with(&[PATIENT, ("METRICS_PORT", "0")]);
     let chats: Vec<Chat<'_>> = (0..=OTHERS).map(|_| Chat::new(&app)).collect();
-    let (mut sql, mut questions) = (app.sql(), app.sql());
-    // Messages are read, and not stored.
-    let mut locked = sql.transaction().unwrap();
-    locked.batch_execute("LOCK TABLE messages IN SHARE MODE").unwrap();
-    let first: Vec<Chat<'_>> = (0..2).map(|_| Chat::new(&app)).collect();
-    thread::scope(|scope| {
-        for (at, chat) in first.iter().enumerate() {
-            scope.spawn(|| chat.send("hello").assert_status(200));
-            wait_for_row_locks(&mut questions, &mut locked, at as i64 + 1);
-        }
-        let statuses = chats.iter().map(|chat| scope.spawn(|| chat.send("hello").status)).collect::<Vec<_>>();
-        let read = format!("safespace_batch_items_sum{{statement=\"messages/recent\"}} {}.0\n", OTHERS + 3);
-        eventually(PATIENCE, || app.metrics().contains(&read).then_some(()));
+    let statuses = send_in_one_batch(&app, &chats, |locked| {
         // The position of an answer is taken.
         let taken = "INSERT INTO messages (session_id, position, id, sealed, total_bytes)
                      VALUES ($1, 2, gen_random_uuid(), decode(repeat('00', 64), 'hex'), 64)";
         locked.execute(taken, &[&lookup(&chats[0])]).unwrap();
-        locked.commit().unwrap();
-        let statuses: Vec<u16> = statuses.into_iter().map(|status| status.join().unwrap()).collect();
-        assert_eq!(statuses[0], 500);
-        assert!(statuses[1..].iter().all(|status| *status == 200), "{statuses:?}");
     });
+    assert_eq!(statuses[0], 500);
+    assert!(statuses[1..].iter().all(|status| *status == 200), "{statuses:?}");
     // Of the refused message nothing is stored but the row of the test.
-    assert_eq!(count(&mut questions, "messages"), 2 * (OTHERS as i64 + 2) + 1);
+    assert_eq!(count(&mut app.sql(), "messages"), 2 * (OTHERS as i64 + 2) + 1);
 }
 
 #[test]
