@@ -66,7 +66,7 @@ fn describe(panels: &[Panel]) -> String {
     };
     let of_panel = |panel: &Panel| {
         let lines: Vec<String> = panel.lines.iter().filter_map(of_line).collect();
-        format!("{}, number of clients: {}", panel.title, lines.join("; "))
+        format!("{}, by clients: {}", panel.title, lines.join("; "))
     };
     panels.iter().map(of_panel).collect::<Vec<_>>().join(". ")
 }
