@@ -43,6 +43,7 @@ mod server;
 mod serving;
 mod shared;
 mod slot;
+mod standby;
 mod step;
 mod table;
 mod worker;

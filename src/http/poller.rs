@@ -238,6 +238,7 @@ impl Poller {
         drop(state);
         self.close_all(rest);
         sleepers.iter().for_each(Thread::unpark);
+        self.shared.standby.wake();
         self.running = None;
         true
     }

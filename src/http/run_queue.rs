@@ -5,9 +5,10 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::peers::PeerKey;
 
-/// New requests, besides one for each free worker, that wait while the beginning of a further one is not looked at: it is
+/// New requests that wait, besides a few for each free worker, while the beginning of a further one is not looked at: it is
 /// served soon, whatever it is, and to look at it is a system call. The busy workers may take long.
 const MAX_UNEXAMINED: usize = 16;
+const MAX_UNEXAMINED_OF_WORKER: usize = 4;
 
 /// A kind of work, which waits for workers in its order of arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,8 @@ impl RunQueue {
 
     /// Whether so few new requests wait, with so many workers free, that it does not matter which of them are urgent.
     pub(super) fn is_short(&self, free_workers: usize) -> bool {
-        self.counts[Lane::New as usize] < (MAX_UNEXAMINED + free_workers).min(self.max_queued)
+        self.counts[Lane::New as usize]
+            < (MAX_UNEXAMINED + MAX_UNEXAMINED_OF_WORKER * free_workers).min(self.max_queued)
     }
 
     /// Whether there is room for a new request that is not urgent. From half of its lane on, a peer may have an eighth.

@@ -2,9 +2,10 @@
 //!
 //! One worker, the leader, polls the sockets. When it finds a connection to be served it steps down and serves it. The next
 //! worker that finds nothing to serve, mostly the same one, leads again, so a quick request wakes nobody. Before the last
-//! active worker enters code that may block, it wakes a sleeper to lead. So the leader steps down only while there is one,
-//! and the sockets are always polled soon.
+//! active worker enters code that may block, it has the worker that stands by (`standby`) watch the poller, or wakes a sleeper to
+//! lead. So the leader steps down only while there is one of them, and the sockets are always polled soon.
 
+use std::mem;
 use std::thread::{self, Thread};
 
 /// Connections that workers take without a poll between: a client that pipelines requests without end must not keep
@@ -15,17 +16,28 @@ const MAX_TAKEN: usize = 64;
 /// serving one or two of them.
 const MIN_SHARED: usize = 3;
 
+/// A worker that waits for work.
+pub(super) enum Sleeper {
+    Parked(Thread),
+    /// The one that stands by.
+    Standby,
+}
+
 /// The workers of a server.
 pub(super) struct Scheduler {
     /// Workers that read or write and soon look at the queue again, so not those inside code that may block.
     pub(super) active_workers: usize,
     /// How many of those the machine runs at once.
     processors: usize,
-    /// Workers that wait for work, the last to fall asleep at the end.
+    /// Workers that wait for work, the last to fall asleep at the end, without the one that stands by.
     pub(super) sleepers: Vec<Thread>,
+    /// A worker stands by. It is the last to be woken.
+    has_standby: bool,
+    /// It watches the poller, and leads at the next event.
+    pub(super) is_watched: bool,
     /// A worker was woken and has not looked at the queue yet.
     is_waking: bool,
-    /// A worker polls. Otherwise there is a sleeper, or one that was woken and has not looked yet.
+    /// A worker polls. Otherwise there is a sleeper, or one that was woken and has not looked yet, or the poller is watched.
     is_led: bool,
     /// Connections taken since a worker last polled.
     taken: usize,
@@ -40,6 +52,8 @@ impl Scheduler {
             active_workers: 0,
             processors: thread::available_parallelism().map_or(1, usize::from),
             sleepers: Vec::new(),
+            has_standby: false,
+            is_watched: false,
             is_waking: false,
             is_led: true,
             taken: 0,
@@ -56,12 +70,12 @@ impl Scheduler {
 
     /// Whether there is no leader and somebody is to poll before more is served.
     pub(super) fn is_leader_wanted(&self, queued: usize) -> bool {
-        !self.is_led && (queued == 0 || self.taken >= MAX_TAKEN || self.sleepers.is_empty())
+        !self.is_led && (queued == 0 || self.taken >= MAX_TAKEN || self.waiting_workers() == 0)
     }
 
     /// Whether the leader may serve a connection, and not another worker.
     pub(super) fn may_step_down(&self) -> bool {
-        self.active_workers < self.processors && !self.sleepers.is_empty()
+        self.active_workers < self.processors && self.waiting_workers() > 0
     }
 
     /// The leader serves the connection that it has taken.
@@ -77,30 +91,31 @@ impl Scheduler {
 
     /// The worker to be woken when so many connections are queued. None while as many workers are active as there are
     /// processors: each of them soon looks at the queue.
-    pub(super) fn wake_for_queue(&mut self, queued: usize) -> Option<Thread> {
+    pub(super) fn wake_for_queue(&mut self, queued: usize) -> Option<Sleeper> {
         let is_needed = queued > 0 && self.active_workers < self.processors;
         // Without a leader the last sleeper is kept to become one.
-        if is_needed && (self.is_led || self.sleepers.len() > 1) { self.wake() } else { None }
+        if is_needed && (self.is_led || self.waiting_workers() > 1) { self.wake() } else { None }
     }
 
     /// The same where a worker is active anyway: for several connections only. Each worker that is woken wakes the next.
-    pub(super) fn wake_to_share(&mut self, queued: usize) -> Option<Thread> {
+    pub(super) fn wake_to_share(&mut self, queued: usize) -> Option<Sleeper> {
         if queued < MIN_SHARED { None } else { self.wake_for_queue(queued) }
     }
 
     /// The same where a worker enters code that may block, or ends. None while another is active: thus quick requests keep
     /// a few threads busy, and slow ones delay no others.
-    pub(super) fn wake_successor(&mut self, queued: usize) -> Option<Thread> {
+    pub(super) fn wake_successor(&mut self, queued: usize) -> Option<Sleeper> {
         let is_needed = self.active_workers == 0 && (queued > 0 || !self.is_led);
         if is_needed { self.wake() } else { None }
     }
 
     /// The last to fall asleep is woken first: its stack is in the caches, and the stacks of the others stay untouched.
-    fn wake(&mut self) -> Option<Thread> {
+    fn wake(&mut self) -> Option<Sleeper> {
         if self.is_waking {
             return None;
         }
-        let woken = self.sleepers.pop();
+        let standby = |has_standby: &mut bool| mem::take(has_standby).then_some(Sleeper::Standby);
+        let woken = self.sleepers.pop().map(Sleeper::Parked).or_else(|| standby(&mut self.has_standby));
         self.is_waking = woken.is_some();
         woken
     }
@@ -112,9 +127,30 @@ impl Scheduler {
         was_woken
     }
 
+    /// Whether the last active worker, which enters code that may block, need wake nobody while the poller is watched: nothing is
+    /// queued, and a worker stands by.
+    pub(super) fn may_watch(&self, queued: usize) -> bool {
+        self.active_workers == 0 && queued == 0 && !self.is_led && self.has_standby
+    }
+
+    /// Whether a worker with nothing to serve stands by, since no other does; from here on it does.
+    pub(super) fn stand_by(&mut self) -> bool {
+        !mem::replace(&mut self.has_standby, true)
+    }
+
+    /// The worker that stood by is awake.
+    pub(super) fn end_standby(&mut self) {
+        let was_woken = !mem::take(&mut self.has_standby);
+        self.is_waking &= !was_woken;
+    }
+
+    fn waiting_workers(&self) -> usize {
+        self.sleepers.len() + usize::from(self.has_standby)
+    }
+
     /// Workers that look at the queue at once, or soon.
     pub(super) fn free_workers(&self) -> usize {
-        self.active_workers + self.sleepers.len()
+        self.active_workers + self.waiting_workers()
     }
 
     /// Makes room for a worker in place of a stuck one, up to as many again as are configured.
@@ -168,6 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn the_worker_that_stands_by_is_woken_last_and_watches_while_nothing_is_queued() {
+        let mut scheduler = stepped_down(1);
+        assert!(scheduler.stand_by() && !scheduler.stand_by(), "one of them");
+        assert!(!scheduler.may_watch(0), "another worker is active");
+        scheduler.active_workers = 0;
+        assert!(scheduler.may_watch(0) && !scheduler.may_watch(1), "what is queued waits for nobody");
+        assert!(matches!(scheduler.wake_for_queue(1), Some(Sleeper::Parked(_))));
+        scheduler.is_waking = false;
+        assert!(scheduler.wake_for_queue(1).is_none(), "it is kept to lead");
+        assert!(matches!(scheduler.wake_successor(1), Some(Sleeper::Standby)));
+        assert!(!scheduler.may_watch(0), "it is awake");
+        scheduler.end_standby();
+        assert!(!scheduler.is_waking && scheduler.lead(0), "it looks, and leads");
+    }
+
+    #[test]
     fn a_few_connections_are_shared_with_nobody_and_many_with_one_worker_at_a_time() {
         let mut scheduler = stepped_down(3);
         assert!(scheduler.wake_to_share(MIN_SHARED - 1).is_none());
@@ -179,7 +231,7 @@ mod tests {
     fn each_worker_that_is_woken_to_share_wakes_the_next_until_all_processors_have_one() {
         let mut scheduler = Scheduler { processors: 4, ..stepped_down(0) };
         scheduler.sleepers = (0..6).map(|_| thread::spawn(|| {}).thread().clone()).collect();
-        while let Some(woken) = scheduler.wake_to_share(MIN_SHARED) {
+        while let Some(Sleeper::Parked(woken)) = scheduler.wake_to_share(MIN_SHARED) {
             assert!(scheduler.was_woken(&woken));
             scheduler.begin_work();
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::deadlines::{PHASES, Phase};
 use super::limits::Limits;
 use super::poller::{Poller, WAKER};
 use super::shared::Shared;
+use super::standby::Standby;
 use super::worker::Worker;
 
 /// Bytes of a response that the operating system keeps for a client that does not read. Linux doubles it for its own
@@ -98,7 +100,8 @@ impl Server {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let count = limits.workers;
-        let shared = Arc::new(Shared::new(limits, poll.registry().try_clone()?, waker));
+        let standby = Standby::new(poll.as_raw_fd())?;
+        let shared = Arc::new(Shared::new(limits, poll.registry().try_clone()?, waker, standby));
         let (poller, finished) = Poller::new(shared.clone(), application.clone(), poll, listener)?;
         // From here on, dropping it ends the threads that were started.
         let server = Server { address, shared: shared.clone(), finished };

@@ -15,7 +15,6 @@ use super::responder::{Responder, call};
 use super::response_head::ClientCapabilities;
 use super::response_writer::{Pull, ResponseWriter, Source};
 use super::scheduler::Scheduler;
-use super::shared::wake;
 use super::slot::{ResponseState, Token};
 use super::step::{Disposition, Step};
 use super::worker::{Work, Worker};
@@ -152,7 +151,8 @@ impl Worker {
     /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
     /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
     ///
-    /// Where it may block, another worker is woken first if no other is there to poll and to serve.
+    /// Where it may block, it has a deadline, and another worker is woken first if no other is there to poll and to serve.
+    /// Code that never blocks needs neither, and thus no lock.
     fn call(
         &mut self,
         work: &mut Work,
@@ -160,31 +160,43 @@ impl Worker {
         run: impl FnOnce(&mut Worker, &mut Connection, Token) -> Outcome,
     ) -> bool {
         let response = work.connection.response_state();
-        let head_sent = response.head_sent;
-        let mut state = self.shared.lock();
-        let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
-        work.token = token;
-        let mut successor = None;
-        if blocking == Blocking::May {
-            state.scheduler.active_workers -= 1;
-            successor = state.wake(Scheduler::wake_successor);
+        let failed = if response.head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
+        if blocking == Blocking::May && !self.begin_call(work, response) {
+            return false;
         }
-        drop(state);
-        wake(successor);
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token)));
-        let failed = if head_sent { Outcome::Close } else { Outcome::Refuse(Refusal::ApplicationFailed) };
-        let outcome = outcome.unwrap_or(failed);
-        let mut state = self.shared.lock();
-        state.scheduler.active_workers += usize::from(blocking == Blocking::May);
-        let is_current = state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now());
-        drop(state);
+        let token = work.token;
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(self, &mut work.connection, token))).unwrap_or(failed);
+        if blocking == Blocking::May && !self.end_call(token, &outcome) {
+            return false;
+        }
         match outcome {
-            _ if !is_current => return false,
             Outcome::Close => return false,
             Outcome::Respond(writer) => work.connection.respond(writer),
             Outcome::Refuse(refusal) => self.refuse(&mut work.connection, refusal),
             Outcome::Continue | Outcome::Deferred => {}
         }
         true
+    }
+
+    /// `false` if the connection is gone.
+    fn begin_call(&self, work: &mut Work, response: ResponseState) -> bool {
+        let mut state = self.shared.lock();
+        let Some(token) = state.table.begin_call(work.token, response, Instant::now()) else { return false };
+        work.token = token;
+        state.scheduler.active_workers -= 1;
+        let is_watched = self.shared.watch(&mut state);
+        let successor = if is_watched { None } else { state.wake(Scheduler::wake_successor) };
+        drop(state);
+        self.shared.wake(successor);
+        true
+    }
+
+    /// `false` if the connection is gone.
+    fn end_call(&self, token: Token, outcome: &Outcome) -> bool {
+        let mut state = self.shared.lock();
+        state.scheduler.active_workers += 1;
+        // Before the response is written: the client's acknowledgement of that is an event, too.
+        self.shared.end_watch(&mut state);
+        state.table.end_call(token, matches!(outcome, Outcome::Deferred), Instant::now())
     }
 }

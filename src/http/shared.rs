@@ -1,12 +1,12 @@
 //! What the threads of a server share: the connections and the workers behind one lock, and the poller's registry.
 
 use std::io;
+use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::Thread;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Waker};
@@ -15,8 +15,9 @@ use super::budget::MemoryBudget;
 use super::connection::Connection;
 use super::limits::Limits;
 use super::reply::Reply;
-use super::scheduler::Scheduler;
+use super::scheduler::{Scheduler, Sleeper};
 use super::slot::{Assignment, DisconnectCallback, Removed};
+use super::standby::Standby;
 use super::table::Table;
 
 /// What a connection is polled for.
@@ -37,11 +38,12 @@ pub(super) struct Shared {
     registry: Registry,
     waker: Arc<Waker>,
     pub(super) budget: Arc<MemoryBudget>,
+    pub(super) standby: Standby,
     pub(super) limits: Limits,
 }
 
 impl Shared {
-    pub(super) fn new(limits: Limits, registry: Registry, waker: Waker) -> Shared {
+    pub(super) fn new(limits: Limits, registry: Registry, waker: Waker, standby: Standby) -> Shared {
         let state = State { table: Table::new(&limits), scheduler: Scheduler::new(), is_closed: false };
         let (refused_busy, refused_of_peers) = (AtomicU64::new(0), AtomicU64::new(0));
         let waker = Arc::new(waker);
@@ -56,6 +58,7 @@ impl Shared {
             registry,
             waker,
             budget,
+            standby,
             limits,
         }
     }
@@ -97,8 +100,34 @@ impl Shared {
         let changed = change(&mut state.table);
         let woken = state.wake(Scheduler::wake_for_queue);
         drop(state);
-        wake(woken);
+        self.wake(woken);
         changed
+    }
+
+    /// Lets the worker that stands by watch the poller, if that is enough for the last active worker, which enters code that may
+    /// block. Under the lock, so that nobody leads meanwhile.
+    pub(super) fn watch(&self, state: &mut State) -> bool {
+        if !state.scheduler.may_watch(state.table.queue.len()) {
+            return false;
+        }
+        state.scheduler.is_watched = state.scheduler.is_watched || self.standby.watch().is_ok();
+        state.scheduler.is_watched
+    }
+
+    /// The poller is not watched any more: a worker leads or soon looks at the queue.
+    pub(super) fn end_watch(&self, state: &mut State) {
+        if mem::take(&mut state.scheduler.is_watched) {
+            self.standby.ignore();
+        }
+    }
+
+    /// Wakes a worker, without the lock, so that it does not wait for it at once.
+    pub(super) fn wake(&self, worker: Option<Sleeper>) {
+        match worker {
+            Some(Sleeper::Parked(thread)) => thread.unpark(),
+            Some(Sleeper::Standby) => self.standby.wake(),
+            None => {}
+        }
     }
 
     /// Registers a socket with the poller, edge-triggered, until [`Shared::close_removed`].
@@ -139,7 +168,7 @@ pub(super) struct State {
 
 impl State {
     /// The worker to be woken, with what is queued in view.
-    pub(super) fn wake(&mut self, choose: fn(&mut Scheduler, usize) -> Option<Thread>) -> Option<Thread> {
+    pub(super) fn wake(&mut self, choose: fn(&mut Scheduler, usize) -> Option<Sleeper>) -> Option<Sleeper> {
         choose(&mut self.scheduler, self.table.queue.len())
     }
 
@@ -154,7 +183,7 @@ impl State {
     }
 
     /// A connection for the leader, which is no leader any more then, and the worker to be woken.
-    pub(super) fn step_down(&mut self) -> Option<(Assignment<Connection, Reply>, Option<Thread>)> {
+    pub(super) fn step_down(&mut self) -> Option<(Assignment<Connection, Reply>, Option<Sleeper>)> {
         if !self.scheduler.may_step_down() {
             return None;
         }
@@ -162,13 +191,6 @@ impl State {
         self.scheduler.begin_work();
         self.scheduler.step_down();
         Some((work, self.wake(Scheduler::wake_to_share)))
-    }
-}
-
-/// Wakes a worker, without the lock, so that it does not wait for it at once.
-pub(super) fn wake(worker: Option<Thread>) {
-    if let Some(worker) = worker {
-        worker.unpark();
     }
 }
 

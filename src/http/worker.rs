@@ -16,7 +16,7 @@ use super::poller::{ERROR_PAUSE, Poller};
 use super::reply::Reply;
 use super::response_head::DateClock;
 use super::scheduler::Scheduler;
-use super::shared::{Shared, discard, run_callback, wake};
+use super::shared::{Shared, discard, run_callback};
 use super::slot::Assignment;
 use super::step::Disposition;
 
@@ -62,7 +62,7 @@ impl Worker {
             let stepped_down = self.shared.lock().step_down();
             if let Some((work, woken)) = stepped_down {
                 drop(poller);
-                wake(woken);
+                self.shared.wake(woken);
                 return Some(work);
             }
         }
@@ -96,6 +96,7 @@ impl Worker {
             // A server that ends needs a leader, too: it closes everything and wakes the sleepers.
             let queued = if state.is_closed { 0 } else { state.table.queue.len() };
             if state.scheduler.lead(queued) {
+                self.shared.end_watch(&mut state);
                 drop(state);
                 return self.lead();
             }
@@ -105,8 +106,16 @@ impl Worker {
             if let Some(work) = state.take() {
                 let woken = state.wake(Scheduler::wake_to_share);
                 drop(state);
-                wake(woken);
+                self.shared.wake(woken);
                 return Some(work);
+            }
+            if state.scheduler.stand_by() {
+                drop(state);
+                self.shared.standby.sleep();
+                state = self.shared.lock();
+                state.scheduler.end_standby();
+                self.shared.end_watch(&mut state);
+                continue;
             }
             let this = thread::current();
             state.scheduler.sleepers.push(this.clone());
@@ -132,7 +141,7 @@ impl Worker {
             let retires = state.scheduler.retire_surplus();
             let woken = if retires { state.wake(Scheduler::wake_successor) } else { None };
             drop(state);
-            wake(woken);
+            self.shared.wake(woken);
             discard(connection);
             return if retires { ControlFlow::Break(()) } else { ControlFlow::Continue(None) };
         }

@@ -41,7 +41,7 @@ fn pipelined_and_urgent_requests_take_no_room_of_new_ones() {
 
 #[test]
 fn requests_are_not_examined_while_free_workers_take_all_of_them_but_a_few() {
-    for (free_workers, queued) in [(0, 16), (1, 17), (64, 80), (200, 100)] {
+    for (free_workers, queued) in [(0, 16), (1, 20), (16, 80), (50, 100)] {
         let mut queue = RunQueue::new(100);
         (0..queued - 1).for_each(|key| queue.push(key, Lane::New, None));
         assert!(queue.is_short(free_workers), "{free_workers}");

@@ -1,0 +1,56 @@
+//! The worker that stands by: it sleeps in a poller of its own, which can watch that of the connections. So the last active worker
+//! may enter code that blocks and wake nobody: the next event wakes this one, which then leads.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use parking_lot::Mutex;
+
+/// Deadlines are kept to within this time also while nobody polls but this worker.
+const TICK: Duration = Duration::from_millis(500);
+
+const CONNECTIONS: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// What a standing-by worker sleeps in.
+pub(super) struct Standby {
+    /// Locked by the worker that stands by.
+    poll: Mutex<Poll>,
+    registry: Registry,
+    waker: Waker,
+    /// The poller of the connections.
+    connections: RawFd,
+}
+
+impl Standby {
+    pub(super) fn new(connections: RawFd) -> io::Result<Standby> {
+        let poll = Poll::new()?;
+        let (registry, waker) = (poll.registry().try_clone()?, Waker::new(poll.registry(), WAKER)?);
+        Ok(Standby { poll: Mutex::new(poll), registry, waker, connections })
+    }
+
+    /// Sleeps until the watched poller has events, or [`Standby::wake`], or for a tick.
+    pub(super) fn sleep(&self) {
+        // An error ends the sleep, too.
+        let _ = self.poll.lock().poll(&mut Events::with_capacity(2), Some(TICK));
+    }
+
+    /// Ends the sleep.
+    pub(super) fn wake(&self) {
+        let _ = self.waker.wake();
+    }
+
+    /// From now on events of connections end the sleep, also those that are there already.
+    pub(super) fn watch(&self) -> io::Result<()> {
+        self.registry.register(&mut SourceFd(&self.connections), CONNECTIONS, Interest::READABLE)
+    }
+
+    /// Events of connections are the leader's again.
+    pub(super) fn ignore(&self) {
+        // Fails if the poller of the connections is closed, at the end of the server.
+        let _ = self.registry.deregister(&mut SourceFd(&self.connections));
+    }
+}
