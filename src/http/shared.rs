@@ -23,6 +23,10 @@ use super::table::Table;
 /// What a connection is polled for.
 const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
+/// Connections of a poller that is watched. To begin with that costs Linux a step for each of them (`ep_loop_check`), and where
+/// there are many, another worker is mostly active anyway.
+const MAX_WATCHED: usize = 32;
+
 /// What the threads of a server share.
 pub(super) struct Shared {
     /// The standard library's mutex: under this short and busy lock `parking_lot`'s costs 2 % of `GET /` (2026-11-25).
@@ -107,7 +111,7 @@ impl Shared {
     /// Lets the worker that stands by watch the poller, if that is enough for the last active worker, which enters code that may
     /// block. Under the lock, so that nobody leads meanwhile.
     pub(super) fn watch(&self, state: &mut State) -> bool {
-        if !state.scheduler.may_watch(state.table.queue.len()) {
+        if state.table.count() > MAX_WATCHED || !state.scheduler.may_watch(state.table.queue.len()) {
             return false;
         }
         state.scheduler.is_watched = state.scheduler.is_watched || self.standby.watch().is_ok();
