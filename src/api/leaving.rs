@@ -18,7 +18,7 @@ use super::responder::{Answer, Context, Responder};
 use crate::http::{Request, Response};
 use crate::sealing::Lookup;
 use crate::session_id::SessionId;
-use crate::store::{self, Erased};
+use crate::store::{self, Caller, Erased};
 use crate::sync::Timer;
 
 pub(super) const PANIC_PATH: &str = "/api/v1/panic";
@@ -163,7 +163,7 @@ pub(super) fn erase(
     let erased = move |erased: ErasureResult| {
         timers.run_at(received_at + ANSWER_AFTER, move || pending.complete(erased));
     };
-    context.turns.erase(session, Box::new(erased));
+    context.turns.erase(session, Caller::MustNotBlock, Box::new(erased));
 }
 
 /// What became of an erasure; `None` where there was no session.

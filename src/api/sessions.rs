@@ -17,7 +17,7 @@ use crate::message;
 use crate::retention::{Life, MIN_IDLE_TIMEOUT_SECONDS};
 use crate::sealing::SealingKey;
 use crate::session_id::{RecoveryCode, SessionId};
-use crate::store::{self, Erased, NewSession, Store, StoredSession};
+use crate::store::{self, Caller, Erased, NewSession, Store, StoredSession};
 
 /// An anonymous session.
 #[derive(Serialize, ToSchema)]
@@ -251,6 +251,7 @@ pub(super) fn delete<'a>(context: &'a Context, request: &Request, session_id: &s
     Answer::defer(move |responder| {
         context.turns.erase(
             key.lookup(),
+            Caller::MayBlock,
             responder.on(move |erased| {
                 let Erased { messages, reports, .. } = existing(policy, &key, erased)?;
                 if !is_counted {

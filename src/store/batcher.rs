@@ -167,6 +167,19 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
         }
     }
 
+    /// The same, but the calling thread leads the batch if no other one is open or runs, so that a lone client costs no switch of
+    /// threads. So it blocks one caller at most.
+    pub(super) fn run_alone_or_on(self: &Arc<Self>, leaders: &ThreadPool, item: Item, callback: Callback<Answer>)
+    where
+        Batcher<Item, Answer, Source>: Send + Sync + 'static,
+    {
+        match self.enqueue(item, callback) {
+            Some(true) => self.lead(),
+            Some(false) => self.lead_on(leaders),
+            None => {}
+        }
+    }
+
     /// The same for the callbacks of another batch. After the last of them, their thread leads the batch that they have begun,
     /// if no other one is open or runs, so that a lone client costs no switch of threads; else a thread of the pool leads it.
     pub(super) fn run_from_callback(self: &Arc<Self>, leaders: &Arc<ThreadPool>, item: Item, callback: Callback<Answer>)

@@ -1,4 +1,5 @@
-//! Erasing sessions: with connections and threads that nothing else uses, so that it needs no room from other requests.
+//! Erasing sessions: with connections and threads that nothing else uses, so that it needs no room from other requests. Only a batch
+//! beside which there is no other may be led by the thread of its first request, which costs no switch of threads.
 //!
 //! Small sessions are deleted in batches. A batch never takes long: it passes over sessions that are large or locked, and
 //! these are deleted behind it, each alone, the smallest first: a flood of large ones delays no smaller one.
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use postgres::types::Type;
 use uuid::Uuid;
 
-use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, max_blocked_callers};
+use super::batcher::{BatchPolicy, Batcher, Callback, leaders};
 use super::connection::{Connection, Transaction};
 use super::error::Error;
 use super::pool::{ConnectionSource, Pool, PoolPolicy};
@@ -58,19 +59,19 @@ const MAX_QUEUED: usize = 256;
 /// database that is gone is reported within twice that time.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Deletes that wait for a thread; further ones get 503. The connections of the server do not bound them: a client that is gone
-/// leaves its delete behind.
-const MAX_QUEUED_JOBS: usize = 16_384;
+/// Batches that wait; further deletes get 503. The connections of the server do not bound them: a client that is gone leaves its
+/// delete behind.
+const MAX_OPEN_BATCHES: usize = 256;
 
-/// Threads for batches: all that can be blocked, and one that adds further sessions to the open batch.
-const BATCH_THREADS: usize = max_blocked_callers(DEFAULT_MAX_IN_FLIGHT) + 1;
+/// Callers that erasing can block while the database hangs.
+pub(super) const MAX_BLOCKED_CALLERS: usize = 1;
 
 /// Erases sessions.
 pub(super) struct Erasing(Arc<Lane>);
 
 struct Lane {
-    batches: Batcher<Lookup, Outcome>,
-    batch_threads: ThreadPool,
+    batches: Arc<Batcher<Lookup, Outcome>>,
+    batch_leaders: ThreadPool,
     queue: Mutex<Queue<Pending>>,
     /// Has a job for each entry of the queue.
     alone_threads: ThreadPool,
@@ -86,6 +87,15 @@ pub struct Erased {
     pub messages: i64,
     /// Rows of the table `reports`.
     pub reports: i64,
+}
+
+/// Whether the thread that wants a session erased may wait for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// It executes the statement itself, unless others run: a lone client waits for one thread less.
+    MayBlock,
+    /// It has an answer to give before PostgreSQL has answered.
+    MustNotBlock,
 }
 
 /// What a batch did with a session.
@@ -110,24 +120,25 @@ impl Erasing {
     pub(super) fn new(pool: Pool, settings: &PoolSettings, metrics: &Metrics) -> Erasing {
         let pool = Arc::new(pool);
         let policy = BatchPolicy { fails_fast: false, max_wait: MAX_WAIT, ..BatchPolicy::new(MAX_ITEMS, settings) };
-        let threads = |max_threads| ThreadPoolSettings {
-            name: "erase",
-            max_threads,
-            max_queued: MAX_QUEUED_JOBS,
+        let alone_threads = ThreadPoolSettings {
+            name: "erase-alone",
+            max_threads: MAX_ALONE,
+            // A job takes an entry of the queue.
+            max_queued: usize::MAX,
             idle_timeout: Duration::from_secs(10),
             stack_bytes: 512 * 1024,
         };
         Erasing(Arc::new(Lane {
-            batches: Batcher::new(
+            batches: Arc::new(Batcher::new(
                 &pool,
                 // Citus writes no two tables in one statement.
                 if settings.is_distributed { delete_batch } else { erase_batch },
                 policy,
                 metrics.batch_sizes("sessions/delete"),
-            ),
-            batch_threads: ThreadPool::new(threads(BATCH_THREADS)),
+            )),
+            batch_leaders: leaders("erase", 1),
             queue: Mutex::new(Queue::new(MAX_QUEUED)),
-            alone_threads: ThreadPool::new(threads(MAX_ALONE)),
+            alone_threads: ThreadPool::new(alone_threads),
             pool,
             acquire_timeout: settings.acquire_timeout,
         }))
@@ -139,19 +150,21 @@ impl Erasing {
     }
 
     /// Deletes a session; the result is `None` if it did not exist.
-    pub(super) fn run(&self, session: Lookup, callback: Callback<Option<Erased>>) {
+    pub(super) fn run(&self, session: Lookup, caller: Caller, callback: Callback<Option<Erased>>) {
         let (lane, pending) = (self.0.clone(), Pending(Some(callback)));
-        let batch = move || {
-            let behind = lane.clone();
-            let finish = move |outcome| match outcome {
-                Ok(Outcome::Postponed(bytes)) => behind.delete_alone(session, bytes, pending),
-                Ok(Outcome::Done(erased)) => pending.complete(Ok(erased)),
-                Err(error) => pending.complete(Err(error)),
-            };
-            lane.batches.run(session, Box::new(finish));
+        if lane.batches.open_batches() >= MAX_OPEN_BATCHES {
+            return pending.complete(Err(Error::Unavailable));
+        }
+        let behind = lane.clone();
+        let finish = move |outcome| match outcome {
+            Ok(Outcome::Postponed(bytes)) => behind.delete_alone(session, bytes, pending),
+            Ok(Outcome::Done(erased)) => pending.complete(Ok(erased)),
+            Err(error) => pending.complete(Err(error)),
         };
-        // Rejected, the job is dropped, and with it the callback, which reports that.
-        let _ = self.0.batch_threads.execute(batch);
+        match caller {
+            Caller::MayBlock => lane.batches.run_alone_or_on(&lane.batch_leaders, session, Box::new(finish)),
+            Caller::MustNotBlock => lane.batches.run_on(&lane.batch_leaders, session, Box::new(finish)),
+        }
     }
 }
 

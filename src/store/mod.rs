@@ -54,7 +54,7 @@ pub use batcher::{Callback, wait};
 pub use connect_error::ConnectError;
 pub use connector::Connector;
 pub use durability::LossRisk;
-pub use erasing::Erased;
+pub use erasing::{Caller, Erased};
 pub use error::Error;
 pub use fault::Fault;
 pub use health::{Health, Readiness};

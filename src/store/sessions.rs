@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::batcher::{BatchPolicy, Batcher, Callback, DEFAULT_MAX_IN_FLIGHT, leaders, max_blocked_callers};
 use super::connection::Connection;
-use super::erasing::{Erased, Erasing};
+use super::erasing::{self, Caller, Erased, Erasing};
 use super::error::Error;
 use super::pool::Pool;
 use super::rows::{StoredSession, read_row, read_session};
@@ -47,9 +47,10 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Erasing, and the batches of `set_idle_timeout`, have threads of their own; turns call `touch` on theirs.
-    pub(super) const MAX_BLOCKED_CALLERS: usize =
-        max_blocked_callers(MAX_CREATES_IN_FLIGHT) + max_blocked_callers(DEFAULT_MAX_IN_FLIGHT);
+    /// The batches of `set_idle_timeout` have threads of their own; turns call `touch` on theirs.
+    pub(super) const MAX_BLOCKED_CALLERS: usize = max_blocked_callers(MAX_CREATES_IN_FLIGHT)
+        + max_blocked_callers(DEFAULT_MAX_IN_FLIGHT)
+        + erasing::MAX_BLOCKED_CALLERS;
 
     pub(super) fn new(pool: &Arc<Pool>, erasing: Erasing, settings: &PoolSettings, metrics: &Metrics) -> Sessions {
         let policy = BatchPolicy::new(MAX_ITEMS, settings);
@@ -103,7 +104,7 @@ impl Sessions {
 
     /// Erases a session and everything that belongs to it. The result is `None` if the session did not exist; of several
     /// concurrent deletes of one session, exactly one gets `Some`.
-    pub fn delete(&self, session: Lookup, callback: Callback<Option<Erased>>) {
+    pub fn delete(&self, session: Lookup, caller: Caller, callback: Callback<Option<Erased>>) {
         let deleted = self.deleted.clone();
         let count = move |erased: Result<Option<Erased>, Error>| {
             if let Ok(Some(_)) = erased {
@@ -112,7 +113,7 @@ impl Sessions {
             }
             callback(erased);
         };
-        self.erasing.run(session, Box::new(count));
+        self.erasing.run(session, caller, Box::new(count));
     }
 }
 

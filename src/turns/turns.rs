@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::peers::{PeerLimit, PeerPermit};
 use crate::retention::Life;
 use crate::sealing::{Lookup, SealingKey};
-use crate::store::{Callback, Erased, Error, Exchanged, Recent, Row, Store, StoredSession};
+use crate::store::{Callback, Caller, Erased, Error, Exchanged, Recent, Row, Store, StoredSession};
 use crate::sync::{ThreadPool, ThreadPoolSettings, Timer, Timers};
 
 /// Threads beyond `TurnLimits::concurrency`, for turns that wait for a permit or for the database.
@@ -271,7 +271,7 @@ impl Turns {
 
     /// Erases a session: its rows, then its turn with the call to the companion. `callback` receives `None`
     /// if the session did not exist. Where the rows may still be there, the turn goes on.
-    pub fn erase(&self, session: Lookup, callback: Callback<Option<Erased>>) {
+    pub fn erase(&self, session: Lookup, caller: Caller, callback: Callback<Option<Erased>>) {
         let active = self.active.clone();
         let erased = move |erased: Result<Option<Erased>, Error>| {
             if erased.is_ok() {
@@ -279,7 +279,7 @@ impl Turns {
             }
             callback(erased);
         };
-        self.resources.store.sessions.delete(session, Box::new(erased));
+        self.resources.store.sessions.delete(session, caller, Box::new(erased));
     }
 
     /// Starts no more turns, waits for the open ones until the deadline, cancels the calls of the rest, and ends what still waits for

@@ -300,11 +300,11 @@ fn protection_that_is_off_in_production_is_a_warning() {
 fn as_many_workers_as_a_hanging_database_can_block_are_a_warning() {
     let warnings = |pairs: &[(&str, &str)]| app::warnings(&read(pairs));
     // The maximum of blocked workers follows from the statements of requests and their batches in flight.
-    for (workers, count) in [("23", 1), ("24", 0)] {
+    for (workers, count) in [("24", 1), ("25", 0)] {
         let found = warnings(&[("HOME", "/h"), ("APP_WORKERS", workers)]);
         assert_eq!(found.len(), count, "{workers}: {found:?}");
         assert!(
-            found.iter().all(|text| text.starts_with("APP_WORKERS is 23 and should be more than 23: ")),
+            found.iter().all(|text| text.starts_with("APP_WORKERS is 24 and should be more than 24: ")),
             "{found:?}"
         );
     }
