@@ -34,7 +34,7 @@ pub trait Application: Send + Sync + 'static {
     }
 
     /// Whether [`Application::answer`] waits for nothing with a request of this method and target, and answers it before it
-    /// returns. No other worker is woken for such a request, so a wait in it can delay all others.
+    /// returns. No other worker is woken for such a request, and it has no deadline, so a wait in it can delay all others.
     fn is_quick(&self, _method: &str, _target: &str) -> bool {
         false
     }

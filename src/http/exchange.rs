@@ -46,6 +46,7 @@ impl<C, R> Table<C, R> {
         if self.deadlines.phase(token.key) != Phase::Answering {
             self.deadlines.enter(token.key, Phase::Answering, now);
         }
+        self.end_incomplete(token.key);
         let slot = &mut self.slots[token.key];
         slot.response = response;
         let reply = slot.reply.take();

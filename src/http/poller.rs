@@ -4,6 +4,7 @@
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -36,6 +37,14 @@ const MIN_TICK: Duration = Duration::from_millis(10);
 /// The wait after an error that must not be repeated at once.
 pub(super) const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
+/// How closely deadlines are kept.
+pub(super) fn tick(limits: &Limits) -> Duration {
+    let Limits { head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout, .. } = limits;
+    let timeouts = [head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout];
+    let shortest = timeouts.into_iter().min().unwrap_or(&TICK);
+    TICK.min(*shortest / 10).max(MIN_TICK)
+}
+
 /// The state of polling.
 pub(super) struct Poller {
     pub(super) shared: Arc<Shared>,
@@ -63,13 +72,10 @@ impl Poller {
         listener: TcpListener,
     ) -> io::Result<(Poller, mpsc::Receiver<()>)> {
         let acceptor = Acceptor::new(listener, poll.registry(), LISTENER)?;
-        let Limits { head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout, .. } = shared.limits;
-        let timeouts = [head_timeout, body_timeout, idle_timeout, write_timeout, request_timeout];
-        let shortest = timeouts.into_iter().min().unwrap_or(TICK);
         let (running, finished) = mpsc::channel();
         let poller = Poller {
             busy: BusyRefusal::new(Instant::now()),
-            tick: TICK.min(shortest / 10).max(MIN_TICK),
+            tick: tick(&shared.limits),
             shared,
             application,
             poll,
@@ -104,8 +110,18 @@ impl Poller {
         self.accept(MAX_EVENTS, now);
         let stuck_workers = self.end_expired(now);
         self.busy.log(now);
+        self.shared.is_poller_due.store(self.is_due(now), Ordering::Relaxed);
         let has_stopped = self.shared.is_stopping() && self.stop(now);
         (!has_stopped).then_some(stuck_workers)
+    }
+
+    /// Whether there is something to do, or to look for, that no event reports.
+    fn is_due(&self, now: Instant) -> bool {
+        let accepts = |acceptor: &Acceptor| acceptor.is_ready(now) || acceptor.resume_at.is_some();
+        self.has_more_expired
+            || self.acceptor.as_ref().is_some_and(accepts)
+            || self.busy.next_log().is_some()
+            || self.shared.budget.has_waiters()
     }
 
     /// How long to wait for events at most; without any connection, for ever.

@@ -23,6 +23,15 @@ pub(super) enum Sleeper {
     Standby,
 }
 
+/// The worker that stands by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StandbyState {
+    None,
+    Sleeps,
+    /// It was woken and has not looked at the queue yet. No other takes its place before.
+    Woken,
+}
+
 /// The workers of a server.
 pub(super) struct Scheduler {
     /// Workers that read or write and soon look at the queue again, so not those inside code that may block.
@@ -31,9 +40,9 @@ pub(super) struct Scheduler {
     processors: usize,
     /// Workers that wait for work, the last to fall asleep at the end, without the one that stands by.
     pub(super) sleepers: Vec<Thread>,
-    /// A worker stands by. It is the last to be woken.
-    has_standby: bool,
-    /// It watches the poller, and leads at the next event.
+    /// Whether a worker stands by. It is the last to be woken.
+    standby: StandbyState,
+    /// It watches the poller, and looks at the queue, or leads, at the next event.
     pub(super) is_watched: bool,
     /// A worker was woken and has not looked at the queue yet.
     is_waking: bool,
@@ -52,7 +61,7 @@ impl Scheduler {
             active_workers: 0,
             processors: thread::available_parallelism().map_or(1, usize::from),
             sleepers: Vec::new(),
-            has_standby: false,
+            standby: StandbyState::None,
             is_watched: false,
             is_waking: false,
             is_led: true,
@@ -114,10 +123,16 @@ impl Scheduler {
         if self.is_waking {
             return None;
         }
-        let standby = |has_standby: &mut bool| mem::take(has_standby).then_some(Sleeper::Standby);
-        let woken = self.sleepers.pop().map(Sleeper::Parked).or_else(|| standby(&mut self.has_standby));
-        self.is_waking = woken.is_some();
-        woken
+        let woken = match self.sleepers.pop() {
+            Some(thread) => Sleeper::Parked(thread),
+            None if self.standby == StandbyState::Sleeps => {
+                self.standby = StandbyState::Woken;
+                Sleeper::Standby
+            }
+            None => return None,
+        };
+        self.is_waking = true;
+        Some(woken)
     }
 
     /// Whether a worker whose `park` returned was woken on purpose; `park` may also return for no reason.
@@ -130,22 +145,25 @@ impl Scheduler {
     /// Whether the last active worker, which enters code that may block, need wake nobody while the poller is watched: nothing is
     /// queued, and a worker stands by.
     pub(super) fn may_watch(&self, queued: usize) -> bool {
-        self.active_workers == 0 && queued == 0 && !self.is_led && self.has_standby
+        self.active_workers == 0 && queued == 0 && !self.is_led && self.standby == StandbyState::Sleeps
     }
 
     /// Whether a worker with nothing to serve stands by, since no other does; from here on it does.
     pub(super) fn stand_by(&mut self) -> bool {
-        !mem::replace(&mut self.has_standby, true)
+        let is_free = self.standby == StandbyState::None;
+        if is_free {
+            self.standby = StandbyState::Sleeps;
+        }
+        is_free
     }
 
-    /// The worker that stood by is awake.
+    /// The worker that stood by looks at the queue.
     pub(super) fn end_standby(&mut self) {
-        let was_woken = !mem::take(&mut self.has_standby);
-        self.is_waking &= !was_woken;
+        self.is_waking &= mem::replace(&mut self.standby, StandbyState::None) != StandbyState::Woken;
     }
 
     fn waiting_workers(&self) -> usize {
-        self.sleepers.len() + usize::from(self.has_standby)
+        self.sleepers.len() + usize::from(self.standby == StandbyState::Sleeps)
     }
 
     /// Workers that look at the queue at once, or soon.
@@ -215,8 +233,10 @@ mod tests {
         assert!(scheduler.wake_for_queue(1).is_none(), "it is kept to lead");
         assert!(matches!(scheduler.wake_successor(1), Some(Sleeper::Standby)));
         assert!(!scheduler.may_watch(0), "it is awake");
+        assert!(!scheduler.stand_by(), "it has not looked yet");
         scheduler.end_standby();
         assert!(!scheduler.is_waking && scheduler.lead(0), "it looks, and leads");
+        assert!(scheduler.stand_by());
     }
 
     #[test]

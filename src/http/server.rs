@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::application::Application;
 use super::deadlines::{PHASES, Phase};
 use super::limits::Limits;
-use super::poller::{Poller, WAKER};
+use super::poller::{self, Poller, WAKER};
 use super::shared::Shared;
 use super::standby::Standby;
 use super::worker::Worker;
@@ -100,7 +100,7 @@ impl Server {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let count = limits.workers;
-        let standby = Standby::new(poll.as_raw_fd())?;
+        let standby = Standby::new(poll.as_raw_fd(), poller::tick(&limits))?;
         let shared = Arc::new(Shared::new(limits, poll.registry().try_clone()?, waker, standby));
         let (poller, finished) = Poller::new(shared.clone(), application.clone(), poll, listener)?;
         // From here on, dropping it ends the threads that were started.

@@ -148,11 +148,11 @@ impl Worker {
         connection.refuse(writer);
     }
 
-    /// Runs the application's code, which may block or panic, here and nowhere else (only its wording of a refusal has no
-    /// deadline). `false` if it took too long or failed in a response, so that the connection does not go on.
+    /// Runs the application's code, which may panic, here and nowhere else but for its wording of a refusal. `false` if it took too
+    /// long or failed in a response, so that the connection does not go on.
     ///
-    /// Where it may block, it has a deadline, and another worker is woken first if no other is there to poll and to serve.
-    /// Code that never blocks needs neither, and thus no lock.
+    /// Where it may block, it has a deadline, and first somebody is found to poll and to serve meanwhile. Code that never blocks has
+    /// neither, and needs no lock.
     fn call(
         &mut self,
         work: &mut Work,

@@ -43,6 +43,8 @@ pub(super) struct Shared {
     waker: Arc<Waker>,
     pub(super) budget: Arc<MemoryBudget>,
     pub(super) standby: Standby,
+    /// The poller has something to do, or to look for, that no event reports.
+    pub(super) is_poller_due: AtomicBool,
     pub(super) limits: Limits,
 }
 
@@ -52,7 +54,7 @@ impl Shared {
         let (refused_busy, refused_of_peers) = (AtomicU64::new(0), AtomicU64::new(0));
         let waker = Arc::new(waker);
         let budget = MemoryBudget::new(limits.max_answer_bytes, waker.clone());
-        let [is_draining, is_stopping] = [const { AtomicBool::new(false) }; 2];
+        let [is_draining, is_stopping, is_poller_due] = [const { AtomicBool::new(false) }; 3];
         Shared {
             state: Mutex::new(state),
             is_draining,
@@ -63,6 +65,7 @@ impl Shared {
             waker,
             budget,
             standby,
+            is_poller_due,
             limits,
         }
     }
@@ -111,7 +114,9 @@ impl Shared {
     /// Lets the worker that stands by watch the poller, if that is enough for the last active worker, which enters code that may
     /// block. Under the lock, so that nobody leads meanwhile.
     pub(super) fn watch(&self, state: &mut State) -> bool {
-        if state.table.count() > MAX_WATCHED || !state.scheduler.may_watch(state.table.queue.len()) {
+        let has_many = state.table.count() > MAX_WATCHED;
+        if has_many || self.is_poller_due.load(Ordering::Relaxed) || !state.scheduler.may_watch(state.table.queue.len())
+        {
             return false;
         }
         state.scheduler.is_watched = state.scheduler.is_watched || self.standby.watch().is_ok();

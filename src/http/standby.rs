@@ -1,5 +1,5 @@
 //! The worker that stands by: it sleeps in a poller of its own, which can watch that of the connections. So the last active worker
-//! may enter code that blocks and wake nobody: the next event wakes this one, which then leads.
+//! may enter code that blocks and wake nobody: the next event wakes this one, which then leads, or serves what is queued.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,9 +8,6 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use parking_lot::Mutex;
-
-/// Deadlines are kept to within this time also while nobody polls but this worker.
-const TICK: Duration = Duration::from_millis(500);
 
 const CONNECTIONS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -21,21 +18,23 @@ pub(super) struct Standby {
     poll: Mutex<Poll>,
     registry: Registry,
     waker: Waker,
-    /// The poller of the connections.
+    /// The poller of the connections, which the workers keep open.
     connections: RawFd,
+    /// Deadlines are kept to within this time also while nobody polls. So a server without anything to do wakes up that often.
+    tick: Duration,
 }
 
 impl Standby {
-    pub(super) fn new(connections: RawFd) -> io::Result<Standby> {
+    pub(super) fn new(connections: RawFd, tick: Duration) -> io::Result<Standby> {
         let poll = Poll::new()?;
         let (registry, waker) = (poll.registry().try_clone()?, Waker::new(poll.registry(), WAKER)?);
-        Ok(Standby { poll: Mutex::new(poll), registry, waker, connections })
+        Ok(Standby { poll: Mutex::new(poll), registry, waker, connections, tick })
     }
 
     /// Sleeps until the watched poller has events, or [`Standby::wake`], or for a tick.
     pub(super) fn sleep(&self) {
         // An error ends the sleep, too.
-        let _ = self.poll.lock().poll(&mut Events::with_capacity(2), Some(TICK));
+        let _ = self.poll.lock().poll(&mut Events::with_capacity(2), Some(self.tick));
     }
 
     /// Ends the sleep.
@@ -50,7 +49,7 @@ impl Standby {
 
     /// Events of connections are the leader's again.
     pub(super) fn ignore(&self) {
-        // Fails if the poller of the connections is closed, at the end of the server.
+        // It is registered, so nothing fails.
         let _ = self.registry.deregister(&mut SourceFd(&self.connections));
     }
 }

@@ -155,15 +155,25 @@ impl<C, R> Table<C, R> {
             Phase::Head | Phase::Body => self.begin_incomplete(token.key, began),
             _ => self.end_incomplete(token.key),
         }
+        if phase == Phase::Idle {
+            self.end_request(token.key);
+        }
         if is_ready {
             self.enqueue(token.key, now);
         }
+    }
+
+    /// What was noted of the request by its token does not concern the next one.
+    fn end_request(&mut self, key: usize) {
+        self.generation += 1;
+        self.slots[key].generation = self.generation;
     }
 
     /// Takes back a connection whose next request is here already, behind those that are queued.
     pub(super) fn requeue(&mut self, token: Token, connection: Box<C>, now: Instant) {
         self.deadlines.enter(token.key, Phase::Idle, now);
         self.end_incomplete(token.key);
+        self.end_request(token.key);
         self.slots[token.key].connection = Some(connection);
         self.enqueue(token.key, now);
     }

@@ -168,7 +168,7 @@ impl<Item, Answer, Source: ConnectionSource> Batcher<Item, Answer, Source> {
     }
 
     /// The same, but the calling thread leads the batch if no other one is open or runs, so that a lone client costs no switch of
-    /// threads. So it blocks one caller at most.
+    /// threads. It blocks one caller at most, since a batch is in flight until its statement ends.
     pub(super) fn run_alone_or_on(self: &Arc<Self>, leaders: &ThreadPool, item: Item, callback: Callback<Answer>)
     where
         Batcher<Item, Answer, Source>: Send + Sync + 'static,

@@ -63,7 +63,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 /// delete behind.
 const MAX_OPEN_BATCHES: usize = 256;
 
-/// Callers that erasing can block while the database hangs.
+/// Callers that erasing can block while the database hangs; more only where the operating system gives no thread.
 pub(super) const MAX_BLOCKED_CALLERS: usize = 1;
 
 /// Erases sessions.

@@ -161,7 +161,22 @@ fn every_request_of_concurrent_mixed_clients_is_answered() {
             thread::yield_now();
         }
         clients.into_iter().for_each(|client| client.join().unwrap());
+        // Who sleeps and who was woken is still known.
+        assert_late_responses_are_sent_without_delay(&server);
     }
+}
+
+fn assert_late_responses_are_sent_without_delay(server: &TestServer) {
+    let (mut raw, mut delayed) = (server.connect(), 0);
+    for _ in 0..10 {
+        raw.send(DEFERRED);
+        let responder = server.wait_for_responders(1).remove(0);
+        let started = Instant::now();
+        responder.respond_with(|| Response::text("late"));
+        assert_eq!(raw.answer().text(), "late");
+        delayed += usize::from(started.elapsed() > Duration::from_millis(250));
+    }
+    assert!(delayed <= 1, "{delayed} of 10 responses were delayed by more than 250 ms");
 }
 
 /// Sends all kinds of requests in turn; each client begins with another kind.
