@@ -157,7 +157,10 @@ pub(super) fn open_database(
         Database::Private(private) => {
             let max_connections = PrivatePostgres::max_connections(Store::max_connections(&config.pool));
             let max_wal_size = max_wal_size(private, config.storage.reserve);
-            let postgres = PrivatePostgres::start(private, &[max_connections, max_wal_size], stop)?;
+            let minimal_wal = PrivatePostgres::MINIMAL_WAL.map(str::to_owned);
+            let settings = [&[max_connections, max_wal_size], minimal_wal.as_slice()].concat();
+            let mut postgres = PrivatePostgres::start(private, &settings, stop)?;
+            postgres.remove_wal_soon();
             Ok((PrivatePostgres::server(private), Some(postgres)))
         }
     }

@@ -14,6 +14,7 @@ mod reason;
 mod room;
 mod trusted;
 mod upgrade;
+mod wal;
 
 pub use self::postgres::PrivatePostgres;
 pub use binaries::{Binaries, NamedPrograms};

@@ -12,6 +12,7 @@ use super::binaries::{self, Binaries};
 use super::data_folder::{self, CLUSTER, DataFolder, SOCKETS};
 use super::error::Error;
 use super::process::{NAME, Process};
+use super::wal::{self, WalRemoval};
 use super::{left_over, program};
 use crate::config::{Authorities, PrivateServer, Server, SslMode};
 
@@ -29,6 +30,7 @@ pub(super) fn owner() -> Result<Option<User>, Error> {
 
 /// A running PostgreSQL server. It is restarted when it ends by itself, and stopped on drop.
 pub struct PrivatePostgres {
+    wal_removal: Option<WalRemoval>,
     process: Arc<Process>,
     supervisor: Option<JoinHandle<()>>,
 }
@@ -61,11 +63,20 @@ impl PrivatePostgres {
                 remove it with `safespace upgrade-data --delete-old`");
         }
         let process = Arc::new(Process::start(folder, CLUSTER, binaries, settings)?);
-        let mut postgres = PrivatePostgres { process: process.clone(), supervisor: None };
+        let mut postgres = PrivatePostgres { wal_removal: None, process: process.clone(), supervisor: None };
         process.wait_until_ready(stop)?;
         let supervisor = thread::Builder::new().name("postgres-keeper".to_owned()).spawn(move || process.supervise());
         postgres.supervisor = Some(supervisor.map_err(|error| Error::Failed(error.to_string()))?);
         Ok(postgres)
+    }
+
+    /// Settings for [`PrivatePostgres::start`] with which PostgreSQL writes as little log as it can, so that it has no standbys and
+    /// no archive, and keeps none of it for later.
+    pub const MINIMAL_WAL: [&str; 4] = wal::SETTINGS;
+
+    /// Removes what was written to the log within a minute from now on, while the service is quiet, and when the server stops.
+    pub fn remove_wal_soon(&mut self) {
+        self.wal_removal = Some(WalRemoval::start(self.process.connection()));
     }
 
     /// The setting that allows a service this many connections, and some more for `psql`, backups and PostgreSQL itself.
@@ -139,6 +150,7 @@ impl PrivatePostgres {
 
 impl Drop for PrivatePostgres {
     fn drop(&mut self) {
+        self.wal_removal = None;
         self.process.stop();
         if let Some(supervisor) = self.supervisor.take() {
             supervisor.thread().unpark();

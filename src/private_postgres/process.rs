@@ -11,7 +11,7 @@ use nix::libc::SIGKILL;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
-use postgres::NoTls;
+use postgres::{Config, NoTls};
 
 use super::binaries::Binaries;
 use super::data_folder::{DataFolder, SOCKETS};
@@ -35,6 +35,22 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// PostgreSQL's log tells that it runs, and which errors it meets: no statement, no row, and no time at which something was stored
+/// or deleted. What is set here `ALTER SYSTEM` and `postgresql.conf` do not change.
+const SILENT_LOG: [&str; 9] = [
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
+    "log_statement=none",
+    "log_min_duration_statement=-1",
+    "log_duration=off",
+    // A checkpoint comes after a write.
+    "log_checkpoints=off",
+    "log_autovacuum_min_duration=-1",
+    "log_lock_waits=off",
+    // Not the log, but a file with the time of each commit.
+    "track_commit_timestamp=off",
+];
 
 /// A started server, shared by its owner and the supervisor thread.
 pub(super) struct Process {
@@ -78,7 +94,7 @@ impl Process {
                     return failed(format!("ended while starting ({status})"));
                 }
                 *self.child.lock() = self.spawn_again()?;
-            } else if let Ok(mut client) = self.connect("postgres") {
+            } else if let Ok(mut client) = self.connection().dbname("postgres").connect(NoTls) {
                 let found = client.query_typed(&format!("SELECT FROM pg_database WHERE datname = '{NAME}'"), &[]);
                 let created = match found {
                     Ok(rows) if rows.is_empty() => client.batch_execute(&format!("CREATE DATABASE {NAME}")),
@@ -99,13 +115,15 @@ impl Process {
 
     /// Executes SQL in the database.
     pub(super) fn execute(&self, sql: &str) -> Result<(), Error> {
-        let executed = self.connect(NAME).and_then(|mut client| client.batch_execute(sql));
+        let executed = self.connection().connect(NoTls).and_then(|mut client| client.batch_execute(sql));
         executed.map_err(|error| Error::Failed(format!("PostgreSQL refused {sql}: {}", reason::of_client(&error))))
     }
 
-    fn connect(&self, database: &str) -> Result<postgres::Client, postgres::Error> {
-        let mut config = postgres::Config::new();
-        config.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname(database).connect(NoTls)
+    /// How its user connects to its database.
+    pub(super) fn connection(&self) -> Config {
+        let mut config = Config::new();
+        config.host_path(self.folder.path.join(SOCKETS)).user(NAME).dbname(NAME);
+        config
     }
 
     /// Restarts the server whenever it ends without having been asked to, with exponential backoff.
@@ -181,14 +199,8 @@ fn send(signal: Signal, child: &mut Child) -> nix::Result<()> {
 }
 
 fn spawn(binaries: &Binaries, folder: &DataFolder, cluster: &str, settings: &[String]) -> Result<Child, Error> {
-    let fixed = [
-        "listen_addresses=",
-        "unix_socket_permissions=0700",
-        // PostgreSQL's log must quote neither the statement nor the row of an error.
-        "log_min_error_statement=panic",
-        "log_error_verbosity=terse",
-        LOG_LINE_PREFIX,
-    ];
+    let fixed =
+        [&["listen_addresses=", "unix_socket_permissions=0700", LOG_LINE_PREFIX], SILENT_LOG.as_slice()].concat();
     let mut command = folder.command(&binaries.folder.join("postgres"))?;
     // The setting is a list, so the value is quoted.
     let sockets = format!("unix_socket_directories=\"{}\"", folder.path.join(SOCKETS).display());

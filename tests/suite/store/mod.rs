@@ -12,6 +12,7 @@ mod migrations;
 mod outages;
 mod planted_files;
 mod private_postgres;
+mod private_wal;
 mod reads;
 mod shared_statements;
 mod statement_costs;
