@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::attack::{ATTACKER, Attacker, Tally};
-use crate::client;
+use crate::support::client;
 
 /// From one look at all connections to the next.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(50);

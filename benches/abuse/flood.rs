@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::attack::{ATTACKER, Attacker, Tally};
-use crate::client::{Answer, Client};
+use crate::support::client::{Answer, Client};
 
 /// From a failure to the next connection.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -11,17 +11,16 @@
 
 mod attack;
 mod attacks;
-mod client;
 mod crowd;
 mod database;
 mod flood;
 mod model;
-mod proof_of_work;
 mod report;
 mod requests;
 mod run;
 mod settings;
 mod sockets;
+#[expect(dead_code, reason = "no bench uses all of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod victims;

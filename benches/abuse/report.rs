@@ -14,7 +14,7 @@ const LEGEND: &str = "\
 - Goals: 95 % of the victims are answered, and all of `DELETE` and health; where the attackers have more sessions than the companion has room for (`slow-answers`, `letters-2000`), messages have a goal only `by address`, since with `default` each session counts as a client. At most 40 MiB of memory stay.";
 
 pub(crate) fn render(postgres: &Postgres, rows: &[Measured]) -> Outcome<String> {
-    let machine = machine::describe(postgres)?;
+    let machine = machine::describe(&postgres.version()?)?;
     let rest = REST.as_secs();
     let mut text = format!("{machine}; memory after: {rest} s after the attack\n\n");
     writeln!(

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use safespace::session_id::SessionId;
 
-use crate::client::Client;
 use crate::database::Database;
-use crate::proof_of_work;
 use crate::requests::{SHORT, create, make_report, message, on_session, read_report, request};
+use crate::support::client::Client;
 use crate::support::outcome::Outcome;
+use crate::support::proof_of_work;
 use crate::support::stop::StopSignal;
 
 /// Seconds between two messages into one session, so that no limit of a session is met.

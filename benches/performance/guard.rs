@@ -57,7 +57,7 @@ pub(crate) fn compare(settings: &Settings, postgres: &Postgres, save: bool, stop
     } else {
         measure(&second_settings, &mut contestants, &fallen, stop)?
     };
-    let machine = machine::describe(postgres)?;
+    let machine = machine::describe(&postgres.version()?)?;
     let measured = figures.iter().map(|figure| &figure.name).filter(|name| first.contains_key(*name));
     let gone = last.keys().filter(|name| !first.contains_key(*name));
     let names: Vec<&String> = measured.chain(gone).collect();

@@ -18,7 +18,6 @@
 mod arguments;
 mod baseline;
 mod busy;
-mod chart;
 mod contestants;
 mod figures;
 mod goals;
@@ -40,6 +39,7 @@ mod sessions;
 mod settings;
 mod start;
 mod streams;
+#[expect(dead_code, reason = "no bench uses all of it")]
 #[path = "../support/mod.rs"]
 mod support;
 mod sweep;

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::chart::{self, Line, Panel, Scale, label};
 use crate::contestants::{Contestant, start_all};
 use crate::peers::Peer;
 use crate::results::{Results, Sample};
 use crate::rounds;
 use crate::settings::Settings;
+use crate::support::chart::{self, Axis, Chart, Line, Panel, Scale, Style, label};
 use crate::support::machine;
 use crate::support::outcome::Outcome;
 use crate::support::postgres::Postgres;
@@ -16,6 +16,14 @@ use crate::support::stop::StopSignal;
 use crate::workload::{Case, Workload};
 
 const FILE: &str = "docs/performance.svg";
+
+const STYLES: [Style; 5] = [
+    Style { name: "SafeSpace", light: "#0550ae", dark: "#79c0ff", dashes: "none", width: 3.0 },
+    Style { name: "axum", light: "#bc4c00", dark: "#ffa657", dashes: "8 4", width: 2.0 },
+    Style { name: "FastAPI", light: "#116329", dark: "#7ee787", dashes: "2 4", width: 2.0 },
+    Style { name: "limit", light: "#6e7781", dark: "#8b949e", dashes: "none", width: 1.2 },
+    Style { name: "pgbench", light: "#8250df", dark: "#d2a8ff", dashes: "10 3 2 3", width: 1.2 },
+];
 
 const CONNECTIONS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
@@ -42,7 +50,8 @@ pub(crate) fn draw(settings: &Settings, postgres: &Postgres, peers: &[Peer], sto
         for (workload, work) in WORKS {
             let line = |name: &&str| {
                 let at = |connections: usize| results.median(name, Case { workload, connections }, value);
-                let points = CONNECTIONS.into_iter().filter_map(|connections| Some((connections, at(connections)?)));
+                let points =
+                    CONNECTIONS.into_iter().filter_map(|connections| Some((connections as f64, at(connections)?)));
                 Line { name: (*name).to_owned(), points: points.collect() }
             };
             let lines = names.iter().map(line).filter(|line| !line.points.is_empty()).collect();
@@ -50,9 +59,10 @@ pub(crate) fn draw(settings: &Settings, postgres: &Postgres, peers: &[Peer], sto
         }
     }
     let title = "Requests per second and p99 over the number of clients";
-    let description = format!("{}. {}", describe(&panels), machine::describe(postgres)?);
+    let description = format!("{}. {}", describe(&panels), machine::describe(&postgres.version()?)?);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
-    fs::write(path, chart::draw(title, &description, &panels)?)?;
+    let chart = Chart { title, description: &description, styles: &STYLES, axis: Axis::Clients, panels: &panels };
+    fs::write(path, chart::draw(&chart)?)?;
     eprintln!("The picture is in {FILE}.");
     Ok(())
 }

@@ -114,7 +114,7 @@ pub(crate) fn environment(settings: &Settings, postgres: &Postgres) -> Outcome<S
     let (rounds, seconds) = (settings.rounds, settings.seconds);
     Ok(format!(
         "{machine}, {wrk}, `LOG_LEVEL={log_level}`; medians of {rounds} runs of {seconds} s (FastAPI at most 3)",
-        machine = machine::describe(postgres)?,
+        machine = machine::describe(&postgres.version()?)?,
         wrk = load::wrk_version()?,
         log_level = settings.log_level,
     ))

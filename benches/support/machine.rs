@@ -8,16 +8,14 @@ use std::thread;
 use chrono::Utc;
 
 use super::outcome::Outcome;
-use super::postgres::Postgres;
 
-/// One line for the head of a report.
-pub(crate) fn describe(postgres: &Postgres) -> Outcome<String> {
+/// One line for the head of a report. `postgres`: the version of the server.
+pub(crate) fn describe(postgres: &str) -> Outcome<String> {
     Ok(format!(
         "{date} UTC, {processors} processors ({model}), PostgreSQL {postgres}, {rustc}, safespace {ours}",
         date = Utc::now().format("%Y-%m-%d %H:%M"),
         processors = thread::available_parallelism()?,
         model = processor_model(),
-        postgres = postgres.version()?,
         rustc = rustc_version()?,
         ours = env!("CARGO_PKG_VERSION"),
     ))

@@ -36,8 +36,21 @@ pub(crate) fn memory(process: u32, field: &str) -> Option<f64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / KIB_PER_MIB)
 }
 
+/// The threads of one process.
+pub(crate) fn threads(process: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+}
+
+/// The resident memory of one process in MiB, of which a page that several share counts in part for each.
+pub(crate) fn proportional(process: u32) -> Option<f64> {
+    let sums = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+    let line = sums.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()? / KIB_PER_MIB)
+}
+
 /// The process and its descendants.
-fn tree(root: u32) -> Vec<u32> {
+pub(crate) fn tree(root: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let parents: Vec<(u32, u32)> =

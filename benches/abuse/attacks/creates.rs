@@ -1,12 +1,12 @@
 //! Sessions and messages without end: they fill the disk.
 
 use crate::attack::Attacker;
-use crate::client::Answer;
 use crate::database::Database;
 use crate::flood::flood;
-use crate::proof_of_work;
 use crate::requests::{create, created_session, message};
+use crate::support::client::Answer;
 use crate::support::outcome::Outcome;
+use crate::support::proof_of_work;
 
 /// They ignore a required proof of work.
 pub(super) fn without_proof(_: &mut Database) -> Outcome<Vec<Attacker>> {

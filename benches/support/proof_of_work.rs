@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::client::Answer;
+use super::client::Answer;
 
 /// The header field that solves the challenge in a response; none if there is no challenge in it.
 pub(crate) fn solve(answer: &Answer) -> Option<String> {
