@@ -10,3 +10,4 @@ mod numbers;
 mod poolers;
 mod process;
 mod repository;
+mod soak;

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use imports::Imports;
 
 /// The folders of the crates' roots.
-const CRATES: [&str; 4] = ["src", "benches/abuse", "benches/performance", "tests/suite"];
+const CRATES: [&str; 5] = ["src", "benches/abuse", "benches/performance", "benches/soak", "tests/suite"];
 
-/// The module that both benches include by its path.
+/// The module that all benches include by its path.
 const SUPPORT: &str = "benches/support";
 
 const MAX_LINES: usize = 400;
