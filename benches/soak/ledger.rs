@@ -67,7 +67,7 @@ impl Ledger {
             match answers.get(id.as_str()) {
                 None => faults.push(format!("the answer to message {number} was acknowledged and is lost")),
                 Some((answer, _)) if *answer < place => {
-                    faults.push(format!("the answer to message {number} is before it"))
+                    faults.push(format!("the answer to message {number} is before it"));
                 }
                 Some((_, answer)) if answer["content"] != content.as_str() => {
                     faults.push(format!("the answer to message {number} has another text"));

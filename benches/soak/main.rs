@@ -95,9 +95,9 @@ fn soak(arguments: &Arguments, stop: &StopSignal) -> Outcome<bool> {
     let fault = (status.code() != Some(0)).then(|| format!("the service stopped with {status}"));
     shared.promises.check(Promise::Sound, fault);
     let judged = judgement::judge(&samples, minutes, &shared.promises);
-    let rate = arguments.rate;
+    let rate = shared.tallies.sums().iter().sum::<usize>() as f64 / times.load.as_secs_f64();
     let head = format!(
-        "{machine}; {minutes:.0} minutes with {rate} requests per second of people; at the end {resting} sessions were there, and \
+        "{machine}; {minutes:.0} minutes with {rate:.0} requests per second of people beside the floods; at the end {resting} sessions were there, and \
          {erased} had been erased"
     );
     let report = report::render(&head, &shared, &judged)?;

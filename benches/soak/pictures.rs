@@ -30,7 +30,7 @@ pub(crate) fn draw(machine: &str, minutes: f64, samples: &[Sample], kills: &[(f6
     let mut service: Vec<Panel> =
         of_service.map(|(index, series)| by_companion(series.name, samples, |sample| sample.values[index])).collect();
     for (index, title) in
-        ["answers per second", "requests per second that were refused or got no answer"].into_iter().enumerate()
+        ["answers to people per second", "refused or without an answer, per second"].into_iter().enumerate()
     {
         service.push(rate(title, samples, index));
     }

@@ -67,7 +67,7 @@ pub(crate) struct Sample {
     pub(crate) minute: f64,
     pub(crate) companion: Companion,
     pub(crate) values: [f64; SERIES.len()],
-    /// Requests that were answered, and that were refused or got no answer, since the start.
+    /// Requests of people that were answered, and that were refused or got no answer, since the start.
     pub(crate) requests: [usize; 2],
 }
 

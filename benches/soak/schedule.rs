@@ -77,7 +77,7 @@ impl<'a> Schedule<'a> {
         let [resting, erased] = self.shared.people.counts();
         let memory = self.samples.last().map_or(f64::NAN, |sample| sample.values[0]);
         eprintln!(
-            "minute {:.0} of {}: {answered} requests answered, {refused} refused, {lost} without an answer; {resting} sessions, \
+            "minute {:.0} of {}: {answered} requests of people answered, {refused} refused, {lost} without an answer; {resting} sessions, \
              {erased} erased; {memory:.0} MiB; {} kills; {} faults",
             self.minute(),
             self.times.load.as_secs() / 60,

@@ -89,10 +89,11 @@ impl Tallies {
         self.0.lock().clone()
     }
 
-    /// Requests so far: answered, refused, lost.
+    /// The requests of people so far, without floods: answered, refused, lost.
     pub(crate) fn sums(&self) -> [usize; 3] {
         let all = self.0.lock();
-        all.values().fold([0; 3], |[answered, refused, lost], tally| {
+        let of_people = all.iter().filter(|(kind, _)| **kind != Kind::Flood).map(|(_, tally)| tally);
+        of_people.fold([0; 3], |[answered, refused, lost], tally| {
             [answered + tally.answered.len(), refused + tally.refused, lost + tally.lost]
         })
     }

@@ -12,7 +12,7 @@ use crate::tally::Kind;
 use crate::visitor::{MAX_ATTEMPTS, Visitor};
 
 /// Requests of a visit on average, as they were counted.
-pub(crate) const REQUESTS: f64 = 8.0;
+pub(crate) const REQUESTS: f64 = 5.0;
 
 /// Reports of one session; the service has room for 20.
 const MAX_REPORTS: usize = 8;

@@ -166,7 +166,7 @@ fn a_value_is_flat_unless_its_last_quarter_is_above_the_bound() {
         ("a small value within the absolute bound", samples(|at| 1.0 + 2.0 * at), Some(true)),
         (
             "a leak and gaps",
-            samples(|at| if (at * 10.0) as u32 % 2 == 0 { f64::NAN } else { 50.0 + 30.0 * at }),
+            samples(|at| if ((at * 10.0) as u32).is_multiple_of(2) { f64::NAN } else { 50.0 + 30.0 * at }),
             Some(false),
         ),
         ("no number", samples(|_| f64::NAN), None),
