@@ -86,6 +86,7 @@ fn soak(arguments: &Arguments, stop: &StopSignal) -> Outcome<bool> {
     let machine = machine::describe(&version)?;
     let shared = Shared::new(service.address);
     let samples = load(arguments, times, &mut service, &shared, &history, stop)?;
+    let rate = shared.tallies.sums().iter().sum::<usize>() as f64 / times.load.as_secs_f64();
     let [resting, erased] = shared.people.counts();
     eprintln!("The load is over; looking at {resting} sessions, and {erased} that were erased");
     let minutes = times.load.as_secs_f64() / 60.0;
@@ -95,7 +96,6 @@ fn soak(arguments: &Arguments, stop: &StopSignal) -> Outcome<bool> {
     let fault = (status.code() != Some(0)).then(|| format!("the service stopped with {status}"));
     shared.promises.check(Promise::Sound, fault);
     let judged = judgement::judge(&samples, minutes, &shared.promises);
-    let rate = shared.tallies.sums().iter().sum::<usize>() as f64 / times.load.as_secs_f64();
     let head = format!(
         "{machine}; {minutes:.0} minutes with {rate:.0} requests per second of people beside the floods; at the end {resting} sessions were there, and \
          {erased} had been erased"
