@@ -20,6 +20,7 @@ use crate::exporter::Exporter;
 use crate::http::{self, Limits};
 use crate::metrics::Metrics;
 use crate::peers::PeerLimit;
+use crate::privacy::{Disclosure, ReplacedTexts};
 use crate::private_postgres::PrivatePostgres;
 use crate::report::Templates;
 use crate::resources::Registry;
@@ -84,14 +85,31 @@ impl App {
         let (timeout, concurrency) = (config.companion.timeout, config.companion.concurrency);
         let turn_limits =
             TurnLimits { timeout, concurrency, session: config.session_limits, retention: config.retention };
+        let admission = Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone());
+        let turns = Turns::new(store.clone(), companion, turn_limits, metrics.clone());
+        let disclosure = Disclosure {
+            turns: turns.clone(),
+            metrics: metrics.clone(),
+            retention: config.retention,
+            rules: admission.rules(),
+            help_lines: resources.clone(),
+            help_lines_max_age_days: config.texts.resources_max_age_days,
+            has_reviewed_reports: templates.reviewed().is_some(),
+            replaced: replaced_texts(config),
+            site: site.clone(),
+            exit_urls: config.exit_urls.clone(),
+            metrics_address: metrics_listener.as_ref().and_then(|listener| Some(listener.local_addr().ok()?.ip())),
+            has_private_database: postgres.is_some(),
+        };
         let context = Arc::new(Context {
             store: store.clone(),
             allowed_origins: config.allowed_origins.clone(),
             reports: Arc::new(ReportWorkers::new(templates)),
             retention: config.retention,
-            admission: Admission::new(&config.protection, startup::peers(&config.protection), metrics.clone()),
-            turns: Turns::new(store.clone(), companion, turn_limits, metrics.clone()),
+            admission,
+            turns,
             metrics: metrics.clone(),
+            disclosure: Arc::new(disclosure),
             resources: Arc::new(Resources::new(resources.clone(), config.texts.resources_max_age_days)),
             page_reads: Arc::new(PeerLimit::new(MAX_PAGE_READS_OF_PEER)),
             site,
@@ -167,6 +185,15 @@ impl App {
             }
         });
         self.context.store.close();
+    }
+}
+
+fn replaced_texts(config: &Config) -> ReplacedTexts {
+    ReplacedTexts {
+        script: config.companion.script.is_some(),
+        prompt: config.companion.model.as_ref().is_some_and(|model| model.prompt.is_some()),
+        help_lines: config.texts.resources.is_some(),
+        reports: config.texts.report_templates.is_some(),
     }
 }
 

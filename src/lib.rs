@@ -9,6 +9,7 @@
 //! - [`app`]: connects the parts, starts and stops them in order.
 //! - [`exporter`]: the Prometheus endpoint.
 //! - [`api`]: the routes and their handlers: what a client sees.
+//! - [`privacy`]: what the service promises of privacy, computed from the parts that are in use.
 //! - [`web`]: the page that people open in a browser: its texts, its files, its HTML.
 //! - [`admission`]: who is admitted before any work: rates, and proof of work.
 //! - [`turns`]: the life of a turn, from the user's message to the stored answer.
@@ -47,6 +48,7 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod peers;
+pub mod privacy;
 pub mod private_postgres;
 pub mod report;
 pub mod resources;

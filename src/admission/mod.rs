@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use crate::config::{ProofOfWork, ProtectionSettings};
 use crate::http::Request;
 use crate::metrics::Metrics;
-use crate::peers::{PeerKey, Peers};
+use crate::peers::{Distinct, PeerKey, Peers};
 use crate::sealing::Lookup;
 use client_address::ClientAddress;
 use creation_rate::{BASE_DIFFICULTY, CreationRate};
@@ -44,6 +44,17 @@ pub struct Admission {
     creations: Mutex<CreationRate>,
     proofs: ProofsOfWork,
     metrics: Arc<Metrics>,
+}
+
+/// The rules by which requests are admitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Which addresses tell clients apart.
+    pub distinct: Distinct,
+    /// Whether the messages and the reports of a session have a rate: [`PER_MINUTE`], and [`BURST`] at once.
+    pub has_message_rate: bool,
+    /// When creating a session requires proof of work.
+    pub proof_of_work: ProofOfWork,
 }
 
 /// A session is not created without proof of work.
@@ -70,6 +81,16 @@ impl Admission {
             creations: Mutex::new(CreationRate::new(now)),
             proofs: ProofsOfWork::new(now),
             metrics,
+        }
+    }
+
+    /// The rules that are in force.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            distinct: self.peers.distinct(),
+            has_message_rate: self.message_rate.is_some(),
+            proof_of_work: self.proof_of_work,
         }
     }
 

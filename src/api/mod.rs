@@ -16,6 +16,7 @@ mod leaving;
 pub mod openapi;
 mod origin;
 mod prefer;
+mod privacy;
 mod problem;
 mod proof_of_work;
 mod reports;
@@ -37,7 +38,7 @@ use problem::{ErrorBody, Problem};
 pub use reports::workers::ReportWorkers;
 pub use resources::listing::Resources;
 pub use responder::Context;
-use responder::{AccessLog, Answer, Responder, catch_panic, new_request_id};
+use responder::{AccessLog, Answer, LOG_TARGET, Responder, catch_panic, new_request_id};
 use routes::{Found, Input, Route};
 pub use web::MAX_PAGE_READS_OF_PEER;
 
@@ -163,7 +164,7 @@ impl Application for Context {
         self.metrics.refusal(refusal.name());
         let request_id = new_request_id();
         let id = request_id.as_str();
-        log::info!(status = response.status_code, request_id = id, reason:% = refusal; "Request refused");
+        log::info!(target: LOG_TARGET, status = response.status_code, request_id = id, reason:% = refusal; "Request refused");
         response.with_additional_header("X-Request-Id", request_id)
     }
 

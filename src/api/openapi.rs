@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Header, Object, OpenApi, Ref, RefOr, Required, Re
 use super::examples::{self, ErrorExample};
 use super::problem::{FieldError, Problem, ProblemDocument};
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, export, health, leaving, reports, resources, respond, sessions, web};
+use super::{challenge, chat, docs, export, health, leaving, privacy, reports, resources, respond, sessions, web};
 use crate::http::Request;
 
 #[derive(utoipa::OpenApi)]
@@ -36,7 +36,7 @@ use crate::http::Request;
     ),
     paths(
         web::root, web::asset, web::widget, web::begin, web::say, web::read, web::end, web::leave, health::database, health::live, health::ready, document, docs::page, docs::errors, docs::asset,
-        resources::list, challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
+        resources::list, privacy::read, challenge::read, sessions::create, sessions::read, sessions::change, sessions::delete, chat::history, chat::send, chat::stop,
         reports::create, reports::newest, reports::list, reports::read, reports::change, reports::delete, export::export,
         leaving::panic, leaving::exit,
     ),

@@ -18,10 +18,14 @@ use crate::http::{self, PieceResponder, Response, StreamSender};
 use crate::language::Language;
 use crate::metrics::Metrics;
 use crate::peers::{PeerKey, PeerLimit};
+use crate::privacy::Disclosure;
 use crate::store::{self, Callback, Store};
 use crate::sync::{CancellationToken, Timers};
 use crate::turns::Turns;
 use crate::web::Site;
+
+/// The target of the log's lines of requests, also of those that the server refuses.
+pub(super) const LOG_TARGET: &str = module_path!();
 
 /// What handlers work with.
 pub struct Context {
@@ -39,6 +43,8 @@ pub struct Context {
     pub allowed_origins: AllowedOrigins,
     /// Counters and histograms.
     pub metrics: Arc<Metrics>,
+    /// What the promise of privacy is computed from.
+    pub disclosure: Arc<Disclosure>,
     /// The help lines.
     pub resources: Arc<Resources>,
     /// The pages of conversations that are read for each network.

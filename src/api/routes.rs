@@ -7,7 +7,9 @@ use percent_encoding::percent_decode_str;
 use super::catalogue::Code;
 use super::problem::Problem;
 use super::responder::{Answer, Context};
-use super::{challenge, chat, docs, export, health, leaving, openapi, reports, resources, respond, sessions, web};
+use super::{
+    challenge, chat, docs, export, health, leaving, openapi, privacy, reports, resources, respond, sessions, web,
+};
 use crate::http::{Request, Response};
 
 /// Answers one kind of request. A text is the decoded path segment at a `{…}` of the pattern, or the session's id of
@@ -95,6 +97,7 @@ pub static ROUTES: &[Route] = &[
     route("GET", "/docs/errors", docs::errors),
     route("GET", "/docs/{asset}", docs::asset),
     route("GET", "/api/v1/resources", resources::list),
+    quick("GET", "/api/v1/privacy", privacy::read),
     route("GET", "/api/v1/challenge", challenge::read),
     route("POST", "/api/v1/sessions", sessions::create),
     route("GET", "/api/v1/sessions/{session_id}", sessions::read),
@@ -277,6 +280,7 @@ mod tests {
             ("GET", "/", true),
             ("HEAD", "/?language=id", true),
             ("GET", "/health/live", true),
+            ("GET", "/api/v1/privacy", true),
             ("POST", "/", false),
             ("GET", "/health/db", false),
             ("GET", "/health/ready", false),

@@ -15,7 +15,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
 use crate::config::Authorities;
-use crate::peers::is_local;
+use crate::peers::{Location, is_local};
 
 /// `ureq`'s connector, for one call: its connection can be observed.
 #[derive(Debug)]
@@ -138,6 +138,18 @@ impl Resolver for EgressResolver {
     }
 }
 
+/// Where a host is, as far as that is certain before a connection: with `local_only`, [`EgressResolver`] keeps a name from leading to
+/// a public address, and otherwise it may lead anywhere.
+pub(super) fn location(host: &str, local_only: bool) -> Location {
+    match host.parse() {
+        Ok(address) => Location::of(address),
+        // RFC 6761, section 6.3.
+        Err(_) if host.eq_ignore_ascii_case("localhost") => Location::ThisMachine,
+        Err(_) if local_only => Location::PrivateNetwork,
+        Err(_) => Location::Public,
+    }
+}
+
 /// Whether a name has addresses and all of them are public. A name that does not resolve has none; it is resolved again
 /// for every connection. Blocks as long as the system's resolver does.
 pub(super) fn has_only_public_addresses(host: &str, port: u16) -> bool {
@@ -164,6 +176,25 @@ mod tests {
                 resolver.resolve(&uri, &Config::default(), NextTimeout::default()).is_ok()
             };
             assert_eq!((resolves(true), resolves(false)), (is_local, true), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_where_egress_keeps_it_and_an_address_where_it_is() {
+        use Location::{PrivateNetwork, Public, ThisMachine};
+        for (host, any, local) in [
+            ("localhost", ThisMachine, ThisMachine),
+            ("LocalHost", ThisMachine, ThisMachine),
+            ("127.0.0.1", ThisMachine, ThisMachine),
+            ("::1", ThisMachine, ThisMachine),
+            ("::ffff:127.0.0.1", ThisMachine, ThisMachine),
+            ("10.0.0.1", PrivateNetwork, PrivateNetwork),
+            ("fd00::1", PrivateNetwork, PrivateNetwork),
+            ("8.8.8.8", Public, Public),
+            ("model", Public, PrivateNetwork),
+            ("localhost.example", Public, PrivateNetwork),
+        ] {
+            assert_eq!((location(host, false), location(host, true)), (any, local), "{host}");
         }
     }
 }

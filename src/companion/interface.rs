@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::message::Role;
+use crate::peers::Location;
 use crate::sync::CancellationToken;
 
 /// How an answer ends.
@@ -20,6 +21,21 @@ pub struct ChatMessage {
     pub role: Role,
     /// The text.
     pub text: String,
+}
+
+/// The host to which conversations are sent, and what it gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelHost {
+    /// Its name or address, without the brackets of an IPv6 address.
+    pub name: String,
+    /// Where it is, as far as that is certain: a name may lead to any address that `COMPANION_EGRESS` allows.
+    pub location: Location,
+    /// Whether the connection is encrypted (https).
+    pub is_encrypted: bool,
+    /// Characters of a conversation that it gets at most.
+    pub max_chars: usize,
+    /// Whether requests ask it not to keep conversations (`"store": false`). A server that refuses that field is not asked again.
+    pub asks_not_to_store: bool,
 }
 
 /// The bounds of one call to a companion.

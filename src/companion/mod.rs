@@ -36,7 +36,7 @@ mod thoughts;
 
 pub use answer_text::MAX_ANSWER_CHARS;
 pub use endpoint::EndpointError;
-pub use interface::{Call, ChatMessage, Finish, Unavailable};
+pub use interface::{Call, ChatMessage, Finish, ModelHost, Unavailable};
 pub use safety::{Level, Risk, Safety, help_lines};
 pub use script_or_model::Companion;
 

@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use super::answer_text::AnswerText;
 use super::circuit_breaker::{CircuitBreaker, Outcome};
 use super::completion_request;
+use super::connector;
 use super::endpoint::{Endpoint, EndpointError, Failure};
-use super::interface::{Call, ChatMessage, Finish, Unavailable};
+use super::interface::{Call, ChatMessage, Finish, ModelHost, Unavailable};
 use super::number_filter::NumberFilter;
 use super::refusal;
 use super::request_options::RequestOptions;
@@ -225,6 +226,18 @@ impl Shared {
 }
 
 impl Model {
+    /// Its host, and what that gets.
+    pub(super) fn host(&self) -> ModelHost {
+        let settings = &self.shared.settings;
+        ModelHost {
+            name: settings.host().to_owned(),
+            location: connector::location(settings.host(), settings.local_only),
+            is_encrypted: settings.base_url.scheme_str() == Some("https"),
+            max_chars: settings.context_chars,
+            asks_not_to_store: self.shared.options.lock().sends_store,
+        }
+    }
+
     /// The number of characters of a conversation that it is sent.
     pub(super) fn context_chars(&self) -> usize {
         self.shared.settings.context_chars

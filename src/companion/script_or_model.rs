@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::interface::{Call, ChatMessage, Finish, Unavailable};
+use super::interface::{Call, ChatMessage, Finish, ModelHost, Unavailable};
 use super::model::Model;
 use super::number_filter::{Known, NumberFilter};
 use super::safety::{Risk, Safety, help_lines};
@@ -38,6 +38,12 @@ impl Companion {
     #[must_use]
     pub fn has_model(&self) -> bool {
         self.model.is_some()
+    }
+
+    /// The host to which conversations are sent, as requests are made now; `None` without a model.
+    #[must_use]
+    pub fn model_host(&self) -> Option<ModelHost> {
+        self.model.as_ref().map(Model::host)
     }
 
     /// Whether the script has words that tell danger or self-harm.

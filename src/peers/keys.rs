@@ -13,13 +13,13 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// How long a key of the hash is used.
-const KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+pub const KEY_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes of an IPv4 address that count (/24): a household's or a small company's addresses are in one.
-const IPV4_PREFIX_BYTES: usize = 3;
+pub const IPV4_PREFIX_BYTES: usize = 3;
 
 /// Bytes of an IPv6 address that count (/56): providers give one to a customer (RFC 6177, section 2).
-const IPV6_PREFIX_BYTES: usize = 7;
+pub const IPV6_PREFIX_BYTES: usize = 7;
 
 // What is hashed, in the first byte: equal bytes of another kind have another hash.
 const IPV4_DOMAIN: u8 = 4;
@@ -77,6 +77,12 @@ impl Peers {
     #[must_use]
     pub fn new(distinct: Distinct) -> Peers {
         Peers { distinct, keyed: Mutex::new(KeyedHash::new(Instant::now())) }
+    }
+
+    /// Which addresses tell clients apart.
+    #[must_use]
+    pub fn distinct(&self) -> Distinct {
+        self.distinct
     }
 
     /// The key of a client's network; `None` where its address does not tell it apart from others.

@@ -69,6 +69,7 @@ pub use rows::{Row, StoredSession};
 pub use sessions::{NewSession, Sessions};
 pub use statements::StatementMode;
 pub use storage::{Disk, ServerStorage};
+pub use sweeper::MAX_SECONDS_UNTIL_CERTAIN;
 pub use turns::{Claim, ClaimEvent, Claims};
 pub use watermark::{DataLocation, Usage, Watermark};
 

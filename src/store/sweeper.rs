@@ -21,6 +21,10 @@ use super::error::Error;
 use crate::config::RetentionSettings;
 use crate::metrics::Metrics;
 
+/// Seconds from the exact end of a session until its rows say for certain that it has ended: its hour, and the ten minutes for an
+/// answer, both as in `sweep.sql`. The next sweep deletes it.
+pub const MAX_SECONDS_UNTIL_CERTAIN: i32 = 3600 + 600;
+
 /// The time for each statement. The longest that is usual is that of a full batch.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 

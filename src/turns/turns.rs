@@ -131,6 +131,12 @@ impl Turns {
         })
     }
 
+    /// What answers.
+    #[must_use]
+    pub fn companion(&self) -> &Companion {
+        &self.resources.companion
+    }
+
     /// Starts a turn, which runs once its session is found; does not block. `handler` receives a terminal event within the
     /// timeout, whatever the turn waits for; the turn itself may outlast that.
     pub fn start(self: &Arc<Turns>, question: Question, handler: EventHandler) {

@@ -53,6 +53,15 @@ impl<'a> Folder<'a> {
         }
     }
 
+    /// The names of the files that it has.
+    pub(super) fn names(&self) -> Result<Vec<&'static str>, FileError> {
+        let mut names = Vec::new();
+        for name in ALLOWED {
+            names.extend(self.file(name)?.map(|_| name));
+        }
+        Ok(names)
+    }
+
     /// The parts of an embedded file, with those in the file of this name in their places, if there is one. `replace` puts them there.
     pub(super) fn replace<T, R: DeserializeOwned>(
         &self,

@@ -17,5 +17,5 @@ mod view;
 
 pub use assets::{Asset, Assets};
 pub use site::Site;
-pub use texts::Texts;
+pub use texts::{Texts, duration_in_words};
 pub use view::{HelpLine, MessageView, PageView, Talk, View};

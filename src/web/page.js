@@ -95,8 +95,8 @@ async function changeLanguage(link) {
     part.querySelectorAll("form").forEach((form) => form.setAttribute("action", form.getAttribute("action").replace(/=\w+/, `=${tag}`)));
     part.querySelectorAll("#ended a").forEach((again) => again.setAttribute("href", `/?language=${tag}`));
   }
-  for (const selector of ["#help .panel", "#languages"]) { // Also what the registry says in that language.
-    $(selector).replaceChildren(...document.importNode(page.querySelector(selector), true).childNodes);
+  for (const selector of ["#help .panel", "#languages", "#promise"]) { // Also what the service says in that language.
+    $(selector)?.replaceChildren(...document.importNode(page.querySelector(selector), true).childNodes);
   }
   $("#languages [aria-current]")?.focus();
   history.replaceState(null, "", link.href); // A reload keeps the language.
@@ -240,7 +240,11 @@ function openByCode() {
 
 /** Takes the place of the start, with the markup that the server sends to a browser without JavaScript. */
 function showTalk(code, history) {
-  if (!$("#talk")) $("main").replaceChildren(document.importNode($("#talk-view").content, true));
+  if (!$("#talk")) {
+    const fold = $("#promise"); // What happens with the words is there in both views.
+    $("main").replaceChildren(document.importNode($("#talk-view").content, true));
+    if (fold) $("#options .panel").append(fold);
+  }
   $("#safety").replaceChildren();
   $("#options").hidden = false;
   $("#anew").hidden = true;

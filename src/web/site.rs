@@ -22,6 +22,8 @@ pub struct Site {
     pub embed_origins: Vec<String>,
     /// The files that the page loads.
     pub assets: Assets,
+    /// The names of the files that the operator has put in the place of embedded ones, or that have parts of them.
+    pub replaced: Vec<&'static str>,
     texts: BTreeMap<Language, Texts>,
 }
 
@@ -50,6 +52,7 @@ impl Site {
             exit_url: settings.exit_url.clone(),
             embed_origins: settings.embed_origins.clone(),
             assets: Assets::load(&folder)?,
+            replaced: folder.names()?,
             texts: Texts::load(&folder, &settings.languages, &values)?,
         }))
     }

@@ -1,6 +1,7 @@
 //! The texts of the page in its languages, by key: the embedded ones, and those that the operator has put in their place.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use toml::Spanned;
 
@@ -56,8 +57,7 @@ impl Texts {
         languages: &[Language],
         values: &Values<'_>,
     ) -> Result<BTreeMap<Language, Texts>, FileError> {
-        let embedded: Embedded = data_file::from_toml(EMBEDDED).expect("the tests read the embedded texts");
-        let texts = folder.replace("texts.toml", embedded, replace)?;
+        let texts = folder.replace("texts.toml", embedded(), replace)?;
         Ok(languages.iter().map(|language| (*language, Texts::new(&texts, *language, values))).collect())
     }
 
@@ -107,6 +107,26 @@ impl Texts {
     pub fn of_script(&self) -> impl Iterator<Item = (&str, &str)> {
         self.of_script.iter().map(|key| (key.as_str(), self.get(key)))
     }
+}
+
+fn embedded() -> Embedded {
+    data_file::from_toml(EMBEDDED).expect("the tests read the embedded texts")
+}
+
+/// The duration in the largest unit of which it is a whole number of seconds, in the embedded words: no file of the operator changes
+/// them.
+#[must_use]
+pub fn duration_in_words(seconds: i32, language: Language) -> String {
+    static WORDS: LazyLock<[(Language, BTreeMap<String, String>); 2]> = LazyLock::new(|| {
+        let embedded = embedded();
+        Language::ALL.map(|language| {
+            let of_language =
+                |(key, text): (&String, &BTreeMap<String, String>)| (key.clone(), text[language.tag()].clone());
+            (language, embedded["durations"].iter().map(of_language).collect())
+        })
+    });
+    let words = WORDS.iter().find(|(own, _)| *own == language);
+    durations::in_words(seconds, words.map(|(_, words)| words).expect("every language has words"))
 }
 
 /// Puts the operator's texts in the places of the embedded ones.

@@ -24,6 +24,8 @@ pub struct PageView<'a> {
     pub help: Vec<HelpLine<'a>>,
     /// What it says of its state.
     pub notice: Option<String>,
+    /// What the service promises, sentence by sentence; none where the view does not show it.
+    pub promise: Vec<String>,
     /// The conversation; an empty one where there is none.
     pub talk: Talk<'a>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::help_line::help_line;
 use crate::api::catalogue::FieldCode;
 use crate::api::language;
+use crate::api::privacy::logged_requests;
 use crate::api::problem::{ErrorBody, Problem};
 use crate::api::resources::listing::Resources;
 use crate::api::respond::{self, with_vary};
@@ -13,6 +14,7 @@ use crate::api::responder::Context;
 use crate::companion::{self, Safety};
 use crate::http::{Request, Response};
 use crate::language::Language;
+use crate::privacy::{Disclosure, sentences};
 use crate::resources::{Resource, Selection};
 use crate::web::{HelpLine, PageView, Site, Talk, Texts, View};
 
@@ -21,6 +23,7 @@ use crate::web::{HelpLine, PageView, Site, Talk, Texts, View};
 pub(super) struct Page {
     pub(super) site: Arc<Site>,
     resources: Arc<Resources>,
+    disclosure: Arc<Disclosure>,
     language: Language,
 }
 
@@ -37,7 +40,8 @@ impl Page {
     pub(super) fn in_language(context: &Context, preferred: Option<Language>) -> Option<Page> {
         let site = context.site.clone()?;
         let language = preferred.filter(|own| site.languages.contains(own)).unwrap_or(site.languages[0]);
-        Some(Page { site, resources: context.resources.clone(), language })
+        let (resources, disclosure) = (context.resources.clone(), context.disclosure.clone());
+        Some(Page { site, resources, disclosure, language })
     }
 
     /// Where the first view is, in this language.
@@ -52,7 +56,8 @@ impl Page {
     /// The page in one of its states.
     pub(super) fn response(&self, view: View, notice: Option<String>, talk: Talk<'_>) -> Response {
         let (site, language, help) = (&self.site, self.language, self.help_lines());
-        let view = PageView { site, language, texts: self.texts(), view, help, notice, talk };
+        let promise = if view == View::Ended { Vec::new() } else { self.promise() };
+        let view = PageView { site, language, texts: self.texts(), view, help, notice, promise, talk };
         let html = askama::Template::render(&view).expect("writing to a String never fails");
         let response = respond::with_body(200, "text/html; charset=utf-8", html.into_bytes())
             .with_additional_header("Content-Language", language.tag())
@@ -92,6 +97,12 @@ impl Page {
     pub(super) fn safety_lines(&self, safety: Option<Safety>) -> Vec<HelpLine<'_>> {
         let lines = safety.map(|Safety { risk, .. }| companion::help_lines(&self.resources.registry, Some(risk)));
         self.lines(lines.unwrap_or_default())
+    }
+
+    /// The sentences of `GET /api/v1/privacy`.
+    fn promise(&self) -> Vec<String> {
+        let promise = self.disclosure.promise(logged_requests());
+        sentences(&promise, self.language).into_iter().map(|sentence| sentence.text).collect()
     }
 
     /// The help lines of the service's country in the order of the registry, in which an emergency comes first.

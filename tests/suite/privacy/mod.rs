@@ -1,5 +1,6 @@
-//! Sealing, and searches of everything that is stored for anything readable.
+//! Sealing, searches of everything that is stored for anything readable, and what the service promises of that.
 
+mod promise;
 mod sealing;
 mod stored_files;
 mod stored_rows;

@@ -63,6 +63,13 @@ impl Html {
         unescape(rest.split_once('>').unwrap().1.split("</").next().unwrap())
     }
 
+    /// What it says of what happens with the words, sentence by sentence.
+    pub(super) fn promise(&self) -> Vec<String> {
+        let (_, rest) = self.text.split_once("<details id=\"promise\">").expect("the fold");
+        let (fold, _) = rest.split_once("</details>").unwrap();
+        fold.split("<li>").skip(1).map(|item| unescape(item.split_once("</li>").unwrap().0)).collect()
+    }
+
     pub(super) fn code(&self) -> String {
         let (_, rest) = self.text.split_once("<output>").expect("a code");
         rest.split_once("</output>").unwrap().0.to_owned()

@@ -112,6 +112,22 @@ fn assert_small(page: &Html) {
 }
 
 #[test]
+fn the_page_says_what_happens_with_the_words_as_the_api_does() {
+    let app = TestApp::with(&[("OPENAI_BASE_URL", "http://model.example:1/v1"), ("COMPANION_MODEL", "m")]);
+    for language in ["id", "en"] {
+        let said = app.client.send_with("GET", "/api/v1/privacy", &[("Accept-Language", language)]).json();
+        let said =
+            said["summary"].as_array().unwrap().iter().map(|sentence| sentence["text"].as_str().unwrap().to_owned());
+        let start = Html::of(&app.client.get_as(&format!("/?language={language}"), "text/html"));
+        let talk = Html::of(&app.client.post_form(&format!("/page/begin?language={language}"), &[], &ACCEPT));
+        assert_eq!((start.promise(), talk.promise()), (said.clone().collect(), said.collect()), "{language}");
+        for page in [&start, &talk] {
+            assert!(page.without_script().contains("<details id=\"promise\">"), "only with a script");
+        }
+    }
+}
+
+#[test]
 fn every_state_of_the_page_has_the_button_to_leave_and_the_help_lines() {
     let app = TestApp::start();
     let page = begin(&app);
