@@ -243,7 +243,7 @@ function showTalk(code, history) {
   if (!$("#talk")) {
     const fold = $("#promise"); // What happens with the words is there in both views.
     $("main").replaceChildren(document.importNode($("#talk-view").content, true));
-    if (fold) $("#options .panel").append(fold);
+    if (fold) $("#options .panel").append(Object.assign(fold, { open: false }));
   }
   $("#safety").replaceChildren();
   $("#options").hidden = false;
