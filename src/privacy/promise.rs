@@ -11,6 +11,8 @@ use crate::peers::{Distinct, Location};
 
 /// What the service promises, computed from the parts that are in use.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+// Generated clients would have a type of this name in the place of JavaScript's.
+#[schema(as = PrivacyPromise)]
 pub struct Promise {
     /// The version of the service.
     #[schema(example = "0.1.0")]
@@ -311,7 +313,7 @@ pub struct HelpLinesPromise {
     #[schema(example = 20)]
     pub count: usize,
     /// How many of them nobody has verified in the last `max_age_days` days.
-    #[schema(example = 20)]
+    #[schema(example = 19)]
     pub unverified: usize,
     /// Days for which a verification holds.
     #[schema(example = 180)]
