@@ -49,6 +49,31 @@ pub enum Command {
         #[arg(long, conflicts_with_all = ["old_bin", "new_bin"])]
         delete_old: bool,
     },
+    /// Search the database, its files, and given logs and dumps for what is left of a session; change nothing
+    ///
+    /// Standard input has the session's id or recovery code in its first line, and in each further line a word or sentence to look
+    /// for. Nothing of it is printed. Exit codes: 0 nothing is left but ciphertext that nobody can open without the id; 1 rows are
+    /// there, or something that can be read; 2 nothing was found, and something could not be looked at.
+    VerifyErasure {
+        /// Data folder of PostgreSQL, or of the private one; if not given, that of the database, if it is on this machine
+        #[arg(long, value_name = "FOLDER")]
+        data_folder: Option<PathBuf>,
+        /// Do not look at PostgreSQL's files
+        #[arg(long, conflicts_with = "data_folder")]
+        without_data_folder: bool,
+        /// Also look at archived segments of the write-ahead log: a file or a folder; may be repeated
+        #[arg(long, value_name = "PATH")]
+        wal_archive: Vec<PathBuf>,
+        /// Also look at log files, of the service, of PostgreSQL, of a proxy: a file or a folder; may be repeated
+        #[arg(long, value_name = "PATH")]
+        log: Vec<PathBuf>,
+        /// Also look at dumps and backups, also compressed ones (gzip, tar): a file or a folder; may be repeated
+        #[arg(long, value_name = "PATH")]
+        dump: Vec<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn variables_help() -> String {
@@ -62,7 +87,7 @@ fn variables_help() -> String {
     let _ = writeln!(help, "\nSecrets can also be given as files: {}.", secrets.join(", "));
     help.push_str(
         "Exit codes: 0 done, or stopped in order; 1 it could not start, or `check` found why it would not serve; 2 the configuration or the \
-         arguments cannot be used; 130 a second signal ended it at once.\n",
+         arguments cannot be used; 130 a second signal ended it at once. `verify-erasure` has codes of its own.\n",
     );
     help
 }

@@ -6,6 +6,7 @@
 //! - `main` (the binary): exit codes, signals.
 //! - [`arguments`]: the command line.
 //! - [`check`]: prints what the service would start with, for the operator.
+//! - [`verify_erasure`]: searches everything that can be reached for what is left of a session.
 //! - [`app`]: connects the parts, starts and stops them in order.
 //! - [`exporter`]: the Prometheus endpoint.
 //! - [`api`]: the routes and their handlers: what a client sees.
@@ -58,4 +59,5 @@ pub mod session_id;
 pub mod store;
 pub mod sync;
 pub mod turns;
+pub mod verify_erasure;
 pub mod web;

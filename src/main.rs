@@ -18,6 +18,7 @@ use safespace::check;
 use safespace::config::Config;
 use safespace::logging;
 use safespace::private_postgres::{self, NamedPrograms};
+use safespace::verify_erasure::{self, Request, Wanted};
 
 #[cfg(target_os = "linux")]
 #[global_allocator]
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     };
     let log = logging::start(&config.log);
     match run(arguments.command.unwrap_or(Command::Serve), &mut config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             log.write_line(format_args!("safespace: {error}"));
             ExitCode::FAILURE
@@ -48,12 +49,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, config: &mut Config) -> Result<(), StartError> {
+fn run(command: Command, config: &mut Config) -> Result<ExitCode, StartError> {
     match command {
         Command::Serve => match serve(config) {
             // A service that is stopped while it starts has done what was asked.
-            Err(StartError::Interrupted) => Ok(()),
-            result => result,
+            Err(StartError::Interrupted) => Ok(ExitCode::SUCCESS),
+            result => result.map(|()| ExitCode::SUCCESS),
         },
         Command::Migrate { distributed } => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
@@ -61,28 +62,46 @@ fn run(command: Command, config: &mut Config) -> Result<(), StartError> {
             let version = app::migrate(config, &stop.asked)?;
             let distributed = if config.pool.is_distributed { ", and Citus distributes its tables" } else { "" };
             print(&format!("The schema is at version {version}{distributed}.\n"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Command::UpgradeData { delete_old: true, .. } => {
             for folder in app::delete_old_data(config)? {
                 print(&format!("Deleted {}.\n", folder.display()));
             }
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
         Command::UpgradeData { old_bin, new_bin, .. } => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
             let programs = NamedPrograms { old: old_bin, new: new_bin };
             let report = app::upgrade_data(config, &programs, &stop.asked, &mut |line| print(&format!("{line}\n")))?;
             print(&format!("{report}\n"));
-            Ok(())
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::VerifyErasure { data_folder, without_data_folder, wal_archive, log, dump, json } => {
+            let request =
+                Request { data_folder, without_data_folder, wal_archives: wal_archive, logs: log, dumps: dump };
+            Ok(verify_erasure(config, &request, json))
         }
         Command::Check { ask } => {
             let mut output = String::new();
             let result = check::check(config, ask, &mut output);
             print(&output);
-            result
+            result.map(|()| ExitCode::SUCCESS)
         }
     }
+}
+
+fn verify_erasure(config: &Config, request: &Request, as_json: bool) -> ExitCode {
+    let wanted = match Wanted::read() {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "safespace: {error}");
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    let findings = verify_erasure::verify(config, request, &wanted);
+    print(&if as_json { format!("{}\n", findings.to_json()) } else { findings.to_string() });
+    ExitCode::from(findings.exit_code())
 }
 
 fn serve(config: &Config) -> Result<(), StartError> {

@@ -1,5 +1,7 @@
 //! One message of a conversation: its plaintext layout, and the sealing of it for a row.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -40,6 +42,12 @@ pub enum Role {
     /// The script: replies that people wrote beforehand.
     Script = 2,
 }
+
+/// Times at which something was sealed, in microseconds since 1970: from 2020 to 2200.
+const PLAUSIBLE_MICROS: RangeInclusive<i64> = 1_577_836_800_000_000..=7_258_118_400_000_000;
+
+/// More bytes than any text of a message has.
+const MAX_PLAUSIBLE_TEXT_BYTES: usize = 1 << 24;
 
 /// One message of a conversation. It has no `Debug` and no `Display`, so that it cannot be printed by accident.
 pub struct Message {
@@ -87,6 +95,30 @@ impl Message {
         let role = roles.into_iter().find(|known| *known as u8 == role).ok_or(OpenError)?;
         Ok(Message { id, position, role, created_at: time_from_micros(*micros)?, text: text.to_owned(), is_cut })
     }
+}
+
+/// Whether these bytes are the beginning of the plaintext of a message. It is not certain: of random bytes, as another key gives
+/// them, one in 2^50 is one.
+#[must_use]
+pub fn is_beginning_of_message(plaintext: &[u8]) -> bool {
+    let Some((header, rest)) = plaintext.split_first_chunk::<HEADER_BYTES>() else { return false };
+    let [role, micros @ .., a, b, c, d] = header;
+    let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX);
+    let is_role = role & !CUT_BIT <= Role::Script as u8;
+    if !is_role || !is_plausible_time(micros) || length > MAX_PLAUSIBLE_TEXT_BYTES {
+        return false;
+    }
+    let (text, padding) = rest.split_at(length.min(rest.len()));
+    // The last character may be cut.
+    let is_text = str::from_utf8(text).err().is_none_or(|error| error.error_len().is_none() && length > rest.len());
+    is_text && padding.iter().all(|byte| *byte == 0)
+}
+
+/// Whether the plaintext begins with a time, as that of a session's row does: of random bytes one in 3,000.
+#[must_use]
+pub fn is_plausible_time(micros: &[u8]) -> bool {
+    let micros = micros.first_chunk().map(|micros| i64::from_be_bytes(*micros));
+    micros.is_some_and(|micros| PLAUSIBLE_MICROS.contains(&micros))
 }
 
 /// The current time, truncated to the microsecond.

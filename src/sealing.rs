@@ -22,7 +22,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use uuid::Uuid;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::session_id::SessionId;
 
@@ -43,6 +43,9 @@ const TAG_BYTES: usize = 16;
 /// Bytes that sealing adds to a plaintext: version, nonce and tag.
 pub const SEALING_OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + TAG_BYTES;
 
+/// Bytes of a plaintext that [`SealingKey::peek`] returns.
+pub const PEEKED_BYTES: usize = 64;
+
 /// Primary key of a session in the database. It does not lead to the session's id, but it identifies the session's rows,
 /// so it has no `Display` and its `Debug` is redacted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,6 +62,26 @@ impl Lookup {
 impl fmt::Debug for Lookup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Lookup(<redacted>)")
+    }
+}
+
+/// The secrets that derive from a session's id and of which nothing is stored, as bytes to search for. It has no `Debug` and no
+/// `Display`; the bytes are overwritten when it is dropped.
+pub struct DerivedSecrets {
+    /// The key that seals the session's data.
+    pub key: Zeroizing<[u8; 32]>,
+    /// The pseudorandom key of HKDF, from which everything else derives.
+    pub pseudorandom_key: Zeroizing<[u8; 32]>,
+}
+
+impl DerivedSecrets {
+    /// Derives the secrets of a session from its id. Only a search for what must not be stored needs them.
+    #[must_use]
+    pub fn derive(id: &SessionId) -> DerivedSecrets {
+        let (mut extracted, derivation) = Hkdf::<Sha256>::extract(Some(SALT), id.expose().as_bytes());
+        let pseudorandom_key = Zeroizing::new(extracted.into());
+        extracted.as_mut_slice().zeroize();
+        DerivedSecrets { key: expand(&derivation, &[KEY_LABEL]), pseudorandom_key }
     }
 }
 
@@ -159,6 +182,25 @@ impl SealingKey {
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError)?;
         let payload = Payload { msg: ciphertext, aad: &self.encode(associated_data) };
         self.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError)
+    }
+
+    /// The beginning of the plaintext of bytes that may have been sealed under this key, for a search that does not know which row
+    /// they belong to. Nothing is authenticated: the plaintext of any other bytes is random. `None` where they cannot be sealed bytes,
+    /// by their version or length. Behind the end of shorter ones the result is random too.
+    #[must_use]
+    pub fn peek(&self, sealed: &[u8]) -> Option<Zeroizing<[u8; PEEKED_BYTES]>> {
+        let (version, rest) = sealed.split_first()?;
+        let (nonce, ciphertext) = rest.split_at_checked(NONCE_BYTES)?;
+        if *version != VERSION || ciphertext.len() < TAG_BYTES {
+            return None;
+        }
+        let length = ciphertext.len().min(PEEKED_BYTES);
+        let mut text = Zeroizing::new([0; PEEKED_BYTES]);
+        text[..length].copy_from_slice(&ciphertext[..length]);
+        // A stream cipher encrypts and decrypts with the same operation.
+        let nonce = XNonce::try_from(nonce).ok()?;
+        self.cipher.encrypt_inout_detached(&nonce, &[], text.as_mut_slice().into()).ok()?;
+        Some(text)
     }
 
     /// The bytes of the associated data. Each kind has its number and fixed lengths, so no two rows have the same encoding.

@@ -14,6 +14,9 @@ use crate::sealing::{AssociatedData, OpenError, SealingKey};
 /// of the length of what a person wrote. Most reports without own words have less.
 const MIN_PADDED_BYTES: usize = 8 * 1024;
 
+/// What the JSON of every report begins with.
+const BEGINNING: &[u8] = b"{\"created_at\":\"";
+
 /// What worded a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -47,6 +50,12 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether these bytes are the beginning of the plaintext of a report. Random bytes, as another key gives them, are none.
+    #[must_use]
+    pub fn is_beginning(plaintext: &[u8]) -> bool {
+        plaintext.starts_with(BEGINNING)
+    }
+
     /// Seals all but the id and the position, which are columns of the row and bound as associated data.
     ///
     /// # Panics

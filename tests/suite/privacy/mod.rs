@@ -4,3 +4,4 @@ mod promise;
 mod sealing;
 mod stored_files;
 mod stored_rows;
+mod verify_erasure;

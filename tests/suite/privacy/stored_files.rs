@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use safespace::verify_erasure::forms::Forms;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -25,7 +26,7 @@ impl Search {
     fn new(needles: Vec<(String, Vec<u8>)>) -> Search {
         let mut search = Search { needles: HashMap::new(), beginnings: vec![false; 1 << 16] };
         for (name, needle) in needles {
-            assert!(needle.len() >= 8, "{name} is so short that it may occur by chance");
+            assert!(needle.len() >= 6, "{name} is so short that it may occur by chance");
             search.beginnings[usize::from(u16::from_be_bytes([needle[0], needle[1]]))] = true;
             search.needles.entry([needle[0], needle[1], needle[2]]).or_default().push((name, needle));
         }
@@ -49,53 +50,18 @@ impl Search {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Without the last digits, which depend on the following bytes.
-fn base64(bytes: &[u8], last: [char; 2]) -> String {
-    let digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').chain(last).collect();
-    let group = |group: &[u8]| {
-        let number = group.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
-        [18, 12, 6, 0].map(|shift| digits[number >> shift & 63])
-    };
-    bytes.chunks_exact(3).flat_map(group).collect()
-}
-
-/// All encodings in which an id could be stored.
+/// All encodings in which an id could be stored, also as its recovery code.
 fn forms_of_id(id: &str) -> Vec<(String, Vec<u8>)> {
-    let uuid: Uuid = id.parse().unwrap();
-    let bytes = uuid.as_bytes();
-    let forms = [
-        ("with hyphens", id.as_bytes().to_vec()),
-        ("in upper case", id.to_uppercase().into_bytes()),
-        ("without hyphens", uuid.simple().to_string().into_bytes()),
-        ("without hyphens in upper case", uuid.simple().to_string().to_uppercase().into_bytes()),
-        ("as bytes", bytes.to_vec()),
-        ("as bytes backwards", bytes.iter().rev().copied().collect()),
-        ("in base64", base64(bytes, ['+', '/']).into_bytes()),
-        ("in base64 for a URL", base64(bytes, ['-', '_']).into_bytes()),
-        ("in UTF-16", utf16(id)),
-        ("in hex of its text", hex(id.as_bytes()).into_bytes()),
-    ];
-    forms.into_iter().map(|(form, bytes)| (format!("the id {id} {form}"), bytes)).collect()
+    named(&format!("the id {id}"), &Forms::of_id(&id.parse().unwrap()))
 }
 
 /// All encodings in which a text could be stored.
 fn forms_of_text(text: &str) -> Vec<(String, Vec<u8>)> {
-    let forms = [
-        ("as it is", text.as_bytes().to_vec()),
-        ("in JSON", json!(text).to_string().trim_matches('"').as_bytes().to_vec()),
-        ("in UTF-16", utf16(text)),
-        ("in hex", hex(text.as_bytes()).into_bytes()),
-        ("in base64", base64(text.as_bytes(), ['+', '/']).into_bytes()),
-    ];
-    forms.into_iter().map(|(form, bytes)| (format!("{text:?} {form}"), bytes)).collect()
+    named(&format!("{text:?}"), &Forms::of_text(text))
 }
 
-fn utf16(text: &str) -> Vec<u8> {
-    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+fn named(name: &str, forms: &Forms) -> Vec<(String, Vec<u8>)> {
+    forms.iter().map(|form| (format!("{name} as {:?}", String::from_utf8_lossy(form)), form.to_vec())).collect()
 }
 
 /// Calls `visit` with every file below a folder.

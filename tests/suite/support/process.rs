@@ -1,7 +1,7 @@
 //! The binary as an operator runs it.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -69,6 +69,15 @@ impl Binary {
             self.command.env("APP_PORT", "0");
         }
         self.command.output().unwrap()
+    }
+
+    /// Runs it to its end with this text as its standard input.
+    pub(crate) fn run_with_stdin(mut self, text: &str) -> Output {
+        let piped = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        // It may have ended without reading all of it.
+        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        child.wait_with_output().unwrap()
     }
 
     /// Runs it to its end with a standard error of its own.
