@@ -137,9 +137,9 @@ mod tests {
     #[test]
     fn the_first_line_is_the_id_and_each_further_one_a_word() {
         let wanted = Wanted::parse(format!("\u{feff} {ID}\r\n\nfirst word\n  \n second word \n").as_bytes());
-        let wanted = wanted.ok().expect("it is well-formed");
+        let wanted = wanted.expect("it is well-formed");
         assert_eq!(wanted.words.iter().map(|word| word.as_str()).collect::<Vec<_>>(), ["first word", "second word"]);
-        let of_code = Wanted::parse(b"736D-6Z9H-N9R4-GRJQ-647Z-9SH3-6Y52").ok().expect("it is well-formed");
+        let of_code = Wanted::parse(b"736D-6Z9H-N9R4-GRJQ-647Z-9SH3-6Y52").expect("it is well-formed");
         assert!(of_code.id == wanted.id && of_code.words.is_empty());
     }
 

@@ -70,7 +70,7 @@ fn the_files_of_a_stopped_server_are_judged_by_their_pages() {
     let found = deployment.verify(&kept, &[]);
     found.assert(1, "found");
     assert!(found.holders("heap").contains("row"), "{found}");
-    assert!(found.text.contains("no PostgreSQL was asked"), "{found}");
+    assert!(found.json["notes"].to_string().contains("no PostgreSQL was asked"), "{found}");
     let clean = deployment.verify(&erased, &[]);
     clean.assert(0, "ciphertext_without_key");
     // What a crash left may be in the log alone.
@@ -130,7 +130,7 @@ fn a_word_is_found_wherever_it_was_planted() {
         let found = deployment.verify(&id, &["another word", WORD]);
         found.assert(1, "found");
         assert!(found.count_of_word(2, place, holder, location) > 0, "{place} {holder}: {found}");
-        assert!(!found.text.contains("word 1"), "{found}");
+        assert_eq!(found.count_of_word(1, place, holder, location), 0, "{found}");
     }
     for (place, path) in [
         ("server_log", "cluster/log/postgresql.log"),
@@ -195,6 +195,32 @@ fn input_that_cannot_be_used_is_refused_without_quoting_it() {
         assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(reason) && !error.contains("kata") && !error.contains(&id[1..]), "{error}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn people_read_a_line_for_each_place_and_the_result() {
+    let deployment = Deployment::start();
+    let (id, chat) = deployment.create_session();
+    deployment.erase(&chat);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    fs::write(log.path(), format!("a line\n{WORD}\n{WORD}\n")).unwrap();
+    let input = format!("{id}\nanother word\n{WORD}\n");
+    let arguments = ["--log", log.path().to_str().unwrap(), "--dump", "missing"];
+    let output = deployment.run(&input, &arguments);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    deployment::assert_quotes_nothing(&input, &text);
+    for expected in [
+        "Rows             clean                    10 columns\n".to_owned(),
+        format!(
+            "Logs             FOUND                    1 files, 1 KiB\n  word 2, 2 times: {}\n",
+            log.path().display()
+        ),
+        "Dumps            not looked               0 files\n  not looked: missing: No such file".to_owned(),
+        "Result           FOUND: rows of the session are there, or something that can be read\n".to_owned(),
+    ] {
+        assert!(text.contains(&expected), "{expected} is not in\n{text}");
     }
 }
 
