@@ -29,7 +29,8 @@ use crate::store::{Connector, Store, Watermark};
 use crate::turns::{TurnLimits, Turns};
 use crate::web::Site;
 pub use startup::{
-    ONLY_COORDINATOR, StartError, delete_old_data, migrate, refuses_risk, text_warnings, upgrade_data, warnings,
+    ONLY_COORDINATOR, StartError, delete_old_data, migrate, needed_descriptors, refuses_risk, text_warnings,
+    upgrade_data, warnings,
 };
 
 /// A running service. [`App::stop`] stops it in order; dropping it stops it at once.

@@ -289,11 +289,18 @@ pub(super) fn peers(settings: &ProtectionSettings) -> Peers {
     })
 }
 
-/// The limits of the server. It accepts no more connections than there are descriptors for: a client can be refused, while a
-/// database that cannot be reached for want of a descriptor fails every client.
-pub(super) fn server_limits(config: &Config) -> Limits {
+/// Descriptors that the service can need besides those of its clients' connections.
+#[must_use]
+pub fn needed_descriptors(config: &Config) -> usize {
+    configured_limits(config).extra_descriptors()
+        + Store::max_descriptors(&config.pool)
+        + companion::max_descriptors(&config.companion)
+        + OTHER_DESCRIPTORS
+}
+
+fn configured_limits(config: &Config) -> Limits {
     let settings = &config.http;
-    let mut limits = Limits {
+    Limits {
         workers: settings.workers,
         max_request_line_bytes: settings.max_request_line_bytes,
         max_head_bytes: settings.max_head_bytes,
@@ -308,15 +315,18 @@ pub(super) fn server_limits(config: &Config) -> Limits {
         write_timeout: settings.write_timeout,
         min_response_rate: settings.min_response_rate,
         request_timeout: settings.request_timeout,
-    };
+    }
+}
+
+/// The limits of the server. It accepts no more connections than there are descriptors for: a client can be refused, while a
+/// database that cannot be reached for want of a descriptor fails every client.
+pub(super) fn server_limits(config: &Config) -> Limits {
+    let mut limits = configured_limits(config);
     let descriptors = http::raise_limit().unwrap_or_else(|error| {
         log::warn!(error:%; "The limit on open descriptors is not known");
         u64::MAX
     });
-    let needed = limits.extra_descriptors()
-        + Store::max_descriptors(&config.pool)
-        + companion::max_descriptors(&config.companion)
-        + OTHER_DESCRIPTORS;
+    let needed = needed_descriptors(config);
     let room = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(needed).max(MIN_CONNECTIONS);
     if room < limits.max_connections {
         log::warn!(descriptors, connections = room; "The limit on open descriptors allows fewer than APP_MAX_CONNECTIONS");

@@ -106,7 +106,8 @@ fn socket_timeout(left: Duration) -> Duration {
 }
 
 /// TLS with rustls and ring; `None` without any trusted authority, where no certificate could be verified.
-pub(super) fn tls_config(authorities: &Authorities) -> Option<TlsConfig> {
+#[must_use]
+pub fn tls_config(authorities: &Authorities) -> Option<TlsConfig> {
     let certificates = match authorities {
         Authorities::None => Vec::new(),
         Authorities::System => rustls_native_certs::load_native_certs().certs,

@@ -35,6 +35,7 @@ mod script_or_model;
 mod thoughts;
 
 pub use answer_text::MAX_ANSWER_CHARS;
+pub use connector::tls_config;
 pub use endpoint::EndpointError;
 pub use interface::{Call, ChatMessage, Finish, ModelHost, Unavailable};
 pub use safety::{Level, Risk, Safety, help_lines};

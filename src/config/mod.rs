@@ -26,7 +26,7 @@ mod web;
 use std::collections::HashMap;
 use std::env;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reader::Reader;
 
@@ -77,6 +77,8 @@ pub struct Config {
     pub log: LogSettings,
     /// Development or production.
     pub environment: Environment,
+    /// The files from which secrets were read (`*_FILE`).
+    pub secret_files: Vec<PathBuf>,
     warnings: Vec<String>,
 }
 
@@ -128,6 +130,7 @@ impl Config {
             database,
             http,
             environment,
+            secret_files: reader.secret_files,
             warnings: reader.warnings,
         };
         if let Database::Server(server) = &config.database
@@ -153,6 +156,20 @@ impl Config {
         }
         reader.problems.append(&mut reader.name_warnings);
         Err(Problems(reader.problems))
+    }
+
+    /// The files and folders of texts that are not the embedded ones, each with its variable.
+    #[must_use]
+    pub fn text_files(&self) -> Vec<(&'static str, &Path)> {
+        let prompt = self.companion.model.as_ref().and_then(|model| model.prompt.as_deref());
+        let files = [
+            ("COMPANION_SCRIPT", self.companion.script.as_deref()),
+            ("COMPANION_PROMPT", prompt),
+            ("RESOURCES", self.texts.resources.as_deref()),
+            ("REPORT_TEMPLATES", self.texts.report_templates.as_deref()),
+            ("WEB_FOLDER", self.web.folder.as_deref()),
+        ];
+        files.into_iter().filter_map(|(variable, path)| Some((variable, path?))).collect()
     }
 
     /// What the operator should know although the service can start.

@@ -31,6 +31,8 @@ pub(super) struct Reader {
     pub(super) problems: Vec<String>,
     /// What the operator should know although the service can start.
     pub(super) warnings: Vec<String>,
+    /// The files from which secrets were read.
+    pub(super) secret_files: Vec<PathBuf>,
     /// Warnings about variables that are not used because of their names. They may explain a problem, so they are reported
     /// with the problems too.
     pub(super) name_warnings: Vec<String>,
@@ -98,7 +100,10 @@ impl Reader {
             let path = self.expand_home(&file_name, &text);
             match read_secret(&path).as_deref().map(trim) {
                 Ok("") => self.unusable(&file_name, format_args!("{} is empty", path.display())),
-                Ok(value) => self.add(secret.name, value),
+                Ok(value) => {
+                    self.add(secret.name, value);
+                    self.secret_files.push(path);
+                }
                 Err(error) => self.unusable(&file_name, format_args!("cannot read {}: {error}", path.display())),
             }
         }
