@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::VARIABLES;
+use crate::doctor::PublicUrl;
 
 /// The backend of an anonymous chatbot for people who must not be identified.
 ///
@@ -34,6 +35,20 @@ pub enum Command {
         /// Also send a fixed sentence to the companion, and print what it answers
         #[arg(long)]
         ask: bool,
+    },
+    /// Read the running deployment: PostgreSQL, the machine, the service, its proxy; print each fault with its remedy, change nothing
+    ///
+    /// Run it with the settings of the service. Two requests for sessions that do not exist are sent to each address.
+    Doctor {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        /// Also ask the service at the address that people use, such as https://chat.example
+        #[arg(long, value_name = "URL")]
+        public_url: Option<PublicUrl>,
+        /// Also search this log file or folder for ids of sessions; may be repeated
+        #[arg(long, value_name = "PATH")]
+        logs: Vec<PathBuf>,
     },
     /// Bring the data of the private PostgreSQL to a newer major version; stop the service first
     ///
@@ -86,8 +101,9 @@ fn variables_help() -> String {
         VARIABLES.iter().filter(|variable| variable.secret).map(|variable| format!("{}_FILE", variable.name)).collect();
     let _ = writeln!(help, "\nSecrets can also be given as files: {}.", secrets.join(", "));
     help.push_str(
-        "Exit codes: 0 done, or stopped in order; 1 it could not start, or `check` found why it would not serve; 2 the configuration or the \
-         arguments cannot be used; 130 a second signal ended it at once. `verify-erasure` has codes of its own.\n",
+        "Exit codes: 0 done, or stopped in order; 1 it could not start, `check` found why it would not serve, or `doctor` a serious fault; \
+         2 the configuration or the arguments cannot be used; 130 a second signal ended it at once. `verify-erasure` has codes of its own.
+",
     );
     help
 }

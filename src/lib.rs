@@ -7,6 +7,7 @@
 //! - [`arguments`]: the command line.
 //! - [`check`]: prints what the service would start with, for the operator.
 //! - [`verify_erasure`]: searches everything that can be reached for what is left of a session.
+//! - [`doctor`]: reads the running deployment and finds what is not as it should be.
 //! - [`app`]: connects the parts, starts and stops them in order.
 //! - [`exporter`]: the Prometheus endpoint.
 //! - [`api`]: the routes and their handlers: what a client sees.
@@ -41,6 +42,7 @@ pub mod check;
 pub mod companion;
 pub mod config;
 pub mod data_file;
+pub mod doctor;
 pub mod document;
 pub mod exporter;
 pub mod http;

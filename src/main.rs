@@ -16,6 +16,7 @@ use safespace::app::{self, App, StartError};
 use safespace::arguments::{Arguments, Command};
 use safespace::check;
 use safespace::config::Config;
+use safespace::doctor::{self, Options, Severity};
 use safespace::logging;
 use safespace::private_postgres::{self, NamedPrograms};
 use safespace::verify_erasure::{self, Request, Wanted};
@@ -32,7 +33,7 @@ const ABORTED: i32 = 130;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut config = match Config::from_environment() {
+    let config = match Config::from_environment() {
         Ok(config) => config,
         Err(problems) => {
             let _ = writeln!(io::stderr(), "safespace: the configuration cannot be used:\n{problems}");
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         }
     };
     let log = logging::start(&config.log);
-    match run(arguments.command.unwrap_or(Command::Serve), &mut config) {
+    match run(arguments.command.unwrap_or(Command::Serve), config) {
         Ok(code) => code,
         Err(error) => {
             log.write_line(format_args!("safespace: {error}"));
@@ -49,9 +50,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, config: &mut Config) -> Result<ExitCode, StartError> {
+fn run(command: Command, mut config: Config) -> Result<ExitCode, StartError> {
     match command {
-        Command::Serve => match serve(config) {
+        Command::Serve => match serve(&config) {
             // A service that is stopped while it starts has done what was asked.
             Err(StartError::Interrupted) => Ok(ExitCode::SUCCESS),
             result => result.map(|()| ExitCode::SUCCESS),
@@ -59,13 +60,13 @@ fn run(command: Command, config: &mut Config) -> Result<ExitCode, StartError> {
         Command::Migrate { distributed } => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
             config.pool.is_distributed |= distributed;
-            let version = app::migrate(config, &stop.asked)?;
+            let version = app::migrate(&config, &stop.asked)?;
             let distributed = if config.pool.is_distributed { ", and Citus distributes its tables" } else { "" };
             print(&format!("The schema is at version {version}{distributed}.\n"));
             Ok(ExitCode::SUCCESS)
         }
         Command::UpgradeData { delete_old: true, .. } => {
-            for folder in app::delete_old_data(config)? {
+            for folder in app::delete_old_data(&config)? {
                 print(&format!("Deleted {}.\n", folder.display()));
             }
             Ok(ExitCode::SUCCESS)
@@ -73,18 +74,27 @@ fn run(command: Command, config: &mut Config) -> Result<ExitCode, StartError> {
         Command::UpgradeData { old_bin, new_bin, .. } => {
             let stop = StopSignals::handle().map_err(StartError::Signals)?;
             let programs = NamedPrograms { old: old_bin, new: new_bin };
-            let report = app::upgrade_data(config, &programs, &stop.asked, &mut |line| print(&format!("{line}\n")))?;
+            let report = app::upgrade_data(&config, &programs, &stop.asked, &mut |line| print(&format!("{line}\n")))?;
             print(&format!("{report}\n"));
             Ok(ExitCode::SUCCESS)
         }
         Command::VerifyErasure { data_folder, without_data_folder, wal_archive, log, dump, json } => {
             let request =
                 Request { data_folder, without_data_folder, wal_archives: wal_archive, logs: log, dumps: dump };
-            Ok(verify_erasure(config, &request, json))
+            Ok(verify_erasure(&config, &request, json))
+        }
+        Command::Doctor { json, public_url, logs } => {
+            // Threads that wait for something that hangs end with the process.
+            let report = doctor::examine(config, Options { public_url, logs });
+            print(&if json { report.to_json() } else { report.to_text() });
+            match report.count(Severity::Serious) {
+                0 => Ok(ExitCode::SUCCESS),
+                count => Err(StartError::SeriousFaults(count)),
+            }
         }
         Command::Check { ask } => {
             let mut output = String::new();
-            let result = check::check(config, ask, &mut output);
+            let result = check::check(&config, ask, &mut output);
             print(&output);
             result.map(|()| ExitCode::SUCCESS)
         }

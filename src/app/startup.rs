@@ -71,6 +71,9 @@ pub enum StartError {
     /// `safespace check` found why the service would not serve, each in one line.
     #[error("it would not serve: {}", .0.join("\n  and: "))]
     WouldNotServe(Vec<String>),
+    /// `safespace doctor` found so many serious faults, which its report has.
+    #[error("serious faults of the deployment: {0}")]
+    SeriousFaults(usize),
     /// A signal came before the new data was in use.
     #[error("interrupted; the old data is unchanged")]
     UpgradeInterrupted,
