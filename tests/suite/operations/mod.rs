@@ -3,6 +3,7 @@
 mod benchmark;
 mod check;
 mod configuration;
+mod doctor;
 mod documentation;
 mod logs;
 mod metrics;

@@ -35,7 +35,7 @@ impl Binary {
     }
 
     /// The same after a command of the shell.
-    fn under(variables: &[(&str, &str)], prelude: &str) -> Binary {
+    pub(crate) fn under(variables: &[(&str, &str)], prelude: &str) -> Binary {
         let mut binary = Binary::new(variables);
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{prelude}; exec \"$0\" \"$@\"")).arg(binary.command.get_program());
