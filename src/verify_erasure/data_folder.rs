@@ -49,6 +49,7 @@ pub(super) fn search(search: &mut Search<'_>, folder: &Path, server: Option<&Ser
         note_state(search, folder);
     }
     entries.iter().for_each(|entry| search.expect(entry.bytes));
+    [Place::FreeSpace, Place::TemporaryFiles].into_iter().for_each(|place| search.findings.begin(place));
     let mut last_kind = Kind::Other;
     for Entry { path, relative, .. } in entries {
         let kind = kind(&relative);

@@ -218,6 +218,11 @@ impl Findings {
         }
     }
 
+    /// A place is searched, where there may be no file.
+    pub(super) fn begin(&mut self, place: Place) {
+        self.places.entry(place).or_default();
+    }
+
     /// A file, a table or the like was looked at.
     pub(super) fn looked_at(&mut self, place: Place, bytes: u64) {
         let known = self.places.entry(place).or_default();
@@ -291,7 +296,11 @@ impl fmt::Display for Findings {
         for (place, known) in &self.places {
             let verdict = known.verdict().to_string();
             let unit = if *place == Place::Rows { "columns" } else { "files" };
-            write!(formatter, "{:<NAME_WIDTH$} {verdict:<25}{} {unit}", place.to_string(), known.looked_at)?;
+            write!(formatter, "{:<NAME_WIDTH$} {verdict:<25}", place.to_string())?;
+            match place {
+                Place::FreeSpace => write!(formatter, "of these pages")?,
+                _ => write!(formatter, "{} {unit}", known.looked_at)?,
+            }
             if known.bytes > 0 {
                 write!(formatter, ", {} KiB", known.bytes.div_ceil(1024))?;
             }

@@ -202,6 +202,9 @@ fn input_that_cannot_be_used_is_refused_without_quoting_it() {
 fn people_read_a_line_for_each_place_and_the_result() {
     let deployment = Deployment::start();
     let (id, chat) = deployment.create_session();
+    // So that its rows are deleted rows, and not free space.
+    let mut older = deployment.sql();
+    older.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM sessions").unwrap();
     deployment.erase(&chat);
     let log = tempfile::NamedTempFile::new().unwrap();
     fs::write(log.path(), format!("a line\n{WORD}\n{WORD}\n")).unwrap();
@@ -212,7 +215,9 @@ fn people_read_a_line_for_each_place_and_the_result() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     deployment::assert_quotes_nothing(&input, &text);
     for expected in [
-        "Rows             clean                    10 columns\n".to_owned(),
+        "Rows             clean                    11 columns\n".to_owned(),
+        "Free space       clean                    of these pages\n".to_owned(),
+        "Temporary files  clean                    0 files\n".to_owned(),
         format!(
             "Logs             FOUND                    1 files, 1 KiB\n  word 2, 2 times: {}\n",
             log.path().display()
