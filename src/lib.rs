@@ -33,6 +33,7 @@
 //! - [`message`]: one message of a conversation, sealed and opened.
 //! - [`sealing`]: authenticated encryption under keys that are derived from a session's id.
 //! - [`session_id`]: the session's only credential, as a type that cannot be printed by accident.
+//! - [`memory`]: buffers and stacks that are overwritten, and no dumps.
 
 pub mod admission;
 pub mod api;
@@ -48,6 +49,7 @@ pub mod exporter;
 pub mod http;
 pub mod language;
 pub mod logging;
+pub mod memory;
 pub mod message;
 pub mod metrics;
 pub mod peers;

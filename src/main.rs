@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Parser;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
+use zeroizing_alloc::ZeroAlloc;
 
 use safespace::app::{self, App, StartError};
 use safespace::arguments::{Arguments, Command};
@@ -18,12 +19,20 @@ use safespace::check;
 use safespace::config::Config;
 use safespace::doctor::{self, Options, Severity};
 use safespace::logging;
+use safespace::memory;
 use safespace::private_postgres::{self, NamedPrograms};
 use safespace::verify_erasure::{self, Request, Wanted};
 
 #[cfg(target_os = "linux")]
+use tikv_jemallocator::Jemalloc as Allocator;
+
+#[cfg(not(target_os = "linux"))]
+use std::alloc::System as Allocator;
+
+/// It overwrites each block that is freed, those that a growing vector leaves too. jemalloc's own `junk:free` does not do that for
+/// these, and takes its fast path away from every allocation.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: ZeroAlloc<Allocator> = ZeroAlloc(Allocator);
 
 /// Exit code for arguments or a configuration that cannot be used.
 const UNUSABLE: u8 = 2;
@@ -32,6 +41,11 @@ const UNUSABLE: u8 = 2;
 const ABORTED: i32 = 130;
 
 fn main() -> ExitCode {
+    // Before anything secret is read.
+    if let Err(error) = memory::forbid_dumps() {
+        let _ = writeln!(io::stderr(), "safespace: core dumps of its memory cannot be turned off: {error}");
+        return ExitCode::FAILURE;
+    }
     let arguments = Arguments::parse();
     let config = match Config::from_environment() {
         Ok(config) => config,

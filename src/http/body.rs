@@ -2,6 +2,7 @@
 
 use super::head::Length;
 use super::refusal::Refusal;
+use crate::memory;
 
 /// Bytes of the line with a chunk's size, extensions included. Clients send none in practice.
 const MAX_SIZE_LINE_BYTES: usize = 256;
@@ -62,7 +63,7 @@ impl Body {
         let mut rest = input.as_slice();
         let result = self.take_from(&mut rest);
         let taken = input.len() - rest.len();
-        input.drain(..taken);
+        memory::consume(input, taken);
         result
     }
 

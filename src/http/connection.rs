@@ -19,6 +19,7 @@ use super::response_head::ClientCapabilities;
 use super::response_writer::{Next, ResponseWriter};
 use super::slot::ResponseState;
 use super::step::{Disposition, Step};
+use crate::memory;
 use crate::peers::PeerKey;
 
 /// Bytes of input buffer that a connection keeps between requests: enough for the usual head.
@@ -224,14 +225,14 @@ impl Connection {
         self.capabilities =
             ClientCapabilities { is_1_1: head.is_1_1, head_only: head.method == "HEAD", keep_alive: head.keep_alive };
         if head.length == Length::Known(0) {
-            self.input.drain(..range.end);
+            memory::consume(&mut self.input, range.end);
             self.refused_fields = mem::take(&mut head.refused_fields);
             return self.answer(head, Vec::new());
         }
         // Before the head leaves the input, in which the refusal of the body looks for fields.
         let body = Body::new(head.length, (bodies.max_bytes)(&head))?;
         self.body_memory = bodies.reserve(&body, limits.max_body_bytes, self.peer)?;
-        self.input.drain(..range.end);
+        memory::consume(&mut self.input, range.end);
         self.refused_fields = mem::take(&mut head.refused_fields);
         if head.expects_continue && self.input.is_empty() {
             let request = request(self.client, head.clone(), None);
@@ -332,7 +333,8 @@ impl Connection {
 
     /// Waits between requests with a small buffer, large enough that most requests need no new one.
     fn idle(&mut self) -> Transition {
-        self.input.clear();
+        let received = self.input.len();
+        memory::consume(&mut self.input, received);
         self.input.shrink_to(IDLE_BUFFER_BYTES);
         self.await_client(Phase::Idle, ReadingHead(HeadScanner::default()))
     }
@@ -346,6 +348,7 @@ impl Connection {
                 Ok(read) => {
                     self.is_drained = read < buffer.len();
                     self.input.extend_from_slice(&buffer[..read]);
+                    memory::overwrite(&mut buffer[..read]);
                     return Ok(Some(read));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -45,6 +45,18 @@ pub(super) fn tick(limits: &Limits) -> Duration {
     TICK.min(*shortest / 10).max(MIN_TICK)
 }
 
+/// What [`Poller::poll_once`] led to.
+pub(super) enum Polled {
+    Waited {
+        /// Whether anything happened on a socket.
+        has_events: bool,
+        /// Workers that are stuck in the application, whose connections were ended.
+        stuck_workers: usize,
+    },
+    /// The server has stopped.
+    Stopped,
+}
+
 /// The state of polling.
 pub(super) struct Poller {
     pub(super) shared: Arc<Shared>,
@@ -89,12 +101,12 @@ impl Poller {
         Ok((poller, finished))
     }
 
-    /// Waits for events and deals with them. Returns how many workers are stuck in the application, whose connections were
-    /// ended; `None` once the server has stopped.
-    pub(super) fn poll_once(&mut self) -> Option<usize> {
+    /// Waits for events, for `max_wait` at most, and deals with them.
+    pub(super) fn poll_once(&mut self, max_wait: Option<Duration>) -> Polled {
         let has_work =
             self.has_more_expired || self.acceptor.as_ref().is_some_and(|acceptor| acceptor.is_ready(Instant::now()));
-        let timeout = if has_work { Some(Duration::ZERO) } else { self.timeout() };
+        let timeout =
+            if has_work { Some(Duration::ZERO) } else { [self.timeout(), max_wait].into_iter().flatten().min() };
         if let Err(error) = self.poll.poll(&mut self.events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {
@@ -111,8 +123,10 @@ impl Poller {
         let stuck_workers = self.end_expired(now);
         self.busy.log(now);
         self.shared.is_poller_due.store(self.is_due(now), Ordering::Relaxed);
-        let has_stopped = self.shared.is_stopping() && self.stop(now);
-        (!has_stopped).then_some(stuck_workers)
+        if self.shared.is_stopping() && self.stop(now) {
+            return Polled::Stopped;
+        }
+        Polled::Waited { has_events: !self.events.is_empty(), stuck_workers }
     }
 
     /// Whether there is something to do, or to look for, that no event reports.

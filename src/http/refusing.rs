@@ -13,6 +13,7 @@ use super::poller::Poller;
 use super::refusal::{Refusal, RefusedFields};
 use super::shared::Shared;
 use super::slot::{Expired, ResponseState};
+use crate::memory;
 
 /// Connections whose deadline has passed that are ended before others are served.
 const MAX_EXPIRED: usize = 64;
@@ -28,7 +29,7 @@ impl Poller {
     pub(super) fn drain(&mut self, key: usize, mut stream: &TcpStream) {
         for _ in 0..MAX_DRAINING_READS {
             match stream.read(&mut self.buffer) {
-                Ok(1..) => {}
+                Ok(read @ 1..) => memory::overwrite(&mut self.buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Ok(_) | Err(_) => break,
             }
@@ -61,7 +62,9 @@ impl Poller {
         count(&self.shared).fetch_add(1, Ordering::Relaxed);
         let fields = self.take_fields(key, read);
         let _ = stream.write(self.busy.response(&*self.application, &fields, &mut self.clock, now));
-        if is_whole_request(&self.buffer[..read], &self.shared.limits) {
+        let is_whole = is_whole_request(&self.buffer[..read], &self.shared.limits);
+        memory::overwrite(&mut self.buffer[..read]);
+        if is_whole {
             // The client sends nothing more, and there may be many of these.
             self.shared.close(key);
         } else {
@@ -99,6 +102,7 @@ impl Poller {
                 Expired::Refuse(key, stream, refusal) => {
                     let read = (&*stream).read(&mut self.buffer).unwrap_or(0);
                     let fields = self.take_fields(key, read);
+                    memory::overwrite(&mut self.buffer[..read]);
                     self.write_refusal(&stream, refusal, &fields, false);
                     self.linger(key, &stream, now);
                 }

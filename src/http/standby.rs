@@ -31,10 +31,11 @@ impl Standby {
         Ok(Standby { poll: Mutex::new(poll), registry, waker, connections, tick })
     }
 
-    /// Sleeps until the watched poller has events, or [`Standby::wake`], or for a tick.
-    pub(super) fn sleep(&self) {
+    /// Sleeps until the watched poller has events, or [`Standby::wake`], or for a tick, or for `max_wait`.
+    pub(super) fn sleep(&self, max_wait: Option<Duration>) {
         // An error ends the sleep, too.
-        let _ = self.poll.lock().poll(&mut Events::with_capacity(2), Some(self.tick));
+        let wait = max_wait.map_or(self.tick, |max_wait| max_wait.min(self.tick));
+        let _ = self.poll.lock().poll(&mut Events::with_capacity(2), Some(wait));
     }
 
     /// Ends the sleep.

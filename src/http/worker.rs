@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Instant;
 
@@ -12,13 +12,14 @@ use parking_lot::Mutex;
 use super::application::Application;
 use super::connection::Connection;
 use super::deadlines::Phase;
-use super::poller::{ERROR_PAUSE, Poller};
+use super::poller::{ERROR_PAUSE, Polled, Poller};
 use super::reply::Reply;
 use super::response_head::DateClock;
 use super::scheduler::Scheduler;
-use super::shared::{Shared, discard, run_callback};
+use super::shared::{Shared, State, discard, run_callback};
 use super::slot::Assignment;
 use super::step::Disposition;
+use crate::memory::{StackResidue, overwrite_stack};
 
 /// One worker thread.
 #[derive(Clone)]
@@ -34,6 +35,24 @@ pub(super) struct Worker {
 
 pub(super) type Work = Assignment<Connection, Reply>;
 
+/// How a worker waits for a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// It polls.
+    Leader,
+    /// It is among the sleepers.
+    Follower,
+}
+
+/// What a worker that waits for a connection got.
+enum Waited {
+    Work(Work),
+    /// Nothing, and its stack is to be overwritten before it waits again, as it did.
+    Nothing(Option<Waiting>),
+    /// The server has stopped.
+    End,
+}
+
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, application: Arc<dyn Application>, poller: Arc<Mutex<Poller>>) -> Worker {
         Worker { shared, application, poller, buffer: Vec::new(), clock: DateClock::default() }
@@ -43,19 +62,24 @@ impl Worker {
     pub(super) fn start(&self, leads: bool) -> io::Result<()> {
         let mut worker = self.clone();
         thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            let first = if leads { worker.lead() } else { None };
-            worker.run(first);
+            worker.run(leads.then_some(Waiting::Leader));
+            // The memory of its stack outlives the thread.
+            overwrite_stack();
         })?;
         Ok(())
     }
 
-    /// Polls until there is a connection for this thread to serve; `None` once the server has stopped.
-    fn lead(&self) -> Option<Work> {
+    /// Polls until there is a connection for this thread to serve, or its stack is to be overwritten.
+    fn lead(&self, residue: &mut StackResidue) -> Waited {
         let mut poller = self.poller.lock();
         loop {
-            match catch_unwind(AssertUnwindSafe(|| poller.poll_once())) {
-                Ok(Some(stuck_workers)) => (0..stuck_workers).for_each(|_| self.replace_stuck_worker()),
-                Ok(None) => return None,
+            let mut is_quiet = false;
+            match catch_unwind(AssertUnwindSafe(|| poller.poll_once(residue.pause()))) {
+                Ok(Polled::Waited { has_events, stuck_workers }) => {
+                    (0..stuck_workers).for_each(|_| self.replace_stuck_worker());
+                    is_quiet = !has_events;
+                }
+                Ok(Polled::Stopped) => return Waited::End,
                 // Without a leader the server would be deaf, so not even a panic of the poller's own ends it.
                 Err(_) => thread::sleep(ERROR_PAUSE),
             }
@@ -63,7 +87,12 @@ impl Worker {
             if let Some((work, woken)) = stepped_down {
                 drop(poller);
                 self.shared.wake(woken);
-                return Some(work);
+                return Waited::Work(work);
+            }
+            // Polling, too, leaves something on the stack.
+            let is_due = if is_quiet { residue.is_any() } else { residue.add_call() };
+            if is_due {
+                return Waited::Nothing(Some(Waiting::Leader));
             }
         }
     }
@@ -78,54 +107,103 @@ impl Worker {
         }
     }
 
-    fn run(&mut self, mut next: Option<Work>) {
-        while let Some(mut work) = next.take().or_else(|| self.wait_for_work()) {
-            // A panic of the application is caught where it is called; any other costs its connection.
-            let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut work)));
-            match self.give_back(work, served.unwrap_or(Disposition::Close)) {
-                ControlFlow::Continue(work) => next = work,
-                ControlFlow::Break(()) => return,
+    /// Serves connections until the server has stopped. This frame stays on the stack, and what it calls leaves there what it worked
+    /// with; so here is where that is overwritten.
+    fn run(&mut self, mut waiting: Option<Waiting>) {
+        let (mut next, mut residue) = (None, StackResidue::default());
+        loop {
+            let waited = match next.take() {
+                Some(work) => Waited::Work(work),
+                None => self.wait_for_work(waiting.take(), &mut residue),
+            };
+            match waited {
+                Waited::Work(work) => match self.serve_and_give_back(work) {
+                    ControlFlow::Continue(work) => {
+                        next = work;
+                        if residue.add_call() {
+                            residue.overwrite();
+                        }
+                    }
+                    ControlFlow::Break(()) => return,
+                },
+                Waited::Nothing(still) => {
+                    waiting = still;
+                    residue.overwrite();
+                }
+                Waited::End => return,
             }
         }
     }
 
-    /// Waits for a connection, as the leader if there is none; `None` at the end of the server.
-    fn wait_for_work(&self) -> Option<Work> {
+    /// In a frame of its own, so that what it works with is not in that of its caller.
+    #[inline(never)]
+    fn serve_and_give_back(&mut self, mut work: Work) -> ControlFlow<(), Option<Work>> {
+        // A panic of the application is caught where it is called; any other costs its connection.
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut work)));
+        self.give_back(work, served.unwrap_or(Disposition::Close))
+    }
+
+    /// Waits for a connection, as the leader if there is none, or until the stack is to be overwritten.
+    fn wait_for_work(&self, waiting: Option<Waiting>, residue: &mut StackResidue) -> Waited {
+        if waiting == Some(Waiting::Leader) {
+            return self.lead(residue);
+        }
+        let mut has_slept = false;
         let mut state = self.shared.lock();
+        if waiting == Some(Waiting::Follower) {
+            state = match self.sleep(state, residue) {
+                Some(state) => state,
+                None => return Waited::Nothing(Some(Waiting::Follower)),
+            };
+        }
         loop {
             // A server that ends needs a leader, too: it closes everything and wakes the sleepers.
             let queued = if state.is_closed { 0 } else { state.table.queue.len() };
             if state.scheduler.lead(queued) {
                 self.shared.end_watch(&mut state);
                 drop(state);
-                return self.lead();
+                return self.lead(residue);
             }
             if state.is_closed {
-                return None;
+                return Waited::End;
             }
             if let Some(work) = state.take() {
                 let woken = state.wake(Scheduler::wake_to_share);
                 drop(state);
                 self.shared.wake(woken);
-                return Some(work);
+                return Waited::Work(work);
+            }
+            if has_slept && residue.is_any() {
+                return Waited::Nothing(None);
             }
             if state.scheduler.stand_by() {
                 drop(state);
-                self.shared.standby.sleep();
+                self.shared.standby.sleep(residue.pause());
                 state = self.shared.lock();
                 state.scheduler.end_standby();
                 self.shared.end_watch(&mut state);
+                has_slept = true;
                 continue;
             }
-            let this = thread::current();
-            state.scheduler.sleepers.push(this.clone());
-            loop {
-                drop(state);
-                thread::park();
-                state = self.shared.lock();
-                if state.scheduler.was_woken(&this) {
-                    break;
-                }
+            state.scheduler.sleepers.push(thread::current());
+            state = match self.sleep(state, residue) {
+                Some(state) => state,
+                None => return Waited::Nothing(Some(Waiting::Follower)),
+            };
+        }
+    }
+
+    /// Sleeps until another thread has taken this one from the sleepers; `None` where its stack is to be overwritten first.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State>, residue: &StackResidue) -> Option<MutexGuard<'a, State>> {
+        loop {
+            drop(state);
+            residue.pause().map_or_else(thread::park, thread::park_timeout);
+            state = self.shared.lock();
+            if state.scheduler.was_woken(&thread::current()) {
+                return Some(state);
+            }
+            if residue.is_any() {
+                return None;
             }
         }
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::memory::overwrite_stack;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Bounds of a pool.
@@ -74,6 +76,7 @@ impl ThreadPool {
                 while let Some(job) = next_job(&shared, idle_timeout) {
                     // The panic hook has logged it.
                     let _ = catch_unwind(AssertUnwindSafe(job));
+                    overwrite_stack();
                 }
             };
             let started = thread::Builder::new().name(name.to_owned()).stack_size(stack_bytes).spawn(work).is_ok();

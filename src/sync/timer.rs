@@ -13,6 +13,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::memory::overwrite_stack;
+
 /// Time of a timer, and a number that tells apart timers of the same time.
 type Key = (Instant, u64);
 
@@ -90,7 +92,10 @@ impl Shared {
                 Some(_) => {
                     if let Some((_, callback)) = state.pending.pop_first() {
                         // A panic must not end the thread of all other timers.
-                        let _ = MutexGuard::unlocked(&mut state, || catch_unwind(AssertUnwindSafe(callback)));
+                        MutexGuard::unlocked(&mut state, || {
+                            let _ = catch_unwind(AssertUnwindSafe(callback));
+                            overwrite_stack();
+                        });
                     }
                 }
                 None => self.wake.wait(&mut state),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::running::{ClaimEvent, Look, RENEWAL_INTERVAL, Released, Round, Running, Shared, Waiting};
 use crate::config::PoolSettings;
+use crate::memory::overwrite_stack;
 use crate::store::connection::Connection;
 use crate::store::connector::Connector;
 use crate::store::error::Error;
@@ -80,6 +81,8 @@ impl Watcher {
             } else {
                 failures = 0;
             }
+            // Turns begin again on this thread.
+            overwrite_stack();
         }
         shared.end_thread();
     }
