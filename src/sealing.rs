@@ -122,9 +122,14 @@ pub enum Part {
 #[error("what is stored does not open with this session's key")]
 pub struct OpenError;
 
-/// The keys of one session. They are overwritten in memory when this is dropped.
+/// The keys of one session. They are in one place of the heap, which is overwritten when this is dropped: a move copies a pointer.
 pub struct SealingKey {
     lookup: Lookup,
+    keys: Box<Keys>,
+}
+
+/// Both overwrite themselves (the features `zeroize` of their crates).
+struct Keys {
     cipher: XChaCha20Poly1305,
     derivation: Hkdf<Sha256>,
 }
@@ -135,7 +140,8 @@ impl SealingKey {
     pub fn derive(id: &SessionId) -> SealingKey {
         let derivation = derivation(id);
         let key: Zeroizing<[u8; 32]> = expand(&derivation, &[KEY_LABEL]);
-        SealingKey { lookup: lookup(&derivation), cipher: XChaCha20Poly1305::new((&*key).into()), derivation }
+        let cipher = XChaCha20Poly1305::new((&*key).into());
+        SealingKey { lookup: lookup(&derivation), keys: Box::new(Keys { cipher, derivation }) }
     }
 
     /// The session's primary key in the database.
@@ -149,7 +155,7 @@ impl SealingKey {
     #[must_use]
     pub fn message_id(&self, part: Part, from: &[u8]) -> Uuid {
         let part = if part == Part::Question { " question " } else { " answer " };
-        uuid(&expand(&self.derivation, &[MESSAGE_ID_LABEL, part.as_bytes(), from]))
+        uuid(&expand(&self.keys.derivation, &[MESSAGE_ID_LABEL, part.as_bytes(), from]))
     }
 
     /// Seals a plaintext under a random nonce: the same plaintext never gives the same bytes twice.
@@ -164,7 +170,7 @@ impl SealingKey {
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(plaintext);
         let text = (&mut sealed[1 + NONCE_BYTES..]).into();
-        let tag = self.cipher.encrypt_inout_detached(&nonce, &self.encode(associated_data), text);
+        let tag = self.keys.cipher.encrypt_inout_detached(&nonce, &self.encode(associated_data), text);
         sealed.extend_from_slice(&tag.expect("no plaintext exceeds 256 GiB"));
         sealed
     }
@@ -181,7 +187,7 @@ impl SealingKey {
         }
         let nonce = XNonce::try_from(nonce).map_err(|_| OpenError)?;
         let payload = Payload { msg: ciphertext, aad: &self.encode(associated_data) };
-        self.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError)
+        self.keys.cipher.decrypt(&nonce, payload).map(Zeroizing::new).map_err(|_| OpenError)
     }
 
     /// The beginning of the plaintext of bytes that may have been sealed under this key, for a search that does not know which row

@@ -6,17 +6,21 @@ pub use recovery_code::RecoveryCode;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
+use zeroize::Zeroizing;
 
 /// The id of an anonymous session: a random `UUIDv4` (RFC 9562, section 5.4).
 ///
 /// The id grants full access to the session, so it has no `Display` and its `Debug` is redacted. `Serialize` is its only way
 /// out of the program, beside its recovery code: into the response to the client that owns it. The database holds only values derived from it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(Uuid);
+///
+/// Its bytes are in one place of the heap, which is overwritten when the last clone is dropped. A move or a clone copies a pointer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionId(Arc<Zeroizing<[u8; 16]>>);
 
 /// The text is not a session's id. The error does not quote the text, which may be a mistyped secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,19 +31,23 @@ impl SessionId {
     /// A new id with 122 random bits from the operating system.
     #[must_use]
     pub fn random() -> SessionId {
-        SessionId(Uuid::new_v4())
+        SessionId::new(&Uuid::new_v4())
     }
 
     /// The UUID, as input of the key derivation.
     #[must_use]
     pub fn expose(&self) -> &Uuid {
-        &self.0
+        Uuid::from_bytes_ref(&self.0)
+    }
+
+    fn new(id: &Uuid) -> SessionId {
+        SessionId(Arc::new(Zeroizing::new(*id.as_bytes())))
     }
 
     /// The id as a code that a person can write down. That of an id that is no `UUIDv4`, which no session has, leads to another id.
     #[must_use]
     pub fn recovery_code(&self) -> RecoveryCode {
-        RecoveryCode::of(&self.0)
+        RecoveryCode::of(self.expose())
     }
 }
 
@@ -50,13 +58,13 @@ impl FromStr for SessionId {
     /// types it.
     fn from_str(text: &str) -> Result<SessionId, NotASessionId> {
         let id = text.parse::<Hyphenated>().ok().map(Hyphenated::into_uuid);
-        id.or_else(|| recovery_code::decode(text)).map(SessionId).ok_or(NotASessionId)
+        id.or_else(|| recovery_code::decode(text)).map(|id| SessionId::new(&id)).ok_or(NotASessionId)
     }
 }
 
 impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+        serializer.serialize_str(self.expose().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 }
 

@@ -110,7 +110,7 @@ pub(super) fn export<'a>(context: &'a Context, request: &Request, session_id: &s
     let key = SealingKey::derive(&session_id);
     let share = context.reports.begin_read(context.admission.shares(request, &key.lookup()))?;
     let client = context.admission.client(request, &key.lookup());
-    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
+    let job = ReportJob::new(context, session_id.clone(), SealingKey::derive(&session_id));
     let (format, store, reports) = (format(request), context.store.clone(), context.reports.clone());
     Answer::defer(move |responder| {
         job.run_with(
@@ -168,7 +168,7 @@ impl Export {
     ) -> Export {
         // The positions of messages have no gaps.
         let last = list.session.newest.map_or(0, |newest| newest.position);
-        let messages = MessagePieces::new(store, key, session_id, (1, last), format.messages);
+        let messages = MessagePieces::new(store, key, session_id.clone(), (1, last), format.messages);
         let is_behind_messages = messages.is_done();
         let middle = if is_behind_messages { format.middle } else { "" };
         let prefix = [(format.opening)(session_id, life).as_slice(), middle.as_bytes()].concat();

@@ -170,8 +170,8 @@ pub(super) fn change<'a>(context: &'a Context, request: &Request, session_id: &s
     });
     let (session_id, idle_timeout_seconds) = both(parse_id(session_id), wanted)?;
     Answer::defer(move |responder| {
-        let change = Change { store: context.store.clone(), policy, session_id, idle_timeout_seconds };
         let key = SealingKey::derive(&session_id);
+        let change = Change { store: context.store.clone(), policy, session_id, idle_timeout_seconds };
         context.store.sessions.find(key.lookup(), Box::new(move |found| change.apply(&key, found, responder)));
     })
 }

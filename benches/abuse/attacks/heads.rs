@@ -11,5 +11,9 @@ const CONNECTIONS: usize = 200;
 
 pub(super) fn prepare(database: &mut Database) -> Outcome<Vec<Attacker>> {
     let session = database.store(1, MESSAGES, &expanding_text())?.remove(0);
-    Ok((0..CONNECTIONS).map(|_| flood(move |_| Some(on_session("HEAD", &session, "/chat")))).collect())
+    let attacker = || {
+        let session = session.clone();
+        flood(move |_| Some(on_session("HEAD", &session, "/chat")))
+    };
+    Ok((0..CONNECTIONS).map(|_| attacker()).collect())
 }

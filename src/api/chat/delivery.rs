@@ -46,7 +46,7 @@ impl Delivery {
 
     /// Delivers an event; it never blocks.
     pub(super) fn deliver(&mut self, event: Event) {
-        let session_id = self.session_id;
+        let session_id = self.session_id.clone();
         match (mem::replace(&mut self.state, State::Done), event) {
             (State::Whole(responder), Event::Finished(message, safety)) => {
                 let safety = self.help.note(safety);
@@ -92,6 +92,6 @@ impl Delivery {
     }
 
     fn message_start(&self, id: Uuid) -> MessageStart {
-        MessageStart { id, session_id: self.session_id, role: Author::Model, ai: true }
+        MessageStart { id, session_id: self.session_id.clone(), role: Author::Model, ai: true }
     }
 }

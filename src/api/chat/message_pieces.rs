@@ -86,7 +86,7 @@ impl MessagePieces {
             if position > self.first {
                 bytes.extend_from_slice(self.format.separator.as_bytes());
             }
-            bytes.extend((self.format.write)(self.session_id, message));
+            bytes.extend((self.format.write)(self.session_id.clone(), message));
             *next = position + 1;
         }
         Ok(bytes)

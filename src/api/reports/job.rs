@@ -235,7 +235,7 @@ impl ReportJob {
 
     /// The JSON of a report.
     pub(in crate::api) fn body(&self, report: &Report) -> ReportBody {
-        ReportBody::new(self.session_id, &self.reports.templates, &self.listing, report)
+        ReportBody::new(self.session_id.clone(), &self.reports.templates, &self.listing, report)
     }
 
     /// Deletes a report.

@@ -13,6 +13,7 @@ use super::respond;
 use super::responder::{Answer, Context};
 use super::sessions::parse_id;
 use crate::http::{Request, Response};
+use crate::memory;
 use crate::report::Report;
 use crate::sealing::SealingKey;
 use crate::session_id::SessionId;
@@ -103,7 +104,7 @@ pub(super) fn list<'a>(context: &'a Context, request: &Request, session_id: &str
         let places = job.places()?.into_iter();
         let summary = |place| Ok(job.read(place)?.map(|report| ReportSummary::new(&report)));
         let reports = places.filter_map(|place| summary(place).transpose()).collect::<Result<_, Problem>>()?;
-        Ok(respond::json(200, &ReportSummaries { session_id: job.session_id, reports }))
+        Ok(respond::json(200, &ReportSummaries { session_id: job.session_id.clone(), reports }))
     })
 }
 
@@ -155,7 +156,8 @@ pub(super) fn delete<'a>(
     [session_id, report_id]: [&str; 2],
 ) -> Result<Answer<'a>, Problem> {
     let (session_id, report_id) = both(parse_id(session_id), request::report_id(report_id))?;
-    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
+    let key = SealingKey::derive(&session_id);
+    let job = ReportJob::new(context, session_id, key);
     Answer::defer(move |responder| {
         let delete = move |job: &ReportJob| job.delete(report_id).map(|()| respond::no_content());
         job.run(|workers| &workers.deleting_threads, responder, delete);
@@ -202,7 +204,8 @@ fn look<'a>(
     session_id: SessionId,
     make: impl FnOnce(&ReportJob) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Answer<'a>, Problem> {
-    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
+    let key = SealingKey::derive(&session_id);
+    let job = ReportJob::new(context, session_id, key);
     let share = context.reports.begin_read(context.admission.shares(request, &job.lookup()))?;
     answer_on(|workers| &workers.reading_threads, context, request, job, share, make)
 }
@@ -224,10 +227,13 @@ fn render<'a>(
     if format != Format::Pdf {
         return look(context, request, session_id, make);
     }
-    let job = ReportJob::new(context, session_id, SealingKey::derive(&session_id));
+    let key = SealingKey::derive(&session_id);
+    let job = ReportJob::new(context, session_id, key);
     let share = context.reports.begin_pdf(context.admission.shares(request, &job.lookup()))?;
     let make = move |job: &ReportJob| {
-        let response = make(job)?;
+        let response = make(job);
+        memory::overwrite_deep_stack();
+        let response = response?;
         // What was deleted while its file was made is not handed out.
         job.session().map(|_| response)
     };

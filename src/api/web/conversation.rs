@@ -139,7 +139,7 @@ impl Conversation {
 
     fn response(&self, messages: Vec<MessageView>, notice: Option<String>) -> Response {
         let talk = Talk {
-            session_id: Some(self.session_id),
+            session_id: Some(self.session_id.clone()),
             code: Some(self.session_id.recovery_code()),
             messages,
             earlier: self.rows.first().filter(|row| row.position > 1).map(|row| row.id),

@@ -222,6 +222,7 @@ pub(in crate::api) fn end<'a>(context: &'a Context, request: &Request, _: &str) 
     let (page, form) = (page(context, request)?, Form::read(request)?);
     let session_id = session_id(&form)?;
     let (key, policy, shown) = (SealingKey::derive(&session_id), context.retention, page.clone());
+    let lookup = key.lookup();
     let make = move |erased| {
         let Erased { messages, .. } = sessions::existing(policy, &key, erased)?;
         let words = shown.texts().get("erased").replace("{messages}", &messages.to_string());
@@ -233,7 +234,6 @@ pub(in crate::api) fn end<'a>(context: &'a Context, request: &Request, _: &str) 
         let session_id = (!is_gone).then_some(session_id);
         page.response(View::Ended, Some(words), Talk { session_id, ..Talk::default() })
     };
-    let lookup = session_id.lookup();
     Answer::defer(move |responder| {
         let responder = responder.with_errors(ErrorBody::Page(Box::new(failed)));
         leaving::erase(context, lookup, responder, make);
