@@ -101,7 +101,8 @@ impl Cluster {
         self.folder().join("socket").display().to_string()
     }
 
-    fn process_id(&self) -> u32 {
+    /// The postmaster.
+    pub(crate) fn process_id(&self) -> u32 {
         self.running.as_ref().expect("it runs").process_id()
     }
 

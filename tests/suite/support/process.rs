@@ -1,11 +1,15 @@
 //! The binary as an operator runs it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use nix::unistd::{User, geteuid};
 
 use super::cluster::{distribution, send_signal};
 use super::eventually;
@@ -42,6 +46,24 @@ impl Binary {
         command.envs(binary.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(&binary.folder).stdin(Stdio::null());
         binary.command = command;
+        binary
+    }
+
+    /// The same by the user of PostgreSQL in the place of root.
+    pub(crate) fn without_root(variables: &[(&str, &str)]) -> Binary {
+        let mut binary = Binary::new(variables);
+        if geteuid().is_root() {
+            let user = User::from_name("postgres").unwrap().unwrap();
+            // The folders above the program may be closed to others.
+            let folder = binary.folder.path();
+            fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+            fs::copy(binary.command.get_program(), folder.join("safespace")).unwrap();
+            let mut command = Command::new(folder.join("safespace"));
+            command.current_dir(folder).env_clear().stdin(Stdio::null());
+            command.envs(binary.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+            binary.command = command;
+        }
         binary
     }
 
