@@ -205,7 +205,7 @@ impl SealingKey {
         text[..length].copy_from_slice(&ciphertext[..length]);
         // A stream cipher encrypts and decrypts with the same operation.
         let nonce = XNonce::try_from(nonce).ok()?;
-        self.cipher.encrypt_inout_detached(&nonce, &[], text.as_mut_slice().into()).ok()?;
+        self.keys.cipher.encrypt_inout_detached(&nonce, &[], text.as_mut_slice().into()).ok()?;
         Some(text)
     }
 

@@ -147,7 +147,7 @@ fn a_word_is_found_wherever_it_was_planted() {
 fn an_id_and_its_keys_are_found_in_every_encoding_and_never_printed() {
     let deployment = Deployment::start();
     let id = SessionId::random();
-    let text = serde_json::to_value(id).unwrap().as_str().unwrap().to_owned();
+    let text = serde_json::to_value(&id).unwrap().as_str().unwrap().to_owned();
     let secrets = DerivedSecrets::derive(&id);
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let code = id.recovery_code().expose().to_owned();
