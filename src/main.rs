@@ -29,8 +29,8 @@ use tikv_jemallocator::Jemalloc as Allocator;
 #[cfg(not(target_os = "linux"))]
 use std::alloc::System as Allocator;
 
-/// It overwrites each block that is freed, those that a growing vector leaves too. jemalloc's own `junk:free` does not do that for
-/// these, and takes its fast path away from every allocation.
+/// It overwrites each block that is freed, those that a growing vector leaves too. jemalloc's own `junk:free` leaves
+/// these as they are.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<Allocator> = ZeroAlloc(Allocator);
 
