@@ -255,8 +255,9 @@ fn every_secret_can_come_from_a_file_without_what_is_around_it() {
             let file = folder.path().join(secret.name);
             fs::write(&file, around.replace('V', value)).unwrap();
             let path = format!(" {}\r", file.display());
-            let found = everything(&read(&[others.as_slice(), &[("HOME", "/h"), (&file_name, &path)]].concat()));
-            assert_eq!(found, expected, "{file_name} {around:?}");
+            let mut found = read(&[others.as_slice(), &[("HOME", "/h"), (&file_name, &path)]].concat());
+            assert_eq!(std::mem::take(&mut found.secret_files), [file.as_path()], "{file_name}");
+            assert_eq!(everything(&found), expected, "{file_name} {around:?}");
         }
         for (content, problem) in [
             (b"\n".as_slice(), "is empty"),

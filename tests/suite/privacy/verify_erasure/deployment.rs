@@ -1,16 +1,16 @@
-//! A service with a private PostgreSQL, and the command run beside it.
+//! A service, its PostgreSQL, and the command run beside them, for which the folder is that of a private one. It is started without the
+//! service, so that its write-ahead log stays until the command has looked.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use postgres::NoTls;
 use safespace::sealing::SealingKey;
 use safespace::session_id::SessionId;
 use serde_json::{Value, json};
 
 use crate::support::chat::Chat;
-use crate::support::cluster::DataFolder;
+use crate::support::cluster::Cluster;
 use crate::support::eventually;
 use crate::support::process::{Binary, Service};
 use crate::support::reports::{Reports, answers_with};
@@ -21,24 +21,25 @@ pub(super) const WORD: &str = "sepeda biru zv7 \u{e9}";
 
 /// A running service.
 pub(super) struct Deployment {
-    // Declared before its folder: fields are dropped in declaration order.
+    // Declared before its PostgreSQL: fields are dropped in declaration order.
     service: Option<Service>,
-    folder: DataFolder,
+    postgres: Cluster,
 }
 
 impl Deployment {
     pub(super) fn start() -> Deployment {
-        let folder = DataFolder::new();
-        let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
-        Deployment { service: Some(service), folder }
+        let postgres = Cluster::start();
+        let service = Binary::new(&[("DATABASE_URL", &postgres.url())]).serve();
+        Deployment { service: Some(service), postgres }
     }
 
     pub(super) fn stop(&mut self) {
         self.service.take().unwrap().stop();
+        self.postgres.stop(None);
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.postgres.folder()
     }
 
     /// The folder of PostgreSQL's data.
@@ -48,7 +49,7 @@ impl Deployment {
 
     /// A connection as the superuser.
     pub(super) fn sql(&self) -> postgres::Client {
-        postgres::Client::connect(&self.folder.url(), NoTls).unwrap()
+        self.postgres.sql()
     }
 
     /// A session with a short and a long message, their answers, and a report; its id.
