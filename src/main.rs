@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     // Before anything secret is read.
     if let Err(error) = memory::forbid_dumps() {
         let _ = writeln!(io::stderr(), "safespace: core dumps of its memory cannot be turned off: {error}");
-        return ExitCode::FAILURE;
+        return ExitCode::from(UNUSABLE);
     }
     let arguments = Arguments::parse();
     let config = match Config::from_environment() {

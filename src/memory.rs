@@ -4,7 +4,7 @@
 //! that live on, and stacks, on which every call leaves what it worked with until another call needs the place.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, setrlimit};
 use zeroize::{optimization_barrier, zeroize_stack};
@@ -22,8 +22,9 @@ const DEEP_STACK_BYTES: usize = if cfg!(debug_assertions) { 256 * 1024 } else { 
 /// How long a thread has nothing to do before it overwrites its stack. Under load it does not pause, and does not pay for that.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Calls after which a thread overwrites its stack if it had no pause. At 10 ms for each they take 2.6 s.
+/// A thread without a pause overwrites its stack at the end of the first call after this many calls, or this time.
 const MAX_CALLS: u32 = 256;
+const MAX_TIME: Duration = Duration::from_secs(1);
 
 /// Overwrites bytes that are not needed any more.
 pub fn overwrite(bytes: &mut [u8]) {
@@ -60,6 +61,8 @@ pub fn overwrite_deep_stack() {
 #[derive(Debug, Default)]
 pub struct StackResidue {
     calls: u32,
+    /// When the first of them returned.
+    since: Option<Instant>,
 }
 
 impl StackResidue {
@@ -79,14 +82,15 @@ impl StackResidue {
     #[must_use]
     pub fn add_call(&mut self) -> bool {
         self.calls += 1;
-        self.calls >= MAX_CALLS
+        let since = *self.since.get_or_insert_with(Instant::now);
+        self.calls >= MAX_CALLS || since.elapsed() >= MAX_TIME
     }
 
     /// Overwrites the stack, as [`overwrite_stack`] does.
     #[inline]
     pub fn overwrite(&mut self) {
         overwrite_stack();
-        self.calls = 0;
+        *self = StackResidue::default();
     }
 }
 
@@ -125,5 +129,8 @@ mod tests {
         assert_eq!(residue.pause(), None);
         assert!((1..MAX_CALLS).all(|_| !residue.add_call()));
         assert!(residue.add_call(), "without any pause");
+        residue.overwrite();
+        residue.since = Instant::now().checked_sub(MAX_TIME);
+        assert!(residue.add_call(), "after few calls that took long");
     }
 }

@@ -180,10 +180,17 @@ impl<'a> Auditor<'a> {
         }
     }
 
-    /// The answer of PostgreSQL; `None` while it is away.
+    /// The answer of PostgreSQL; `None` while it is away. That it refuses a statement is a fault.
     fn ask<T>(&mut self, question: impl FnOnce(&mut Client) -> Result<T, postgres::Error>) -> Option<T> {
         let mut client = self.sql.take().or_else(|| self.connect.connect(NoTls).ok())?;
-        let answer = question(&mut client).ok()?;
+        let answer = question(&mut client).map_err(|error| {
+            // A server that is killed tells its clients (57P01 to 57P03), or only closes the connection.
+            let refusal = error.as_db_error().filter(|refusal| !refusal.code().code().starts_with("57P"));
+            self.shared
+                .promises
+                .check(Promise::Sound, refusal.map(|refusal| format!("PostgreSQL refused: {}", refusal.message())));
+        });
+        let answer = answer.ok()?;
         self.sql = Some(client);
         Some(answer)
     }

@@ -106,7 +106,9 @@ fn soak(arguments: &Arguments, stop: &StopSignal) -> Outcome<bool> {
         write_document(DOCUMENT, &report)?;
         pictures::draw(&machine, minutes, &samples, &shared.kills())?;
     }
-    Ok(shared.promises.faults() == 0)
+    let unchecked = shared.promises.unchecked();
+    unchecked.iter().for_each(|promise| eprintln!("NOT CHECKED: {promise}"));
+    Ok(shared.promises.faults() == 0 && unchecked.is_empty())
 }
 
 /// Everybody at once, until the time is over or a signal comes.

@@ -65,6 +65,11 @@ impl Promises {
         self.0.lock().get(&promise).cloned().unwrap_or_default()
     }
 
+    /// The promises that nothing has checked, which proves nothing.
+    pub(crate) fn unchecked(&self) -> Vec<&'static str> {
+        PROMISES.into_iter().filter(|promise| self.of(*promise).checks == 0).map(Promise::text).collect()
+    }
+
     /// How many faults there are.
     pub(crate) fn faults(&self) -> usize {
         self.0.lock().values().map(|findings| findings.faults.values().sum::<usize>()).sum()

@@ -1,4 +1,4 @@
--- What the role that logged in may do beyond what docs/setup.md grants: its attributes, the roles of PostgreSQL that it is in, privileges
+-- What the role that logged in may do beyond what docs/setup.md grants: its attributes, the other roles that it is in, privileges
 -- on the tables, the schema and the database; and what PUBLIC may do there. For a superuser, who may do everything, the lists are empty.
 WITH tables (name, needed) AS (
     VALUES ('refinery_schema_history', '{SELECT}'::text[]), ('compatibility', '{SELECT}'),
@@ -14,7 +14,7 @@ SELECT rolname::text AS role, rolsuper AS is_superuser,
     ], NULL) AS attributes,
     ARRAY(
         SELECT other.rolname::text FROM pg_roles AS other
-        WHERE NOT login.rolsuper AND other.rolname LIKE 'pg\_%' AND pg_has_role(login.oid, other.oid, 'MEMBER')
+        WHERE NOT login.rolsuper AND other.oid <> login.oid AND pg_has_role(login.oid, other.oid, 'MEMBER')
             AND other.rolname NOT IN ('pg_read_all_settings', 'pg_database_owner')
         ORDER BY other.rolname
     ) AS memberships,

@@ -89,10 +89,16 @@ pub(super) fn search(search: &mut Search<'_>, folder: &Path, server: Option<&Ser
 /// Says what is missing in the files of a server that was not asked.
 fn note_state(search: &mut Search<'_>, folder: &Path) {
     if folder.join(PID_FILE).exists() {
-        search.findings.note(format!(
-            "a PostgreSQL runs in {}, or was killed: what it has in memory and not in its files yet was not looked at",
+        let state = format!(
+            "{}: a PostgreSQL runs here, or was killed: what it has in memory and not in its files yet was not looked at",
             folder.display()
-        ));
+        );
+        // Rows that only the log has are seen by a server alone.
+        if search.findings.was_looked_at(Place::Rows) {
+            search.findings.note(state);
+        } else {
+            search.findings.not_looked(Place::Rows, format!("{state}; start it, and look again"));
+        }
         return;
     }
     let mut state = [0];

@@ -238,6 +238,11 @@ impl Findings {
         }
     }
 
+    /// Whether anything of a place was looked at.
+    pub(super) fn was_looked_at(&self, place: Place) -> bool {
+        self.places.get(&place).is_some_and(|known| known.looked_at > 0)
+    }
+
     /// What the reader must know beside the places.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());

@@ -68,6 +68,10 @@ pub fn verify(config: &Config, request: &Request, wanted: &Wanted) -> Findings {
         Database::Server(server) => Some((**server).clone()),
         Database::Private(private) => PrivatePostgres::is_running(private).then(|| PrivatePostgres::server(private)),
     };
+    if server.is_none() && (request.without_data_folder || request.data_folder.is_some()) {
+        let reason = "the private PostgreSQL does not run: start the service, or have its own data folder searched";
+        search.findings.not_looked(Place::Rows, reason.to_owned());
+    }
     let files = server.and_then(|server| rows::ask(&server, &config.pool, &needles, &mut search.findings));
     if !request.without_data_folder {
         match data_folder_of(config, request, files.as_ref()) {

@@ -6,6 +6,9 @@ checks! {
     SWAP: Serious, "host.swap",
         "ids, keys and texts in memory can be written to the disk, and stay there",
         "swapoff, encrypt it (dm-crypt, zram), or MemorySwapMax=0 for the service as in packaging/safespace.service";
+    SWAP_OF_OTHERS: Warning, "host.swap_of_others",
+        "what a proxy or a model on this machine has in memory, ids and texts, can be written to the disk",
+        "swapoff, encrypt it (dm-crypt, zram), or MemorySwapMax=0 for these programs too";
     CORE_FILES: Serious, "host.core_files",
         "a crash writes ids, keys and texts to the disk",
         "LimitCORE=0 for the service as in packaging/safespace.service, or ulimit -c 0";

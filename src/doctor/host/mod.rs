@@ -73,17 +73,13 @@ pub(super) fn judge_clock(ahead: TimeDelta, report: &mut Report) {
 }
 
 fn judge_swap(root: &Path, process: Option<&Process>, report: &mut Report) {
-    // The rest of the machine, such as PostgreSQL, has only sealed bytes in its memory.
-    if process.is_some_and(|process| !process.may_swap) {
-        return;
-    }
+    // PostgreSQL has only sealed bytes in its memory, but a proxy and a model have ids and texts.
+    let is_kept_out = process.is_some_and(|process| !process.may_swap);
+    let check = if is_kept_out { checks::SWAP_OF_OTHERS } else { checks::SWAP };
     match swap::areas(root) {
         Ok(areas) => {
             for area in areas.into_iter().filter(|area| !area.is_safe) {
-                report.find(
-                    checks::SWAP,
-                    format_args!("there is swap on {}, and it is not known to be encrypted", area.name),
-                );
+                report.find(check, format_args!("there is swap on {}, and it is not known to be encrypted", area.name));
             }
         }
         Err(error) => report.skip("swap", error, "ask the system for its swap, and whether it is encrypted"),
@@ -133,7 +129,8 @@ fn judge_process(process: &Process, expected: &Expected, report: &mut Report) {
             "run the doctor as root",
         );
     };
-    let differing = differing_variables(environment, &env::vars().collect());
+    let own = env::vars_os().map(|(name, value)| [name, value].map(|text| text.to_string_lossy().into_owned()));
+    let differing = differing_variables(environment, &own.map(<(String, String)>::from).collect());
     if !differing.is_empty() {
         let names: Vec<&str> = differing.iter().map(String::as_str).collect();
         report.find(checks::OTHER_SETTINGS, format_args!("the running service has another {}", names.join(", ")));
@@ -211,18 +208,18 @@ mod tests {
     }
 
     #[test]
-    fn swap_is_found_unless_the_services_group_forbids_it() {
+    fn swap_is_serious_unless_the_services_group_forbids_it() {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("proc")).unwrap();
         fs::write(root.path().join("proc/swaps"), "Filename Type Size\n/dev/sda2 partition 8\n").unwrap();
         let find = |process: Option<&Process>| {
             let mut report = Report::default();
             judge_swap(root.path(), process, &mut report);
-            codes(&report).len()
+            codes(&report).concat()
         };
-        assert_eq!(find(None), 1);
-        assert_eq!(find(Some(&process())), 1);
-        assert_eq!(find(Some(&Process { may_swap: false, ..process() })), 0);
+        assert_eq!(find(None), "host.swap");
+        assert_eq!(find(Some(&process())), "host.swap");
+        assert_eq!(find(Some(&Process { may_swap: false, ..process() })), "host.swap_of_others");
     }
 
     #[test]

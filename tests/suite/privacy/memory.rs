@@ -222,6 +222,7 @@ fn assert_found_while_used(service: &Service) {
 }
 
 #[test]
+#[ignore = "needs the right to read the memory of a process, as root has"]
 fn the_memory_of_a_service_with_its_own_postgresql_has_nothing_of_erased_sessions_and_of_those_not_in_use() {
     let folder = DataFolder::new();
     let service = Binary::new(&[("SAFESPACE_DATA_DIR", folder.path().to_str().unwrap())]).serve();
@@ -232,6 +233,7 @@ fn the_memory_of_a_service_with_its_own_postgresql_has_nothing_of_erased_session
 }
 
 #[test]
+#[ignore = "needs the right to read the memory of a process, as root has"]
 fn the_memory_of_a_service_with_a_model_has_nothing_of_erased_sessions_and_of_those_not_in_use() {
     let (cluster, model) = (Cluster::start(), FakeModel::start());
     model.always(Arc::new(|reply| {

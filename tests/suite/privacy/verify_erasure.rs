@@ -73,6 +73,13 @@ fn the_files_of_a_stopped_server_are_judged_by_their_pages() {
     assert!(found.json["notes"].to_string().contains("no PostgreSQL was asked"), "{found}");
     let clean = deployment.verify(&erased, &[]);
     clean.assert(0, "ciphertext_without_key");
+    // A server that was killed leaves it behind.
+    let mark = deployment.cluster().join("postmaster.pid");
+    fs::write(&mark, "1\n").unwrap();
+    deployment.verify(&erased, &[]).assert(2, "not_looked");
+    fs::remove_file(mark).unwrap();
+    // Its rows were not looked at in any way.
+    deployment.verify(&erased, &["--without-data-folder"]).assert(2, "not_looked");
     // What a crash left may be in the log alone.
     fs::write(deployment.cluster().join("global/pg_control"), [6; 8192]).unwrap();
     deployment.verify(&erased, &[]).assert(2, "not_looked");

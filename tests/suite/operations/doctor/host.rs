@@ -13,7 +13,7 @@ use crate::support::cluster::{DataFolder, Schema};
 use crate::support::process::Binary;
 
 /// What depends on the machine of the tests: its swap, its program for core dumps, and that tests run as root there.
-const OF_THE_MACHINE: [&str; 3] = ["host.swap", "host.core_piped", "host.root"];
+const OF_THE_MACHINE: [&str; 4] = ["host.swap", "host.swap_of_others", "host.core_piped", "host.root"];
 
 #[track_caller]
 fn set_mode(path: &Path, mode: u32) {

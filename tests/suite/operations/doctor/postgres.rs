@@ -242,6 +242,12 @@ fn a_role_that_may_more_than_serve_is_found() {
     assert!(server.examine().what("postgres.privileges").unwrap().contains("UPDATE, DELETE ON messages"));
     server.assert_makes("ALTER ROLE safespace_app CREATEDB", "postgres.role_attributes");
     server.assert_makes("GRANT pg_read_all_stats TO safespace_app", "postgres.role_memberships");
+    // By SET ROLE it is a superuser.
+    server.assert_makes(
+        "REVOKE pg_read_all_stats FROM safespace_app; GRANT safespace TO safespace_app",
+        "postgres.role_memberships",
+    );
+    assert!(server.examine().what("postgres.role_memberships").unwrap().ends_with("is a member of safespace"));
     server.examine().assert_lacks("postgres.public");
     server.assert_makes("GRANT CONNECT ON DATABASE safespace TO PUBLIC", "postgres.public");
     server.assert_makes("REVOKE INSERT ON messages FROM safespace_app", "postgres.privileges_missing");
