@@ -27,7 +27,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::session_id::SessionId;
 
 /// First byte of all sealed bytes; any change of the format or the derivation needs another version.
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 /// Salt of HKDF. It separates these keys from those of any other program that derives from the same ids.
 const SALT: &[u8] = b"SafeSpace";
@@ -37,7 +37,8 @@ const LOOKUP_LABEL: &[u8] = b"lookup";
 const KEY_LABEL: &[u8] = b"seal";
 const MESSAGE_ID_LABEL: &[u8] = b"message id";
 
-const NONCE_BYTES: usize = 24;
+/// Bytes of the nonce, behind the version.
+pub const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
 /// Bytes that sealing adds to a plaintext: version, nonce and tag.

@@ -8,12 +8,8 @@ use super::findings::Trace;
 use super::forms::Forms;
 use crate::message;
 use crate::report::Report;
-use crate::sealing::{DerivedSecrets, PEEKED_BYTES, SEALING_OVERHEAD_BYTES, SealingKey};
+use crate::sealing::{DerivedSecrets, NONCE_BYTES, PEEKED_BYTES, SEALING_OVERHEAD_BYTES, SealingKey, VERSION};
 use crate::session_id::SessionId;
-
-/// The first byte of sealed bytes, their version, and the bytes of the nonce behind it.
-const VERSION: u8 = 1;
-const NONCE_BYTES: usize = 24;
 
 /// Bytes of the shortest sealed plaintext, a time.
 const MIN_SEALED_BYTES: usize = SEALING_OVERHEAD_BYTES + 8;

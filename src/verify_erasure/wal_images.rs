@@ -1,10 +1,9 @@
 //! The compressed images of pages in a record of the write-ahead log (PostgreSQL, `xlogrecord.h`).
 
+use super::page::PAGE_BYTES;
+
 /// Bytes of the shortest record: its header.
 pub(super) const MIN_RECORD_BYTES: usize = 24;
-
-/// Bytes of a page that an image is of.
-const PAGE_BYTES: usize = 8192;
 
 /// The number of the first format whose images name their compression, in the low byte of `xlp_magic`: that of PostgreSQL 15.
 const NAMES_COMPRESSION: u8 = 0x10;
